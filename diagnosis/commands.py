@@ -1,0 +1,36 @@
+"""Short ways for rules to write the commands and evidence that they offer."""
+
+from datetime import datetime
+
+from situation.cluster import Event
+from situation.findings import Command, Effect, Evidence, Mark
+from situation.kinds import BY_NAME
+
+
+def kubectl(
+    *arguments: str, purpose: str, namespace: str = "", effect: Effect = Effect.READ, where: str = "here"
+) -> Command:
+    """Return a kubectl command; the context and `-n NAMESPACE` are added when it is rendered."""
+    return Command(("kubectl", *arguments), purpose, namespace, effect, where)
+
+
+def on_node(node: str, *argv: str, purpose: str) -> Command:
+    """Return a reading command to be run on a node's own shell."""
+    return Command(argv, purpose, where=f"node {node}")
+
+
+def fact(kind: str, text: str, mark: Mark = Mark.SUPPORTS, at: datetime | None = None) -> Evidence:
+    """Return evidence from the objects of a kind (`pods`); `at` when the fact has a time of its own."""
+    return Evidence(text, BY_NAME[kind].source, at, mark)
+
+
+def said_by(event: Event, *, limit: int = 300) -> Evidence:
+    """Return an event as evidence: reason, how often, message shortened to `limit` characters."""
+    times = f" ×{event.times}" if event.times > 1 else ""
+    return Evidence(f"{event.reason}{times}: {shorten(event.message, limit)}", "kubernetes/events", event.last_seen)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return `text` cut to `limit` characters, with an ellipsis if anything was cut."""
+    text = text.strip()
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"

@@ -1,0 +1,109 @@
+"""The engine: judges what changed, keeps the verdicts, and hands them on to be ranked and folded."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from diagnosis.dependents import dependents
+from diagnosis.fold import Hit, fold
+from diagnosis.layers import layer_statuses
+from diagnosis.rule import Fired, Rule, Unknown, Wait
+from diagnosis.rules import ALL
+from situation.findings import Diagnosis
+from situation.kinds import BY_NAME, KINDS
+from situation.meta import CLUSTER, KubernetesObject, Ref
+from situation.pods import Pod
+from situation.selectors import is_settled
+from situation.situation import Change, Situation
+
+RECHECK: Final = timedelta(seconds=5)
+"""Subjects with a fault, or unknown, are judged again this often though nothing changed: evidence ages."""
+
+
+class Engine:
+    """Judges incrementally: the cost of a round follows what changed, not the size of the cluster.
+
+    One engine belongs to one Situation. Its answers depend only on the Situation and the times passed in.
+    """
+
+    def __init__(self, rules: Sequence[Rule] = ALL) -> None:
+        self._order = {rule.id: number for number, rule in enumerate(rules)}
+        self._rules: defaultdict[str, list[Rule]] = defaultdict(list)
+        for rule in rules:
+            self._rules[rule.kind].append(rule)
+        self._all = tuple(rules)
+        self._hits: dict[Ref, tuple[Hit, ...]] = {}
+        self._due: dict[Ref, datetime] = {}
+        self._wants: dict[Ref, frozenset[str]] = {}
+        self._usable: frozenset[str] = frozenset()
+        self._always_wanted = frozenset(
+            kind.name for kind in KINDS if kind.on_demand and kind.label == "" and self._rules.get(kind.kind)
+        )
+
+    def judge(self, situation: Situation, changes: Iterable[Change], now: datetime) -> Diagnosis:
+        """Judge all subjects that `changes` concern or whose time has come, and return the whole diagnosis."""
+        usable = frozenset(name for name in BY_NAME if situation.knows(name))
+        if usable != self._usable:
+            self._usable = usable
+            subjects = dict.fromkeys(self._everything(situation))
+        else:
+            subjects = dict.fromkeys(
+                ref for change in changes for ref in dependents(situation, change, now) if ref.kind in self._rules
+            )
+        subjects |= dict.fromkeys(ref for ref, due in self._due.items() if due <= now)
+        subjects[CLUSTER] = None
+        for ref in subjects:
+            self._judge_one(situation, ref, now)
+        causes = fold(self._hits, situation, self._order)
+        wanted = self._always_wanted.union(*self._wants.values())
+        return Diagnosis(causes, layer_statuses(self._all, causes, situation, now), wanted, now)
+
+    def _everything(self, situation: Situation) -> Iterable[Ref]:
+        yield from list(self._hits)
+        for kind in KINDS:
+            if kind.kind in self._rules:
+                for key in situation.table(kind.name):
+                    yield Ref(kind.kind, *key)
+
+    def _judge_one(self, situation: Situation, ref: Ref, now: datetime) -> None:
+        self._hits.pop(ref, None)
+        self._due.pop(ref, None)
+        self._wants.pop(ref, None)
+        subject = None if ref == CLUSTER else situation.get(ref)
+        if subject is None and ref != CLUSTER:
+            return
+        if isinstance(subject, Pod) and is_settled(subject, now):
+            return
+        self._keep(situation, ref, subject, now)
+
+    def _keep(self, situation: Situation, ref: Ref, subject: KubernetesObject | None, now: datetime) -> None:
+        hits: list[Hit] = []
+        due: list[datetime] = []
+        wants: set[str] = set()
+        for rule in self._rules[ref.kind]:
+            if any(need not in self._usable for need in rule.needs):
+                continue
+            match rule.judge(subject, situation, now):
+                case Fired() as fired:
+                    hits.append(Hit(rule, ref, fired))
+                    due.append(now + RECHECK)
+                    if ref.kind == "Pod":
+                        break
+                case Wait() as wait:
+                    due.append(wait.until)
+                case Unknown() as unknown:
+                    due.append(now + RECHECK)
+                    if unknown.wants:
+                        wants.add(unknown.wants)
+        if hits:
+            self._hits[ref] = tuple(hits)
+        if due:
+            self._due[ref] = min(due)
+        if wants:
+            self._wants[ref] = frozenset(wants)
+
+
+def diagnose(situation: Situation, now: datetime) -> Diagnosis:
+    """Judge everything once, from scratch."""
+    return Engine().judge(situation, (), now)

@@ -1,0 +1,136 @@
+"""From single verdicts to causes: group by subject, fold what follows from another, rank."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from diagnosis.rule import Fired, Rule
+from situation.findings import Finding
+from situation.meta import Ref
+from situation.readings import SourceState
+from situation.situation import Situation
+
+
+class Hit(NamedTuple):
+    """One rule fired for one object."""
+
+    rule: Rule
+    member: Ref
+    fired: Fired
+
+
+class _Group(NamedTuple):
+    finding: Finding
+    hits: tuple[Hit, ...]
+    order: int
+
+
+def fold(
+    hits_by_subject: Mapping[Ref, Sequence[Hit]], situation: Situation, order: Mapping[str, int]
+) -> tuple[Finding, ...]:
+    """Return the causes, ranked, each with its consequences.
+
+    `order` is the precedence of rules: where a finding could follow from several others, the earliest wins.
+    """
+    grouped: defaultdict[tuple[str, Ref], list[Hit]] = defaultdict(list)
+    for hits in hits_by_subject.values():
+        for hit in hits:
+            grouped[hit.rule.id, hit.fired.about].append(hit)
+    groups = [_group(hits, situation, order[rule]) for (rule, _), hits in grouped.items()]
+    groups.sort(key=lambda group: (group.order, group.finding.key))
+    parents = _parents(groups)
+    consequences: defaultdict[str, list[Finding]] = defaultdict(list)
+    causes: list[Finding] = []
+    for group in groups:
+        root = _root(group.finding.key, parents)
+        if root == group.finding.key:
+            causes.append(group.finding)
+        else:
+            consequences[root].append(group.finding)
+    return tuple(sorted((_with(cause, consequences[cause.key]) for cause in causes), key=_rank))
+
+
+def _group(hits: Sequence[Hit], situation: Situation, order: int) -> _Group:
+    first = hits[0]
+    rule, fired = first.rule, first.fired
+    severity = min((hit.fired.severity or rule.severity for hit in hits), key=lambda item: item.rank)
+    members = tuple(dict.fromkeys(hit.member for hit in hits))
+    nodes = {hit.fired.node for hit in hits}
+    finding = Finding(
+        rule=rule.id,
+        signature=rule.signature,
+        layer=fired.layer or rule.layer,
+        severity=severity,
+        subject=fired.about,
+        title=f"{_who(hits)} {fired.title}",
+        evidence=fired.evidence,
+        next=fired.next,
+        members=members,
+        node=nodes.pop() if len(nodes) == 1 else "",
+        as_of=_as_of(rule, situation),
+    )
+    return _Group(finding, tuple(hits), order)
+
+
+def _who(hits: Sequence[Hit]) -> str:
+    names = list(dict.fromkeys(hit.fired.who or hit.fired.about.name for hit in hits))
+    if len(names) <= 2:
+        return ", ".join(names)
+    return f"{names[0]}, {names[1]} and {len(names) - 2} more"
+
+
+def _as_of(rule: Rule, situation: Situation) -> datetime | None:
+    times = [
+        source.observed_at
+        for source in map(situation.source, rule.needs)
+        if source.state is not SourceState.LIVE and source.observed_at is not None
+    ]
+    return min(times, default=None)
+
+
+def _parents(groups: Sequence[_Group]) -> dict[str, str]:
+    """Map each finding's key to that of the finding it follows from."""
+    by_ref: defaultdict[Ref, list[_Group]] = defaultdict(list)
+    down = {group.finding.subject.name: group for group in groups if any(hit.rule.takes_down for hit in group.hits)}
+    for group in groups:
+        for ref in dict.fromkeys((group.finding.subject, *group.finding.members)):
+            by_ref[ref].append(group)
+    parents: dict[str, str] = {}
+    for group in groups:
+        candidates = [
+            other
+            for hit in group.hits
+            for ref in hit.fired.follows
+            for other in by_ref.get(ref, ())
+            if other.finding.key != group.finding.key
+        ]
+        nodes = {hit.fired.node for hit in group.hits}
+        if group.finding.subject.kind != "Node" and nodes and nodes <= down.keys():
+            candidates += [down[node] for node in nodes]
+        for candidate in sorted(candidates, key=lambda other: other.order):
+            if _root(candidate.finding.key, parents) != group.finding.key:
+                parents[group.finding.key] = candidate.finding.key
+                break
+    return parents
+
+
+def _root(key: str, parents: Mapping[str, str]) -> str:
+    while key in parents:
+        key = parents[key]
+    return key
+
+
+def _with(cause: Finding, consequences: list[Finding]) -> Finding:
+    if not consequences:
+        return cause
+    gravest = min((cause.severity, *(item.severity for item in consequences)), key=lambda item: item.rank)
+    ordered = tuple(sorted(consequences, key=lambda item: (item.severity.rank, -item.count, item.key)))
+    return msgspec.structs.replace(cause, severity=gravest, consequences=ordered)
+
+
+def _rank(cause: Finding) -> tuple[int, int, int, str]:
+    reach = cause.explains + cause.count
+    return (cause.severity.rank, -reach, -int(cause.layer), cause.key)

@@ -1,0 +1,68 @@
+"""The state of each layer: broken, fine, or not known, and why."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from diagnosis.rule import Rule
+from situation.findings import Finding, Layer, LayerState, LayerStatus, Severity
+from situation.readings import Source, SourceState
+from situation.situation import Situation
+
+ESSENTIAL: Final[dict[Layer, tuple[str, ...]]] = {
+    Layer.APPLICATION: ("pods",),
+    Layer.SCHEDULING: ("pods",),
+    Layer.NETWORK: ("services", "endpointslices", "pods"),
+    Layer.CONTROL_PLANE: ("pods",),
+    Layer.NODE: ("nodes",),
+}
+"""Kinds without which a layer cannot be called fine."""
+
+
+def layer_statuses(
+    rules: Sequence[Rule], causes: Sequence[Finding], situation: Situation, now: datetime
+) -> tuple[LayerStatus, ...]:
+    """Return one status for each layer, in order.
+
+    A layer without findings is `ok` only while everything essential to it is live; what else its rules would read but
+    could not is named in the reason.
+    """
+    return tuple(_status(layer, rules, causes, situation, now) for layer in Layer)
+
+
+def _status(
+    layer: Layer, rules: Sequence[Rule], causes: Sequence[Finding], situation: Situation, now: datetime
+) -> LayerStatus:
+    here = [cause for cause in causes if cause.layer is layer]
+    grave = [cause for cause in here if cause.severity is not Severity.INFO]
+    missing = [text for name in ESSENTIAL[layer] if (text := doubt(situation.source(name), now))]
+    needs = dict.fromkeys(need for rule in rules if rule.layer is layer for need in rule.needs)
+    partial = [text for name in needs if name not in ESSENTIAL[layer] and (text := doubt(situation.source(name), now))]
+    severity = min((cause.severity for cause in here), key=lambda item: item.rank, default=None)
+    if grave:
+        state = LayerState.FINDINGS
+    else:
+        state = LayerState.UNKNOWN if missing else LayerState.OK
+    return LayerStatus(layer, state, _reason(missing + partial), severity, len(here))
+
+
+def _reason(doubts: list[str]) -> str:
+    shown = doubts[:3]
+    more = f" and {len(doubts) - 3} more" if len(doubts) > 3 else ""
+    return "; ".join(shown) + more
+
+
+def doubt(source: Source, now: datetime) -> str:
+    """Return why a source cannot be believed now, in words, or the empty string if it can."""
+    state = source.state_at(now)
+    if state is SourceState.LIVE:
+        return f"{_short(source)}: {source.skipped} not readable" if source.skipped else ""
+    if state is SourceState.STARTING:
+        return f"{_short(source)}: not read yet"
+    if source.observed_at is not None:
+        return f"{_short(source)}: {state.value} since {source.observed_at:%H:%M:%S}"
+    return f"{_short(source)}: {state.value}" + (f" ({source.error})" if source.error else "")
+
+
+def _short(source: Source) -> str:
+    return source.name.removeprefix("kubernetes/")

@@ -1,0 +1,175 @@
+"""Layer 1: the image cannot be pulled (L1-07 to L1-10)."""
+
+from datetime import datetime
+from typing import Final
+
+from diagnosis.commands import fact, kubectl, said_by, shorten
+from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
+from situation.findings import Command, Evidence, Layer, Mark, Severity
+from situation.pods import ContainerStatus, Pod
+from situation.situation import Situation
+
+PULL_FAILURES: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError"})
+"""`state.waiting.reason` while the kubelet cannot get an image (kubelet images/types.go)."""
+NO_PULL_TRIED: Final = frozenset({"ErrImageNeverPull", "InvalidImageName"})
+
+_AUTH_WORDS: Final = (
+    "401 unauthorized",
+    "403 forbidden",
+    "failed to authorize",
+    "authentication required",
+    "pull access denied",
+)
+_NOT_FOUND_WORDS: Final = ("not found", "manifest unknown", "name unknown", "does not exist")
+_DNS_WORDS: Final = ("no such host", "server misbehaving")
+_NETWORK_WORDS: Final = ("i/o timeout", "connection refused", "no route to host", "registry is unavailable")
+
+
+def waiting_statuses(pod: Pod, reasons: frozenset[str]) -> tuple[ContainerStatus, ...]:
+    """Return the containers (init containers first) that wait for one of `reasons` now."""
+    return tuple(
+        status
+        for status in pod.status.init_container_statuses + pod.status.container_statuses
+        if status.state.waiting and status.state.waiting.reason in reasons
+    )
+
+
+def _why(message: str) -> str:
+    """Classify the text of a failed pull: `auth`, `name`, `network`, `missing`, or empty when it does not say."""
+    text = message.lower()
+    for label, words in (
+        ("auth", _AUTH_WORDS),
+        ("name", _DNS_WORDS),
+        ("network", _NETWORK_WORDS),
+        ("missing", _NOT_FOUND_WORDS),
+    ):
+        if any(word in text for word in words):
+            return label
+    return ""
+
+
+_TITLES: Final = {
+    "auth": "cannot pull {image}: the registry refuses access",
+    "name": "cannot pull {image}: the registry's name does not resolve",
+    "network": "cannot pull {image}: the registry does not answer",
+    "missing": "cannot pull {image}: no such image or tag",
+    "": "cannot pull {image}",
+}
+
+
+def _image_of(pod: Pod, status: ContainerStatus) -> str:
+    for container in pod.spec.init_containers + pod.spec.containers:
+        if container.name == status.name:
+            return container.image
+    return status.image
+
+
+@rule(
+    "image-pull",
+    signature="L1-07 L1-08 L1-09",
+    layer=Layer.APPLICATION,
+    severity=Severity.CRITICAL,
+    kind="Pod",
+    needs=("pods",),
+    looks_at="state.waiting of every container (ErrImagePull, ImagePullBackOff), its message, and the pod's events "
+    "Failed and FailedToRetrieveImagePullSecret.",
+    look_alikes={
+        "image-never-pulled": "there no pull was attempted (ErrImageNeverPull, InvalidImageName)",
+        "node DNS or egress down": "many images on many nodes fail to resolve at once; one image is a wrong name",
+    },
+)
+def image_pull(pod: Pod, situation: Situation, now: datetime) -> Verdict:
+    """An image cannot be pulled: wrong name or tag, no access, or the registry cannot be reached."""
+    failing = waiting_statuses(pod, PULL_FAILURES)
+    if not failing:
+        return CLEAR
+    status = failing[0]
+    waiting = status.state.waiting
+    assert waiting is not None  # noqa: S101 - by construction of waiting_statuses
+    image = _image_of(pod, status)
+    events = situation.events_of(pod, "Pod", "Failed", "FailedToRetrieveImagePullSecret")
+    pulls = [event for event in events if event.message.startswith("Failed to pull image")]
+    secret_missing = [event for event in events if event.reason == "FailedToRetrieveImagePullSecret"]
+    message = waiting.message if _why(waiting.message) or not pulls else pulls[-1].message
+    why = _why(message)
+    evidence = [fact("pods", f"container {status.name}: {waiting.reason}: {shorten(waiting.message, 240)}")]
+    evidence += [said_by(event) for event in (pulls[-1:] + secret_missing[-1:])]
+    if why == "auth":
+        evidence.append(_secret_evidence(bool(secret_missing)))
+    return Fired(
+        situation.workload_of(pod),
+        _TITLES[why].format(image=image),
+        tuple(evidence),
+        _pull_commands(pod, why),
+        node=pod.spec.node_name,
+    )
+
+
+def _secret_evidence(missing: bool) -> Evidence:
+    if missing:
+        return fact("pods", "an image pull secret that the pod names does not exist")
+    return fact("pods", "no pull secret is reported missing: it is wrong, or not referenced", Mark.OPEN)
+
+
+def _pull_commands(pod: Pod, why: str) -> tuple[Command, ...]:
+    images = kubectl(
+        "get", "pod", pod.name, "-o", "jsonpath={.spec.containers[*].image}",
+        purpose="which image is asked for?", namespace=pod.namespace,
+    )  # fmt: skip
+    describe = kubectl("describe", "pod", pod.name, purpose="what did the pull say?", namespace=pod.namespace)
+    if why == "auth":
+        if pod.spec.image_pull_secrets:
+            secret = pod.spec.image_pull_secrets[0].name
+            first = kubectl("get", "secret", secret, purpose="is the pull secret there?", namespace=pod.namespace)
+        else:
+            account = pod.spec.service_account_name or "default"
+            first = kubectl(
+                "get", "serviceaccount", account, "-o", "yaml",
+                purpose="does the service account bring a pull secret?", namespace=pod.namespace,
+            )  # fmt: skip
+        return (first, describe)
+    if why in ("name", "network"):
+        others = kubectl(
+            "get", "events", "-A", "--field-selector", "reason=Failed",
+            purpose="one image, or many images and nodes?",
+        )  # fmt: skip
+        return (describe, others)
+    return (images, describe)
+
+
+@rule(
+    "image-never-pulled",
+    signature="L1-10",
+    layer=Layer.APPLICATION,
+    severity=Severity.CRITICAL,
+    kind="Pod",
+    needs=("pods",),
+    looks_at="state.waiting.reason ErrImageNeverPull or InvalidImageName.",
+    look_alikes={"image-pull": "there a pull was attempted and failed"},
+)
+def image_never_pulled(pod: Pod, situation: Situation, now: datetime) -> Verdict:
+    """An image may not be pulled by its pull policy, or its name is not a valid image name."""
+    failing = waiting_statuses(pod, NO_PULL_TRIED)
+    if not failing or (waiting := failing[0].state.waiting) is None:
+        return CLEAR
+    image = _image_of(pod, failing[0])
+    title = (
+        f"has an invalid image name: {image}"
+        if waiting.reason == "InvalidImageName"
+        else f"may not pull {image} (imagePullPolicy Never) and the node does not have it"
+    )
+    return Fired(
+        situation.workload_of(pod),
+        title,
+        (fact("pods", f"container {failing[0].name}: {waiting.reason}: {shorten(waiting.message, 240)}"),),
+        (
+            kubectl(
+                "get", "pod", pod.name, "-o", "jsonpath={.spec.containers[*]['image','imagePullPolicy']}",
+                purpose="which image and pull policy?", namespace=pod.namespace,
+            ),
+        ),
+        node=pod.spec.node_name,
+    )  # fmt: skip
+
+
+RULES: Final[tuple[Rule, ...]] = (image_pull, image_never_pulled)

@@ -1,0 +1,1 @@
+"""Checklists and runbooks as data, and how their commands are rendered."""

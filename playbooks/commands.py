@@ -1,0 +1,72 @@
+"""Commands as text to paste: quoted, with the context, or refused."""
+
+import re
+import shlex
+from typing import Final
+
+import msgspec
+
+from situation.findings import Command
+from situation.text import harmless, is_altered
+
+_PLACEHOLDER: Final = re.compile(r"<[A-Za-z][A-Za-z0-9 _-]*>")
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Which cluster the pasted command must reach."""
+
+    context: str = ""
+    """Name of the kubeconfig context; empty (in-cluster, dump) leaves the option out."""
+    kubeconfig: str = ""
+    """Path given on our command line; empty when the shell's own default is right."""
+
+
+class CommandRefusedError(ValueError):
+    """A command that must not be offered; the message says why."""
+
+
+def render(command: Command, target: Target) -> str:
+    """Return the command line for a POSIX shell.
+
+    Raises CommandRefusedError when an argument holds control or invisible characters (so it is not the real name), starts an
+    option where a name belongs, or is an unfilled placeholder such as `<pod>`.
+    """
+    if not command.argv:
+        raise CommandRefusedError("an empty command")
+    for argument in (*command.argv, command.namespace, target.context, target.kubeconfig):
+        _check(argument)
+    if command.namespace.startswith("-"):
+        raise CommandRefusedError(f"a namespace that would be read as an option: {command.namespace}")
+    argv = list(command.argv)
+    if argv[0] == "kubectl":
+        argv[1:1] = _options(command, target)
+    return shlex.join(argv)
+
+
+def _options(command: Command, target: Target) -> list[str]:
+    options: list[str] = []
+    if target.kubeconfig:
+        options += ["--kubeconfig", target.kubeconfig]
+    if target.context:
+        options += ["--context", target.context]
+    if command.namespace:
+        options += ["-n", command.namespace]
+    return options
+
+
+def _check(argument: str) -> None:
+    if harmless(argument) != argument or is_altered(argument):
+        raise CommandRefusedError(f"a name holds control or invisible characters: {harmless(argument)}")
+    if _PLACEHOLDER.fullmatch(argument):
+        raise CommandRefusedError(f"{argument} is not known yet")
+
+
+def offered(commands: tuple[Command, ...], target: Target) -> tuple[tuple[Command, str], ...]:
+    """Return the commands that can be offered, each with its rendered line; refused ones are left out."""
+    lines = []
+    for command in commands:
+        try:
+            lines.append((command, render(command, target)))
+        except CommandRefusedError:
+            continue
+    return tuple(lines)

@@ -1,0 +1,55 @@
+"""From JSON of the API to our types: one object at a time, so that one bad object costs only itself."""
+
+from typing import Any
+
+import msgspec
+
+from situation.kinds import ObjectKind
+from situation.meta import KubernetesObject
+from situation.text import harmless, harmless_object, may_hold_dangerous_text
+
+
+class BadObjectError(ValueError):
+    """An object that does not have the shape the API promises; the message says where."""
+
+
+def decode_object(raw: bytes, kind: ObjectKind) -> KubernetesObject:
+    """Decode one object's JSON and make its text harmless.
+
+    `null` stands for "absent", as everywhere in the Kubernetes API. Raises BadObjectError for wrong types, for JSON that is
+    none, and for an object without a name.
+    """
+    try:
+        value = msgspec.json.decode(raw, type=kind.type)
+    except msgspec.ValidationError:
+        value = _decode_tolerantly(raw, kind)
+    except msgspec.DecodeError as error:
+        raise BadObjectError(f"{kind.kind}: not JSON: {harmless(str(error))}") from error
+    except UnicodeDecodeError as error:
+        raise BadObjectError(f"{kind.kind}: not UTF-8: {error.reason}") from error
+    if not value.metadata.name:
+        raise BadObjectError(f"{kind.kind}: an object without metadata.name")
+    return harmless_object(value) if may_hold_dangerous_text(raw) else value
+
+
+def _decode_tolerantly(raw: bytes, kind: ObjectKind) -> KubernetesObject:
+    try:
+        return convert_object(msgspec.json.decode(raw), kind)
+    except msgspec.DecodeError as error:
+        raise BadObjectError(f"{kind.kind}: not JSON: {harmless(str(error))}") from error
+
+
+def convert_object(value: Any, kind: ObjectKind) -> KubernetesObject:
+    """Turn plain JSON or YAML data into the kind's type, nulls dropped, text as it is. Raises BadObjectError."""
+    try:
+        return msgspec.convert(_without_nulls(value), type=kind.type, strict=True)
+    except msgspec.ValidationError as error:
+        raise BadObjectError(f"{kind.kind}: {harmless(str(error))}") from error
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value if item is not None]
+    return value

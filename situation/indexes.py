@@ -1,0 +1,49 @@
+"""Indexes over one kind's objects, kept up as objects come, change and go."""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar
+
+from situation.meta import KubernetesObject, Ref
+from situation.readings import ObjectKey
+
+K = TypeVar("K", bound=Hashable)
+O = TypeVar("O", bound=KubernetesObject)  # noqa: E741 - the usual letter for "object"
+
+_EMPTY: Final[Mapping[Any, Any]] = MappingProxyType({})
+
+
+class Index(Generic[K, O]):
+    """Maps each value of `keys_of(object)` to the objects that have it, in order of arrival."""
+
+    def __init__(self, keys_of: Callable[[O], Iterable[K]]) -> None:
+        self._keys_of = keys_of
+        self._buckets: dict[K, dict[ObjectKey, O]] = {}
+
+    def replace(self, old: O | None, new: O | None) -> None:
+        """Take `old` out and put `new` in; either may be None."""
+        if old is not None:
+            kept = tuple(self._keys_of(new)) if new is not None else ()
+            for key in self._keys_of(old):
+                if key not in kept and (bucket := self._buckets.get(key)) is not None:
+                    bucket.pop(old.key, None)
+                    if not bucket:
+                        del self._buckets[key]
+        if new is not None:
+            for key in self._keys_of(new):
+                self._buckets.setdefault(key, {})[new.key] = new
+
+    def get(self, key: K) -> Mapping[ObjectKey, O]:
+        """Return the objects under `key`, by (namespace, name)."""
+        return self._buckets.get(key, _EMPTY)
+
+    def keys(self) -> Iterable[K]:
+        return self._buckets.keys()
+
+
+def controller_ref(item: KubernetesObject) -> Ref | None:
+    """Reference of the object that manages this one; cluster-scoped for a Node (static pods)."""
+    owner = item.metadata.controller
+    if owner is None:
+        return None
+    return Ref(owner.kind, "" if owner.kind == "Node" else item.namespace, owner.name)

@@ -1,0 +1,273 @@
+"""Pods: the fields that rules and panes read."""
+
+import re
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from situation.meta import (
+    Condition,
+    IntOrString,
+    KubernetesObject,
+    LabelSelector,
+    Quantities,
+    SelectorRequirement,
+    Wire,
+)
+
+_ADDRESS: Final = re.compile(r"(?:^|//|@)([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?:\d{1,5})(?:[/?,;]|$)")
+
+
+class ContainerPort(Wire, frozen=True):
+    container_port: int
+    name: str = ""
+    protocol: str = "TCP"
+    host_port: int = 0
+
+
+class ObjectKeyRef(Wire, frozen=True):
+    """Names a ConfigMap or Secret, and for single values the key in it."""
+
+    name: str = ""
+    key: str = ""
+    optional: bool = False
+
+
+class EnvVarSource(Wire, frozen=True):
+    config_map_key_ref: ObjectKeyRef | None = None
+    secret_key_ref: ObjectKeyRef | None = None
+
+
+class EnvVar(Wire, frozen=True):
+    """An environment variable. Its value is dropped at decode except for a `host:port` in it, so no secret is ever kept."""
+
+    name: str
+    value: str = ""
+    """`host:port` found in the value, else empty."""
+    value_from: EnvVarSource | None = None
+
+    def __post_init__(self) -> None:
+        if self.value:
+            found = _ADDRESS.search(self.value) if ":" in self.value else None
+            msgspec.structs.force_setattr(self, "value", found[1] if found else "")
+
+
+class EnvFromSource(Wire, frozen=True):
+    config_map_ref: ObjectKeyRef | None = None
+    secret_ref: ObjectKeyRef | None = None
+
+
+class ResourceRequirements(Wire, frozen=True):
+    limits: Quantities = {}
+    requests: Quantities = {}
+
+
+class HttpGet(Wire, frozen=True):
+    path: str = "/"
+    port: IntOrString = 0
+    scheme: str = "HTTP"
+
+
+class PortAction(Wire, frozen=True):
+    port: IntOrString = 0
+
+
+class ExecAction(Wire, frozen=True):
+    command: tuple[str, ...] = ()
+
+
+class Probe(Wire, frozen=True):
+    http_get: HttpGet | None = None
+    tcp_socket: PortAction | None = None
+    grpc: PortAction | None = None
+    exec: ExecAction | None = None
+    initial_delay_seconds: int = 0
+    timeout_seconds: int = 1
+    period_seconds: int = 10
+    failure_threshold: int = 3
+
+    @property
+    def budget_s(self) -> int:
+        """Seconds from container start until the probe has failed often enough to act."""
+        return self.initial_delay_seconds + self.period_seconds * self.failure_threshold
+
+
+class Container(Wire, frozen=True):
+    name: str
+    image: str = ""
+    image_pull_policy: str = ""
+    ports: tuple[ContainerPort, ...] = ()
+    resources: ResourceRequirements = ResourceRequirements()
+    env: tuple[EnvVar, ...] = ()
+    env_from: tuple[EnvFromSource, ...] = ()
+    liveness_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+    startup_probe: Probe | None = None
+    restart_policy: str = ""
+    """`Always` on an init container makes it a sidecar."""
+
+
+class ClaimVolume(Wire, frozen=True):
+    claim_name: str = ""
+
+
+class ConfigMapVolume(Wire, frozen=True):
+    name: str = ""
+    optional: bool = False
+
+
+class SecretVolume(Wire, frozen=True):
+    secret_name: str = ""
+    optional: bool = False
+
+
+class Volume(Wire, frozen=True):
+    name: str
+    persistent_volume_claim: ClaimVolume | None = None
+    config_map: ConfigMapVolume | None = None
+    secret: SecretVolume | None = None
+
+
+class Toleration(Wire, frozen=True):
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+
+class NodeSelectorTerm(Wire, frozen=True):
+    match_expressions: tuple[SelectorRequirement, ...] = ()
+    match_fields: tuple[SelectorRequirement, ...] = ()
+
+
+class NodeSelector(Wire, frozen=True):
+    node_selector_terms: tuple[NodeSelectorTerm, ...] = ()
+
+
+class NodeAffinity(Wire, frozen=True):
+    required: NodeSelector | None = msgspec.field(default=None, name="requiredDuringSchedulingIgnoredDuringExecution")
+
+
+class PodAffinityTerm(Wire, frozen=True):
+    topology_key: str = ""
+    label_selector: LabelSelector | None = None
+
+
+class PodAffinity(Wire, frozen=True):
+    required: tuple[PodAffinityTerm, ...] = msgspec.field(
+        default=(), name="requiredDuringSchedulingIgnoredDuringExecution"
+    )
+
+
+class Affinity(Wire, frozen=True):
+    node_affinity: NodeAffinity | None = None
+    pod_affinity: PodAffinity | None = None
+    pod_anti_affinity: PodAffinity | None = None
+
+
+class TopologySpreadConstraint(Wire, frozen=True):
+    topology_key: str = ""
+    max_skew: int = 1
+    when_unsatisfiable: str = "DoNotSchedule"
+
+
+class DnsConfig(Wire, frozen=True):
+    nameservers: tuple[str, ...] = ()
+
+
+class NamedItem(Wire, frozen=True):
+    name: str = ""
+
+
+class PodSpec(Wire, frozen=True):
+    node_name: str = ""
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    node_selector: dict[str, str] = {}
+    affinity: Affinity | None = None
+    tolerations: tuple[Toleration, ...] = ()
+    topology_spread_constraints: tuple[TopologySpreadConstraint, ...] = ()
+    scheduler_name: str = "default-scheduler"
+    scheduling_gates: tuple[NamedItem, ...] = ()
+    priority_class_name: str = ""
+    runtime_class_name: str = ""
+    service_account_name: str = ""
+    image_pull_secrets: tuple[NamedItem, ...] = ()
+    restart_policy: str = "Always"
+    host_network: bool = False
+    dns_policy: str = "ClusterFirst"
+    dns_config: DnsConfig | None = None
+
+
+class Waiting(Wire, frozen=True):
+    reason: str = ""
+    message: str = ""
+
+
+class Running(Wire, frozen=True):
+    started_at: datetime | None = None
+
+
+class Terminated(Wire, frozen=True):
+    exit_code: int = 0
+    signal: int = 0
+    reason: str = ""
+    message: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class ContainerState(Wire, frozen=True):
+    waiting: Waiting | None = None
+    running: Running | None = None
+    terminated: Terminated | None = None
+
+
+class ResourceHealth(Wire, frozen=True):
+    resource_id: str = msgspec.field(default="", name="resourceID")
+    health: str = ""
+
+
+class ResourceStatus(Wire, frozen=True):
+    name: str = ""
+    resources: tuple[ResourceHealth, ...] = ()
+
+
+class ContainerStatus(Wire, frozen=True):
+    name: str
+    ready: bool = False
+    restart_count: int = 0
+    image: str = ""
+    started: bool | None = None
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+    allocated_resources_status: tuple[ResourceStatus, ...] = ()
+
+
+class PodStatus(Wire, frozen=True):
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    conditions: tuple[Condition, ...] = ()
+    pod_ip: str = msgspec.field(default="", name="podIP")
+    host_ip: str = msgspec.field(default="", name="hostIP")
+    start_time: datetime | None = None
+    nominated_node_name: str = ""
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class Pod(KubernetesObject, frozen=True):
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+class TemplateMeta(Wire, frozen=True):
+    labels: dict[str, str] = {}
+
+
+class PodTemplate(Wire, frozen=True):
+    metadata: TemplateMeta = TemplateMeta()
+    spec: PodSpec = PodSpec()

@@ -1,0 +1,122 @@
+"""What a collector says: a reading with its state and age, and the values that readings carry."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from situation.meta import KubernetesObject
+
+ObjectKey = tuple[str, str]
+"""(namespace, name)."""
+
+
+class SourceState(StrEnum):
+    """How far a source can be believed right now."""
+
+    STARTING = "starting"
+    """Nothing heard yet."""
+    LIVE = "live"
+    STALE = "stale"
+    """The last value is older than the source promised; nothing newer came."""
+    UNREACHABLE = "unreachable"
+    FORBIDDEN = "forbidden"
+    ABSENT = "absent"
+    """The server, or the dump, has no such thing. Normal for optional kinds."""
+    UNAUTHORIZED = "unauthorized"
+    """The server does not accept the credentials (any more)."""
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """All objects of a kind: replaces what was known of it."""
+
+    kind: str
+    """`ObjectKind.name`."""
+    objects: tuple[KubernetesObject, ...]
+    skipped: int = 0
+    """Objects that could not be decoded."""
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """Some objects of a kind came, changed or went."""
+
+    kind: str
+    upserts: tuple[KubernetesObject, ...] = ()
+    removed: tuple[ObjectKey, ...] = ()
+    skipped: int = 0
+
+
+class ServerVersion(msgspec.Struct, frozen=True):
+    git_version: str
+    """`v1.36.2`."""
+
+    @property
+    def minor(self) -> int:
+        """The minor version, 0 if it cannot be read."""
+        parts = self.git_version.lstrip("v").split(".")
+        return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Answer of `/readyz?verbose`."""
+
+    ready: bool
+    failed_checks: tuple[str, ...] = ()
+    """Names of the checks marked `[-]`, for example `etcd`."""
+
+
+class OwnLoad(msgspec.Struct, frozen=True):
+    """What Midwatch itself costs the API server."""
+
+    requests: int = 0
+    """Since the start, watches included."""
+    requests_per_s: float = 0.0
+    """Over the last minute."""
+    open_watches: int = 0
+    received_bytes: int = 0
+    throttled: int = 0
+    """Answers 429 since the start."""
+    latency_s: float | None = None
+    """Median time to the first byte of the last answers; None before the first."""
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """One statement of one source."""
+
+    source: str
+    state: SourceState
+    observed_at: datetime
+    value: Listed | Changed | ServerVersion | Readiness | OwnLoad | None = None
+    """None confirms (`live`) or casts doubt on (any other state) the last value."""
+    error: str = ""
+    """For people: what failed, with the URL or name it failed on, and what to do."""
+    fresh_for_s: float = 150.0
+    """How long a live reading stays true without word; then the source counts as stale."""
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A source as the Situation knows it."""
+
+    name: str
+    state: SourceState = SourceState.STARTING
+    error: str = ""
+    observed_at: datetime | None = None
+    """When the value was last confirmed; None if there never was one."""
+    fresh_for_s: float = 150.0
+    skipped: int = 0
+    """Objects of the present value that could not be decoded."""
+
+    @property
+    def has_value(self) -> bool:
+        return self.observed_at is not None
+
+    def state_at(self, now: datetime) -> SourceState:
+        """The state, with a live value that went unconfirmed for too long turned stale."""
+        if self.state is SourceState.LIVE and self.observed_at is not None:
+            if (now - self.observed_at).total_seconds() > self.fresh_for_s:
+                return SourceState.STALE
+        return self.state
+
+    def age_s(self, now: datetime) -> float | None:
+        """Seconds since the value was last confirmed; never negative."""
+        return None if self.observed_at is None else max(0.0, (now - self.observed_at).total_seconds())
