@@ -8,8 +8,9 @@ from situation.meta import KubernetesObject, Ref
 from situation.network import EndpointSlice, Service
 from situation.pods import Pod
 from situation.selectors import is_settled
-from situation.situation import Change, Situation, involved_ref
+from situation.situation import Situation
 from situation.storage import PersistentVolumeClaim
+from situation.store import Change, involved_ref
 from situation.workloads import Job, ReplicaSet
 
 
@@ -32,6 +33,7 @@ def dependents(situation: Situation, change: Change, now: datetime) -> Iterator[
             case Service():
                 yield from _pods(situation.pods_matching(item.namespace, item.spec.selector))
                 yield from _webhooks(situation)
+                yield from _callers(situation, item.namespace)
             case EndpointSlice():
                 if (service := item.service) is not None:
                     yield service
@@ -79,6 +81,14 @@ def _same_offer(old: Node, new: Node) -> bool:
     )
 
 
+def _callers(situation: Situation, namespace: str) -> Iterator[Ref]:
+    """What refers to Services of its namespace by name: workloads in their environment, Ingresses in their backends."""
+    for kind, name in (("Deployment", "deployments"), ("StatefulSet", "statefulsets"), ("Ingress", "ingresses")):
+        for key in situation.table(name):
+            if key[0] == namespace:
+                yield Ref(kind, *key)
+
+
 def _webhooks(situation: Situation) -> Iterator[Ref]:
     for kind, name in (
         ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
@@ -100,6 +110,9 @@ def _of_other(situation: Situation, item: KubernetesObject, kind: str) -> Iterat
                     yield Ref("ReplicaSet", *key)
         case "PriorityClass" | "RuntimeClass":
             yield from _pods(situation.unscheduled_pods.get(True).values())
+        case "NetworkPolicy":
+            for policy in situation.policies_by_namespace.get(item.namespace).values():
+                yield Ref("NetworkPolicy", policy.namespace, policy.name)
         case "Deployment" | "StatefulSet" | "DaemonSet":
             for service in situation.services_by_namespace.get(item.namespace).values():
                 yield Ref("Service", service.namespace, service.name)

@@ -15,7 +15,8 @@ from situation.kinds import BY_NAME, KINDS
 from situation.meta import CLUSTER, KubernetesObject, Ref
 from situation.pods import Pod
 from situation.selectors import is_settled
-from situation.situation import Change, Situation
+from situation.situation import Situation
+from situation.store import Change
 
 RECHECK: Final = timedelta(seconds=5)
 """Subjects with a fault, or unknown, are judged again this often though nothing changed: evidence ages."""
@@ -31,7 +32,8 @@ class Engine:
         self._order = {rule.id: number for number, rule in enumerate(rules)}
         self._rules: defaultdict[str, list[Rule]] = defaultdict(list)
         for rule in rules:
-            self._rules[rule.kind].append(rule)
+            for kind in rule.kind.split():
+                self._rules[kind].append(rule)
         self._all = tuple(rules)
         self._hits: dict[Ref, tuple[Hit, ...]] = {}
         self._due: dict[Ref, datetime] = {}
@@ -88,6 +90,8 @@ class Engine:
                 case Fired() as fired:
                     hits.append(Hit(rule, ref, fired))
                     due.append(now + RECHECK)
+                    if fired.wants:
+                        wants.add(fired.wants)
                     if ref.kind == "Pod":
                         break
                 case Wait() as wait:

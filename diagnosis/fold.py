@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from diagnosis.rule import Fired, Rule
-from situation.findings import Finding
+from situation.findings import Finding, Severity
 from situation.meta import Ref
 from situation.readings import SourceState
 from situation.situation import Situation
@@ -105,7 +105,7 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
             for hit in group.hits
             for ref in hit.fired.follows
             for other in by_ref.get(ref, ())
-            if other.finding.key != group.finding.key
+            if other.finding.key != group.finding.key and _may_explain(other.finding, group.finding)
         ]
         nodes = {hit.fired.node for hit in group.hits}
         if group.finding.subject.kind != "Node" and nodes and nodes <= down.keys():
@@ -115,6 +115,11 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
                 parents[group.finding.key] = candidate.finding.key
                 break
     return parents
+
+
+def _may_explain(cause: Finding, effect: Finding) -> bool:
+    """A hint explains nothing but other hints."""
+    return cause.severity is not Severity.INFO or effect.severity is Severity.INFO
 
 
 def _root(key: str, parents: Mapping[str, str]) -> str:

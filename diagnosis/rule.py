@@ -50,6 +50,8 @@ class Fired(msgspec.Struct, frozen=True):
     follows: tuple[Ref, ...] = ()
     """If a finding is about one of these, or one of these shows it, this one is its consequence."""
     node: str = ""
+    wants: str = ""
+    """An on-demand kind whose list would complete the evidence."""
     who: str = ""
     """Starts the title; the name of `about` if empty. Several verdicts join theirs: `a, b and 3 more`."""
 
@@ -71,7 +73,7 @@ class Rule:
     layer: Layer
     severity: Severity
     kind: str
-    """Kind of the objects it judges; `Cluster` is judged once, with `None` for the object."""
+    """Kind of the objects it judges, or several with blanks between; `Cluster` is judged once, with `None`."""
     judge: Judge
     summary: str
     """One line: what it finds."""

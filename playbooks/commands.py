@@ -11,6 +11,13 @@ from situation.text import harmless, is_altered
 
 _PLACEHOLDER: Final = re.compile(r"<[A-Za-z][A-Za-z0-9 _-]*>")
 
+_FLAGS: Final = frozenset(
+    "-A -L -c -f -i -l -n -o -p -t -w --all-containers --all-namespaces --as --containers --context --field-selector "
+    "--for --kubeconfig --namespace --previous --raw --replicas --selector --show-labels --since --sort-by --tail "
+    "--template --timestamps --types --list --image --profile --ignore-daemonsets --delete-emptydir-data -it".split()
+)
+"""Flags that commands may hold. A name from the cluster that reads as another would change what kubectl does."""
+
 
 class Target(msgspec.Struct, frozen=True):
     """Which cluster the pasted command must reach."""
@@ -28,17 +35,18 @@ class CommandRefusedError(ValueError):
 def render(command: Command, target: Target) -> str:
     """Return the command line for a POSIX shell.
 
-    Raises CommandRefusedError when an argument holds control or invisible characters (so it is not the real name), starts an
-    option where a name belongs, or is an unfilled placeholder such as `<pod>`.
+    Raises CommandRefusedError when an argument holds control or invisible characters (so it is not the real name),
+    would be read as an option, or is an unfilled placeholder such as `<pod>`.
     """
     if not command.argv:
         raise CommandRefusedError("an empty command")
     for argument in (*command.argv, command.namespace, target.context, target.kubeconfig):
         _check(argument)
-    if command.namespace.startswith("-"):
-        raise CommandRefusedError(f"a namespace that would be read as an option: {command.namespace}")
     argv = list(command.argv)
     if argv[0] == "kubectl":
+        for argument in argv[1:]:
+            if argument.startswith("-") and argument.partition("=")[0] not in _FLAGS:
+                raise CommandRefusedError(f"a name that would be read as an option: {argument}")
         argv[1:1] = _options(command, target)
     return shlex.join(argv)
 

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+import msgspec
+
 from situation.meta import Condition, KubernetesObject, Quantities, Wire
 
 
@@ -15,7 +17,7 @@ class Taint(Wire, frozen=True):
 class NodeSpec(Wire, frozen=True):
     unschedulable: bool = False
     taints: tuple[Taint, ...] = ()
-    pod_cidr: str = ""
+    pod_cidr: str = msgspec.field(default="", name="podCIDR")
 
 
 class NodeInfo(Wire, frozen=True):

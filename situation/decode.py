@@ -16,8 +16,8 @@ class BadObjectError(ValueError):
 def decode_object(raw: bytes, kind: ObjectKind) -> KubernetesObject:
     """Decode one object's JSON and make its text harmless.
 
-    `null` stands for "absent", as everywhere in the Kubernetes API. Raises BadObjectError for wrong types, for JSON that is
-    none, and for an object without a name.
+    `null` stands for "absent", as everywhere in the Kubernetes API. Raises BadObjectError for wrong types, for JSON
+    that is none, and for an object without a name.
     """
     try:
         value = msgspec.json.decode(raw, type=kind.type)

@@ -40,7 +40,7 @@ class EnvVarSource(Wire, frozen=True):
 
 
 class EnvVar(Wire, frozen=True):
-    """An environment variable. Its value is dropped at decode except for a `host:port` in it, so no secret is ever kept."""
+    """An environment variable. Its value is dropped at decode except for a `host:port` in it: no secret is kept."""
 
     name: str
     value: str = ""

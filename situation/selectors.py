@@ -69,43 +69,46 @@ def _ran_long(status: ContainerStatus, now: datetime) -> bool:
 
 def pod_status_text(pod: Pod) -> str:
     """Return what `kubectl get pods` prints under STATUS (pkg/printers/internalversion, printPod)."""
-    text = pod.status.reason or pod.status.phase or "Unknown"
-    waiting_init = False
-    main_inits = 0
-    inits = {container.name: container for container in pod.spec.init_containers}
-    for number, status in enumerate(pod.status.init_container_statuses):
-        state = status.state
-        container = inits.get(status.name)
-        if state.terminated is not None and state.terminated.exit_code == 0:
-            continue
-        if container is not None and is_sidecar(container) and status.started:
-            continue
-        main_inits = len(pod.spec.init_containers)
-        if state.terminated is not None:
-            text = f"Init:{_end_text(state.terminated)}"
-        elif state.waiting is not None and state.waiting.reason not in ("", "PodInitializing"):
-            text = f"Init:{state.waiting.reason}"
-        else:
-            text = f"Init:{number}/{main_inits}"
-        waiting_init = True
-        break
-    if not waiting_init:
-        running = False
-        for status in reversed(pod.status.container_statuses):
-            state = status.state
-            if state.waiting is not None and state.waiting.reason:
-                text = state.waiting.reason
-            elif state.terminated is not None:
-                text = _end_text(state.terminated)
-            elif status.ready and state.running is not None:
-                running = True
-        if text == "Completed" and running:
-            text = "Running" if is_ready(pod) else "NotReady"
+    text = _init_text(pod) or _main_text(pod)
     if not pod.spec.node_name and (condition := find_condition(pod.status.conditions, "PodScheduled")):
         if condition.reason == "SchedulingGated":
             text = "SchedulingGated"
     if pod.metadata.deletion_timestamp is not None:
         return "Unknown" if pod.status.reason == "NodeLost" else "Terminating"
+    return text
+
+
+def _init_text(pod: Pod) -> str:
+    """The first init container that is not through, empty if all are."""
+    containers = {container.name: container for container in pod.spec.init_containers}
+    for number, status in enumerate(pod.status.init_container_statuses):
+        state = status.state
+        container = containers.get(status.name)
+        if state.terminated is not None and state.terminated.exit_code == 0:
+            continue
+        if container is not None and is_sidecar(container) and status.started:
+            continue
+        if state.terminated is not None:
+            return f"Init:{_end_text(state.terminated)}"
+        if state.waiting is not None and state.waiting.reason not in ("", "PodInitializing"):
+            return f"Init:{state.waiting.reason}"
+        return f"Init:{number}/{len(pod.spec.init_containers)}"
+    return ""
+
+
+def _main_text(pod: Pod) -> str:
+    text = pod.status.reason or pod.status.phase or "Unknown"
+    running = False
+    for status in reversed(pod.status.container_statuses):
+        state = status.state
+        if state.waiting is not None and state.waiting.reason:
+            text = state.waiting.reason
+        elif state.terminated is not None:
+            text = _end_text(state.terminated)
+        elif status.ready and state.running is not None:
+            running = True
+    if text == "Completed" and running:
+        return "Running" if is_ready(pod) else "NotReady"
     return text
 
 

@@ -1,21 +1,20 @@
-"""The Situation: every reading with its age and state, and the cluster's objects with their indexes."""
+"""The Situation: every reading with its age and state, and the cluster's objects with their relations."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, cast
 
 import msgspec
 
-from situation.cluster import Event, Lease, Namespace, Node, ResourceQuota
-from situation.indexes import Index, controller_ref
-from situation.kinds import BY_NAME, KINDS, NAMES_OF
+from situation.cluster import Event
+from situation.indexes import controller_ref
+from situation.kinds import BY_NAME
 from situation.meta import KubernetesObject, LabelSelector, Ref
-from situation.network import EndpointSlice, NetworkPolicy, Service
+from situation.network import Service
 from situation.pods import Pod
 from situation.readings import (
     Changed,
     Listed,
-    ObjectKey,
     OwnLoad,
     Readiness,
     Reading,
@@ -23,73 +22,18 @@ from situation.readings import (
     Source,
     SourceState,
 )
-from situation.storage import PersistentVolumeClaim, StorageClass
-from situation.workloads import DaemonSet, Deployment, Job, ReplicaSet, StatefulSet
-
-EVENT_LIMIT: Final = 10_000
-"""Events kept, newest first out last; the API server keeps them for an hour (fault_signatures 0.1)."""
+from situation.store import Change, Store
 
 
-class Change(NamedTuple):
-    """One object before and after; None where it did not exist."""
-
-    ref: Ref
-    old: KubernetesObject | None
-    new: KubernetesObject | None
-
-
-class Situation:
-    """All that is known now. Readings are folded in with `apply`; everything else only looks.
-
-    Objects are frozen: what a selector returned stays as it was, whatever is applied later.
-    """
+class Situation(Store):
+    """All that is known now. Readings are folded in with `apply`; everything else only looks."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.sources: dict[str, Source] = {}
         self.version: ServerVersion | None = None
         self.readiness: Readiness | None = None
         self.own_load = OwnLoad()
-        self._tables: dict[str, dict[ObjectKey, KubernetesObject]] = {kind.name: {} for kind in KINDS}
-        self.pods_by_node: Index[str, Pod] = Index(lambda pod: (pod.spec.node_name,) if pod.spec.node_name else ())
-        self.pods_by_owner: Index[Ref, Pod] = Index(_owner_key)
-        self.pods_by_namespace: Index[str, Pod] = Index(lambda pod: (pod.namespace,))
-        self.pods_by_label: Index[tuple[str, str, str], Pod] = Index(
-            lambda pod: [(pod.namespace, key, value) for key, value in pod.metadata.labels.items()]
-        )
-        self.pods_by_claim: Index[tuple[str, str], Pod] = Index(
-            lambda pod: [
-                (pod.namespace, volume.persistent_volume_claim.claim_name)
-                for volume in pod.spec.volumes
-                if volume.persistent_volume_claim
-            ]
-        )
-        self.unscheduled_pods: Index[bool, Pod] = Index(
-            lambda pod: (True,) if not pod.spec.node_name and pod.status.phase == "Pending" else ()
-        )
-        self.replicasets_by_owner: Index[Ref, ReplicaSet] = Index(_owner_key)
-        self.events_by_object: Index[Ref, Event] = Index(lambda event: (involved_ref(event),))
-        self.slices_by_service: Index[Ref, EndpointSlice] = Index(
-            lambda item: (service,) if (service := item.service) else ()
-        )
-        self.services_by_namespace: Index[str, Service] = Index(lambda item: (item.namespace,))
-        self.policies_by_namespace: Index[str, NetworkPolicy] = Index(lambda item: (item.namespace,))
-        self.quotas_by_namespace: Index[str, ResourceQuota] = Index(lambda item: (item.namespace,))
-        self._indexes: dict[str, tuple[Index[Any, Any], ...]] = {
-            "pods": (
-                self.pods_by_node,
-                self.pods_by_owner,
-                self.pods_by_namespace,
-                self.pods_by_label,
-                self.pods_by_claim,
-                self.unscheduled_pods,
-            ),
-            "replicasets": (self.replicasets_by_owner,),
-            "events": (self.events_by_object,),
-            "endpointslices": (self.slices_by_service,),
-            "services": (self.services_by_namespace,),
-            "networkpolicies": (self.policies_by_namespace,),
-            "resourcequotas": (self.quotas_by_namespace,),
-        }
 
     def apply(self, reading: Reading) -> list[Change]:
         """Fold a reading in and return what it changed, in order."""
@@ -139,19 +83,6 @@ class Situation:
         changes += [self._put(changed.kind, key, None) for key in changed.removed if key in self._tables[changed.kind]]
         return changes
 
-    def _put(self, name: str, key: ObjectKey, new: KubernetesObject | None) -> Change:
-        table = self._tables[name]
-        old = table.get(key)
-        if new is None:
-            del table[key]
-        else:
-            table[key] = new
-        for index in self._indexes.get(name, ()):
-            index.replace(old, new)
-        if name == "events" and len(table) > EVENT_LIMIT:
-            self._put(name, next(iter(table)), None)
-        return Change(Ref(BY_NAME[name].kind, *key), old, new)
-
     # What is known of the sources
 
     def source(self, name: str) -> Source:
@@ -163,89 +94,13 @@ class Situation:
         """Tell whether each of these kinds has been read at least once (its last value may be stale)."""
         return all(self.source(name).has_value for name in names)
 
-    # Objects
-
-    def table(self, name: str) -> Mapping[ObjectKey, KubernetesObject]:
-        """All objects of a kind by (namespace, name)."""
-        return self._tables[name]
-
-    def get(self, ref: Ref) -> KubernetesObject | None:
-        """Return the object that `ref` names, if known."""
-        for name in NAMES_OF.get(ref.kind, ()):
-            if (found := self._tables[name].get((ref.namespace, ref.name))) is not None:
-                return found
-        return None
-
-    @property
-    def pods(self) -> Mapping[ObjectKey, Pod]:
-        return cast(Mapping[ObjectKey, Pod], self._tables["pods"])
-
-    @property
-    def nodes(self) -> Mapping[ObjectKey, Node]:
-        return cast(Mapping[ObjectKey, Node], self._tables["nodes"])
-
-    @property
-    def events(self) -> Mapping[ObjectKey, Event]:
-        return cast(Mapping[ObjectKey, Event], self._tables["events"])
-
-    @property
-    def namespaces(self) -> Mapping[ObjectKey, Namespace]:
-        return cast(Mapping[ObjectKey, Namespace], self._tables["namespaces"])
-
-    @property
-    def services(self) -> Mapping[ObjectKey, Service]:
-        return cast(Mapping[ObjectKey, Service], self._tables["services"])
-
-    @property
-    def claims(self) -> Mapping[ObjectKey, PersistentVolumeClaim]:
-        return cast(Mapping[ObjectKey, PersistentVolumeClaim], self._tables["persistentvolumeclaims"])
-
-    @property
-    def storage_classes(self) -> Mapping[ObjectKey, StorageClass]:
-        return cast(Mapping[ObjectKey, StorageClass], self._tables["storageclasses"])
-
-    @property
-    def deployments(self) -> Mapping[ObjectKey, Deployment]:
-        return cast(Mapping[ObjectKey, Deployment], self._tables["deployments"])
-
-    @property
-    def replicasets(self) -> Mapping[ObjectKey, ReplicaSet]:
-        return cast(Mapping[ObjectKey, ReplicaSet], self._tables["replicasets"])
-
-    @property
-    def statefulsets(self) -> Mapping[ObjectKey, StatefulSet]:
-        return cast(Mapping[ObjectKey, StatefulSet], self._tables["statefulsets"])
-
-    @property
-    def daemonsets(self) -> Mapping[ObjectKey, DaemonSet]:
-        return cast(Mapping[ObjectKey, DaemonSet], self._tables["daemonsets"])
-
-    @property
-    def jobs(self) -> Mapping[ObjectKey, Job]:
-        return cast(Mapping[ObjectKey, Job], self._tables["jobs"])
-
-    @property
-    def quotas(self) -> Mapping[ObjectKey, ResourceQuota]:
-        return cast(Mapping[ObjectKey, ResourceQuota], self._tables["resourcequotas"])
-
-    @property
-    def leases(self) -> Mapping[ObjectKey, Lease]:
-        """Leases outside kube-node-lease."""
-        return cast(Mapping[ObjectKey, Lease], self._tables["leases"])
-
-    def node(self, name: str) -> Node | None:
-        return self.nodes.get(("", name))
-
-    def node_lease(self, name: str) -> Lease | None:
-        return cast(Lease | None, self._tables["nodeleases"].get(("kube-node-lease", name)))
-
     # Relations
 
     def workload_of(self, item: KubernetesObject, kind: str = "Pod") -> Ref:
         """Follow controllers up to the top: pod, ReplicaSet, Deployment; pod, Job, CronJob. The object itself if none.
 
-        A ReplicaSet that is not known (RBAC) is taken to belong to the Deployment whose name it carries. A static pod is its
-        own workload, although its Node owns it.
+        A ReplicaSet that is not known (RBAC) is taken to belong to the Deployment whose name it carries. A static pod
+        is its own workload, although its Node owns it.
         """
         owner = controller_ref(item)
         if owner is None or owner.kind == "Node":
@@ -311,18 +166,6 @@ _LONG_AGO: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 def _event_time(event: Event) -> datetime:
     return event.last_seen or _LONG_AGO
-
-
-def involved_ref(event: Event) -> Ref:
-    """Reference of the object an event is about; nodes are cluster-scoped whatever the event says."""
-    about = event.involved_object
-    namespace = "" if about.kind in ("Node", "Namespace", "PersistentVolume") else about.namespace
-    return Ref(about.kind, namespace, about.name)
-
-
-def _owner_key(item: KubernetesObject) -> tuple[Ref, ...]:
-    owner = controller_ref(item)
-    return (owner,) if owner else ()
 
 
 def _same_version(before: KubernetesObject, after: KubernetesObject) -> bool:

@@ -7,8 +7,66 @@ container, network.
 from typing import Final
 
 from diagnosis.rule import Rule
-from diagnosis.rules import images
+from diagnosis.rules import (
+    addresses,
+    api_server,
+    claims,
+    configuration,
+    container_start,
+    containers,
+    control_plane,
+    creation,
+    evictions,
+    gpus,
+    images,
+    init_containers,
+    mounts,
+    network,
+    node_agents,
+    node_conditions,
+    nodes,
+    readiness,
+    refusals,
+    rollouts,
+    scheduling,
+    service_hints,
+    service_selectors,
+    services,
+    slow_start,
+    startup,
+    terminating,
+    webhooks,
+)
 
-FAMILIES: Final = (images,)
+FAMILIES: Final = (
+    api_server,
+    control_plane,
+    webhooks,
+    nodes,
+    node_conditions,
+    terminating,
+    scheduling,
+    claims,
+    creation,
+    evictions,
+    refusals,
+    configuration,
+    container_start,
+    startup,
+    mounts,
+    images,
+    containers,
+    init_containers,
+    slow_start,
+    readiness,
+    rollouts,
+    gpus,
+    node_agents,
+    services,
+    service_selectors,
+    network,
+    service_hints,
+    addresses,
+)
 ALL: Final[tuple[Rule, ...]] = tuple(rule for family in FAMILIES for rule in family.RULES)
 BY_ID: Final = {rule.id: rule for rule in ALL}

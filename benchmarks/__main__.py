@@ -1,0 +1,102 @@
+"""`make bench`: every budget of the design with its measured value, and the ratio to kubectl where that compares."""
+
+import asyncio
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from benchmarks import cockpit, commands, memory
+
+NODES: Final = 1_000
+PODS: Final = 10_000
+
+
+class Line(NamedTuple):
+    """One row of the table."""
+
+    what: str
+    value: float
+    budget: float
+    unit: str
+    kubectl: float | None = None
+    """The same of `kubectl get pods -A` on the same server."""
+
+    @property
+    def text(self) -> str:
+        verdict = "ok" if self.value <= self.budget else "OVER"
+        ratio = f"{self.value / self.kubectl:.2f} x kubectl" if self.kubectl else ""
+        return f"| {self.what} | {self.value:.3g} {self.unit} | {self.budget:g} {self.unit} | {verdict} | {ratio} |"
+
+
+async def measure(folder: Path) -> list[Line]:
+    """Run everything, one after the other."""
+    lines = [Line("`midwatch --help`", commands.help_s(), 0.25, "s")]
+    dump = folder / "pods.json"
+    kubeconfig = folder / "kubeconfig"
+    async with commands.simulated(NODES, PODS, kubeconfig) as server:
+        kubectl = await commands.kubectl_get_pods(kubeconfig)
+        start = [await cockpit.start(kubeconfig, PODS) for _ in range(5)]
+        lines += [
+            Line("first paint", _median(run.first_paint_s for run in start), 0.6, "s"),
+            Line(
+                f"complete, judged picture of {PODS} pods / {NODES} nodes",
+                _median(run.complete_s for run in start),
+                1.5,
+                "s",
+                kubectl.wall_s if kubectl else None,
+            ),
+            Line(
+                "resident memory with that cluster",
+                _median(run.resident_mb for run in start),
+                130,
+                "MB",
+                kubectl.peak_mb if kubectl else None,
+            ),
+        ]
+        await commands.save_list(server, dump)
+    lines.append(
+        Line(
+            f"`check --dump` on {PODS} pods",
+            _median(commands.check_dump_s(dump) for _ in range(5)),
+            1.0,
+            "s",
+            kubectl.wall_s if kubectl else None,
+        )
+    )
+    for label, over_ssh in (("locally, 10 Hz", False), ("over SSH, 4 Hz", True)):
+        busy = await cockpit.under_load(folder, NODES, PODS, over_ssh=over_ssh)
+        lines += [
+            Line(f"1 000 events/s: event to screen p99 ({label})", busy.event_to_screen_p99_ms, 300, "ms"),
+            Line(f"1 000 events/s: key to paint p99 ({label})", busy.key_to_paint_p99_ms, 60, "ms"),
+            Line(f"1 000 events/s: CPU ({label})", busy.cpu_cores, 0.6, "core"),
+            Line(f"1 000 events/s: bytes to the terminal ({label})", busy.kb_per_s, 15, "KB/s"),
+        ]
+    lines.append(Line("memory after a million events", memory.growth_percent(NODES, PODS), 10, "% more"))
+    return lines
+
+
+def _median(values: Iterator[float]) -> float:
+    return statistics.median(values)
+
+
+def main() -> int:
+    """Print the table; 1 when a budget is exceeded."""
+    if shutil.which("kubectl") is None:
+        print("kubectl is not here: its column stays empty", file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="midwatch-bench-") as folder:
+        os.environ["XDG_STATE_HOME"] = folder
+        lines = asyncio.run(measure(Path(folder)))
+    print(f"\nPython {sys.version.split()[0]}, {os.cpu_count()} cores")
+    print("\n| what | measured | budget | | |\n|---|---|---|---|---|")
+    for line in lines:
+        print(line.text)
+    return any(line.value > line.budget for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

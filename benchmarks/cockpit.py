@@ -1,0 +1,109 @@
+"""The cockpit on a pseudo-terminal: start, and what a thousand watch events a second cost."""
+
+import asyncio
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
+
+from benchmarks.commands import MIDWATCH, environ
+from benchmarks.terminal import Terminal, cpu_s, resident_mb
+from simulator.cluster import Cluster
+from simulator.generator import churn, generate
+from simulator.server import Simulator
+
+_RATE_PER_S = 1_000
+_SAMPLES = 60
+
+
+class Start(NamedTuple):
+    """One start of the cockpit."""
+
+    first_paint_s: float
+    complete_s: float
+    resident_mb: float
+
+
+class Busy(NamedTuple):
+    """The cockpit under load."""
+
+    event_to_screen_p99_ms: float
+    key_to_paint_p99_ms: float
+    cpu_cores: float
+    kb_per_s: float
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
+
+
+async def start(kubeconfig: Path, pods: int) -> Start:
+    """Start the cockpit once, until all pods are counted and the causes stand there."""
+    argv = [MIDWATCH, "--kubeconfig", str(kubeconfig)]
+    async with Terminal(argv, environ(kubeconfig.parent)) as terminal:
+        first = await terminal.until("Causes") - terminal.started_at
+        await terminal.until(f"{_grouped(pods)} pods")
+        complete = await terminal.until("explain") - terminal.started_at
+        await asyncio.sleep(3)
+        return Start(first, complete, resident_mb(terminal.pid))
+
+
+async def under_load(folder: Path, nodes: int, pods: int, *, over_ssh: bool) -> Busy:
+    """Run the cockpit while pods change at 1,000 events/s; a beacon pod and keys are timed to the screen."""
+    cluster = generate(nodes=nodes, pods=pods)
+    kubeconfig = folder / "busy-kubeconfig"
+    async with Simulator(cluster) as simulator:
+        simulator.write_kubeconfig(kubeconfig)
+        _beacon(cluster, 0)
+        argv = [MIDWATCH, "--kubeconfig", str(kubeconfig)]
+        async with Terminal(argv, environ(folder, over_ssh=over_ssh)) as terminal:
+            await terminal.until("explain")
+            churning = asyncio.create_task(churn(cluster, _RATE_PER_S))
+            await asyncio.sleep(3)
+            sent, began, cpu = terminal.received_bytes, monotonic(), cpu_s(terminal.pid)
+            await asyncio.sleep(15)
+            took = monotonic() - began
+            kb_per_s = (terminal.received_bytes - sent) / took / 1000
+            cores = (cpu_s(terminal.pid) - cpu) / took
+            to_screen = [await _time_beacon(cluster, terminal, number) for number in range(1, _SAMPLES)]
+            to_paint = [await _time_key(terminal, number % 2 == 0) for number in range(_SAMPLES)]
+            churning.cancel()
+    return Busy(_p99_ms(to_screen), _p99_ms(to_paint), cores, kb_per_s)
+
+
+def _beacon(cluster: Cluster, number: int) -> None:
+    """A pod that is not well (so it stands at the top of the table) and shows a number as its status."""
+    cluster.put(
+        "pods",
+        {
+            "metadata": {"name": "a-beacon", "namespace": "a-bench", "creationTimestamp": "2026-11-23T00:00:00Z"},
+            "spec": {"containers": [{"name": "app"}]},
+            "status": {"phase": "Failed", "reason": f"Beacon{number}"},
+        },
+    )
+
+
+async def _time_beacon(cluster: Cluster, terminal: Terminal, number: int) -> float:
+    await asyncio.sleep(0.05 + 0.013 * (number % 7))
+    began = monotonic()
+    _beacon(cluster, number)
+    return await terminal.until(f"Beacon{number} ") - began
+
+
+async def _time_key(terminal: Terminal, opens: bool) -> float:
+    await asyncio.sleep(0.1)
+    began = monotonic()
+    terminal.type("l")
+    return await _until(terminal, lambda: ("Quick checklist" in terminal.text) == opens) - began
+
+
+async def _until(terminal: Terminal, met: Callable[[], bool]) -> float:
+    async with asyncio.timeout(10):
+        while not met():
+            await asyncio.sleep(0.001)
+    return monotonic()
+
+
+def _p99_ms(seconds: list[float]) -> float:
+    return statistics.quantiles(seconds, n=100)[98] * 1000

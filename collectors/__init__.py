@@ -1,0 +1,1 @@
+"""Collectors: each reads one source and yields readings; the runner owns cadence, back-off and cancellation."""

@@ -1,0 +1,196 @@
+"""Reads a dump of a cluster: what `kubectl get -o json`, `-o yaml` or `kubectl cluster-info dump` wrote."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from collectors.dump_files import Head, find_files, parse_head, read_documents
+from collectors.errors import DumpError
+from collectors.newest import newest_time
+from situation.decode import BadObjectError, decode_object
+from situation.kinds import BY_NAME, KINDS, ObjectKind, kind_of
+from situation.meta import KubernetesObject
+from situation.readings import Listed, ObjectKey, Reading, ServerVersion, SourceState
+from situation.text import harmless
+
+_KINDS_NAMED: Final = 8
+
+
+class Dump(msgspec.Struct, frozen=True):
+    """A dump as readings; kinds that are not in it are absent."""
+
+    readings: tuple[Reading, ...]
+    now: datetime
+    """The newest time stamp in it: the time it shows."""
+    notes: tuple[str, ...]
+    """For people: what was passed over."""
+
+
+class _Place(msgspec.Struct, frozen=True):
+    namespace: str = ""
+
+
+class _Identity(msgspec.Struct, rename="camel"):
+    kind: str = ""
+    api_version: str = ""
+    metadata: _Place = _Place()
+
+
+class _Versions(msgspec.Struct, rename="camel"):
+    git_version: str = ""
+    server_version: "_Versions | None" = None
+
+
+_identity: Final = msgspec.json.Decoder(_Identity)
+
+
+def read_dump(path: str | Path) -> Dump:
+    """Read a file, or all JSON and YAML files of a folder.
+
+    Raises DumpError, naming the file, when there is nothing to read in it. In a folder a broken file becomes a note.
+    """
+    root = Path(path)
+    files, notes = find_files(root)
+    gathered = _Gathered()
+    broken: list[DumpError] = []
+    for file in files:
+        try:
+            for document in read_documents(file):
+                gathered.add(document)
+        except DumpError as error:
+            broken.append(error)
+    if not gathered.found_any:
+        if broken:
+            raise broken[0]
+        raise DumpError(f"{root}: no Kubernetes objects that Midwatch reads in it{gathered.unknown_text(': ')}")
+    if broken and not root.is_dir():
+        raise broken[0]
+    notes += [f"skipped {error}" for error in broken]
+    now = gathered.newest()
+    if now is None:
+        now = datetime.fromtimestamp(max(file.stat().st_mtime for file in files), UTC)
+        notes.append("no time stamps in it: taken to be as old as its files")
+    return Dump(tuple(gathered.readings(now)), now, (*notes, *gathered.notes()))
+
+
+class _Gathered:
+    """Objects by kind, as they are found."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, dict[ObjectKey, KubernetesObject]] = {}
+        self._skipped: Counter[str] = Counter()
+        self._unknown: Counter[str] = Counter()
+        self._version: ServerVersion | None = None
+
+    @property
+    def found_any(self) -> bool:
+        return bool(self._objects) or self._version is not None
+
+    def add(self, document: bytes) -> None:
+        """Take one document in: an object, a list, or the answer of `kubectl version`."""
+        head = parse_head(document)
+        if head is None:
+            self._unknown["documents that are no objects"] += 1
+        elif head.items is not None:
+            self._add_items(head)
+        elif head.kind:
+            self._add_object(document, head.kind, head.api_version)
+        elif (version := _server_version(document)) is not None:
+            self._version = version
+        else:
+            self._unknown["objects without kind"] += 1
+
+    def _add_items(self, head: Head) -> None:
+        item_kind = head.kind.removesuffix("List")
+        one_kind = _kind(item_kind, head.api_version) if item_kind else None
+        if one_kind is not None:
+            # An empty list is knowledge too. Leases are two kinds: which one, their namespace says.
+            self._objects.setdefault(one_kind.name, {})
+            if one_kind.kind != "Lease":
+                for item in head.items or ():
+                    self._put(bytes(item), one_kind)
+                return
+        for item in head.items or ():
+            self._add_object(bytes(item), item_kind, head.api_version if item_kind else "")
+
+    def _add_object(self, raw: bytes, kind_name: str, api_version: str) -> None:
+        try:
+            identity = _identity.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._skipped[kind_name or "objects"] += 1
+            return
+        manifest_kind = identity.kind or kind_name
+        kind = _kind(manifest_kind, identity.api_version or api_version, identity.metadata.namespace)
+        if kind is None:
+            self._unknown[harmless(manifest_kind) or "objects without kind"] += 1
+            return
+        self._put(raw, kind)
+
+    def _put(self, raw: bytes, kind: ObjectKind) -> None:
+        objects = self._objects.setdefault(kind.name, {})
+        try:
+            item = decode_object(raw, kind)
+        except (BadObjectError, RecursionError):
+            self._skipped[kind.name] += 1
+            return
+        objects[item.key] = item
+
+    def newest(self) -> datetime | None:
+        times = [newest_time(item) for objects in self._objects.values() for item in objects.values()]
+        return max((time for time in times if time is not None), default=None)
+
+    def readings(self, now: datetime) -> Iterator[Reading]:
+        """Yield a reading for every source of a cluster."""
+        live = SourceState.LIVE
+        for kind in KINDS:
+            if kind.name in self._objects:
+                objects = tuple(self._objects[kind.name].values())
+                yield Reading(kind.source, live, now, Listed(kind.name, objects, self._skipped[kind.name]))
+            else:
+                yield Reading(kind.source, SourceState.ABSENT, now, error="not in the dump")
+        if self._version is not None:
+            yield Reading("kubernetes/version", live, now, self._version)
+        else:
+            yield Reading("kubernetes/version", SourceState.ABSENT, now, error="not in the dump")
+        yield Reading("kubernetes/readyz", SourceState.ABSENT, now, error="not in the dump")
+
+    def notes(self) -> Iterator[str]:
+        for name, count in sorted(self._skipped.items()):
+            what = name if name in BY_NAME or name == "objects" else f"{harmless(name)} objects"
+            yield f"skipped {count} broken {what}"
+        if self._unknown:
+            yield f"not read{self.unknown_text(': ')}"
+
+    def unknown_text(self, before: str) -> str:
+        """Return the kinds that Midwatch does not read with their number, empty if there are none."""
+        if not self._unknown:
+            return ""
+        most = self._unknown.most_common(_KINDS_NAMED)
+        more = len(self._unknown) - len(most)
+        return before + ", ".join(f"{name} ×{count}" for name, count in most) + (f", {more} more kinds" if more else "")
+
+
+def _kind(manifest_kind: str, api_version: str, namespace: str = "") -> ObjectKind | None:
+    """Return the entry for a kind, None for one of the same name in another API group."""
+    kind = kind_of(manifest_kind, namespace)
+    if kind is None or not api_version:
+        return kind
+    return kind if _group(kind.group_version) == _group(api_version) else None
+
+
+def _group(api_version: str) -> str:
+    return api_version.rpartition("/")[0]
+
+
+def _server_version(document: bytes) -> ServerVersion | None:
+    """Read `kubectl get --raw /version` or `kubectl version -o json`."""
+    try:
+        versions = msgspec.json.decode(document, type=_Versions)
+    except msgspec.DecodeError:
+        return None
+    text = versions.server_version.git_version if versions.server_version else versions.git_version
+    return ServerVersion(harmless(text)) if text else None

@@ -1,0 +1,142 @@
+"""Finds and takes apart the files of a dump: JSON and YAML documents, one after another."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from collectors.errors import DumpError
+from situation.text import harmless
+
+SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson", ".yaml", ".yml"})
+"""In a folder; a file that is named itself may be called anything."""
+
+_JSON_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Head(msgspec.Struct, rename="camel"):
+    """What tells a document's kind; `items` if it is a list."""
+
+    kind: str = ""
+    api_version: str = ""
+    items: list[msgspec.Raw] | None = None
+    metadata: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_head: Final = msgspec.json.Decoder(Head)
+
+
+def find_files(path: Path) -> tuple[list[Path], list[str]]:
+    """Return the files of a dump in order, and notes on what was passed over. Raises DumpError."""
+    try:
+        if not path.is_dir():
+            return [path], []
+        found = sorted(file for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path))
+    except OSError as error:
+        raise DumpError(f"{path}: cannot read it: {error.strerror}") from error
+    files = [file for file in found if file.suffix.lower() in SUFFIXES]
+    if not files:
+        raise DumpError(f"{path}: no .json or .yaml files in this folder")
+    passed = len(found) - len(files)
+    return files, [f"{passed} other files (not .json or .yaml) were not read"] if passed else []
+
+
+def _is_hidden(file: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(root).parts)
+
+
+def read_documents(file: Path) -> Iterator[bytes]:
+    """Yield the documents of a file, each as JSON. Raises DumpError that names file and line."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise DumpError(f"{file}: cannot read it: {error.strerror}") from error
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if not data or data.isspace():
+        raise DumpError(f"{file}: the file is empty")
+    if b"\0" in data[:4096]:
+        raise DumpError(f"{file}: a binary file; a dump is JSON or YAML, as `kubectl get -o json` prints it")
+    if data.lstrip()[:1] in (b"{", b"["):
+        yield from _json_documents(file, data)
+    else:
+        yield from _yaml_documents(file, data)
+
+
+def parse_head(document: bytes) -> Head | None:
+    """Return kind and items of a document, None if it is no object of the API."""
+    try:
+        return _head.decode(document)
+    except _JSON_ERRORS:
+        return None
+
+
+def _json_documents(file: Path, data: bytes) -> Iterator[bytes]:
+    if data.lstrip()[:1] == b"[":
+        yield from (bytes(item) for item in _array(file, data))
+        return
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except _JSON_ERRORS:
+        yield from _several_json(file, data)
+    else:
+        yield data
+
+
+def _array(file: Path, data: bytes) -> list[msgspec.Raw]:
+    try:
+        return msgspec.json.decode(data, type=list[msgspec.Raw])
+    except _JSON_ERRORS as error:
+        raise DumpError(f"{file}: broken or cut off JSON: {harmless(str(error))}") from error
+
+
+def _several_json(file: Path, data: bytes) -> Iterator[bytes]:
+    """JSON documents one after another, with or without line breaks inside."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DumpError(f"{file}, line {line}: not UTF-8 text") from error
+    decoder = json.JSONDecoder()
+    place = 0
+    while place < len(text):
+        try:
+            _, end = decoder.raw_decode(text, place)
+        except (json.JSONDecodeError, RecursionError) as error:
+            line = text.count("\n", 0, getattr(error, "pos", place)) + 1
+            said = getattr(error, "msg", "nested too deeply")
+            raise DumpError(f"{file}, line {line}: broken or cut off JSON: {said}") from error
+        yield text[place:end].encode()
+        place = end
+        while place < len(text) and text[place] in " \t\r\n,":
+            place += 1
+
+
+class _Loader(yaml.CSafeLoader):
+    """Leaves time stamps as text: they are read as in JSON."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _yaml_documents(file: Path, data: bytes) -> Iterator[bytes]:
+    try:
+        for document in yaml.load_all(data, Loader=_Loader):
+            if document is not None:
+                yield _as_json(file, document)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise DumpError(f"{file}{line}: neither JSON nor valid YAML: {harmless(str(error.problem))}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise DumpError(f"{file}: neither JSON nor valid YAML: {harmless(str(error))}") from error
+
+
+def _as_json(file: Path, document: Any) -> bytes:
+    if not isinstance(document, dict):
+        raise DumpError(f"{file}: not a dump: expected Kubernetes objects, as `kubectl get -o yaml` prints them")
+    return msgspec.json.encode(document)

@@ -1,0 +1,224 @@
+"""From a kubeconfig to a transport with credentials, through the official client's configuration and REST layer."""
+
+import asyncio
+import base64
+import binascii
+import os
+import ssl
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from collectors.errors import ConfigurationError
+from collectors.kubernetes.exec_plugin import PLUGIN_DEADLINE_S, PluginCredentials, run_plugin
+from collectors.kubernetes.failures import client_certificate
+from collectors.kubernetes.kubeconfig import Kubeconfig
+from collectors.kubernetes.proxies import proxy_for
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDict
+
+POOL_SIZE: Final = 96
+"""Connections allowed: above the number of watches and polls, or they wait for each other."""
+READ_BUFFER_BYTES: Final = 2**18
+"""Measured with 70 MB of pods: larger buffers leave the processor's cache before they are decoded."""
+EARLY: Final = timedelta(seconds=60)
+"""Credentials are renewed this long before they expire, or after nine tenths of a shorter life."""
+TOKEN_FILE_LIFE: Final = timedelta(seconds=60)
+"""Token files are rotated in place; client-go reads them again this often."""
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One way to reach the server: a transport, the headers that identify us, and until when."""
+
+    generation: int
+    kubeconfig: Kubeconfig
+    rest: Any
+    """`kubernetes.aio.client.rest.RESTClientObject`."""
+    transport_key: tuple[object, ...]
+    headers: dict[str, str]
+    groups: tuple[str, ...]
+    proxy: str | None
+    opened_at: datetime
+    expires_at: datetime | None
+    is_hard_expiry: bool
+    """The credentials really end then; else they are only read again."""
+
+    def request_headers(self, accept: str) -> "CIMultiDict[str]":
+        """Return fresh headers; the REST layer adds to them."""
+        from multidict import CIMultiDict
+
+        headers: CIMultiDict[str] = CIMultiDict(self.headers)
+        headers["Accept"] = accept
+        for group in self.groups:
+            headers.add("Impersonate-Group", group)
+        return headers
+
+    def is_due(self, now: datetime) -> bool:
+        """Tell whether the credentials should be renewed."""
+        if self.expires_at is None:
+            return False
+        early = min(EARLY, (self.expires_at - self.opened_at) / 10) if self.is_hard_expiry else timedelta(0)
+        return now >= self.expires_at - early
+
+    def is_over(self, now: datetime) -> bool:
+        """Tell whether the credentials cannot be used any more."""
+        return self.is_hard_expiry and self.expires_at is not None and now >= self.expires_at
+
+
+async def open_session(
+    kubeconfig: Kubeconfig,
+    now: datetime,
+    before: Session | None = None,
+    *,
+    with_plugin: bool = True,
+    plugin_deadline_s: float = PLUGIN_DEADLINE_S,
+    environ: Mapping[str, str] = os.environ,
+) -> Session:
+    """Load all that `kubeconfig` names and build a session; the transport of `before` is kept if it still fits.
+
+    Without `with_plugin` everything but the exec plugin is loaded, to find mistakes at once. Raises ConfigurationError,
+    and UnauthorizedError if an exec plugin gives no credentials.
+    """
+    await asyncio.to_thread(_import_client)
+    user, found = dict(kubeconfig.user), PluginCredentials()
+    plugin = user.pop("exec", None)
+    where = f"{kubeconfig.path}: user {kubeconfig.user_name!r}"
+    if isinstance(plugin, dict) and with_plugin and not (user.get("token") or user.get("tokenFile")):
+        found = await run_plugin(plugin, kubeconfig.cluster, where, plugin_deadline_s)
+        user |= _plugin_user(found)
+    expires_at = found.expires_at
+    if expires_at is not None and expires_at.tzinfo is None:
+        raise ConfigurationError(f"{where}: the exec plugin's expirationTimestamp has no time zone")
+    if (token_file := user.pop("tokenFile", None)) and not user.get("token"):
+        user["token"] = _read_token(Path(str(token_file)), where)
+        expires_at = now + TOKEN_FILE_LIFE
+    _take_provider(user, where)
+    configuration = await _configuration(kubeconfig, user)
+    proxy = configuration.proxy or proxy_for(kubeconfig.server, environ)
+    configuration.proxy = proxy
+    transport_key = (tuple(sorted(map(repr, kubeconfig.cluster.items()))), client_certificate(user), proxy)
+    if before is not None and before.transport_key == transport_key:
+        rest = before.rest
+    else:
+        rest = await asyncio.to_thread(_rest, configuration, kubeconfig)
+    return Session(
+        generation=before.generation + 1 if before else 1,
+        kubeconfig=kubeconfig,
+        rest=rest,
+        transport_key=transport_key,
+        headers=_headers(configuration, kubeconfig),
+        groups=tuple(str(group) for group in user.get("as-groups") or ()),
+        proxy=proxy,
+        opened_at=now,
+        expires_at=expires_at,
+        is_hard_expiry=found.expires_at is not None,
+    )
+
+
+def user_agent() -> str:
+    """Return `midwatch/<version>`; version 0 when it runs from a source tree that is not installed."""
+    try:
+        return f"midwatch/{metadata.version('midwatch')}"
+    except metadata.PackageNotFoundError:
+        return "midwatch/0"
+
+
+def _import_client() -> None:
+    """Importing takes most of a second: done in a thread, so that the first paint need not wait."""
+    import kubernetes.aio.client.rest
+    import kubernetes.aio.config  # noqa: F401
+
+
+def _plugin_user(found: PluginCredentials) -> dict[str, str]:
+    user: dict[str, str] = {}
+    if found.token:
+        user["token"] = found.token
+    if found.certificate:
+        user["client-certificate-data"] = base64.b64encode(found.certificate.encode()).decode()
+        user["client-key-data"] = base64.b64encode(found.key.encode()).decode()
+    return user
+
+
+def _read_token(path: Path, where: str) -> str:
+    try:
+        token = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{where}: cannot read the token file {path}: {error}") from error
+    if not token:
+        raise ConfigurationError(f"{where}: the token file {path} is empty")
+    return token
+
+
+def _take_provider(user: dict[str, Any], where: str) -> None:
+    """Use the token that an `auth-provider` section holds.
+
+    It is not refreshed here: that could use up a refresh token that kubectl still has in the file, and so lock the user
+    out. kubectl renews the file; we read it again after a 401.
+    """
+    provider = user.pop("auth-provider", None)
+    if not isinstance(provider, dict) or user.get("token"):
+        return
+    config = provider.get("config") or {}
+    token = config.get("id-token") or config.get("access-token") if isinstance(config, dict) else None
+    if not token:
+        raise ConfigurationError(
+            f"{where}: auth-provider {provider.get('name')!r} holds no token: run `kubectl get ns` to log in, "
+            "or use the provider's exec plugin"
+        )
+    user["token"] = str(token)
+
+
+async def _configuration(kubeconfig: Kubeconfig, user: dict[str, Any]) -> Any:
+    from kubernetes.aio.client import Configuration
+    from kubernetes.aio.config import ConfigException, load_kube_config_from_dict
+
+    configuration = Configuration()
+    configuration.connection_pool_maxsize = POOL_SIZE
+    # Proxies are found by proxies.py, for the reasons given there. kubectl does not check certificates as strictly as
+    # newer versions of OpenSSL's strict mode do.
+    configuration.client_session_kwargs = {"trust_env": False, "read_bufsize": READ_BUFFER_BYTES}
+    configuration.disable_strict_ssl_verification = True
+    tree = {
+        "current-context": "it",
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        "clusters": [{"name": "it", "cluster": kubeconfig.cluster}],
+        "users": [{"name": "it", "user": user}],
+    }
+    try:
+        await load_kube_config_from_dict(tree, client_configuration=configuration)
+    except ConfigException as error:
+        raise ConfigurationError(f"{kubeconfig.path}: {error}") from error
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{kubeconfig.path}: certificate or key data is not base64: {error}") from error
+    return configuration
+
+
+def _headers(configuration: Any, kubeconfig: Kubeconfig) -> dict[str, str]:
+    headers = {"User-Agent": user_agent()}
+    if token := configuration.api_key.get("BearerToken"):
+        if not str(token).isprintable():
+            raise ConfigurationError(f"{kubeconfig.path}: the token of user {kubeconfig.user_name!r} holds line breaks")
+        headers["Authorization"] = str(token)
+    if kubeconfig.cluster.get("disable-compression"):
+        headers["Accept-Encoding"] = "identity"
+    if name := kubeconfig.user.get("as"):
+        headers["Impersonate-User"] = str(name)
+    if uid := kubeconfig.user.get("as-uid"):
+        headers["Impersonate-Uid"] = str(uid)
+    return headers
+
+
+def _rest(configuration: Any, kubeconfig: Kubeconfig) -> Any:
+    from kubernetes.aio.client.rest import RESTClientObject
+
+    try:
+        return RESTClientObject(configuration)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"{kubeconfig.path} (context {kubeconfig.context}): cannot use its certificates or key: {error}"
+        ) from error

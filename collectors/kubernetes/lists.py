@@ -1,0 +1,142 @@
+"""Lists of a kind from the API server's watch cache, decoded while they stream in."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Final
+
+import msgspec
+
+from collectors.errors import (
+    AbsentError,
+    BadAnswerError,
+    ExpiredError,
+    ForbiddenError,
+    UnreachableError,
+)
+from collectors.kubernetes.client import Client
+from collectors.kubernetes.list_items import CutListError, ListSplitter
+from situation.decode import BadObjectError, decode_object
+from situation.kinds import ObjectKind
+from situation.meta import KubernetesObject
+
+FIRST_BYTE_S: Final = 10.0
+BODY_IDLE_S: Final = 15.0
+SLICE_S: Final = 0.004
+"""Decoding gives the event loop back after this long, so that the screen stays alive."""
+EVENT_PAGE: Final = 500
+EVENT_PAGES: Final = 6
+"""Pages of events read once: they come from etcd itself, and in order of name, not of time."""
+
+
+class Slicer:
+    """Keeps decoding from holding the event loop for long."""
+
+    def __init__(self, slice_s: float = SLICE_S) -> None:
+        self._slice_s = slice_s
+        self._began = monotonic()
+
+    def is_over(self) -> bool:
+        """Tell whether the slice is used up; call it often."""
+        return monotonic() - self._began >= self._slice_s
+
+    async def rest(self) -> None:
+        """Let others run, then begin a new slice."""
+        await asyncio.sleep(0)
+        self._began = monotonic()
+
+
+class ObjectList(msgspec.Struct, frozen=True):
+    """One list: its objects, the version to watch from, how many items could not be decoded, and the next page."""
+
+    objects: tuple[KubernetesObject, ...]
+    resource_version: str
+    skipped: int
+    continue_token: str = ""
+
+
+class Decoder:
+    """Decodes objects of one kind; those that cannot be are counted, never raised."""
+
+    def __init__(self, kind: ObjectKind) -> None:
+        self._kind = kind
+        self.skipped = 0
+
+    def decode(self, raw: bytes) -> KubernetesObject | None:
+        """Return the object, or None for a bad one."""
+        try:
+            return decode_object(raw, self._kind)
+        except (BadObjectError, RecursionError):
+            self.skipped += 1
+            return None
+
+    def decode_all(self, items: Iterable[bytes]) -> list[KubernetesObject]:
+        return [item for raw in items if (item := self.decode(raw)) is not None]
+
+
+async def list_cached(client: Client, kind: ObjectKind, namespace: str | None) -> ObjectList:
+    """Return all objects of a kind as the server's watch cache has them (`resourceVersion=0`). Raises SourceError."""
+    return await _list(client, kind, namespace, {"resourceVersion": "0"})
+
+
+async def list_events(client: Client, kind: ObjectKind, namespace: str | None) -> ObjectList:
+    """Return a bounded number of events, page by page; the version is that of the first page. Raises SourceError."""
+    page = await _list(client, kind, namespace, {"limit": str(EVENT_PAGE)})
+    objects, skipped, version = list(page.objects), page.skipped, page.resource_version
+    for _ in range(EVENT_PAGES - 1):
+        if not page.continue_token:
+            break
+        try:
+            page = await _list(client, kind, namespace, {"limit": str(EVENT_PAGE), "continue": page.continue_token})
+        except ExpiredError:
+            break  # the snapshot that the pages belong to is gone; what we have is bounded anyway
+        objects += page.objects
+        skipped += page.skipped
+    return ObjectList(tuple(objects), version, skipped)
+
+
+async def _list(client: Client, kind: ObjectKind, namespace: str | None, params: dict[str, str]) -> ObjectList:
+    decoder, splitter, slicer = Decoder(kind), ListSplitter(), Slicer()
+    objects: list[KubernetesObject] = []
+    path = kind.path(namespace)
+    with refusals_named(kind, namespace, "list"):
+        async with client.stream(path, params, first_byte_s=FIRST_BYTE_S) as answer:
+            try:
+                while chunk := await answer.read(BODY_IDLE_S):
+                    await _decode(splitter.feed(chunk), decoder, objects, slicer)
+            except TimeoutError as error:
+                raise UnreachableError(
+                    f"{answer.url} sent nothing for {BODY_IDLE_S:g} s in the middle of a list"
+                ) from error
+            try:
+                rest = splitter.finish()
+            except CutListError as error:
+                raise BadAnswerError(f"{answer.url}: {error}") from error
+            await _decode(rest, decoder, objects, slicer)
+    return ObjectList(tuple(objects), splitter.resource_version, decoder.skipped, splitter.continue_token)
+
+
+async def _decode(items: list[bytes], decoder: Decoder, objects: list[KubernetesObject], slicer: Slicer) -> None:
+    for raw in items:
+        if (item := decoder.decode(raw)) is not None:
+            objects.append(item)
+        if slicer.is_over():
+            await slicer.rest()
+
+
+@contextmanager
+def refusals_named(kind: ObjectKind, namespace: str | None, verb: str) -> Iterator[None]:
+    """Turn 403 and 404 inside into messages that name the verb, the kind and the namespace."""
+    group = kind.group_version.rpartition("/")[0]
+    resource = f"{kind.resource}.{group}" if group else kind.resource
+    try:
+        yield
+    except AbsentError as error:
+        raise AbsentError(f"the server has no {resource} ({kind.group_version})") from error
+    except ForbiddenError as error:
+        scope = (kind.fixed_namespace or namespace) if kind.namespaced else None
+        where = f" in namespace {scope}" if scope else " in all namespaces" if kind.namespaced else ""
+        raise ForbiddenError(
+            f"cannot {verb} {kind.resource}{where} (RBAC: verb {verb}, resource {resource})"
+        ) from error

@@ -1,0 +1,159 @@
+"""Turns the lines of a watch into changes of one kind."""
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from collectors.kubernetes.lists import Decoder
+from situation.kinds import ObjectKind
+from situation.meta import KubernetesObject
+from situation.readings import Changed, ObjectKey
+
+INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
+
+
+class _Line(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _BookmarkMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+    annotations: dict[str, str] = {}
+
+
+class _Bookmark(msgspec.Struct):
+    metadata: _BookmarkMeta
+
+
+class WatchStatus(msgspec.Struct):
+    """The Status object of an ERROR event."""
+
+    code: int = 0
+    message: str = ""
+    reason: str = ""
+
+
+class WatchError(NamedTuple):
+    """An ERROR event: the server ends the watch."""
+
+    code: int
+    body: bytes
+
+
+_line: Final = msgspec.json.Decoder(_Line)
+_bookmark: Final = msgspec.json.Decoder(_Bookmark)
+_status: Final = msgspec.json.Decoder(WatchStatus)
+_BAD_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class WatchLines:
+    """Follows one kind through its watches: feeds on lines, keeps versions, gathers changes.
+
+    Resource versions are compared as numbers (documented as comparable since Kubernetes 1.35; they always were
+    revisions of etcd), so that an event that comes twice or late does not bring an older state back.
+    """
+
+    def __init__(self, kind: ObjectKind) -> None:
+        self.version = ""
+        """Resume from here; empty before the first list."""
+        self.synced = False
+        """The server has said that all initial events are out."""
+        self.skipped = 0
+        self._decoder = Decoder(kind)
+        self._kind = kind
+        self._known: dict[ObjectKey, int] = {}
+        self._upserts: dict[ObjectKey, KubernetesObject] = {}
+        self._removed: dict[ObjectKey, None] = {}
+
+    def begin(self, objects: tuple[KubernetesObject, ...] = (), version: str = "") -> None:
+        """Start anew from a list."""
+        self.version, self.synced, self.skipped = version, False, 0
+        self._upserts, self._removed = {}, {}
+        self._known = {item.key: _number(item.metadata.resource_version) for item in objects}
+
+    def add(self, raw: bytes) -> WatchError | None:
+        """Take one line in; return the error if it is one. A line that makes no sense is counted in `skipped`."""
+        try:
+            line = _line.decode(raw)
+        except _BAD_JSON:
+            self.skipped += 1
+            return None
+        match line.type:
+            case "ADDED" | "MODIFIED":
+                self._put(bytes(line.object), line.type)
+            case "DELETED":
+                self._remove(bytes(line.object))
+            case "BOOKMARK":
+                self._mark(line.object)
+            case "ERROR":
+                return _error(bytes(line.object))
+            case _:
+                self.skipped += 1
+        return None
+
+    def take(self) -> Changed | None:
+        """Return what was gathered since the last call, None if that is nothing."""
+        if not (self._upserts or self._removed or self.skipped):
+            return None
+        changed = Changed(self._kind.name, tuple(self._upserts.values()), tuple(self._removed), self.skipped)
+        self._upserts, self._removed, self.skipped = {}, {}, 0
+        return changed
+
+    def _decode(self, raw: bytes) -> KubernetesObject | None:
+        item = self._decoder.decode(raw)
+        self.skipped += self._decoder.skipped
+        self._decoder.skipped = 0
+        return item
+
+    def _put(self, raw: bytes, type: str) -> None:
+        if (item := self._decode(raw)) is None:
+            return
+        key, number = item.key, _number(item.metadata.resource_version)
+        known = self._known.get(key)
+        if known is not None and number and number <= known:
+            return
+        if known is None and type == "MODIFIED" and number and number <= _number(self.version):
+            return  # a late event of an object that is gone
+        self._known[key] = number
+        self._upserts[key] = item
+        self._removed.pop(key, None)
+        self._advance(item.metadata.resource_version)
+
+    def _remove(self, raw: bytes) -> None:
+        if (item := self._decode(raw)) is None:
+            return
+        key, number = item.key, _number(item.metadata.resource_version)
+        if number and number < self._known.get(key, 0):
+            return
+        self._known.pop(key, None)
+        self._upserts.pop(key, None)
+        self._removed[key] = None
+        self._advance(item.metadata.resource_version)
+
+    def _mark(self, raw: msgspec.Raw) -> None:
+        try:
+            metadata = _bookmark.decode(raw).metadata
+        except _BAD_JSON:
+            self.skipped += 1
+            return
+        self.synced |= metadata.annotations.get(INITIAL_EVENTS_END) == "true"
+        if metadata.resource_version and (self.version or self.synced):
+            self.version = metadata.resource_version
+
+    def _advance(self, version: str) -> None:
+        # Initial events come in order of name: only the bookmark after them says where to resume.
+        if self.version and _number(version) > _number(self.version):
+            self.version = version
+
+
+def _number(version: str) -> int:
+    """Return a resource version as a number, 0 if it is none (then nothing is compared)."""
+    return int(version) if version.isascii() and version.isdigit() else 0
+
+
+def _error(raw: bytes) -> WatchError:
+    try:
+        return WatchError(_status.decode(raw).code, raw)
+    except _BAD_JSON:
+        return WatchError(0, raw)

@@ -1,0 +1,116 @@
+"""What stands behind a Service: its pods, and what its endpoint slices say of them."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from situation.meta import Ref, find_condition
+from situation.network import Endpoint, EndpointSlice, Service
+from situation.pods import Pod
+from situation.selectors import container_pairs, is_finished, is_node_ready, is_ready
+from situation.situation import Situation
+
+SETTLE_S: Final = 30.0
+"""A pod that turned unready has this long before its Service is called broken: one failed probe period or two."""
+CREATE_S: Final = 120.0
+"""A scheduled pod may take this long to pull its image and start before its Service is called broken."""
+
+
+class Backing(NamedTuple):
+    """The pods that a Service selects and the endpoints that its slices hold."""
+
+    pods: tuple[Pod, ...]
+    """Selected pods that are not finished, those on their way out included."""
+    slices: tuple[EndpointSlice, ...]
+    endpoints: tuple[Endpoint, ...]
+
+    @property
+    def ready_endpoints(self) -> int:
+        return sum(endpoint.is_ready and bool(endpoint.addresses) for endpoint in self.endpoints)
+
+    @property
+    def ready_pods(self) -> tuple[Pod, ...]:
+        """Pods that are Ready and not being deleted: each should be an endpoint."""
+        return tuple(pod for pod in self.pods if is_ready(pod) and pod.metadata.deletion_timestamp is None)
+
+
+def backing(service: Service, situation: Situation) -> Backing:
+    """Return what stands behind `service` now."""
+    pods = tuple(
+        pod for pod in situation.pods_matching(service.namespace, service.spec.selector) if not is_finished(pod)
+    )
+    slices = tuple(situation.slices_by_service.get(service_ref(service)).values())
+    return Backing(pods, slices, tuple(endpoint for part in slices for endpoint in part.endpoints))
+
+
+def service_ref(service: Service) -> Ref:
+    return Ref("Service", service.namespace, service.name)
+
+
+def has_backend(service: Service) -> bool:
+    """Tell whether the control plane is to find pods for this Service: it has a selector and is no alias."""
+    return service.spec.type != "ExternalName" and bool(service.spec.selector)
+
+
+def is_cluster_dns(service: Service) -> bool:
+    """Tell whether this is the Service that pods ask for names (kubeadm, kops, RKE2 and most others keep its label)."""
+    return service.namespace == "kube-system" and (
+        service.metadata.labels.get("k8s-app") == "kube-dns" or service.name in ("kube-dns", "coredns")
+    )
+
+
+def services_known(situation: Situation, namespace: str) -> bool:
+    """Tell whether the list that was read covers the Services of `namespace` (it may be that of one namespace only).
+
+    Every API server keeps the Service `default/kubernetes`, so a list with it is one of the whole cluster.
+    """
+    return situation.knows("services") and (
+        ("default", "kubernetes") in situation.services or bool(situation.services_by_namespace.get(namespace))
+    )
+
+
+def ready_since(pod: Pod) -> datetime | None:
+    """When the Ready condition took its present value; the pod's creation if it does not say."""
+    condition = find_condition(pod.status.conditions, "Ready")
+    return (condition.last_transition_time if condition else None) or pod.metadata.creation_timestamp
+
+
+def ready_due(pods: Iterable[Pod], not_before: datetime | None) -> datetime | None:
+    """Return when the last of these unready pods has used up its time to become ready, None if no time is known.
+
+    A container that runs for the first time has its startup and readiness probes' budgets, a pod that is being made has
+    CREATE_S, any other SETTLE_S.
+    """
+    times = [due for pod in pods if (due := _due(pod)) is not None]
+    if not_before is not None:
+        times.append(not_before + timedelta(seconds=SETTLE_S))
+    return max(times, default=None)
+
+
+def _due(pod: Pod) -> datetime | None:
+    since = ready_since(pod)
+    if since is None:
+        return None
+    due = since + timedelta(seconds=CREATE_S if pod.status.phase == "Pending" and pod.spec.node_name else SETTLE_S)
+    for container, status in container_pairs(pod):
+        running = status.state.running
+        if status.restart_count or running is None or running.started_at is None:
+            continue
+        probes = (container.startup_probe, container.readiness_probe)
+        budget_s = sum(probe.budget_s for probe in probes if probe is not None)
+        due = max(due, running.started_at + timedelta(seconds=budget_s))
+    return due
+
+
+def explained_by(pods: Iterable[Pod], situation: Situation) -> tuple[Ref, ...]:
+    """Return what would explain that these pods do not serve: themselves, their workloads, nodes that are not Ready."""
+    refs: dict[Ref, None] = {}
+    for pod in pods:
+        refs[Ref("Pod", *pod.key)] = None
+        refs[situation.workload_of(pod)] = None
+        if (owner := pod.metadata.controller) is not None:
+            refs[Ref(owner.kind, pod.namespace, owner.name)] = None
+        node = situation.node(pod.spec.node_name)
+        if node is not None and not is_node_ready(node):
+            refs[Ref("Node", "", node.name)] = None
+    return tuple(refs)

@@ -1,0 +1,65 @@
+"""Node agents: DaemonSets that make a node usable. When one fails, its node is what is broken, not an application."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final
+
+from situation.findings import Layer
+from situation.meta import KubernetesObject, Ref
+from situation.situation import Situation
+
+
+class Agent(StrEnum):
+    """What a node agent is there for."""
+
+    GPU = "GPU operand"
+    CNI = "network plugin"
+    KUBE_PROXY = "kube-proxy"
+    CSI = "storage driver"
+
+    @property
+    def layer(self) -> Layer:
+        """The layer that breaks with it (fault_signatures L3-09, L3-10, L5-10)."""
+        return Layer.NETWORK if self in (Agent.CNI, Agent.KUBE_PROXY) else Layer.NODE
+
+
+_APP_LABELS: Final = ("k8s-app", "app", "app.kubernetes.io/name", "name")
+_GPU_APPS: Final = (
+    "nvidia-driver-daemonset",
+    "nvidia-container-toolkit-daemonset",
+    "nvidia-device-plugin",
+    "nvidia-operator-validator",
+    "gpu-feature-discovery",
+    "nvidia-dcgm",
+    "nvidia-mig-manager",
+    "nvidia-mps-control-daemon",
+)
+_CNI_APPS: Final = ("calico-node", "cilium", "flannel", "kube-flannel", "weave-net", "aws-node", "kube-router", "antrea",
+                    "ovnkube-node", "canal", "kindnet", "azure-cni")  # fmt: skip
+
+
+def agent_of(item: KubernetesObject) -> Agent | None:
+    """Return the role of a node agent's DaemonSet or pod by its labels and name, None for anything else."""
+    labels = item.metadata.labels
+    names = [labels[label] for label in _APP_LABELS if label in labels] + [item.name]
+    if labels.get("app.kubernetes.io/managed-by") == "gpu-operator" or _any_starts(names, _GPU_APPS):
+        return Agent.GPU
+    if _any_starts(names, ("kube-proxy",)):
+        return Agent.KUBE_PROXY
+    if _any_starts(names, _CNI_APPS):
+        return Agent.CNI
+    owner = item.metadata.controller
+    if any("csi" in name.split("-") for name in names) and (owner is None or owner.kind == "DaemonSet"):
+        return Agent.CSI
+    return None
+
+
+def _any_starts(names: list[str], prefixes: tuple[str, ...]) -> bool:
+    return any(name.startswith(prefix) for name in names for prefix in prefixes)
+
+
+def agents(situation: Situation, *wanted: Agent) -> Iterator[Ref]:
+    """Yield the DaemonSets of these roles."""
+    for key, item in situation.daemonsets.items():
+        if agent_of(item) in wanted:
+            yield Ref("DaemonSet", *key)

@@ -1,0 +1,139 @@
+"""Which node would take a pod: taints, labels and resources, as the scheduler sees them.
+
+Follows the filters NodeUnschedulable, TaintToleration, NodeAffinity and NodeResourcesFit of kube-scheduler.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from situation.cluster import Node, Taint
+from situation.pods import Container, NodeSelectorTerm, Pod, Toleration
+from situation.quantity import human_bytes, parse_quantity
+from situation.selectors import is_finished, is_sidecar
+from situation.situation import Situation
+
+CORDON_TAINT: Final = "node.kubernetes.io/unschedulable"
+_CONDITION_PREFIXES: Final = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
+_REPELLING: Final = ("NoSchedule", "NoExecute")
+_BYTES: Final = ("memory", "ephemeral-storage", "storage", "hugepages-")
+
+
+def tolerates(toleration: Toleration, taint: Taint) -> bool:
+    """Tell whether a toleration covers a taint (core/v1, Toleration.ToleratesTaint)."""
+    if toleration.effect and toleration.effect != taint.effect:
+        return False
+    if toleration.key and toleration.key != taint.key:
+        return False
+    return toleration.operator == "Exists" or (
+        toleration.operator in ("", "Equal") and bool(toleration.key) and toleration.value == taint.value
+    )
+
+
+def untolerated(pod: Pod, node: Node) -> tuple[Taint, ...]:
+    """Return the taints of a node that keep the pod away, a cordon's own taint left out."""
+    return tuple(
+        taint
+        for taint in node.spec.taints
+        if taint.effect in _REPELLING
+        and taint.key != CORDON_TAINT
+        and not any(tolerates(toleration, taint) for toleration in pod.spec.tolerations)
+    )
+
+
+def is_condition(taint: Taint) -> bool:
+    """Tell whether Kubernetes set the taint because of the node's state (not ready, unreachable, disk pressure ...)."""
+    return taint.key.startswith(_CONDITION_PREFIXES) and taint.key != CORDON_TAINT
+
+
+def is_cordoned(node: Node) -> bool:
+    return node.spec.unschedulable or any(taint.key == CORDON_TAINT for taint in node.spec.taints)
+
+
+def selects(pod: Pod, node: Node) -> bool:
+    """Tell whether a node has the labels (and name) that the pod's node selector and required affinity ask for."""
+    labels = node.metadata.labels
+    if any(labels.get(key) != value for key, value in pod.spec.node_selector.items()):
+        return False
+    terms = affinity_terms(pod)
+    return not terms or any(_term_matches(term, node) for term in terms)
+
+
+def affinity_terms(pod: Pod) -> tuple[NodeSelectorTerm, ...]:
+    """Return the terms of the required node affinity; a node must meet one of them."""
+    affinity = pod.spec.affinity
+    if affinity is None or affinity.node_affinity is None or affinity.node_affinity.required is None:
+        return ()
+    return affinity.node_affinity.required.node_selector_terms
+
+
+def _term_matches(term: NodeSelectorTerm, node: Node) -> bool:
+    if not term.match_expressions and not term.match_fields:
+        return False
+    fields = {"metadata.name": node.name}
+    return all(item.matches(node.metadata.labels) for item in term.match_expressions) and all(
+        item.matches(fields) for item in term.match_fields
+    )
+
+
+def admits(pod: Pod, node: Node) -> bool:
+    """Tell whether a node would take the pod as far as cordon, taints and labels go."""
+    return not is_cordoned(node) and selects(pod, node) and not untolerated(pod, node)
+
+
+def down_nodes(pod: Pod, situation: Situation) -> Iterator[Node]:
+    """Yield the nodes the pod asks for that only their own state (a condition's taint) keeps it from."""
+    for node in situation.nodes.values():
+        if any(map(is_condition, node.spec.taints)) and not is_cordoned(node) and selects(pod, node):
+            taints = untolerated(pod, node)
+            if taints and all(map(is_condition, taints)):
+                yield node
+
+
+def wanted(pod: Pod, resource: str) -> float:
+    """Return how much of a resource the pod requests; limits stand in for requests that are not given.
+
+    As in component-helpers (PodRequests): containers and sidecars together, or the largest init container with the
+    sidecars started before it if that is more.
+    """
+    running = sum(_of_container(container, resource) for container in pod.spec.containers)
+    sidecars = peak = 0.0
+    for container in pod.spec.init_containers:
+        amount = _of_container(container, resource)
+        if is_sidecar(container):
+            sidecars += amount
+        else:
+            peak = max(peak, sidecars + amount)
+    return max(running + sidecars, peak)
+
+
+def _of_container(container: Container, resource: str) -> float:
+    resources = container.resources
+    raw = resources.requests.get(resource, resources.limits.get(resource))
+    return (parse_quantity(raw) or 0.0) if raw is not None else 0.0
+
+
+def used(node: str, resource: str, situation: Situation) -> float:
+    """Return the sum of the requests of all unfinished pods bound to a node. Kubernetes keeps no such number itself."""
+    return sum(wanted(pod, resource) for pod in situation.pods_by_node.get(node).values() if not is_finished(pod))
+
+
+def allocatable(node: Node, resource: str) -> float:
+    """Return what a node offers of a resource, 0 if it has none."""
+    raw = node.status.allocatable.get(resource)
+    return (parse_quantity(raw) or 0.0) if raw is not None else 0.0
+
+
+def capacity(node: Node, resource: str) -> float:
+    """Return what a node has of a resource, offered or not."""
+    raw = node.status.capacity.get(resource)
+    return (parse_quantity(raw) or 0.0) if raw is not None else 0.0
+
+
+def amount_text(resource: str, amount: float) -> str:
+    """Return an amount as people say it: `12 cpu`, `64.0 GiB memory`, `4 nvidia.com/gpu`."""
+    return f"{number_text(resource, amount)} {resource}"
+
+
+def number_text(resource: str, amount: float) -> str:
+    """Return an amount without the resource's name, bytes in binary units."""
+    return human_bytes(amount) if resource.startswith(_BYTES) else f"{amount:.10g}"

@@ -1,0 +1,300 @@
+"""Layer 4: the API server is silent, refuses us, is overloaded or not ready (L4-01, L4-02, L4-04, L4-05, L4-11)."""
+
+import re
+from datetime import datetime
+from typing import Final
+
+from diagnosis.commands import kubectl, on_node, shorten
+from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
+from situation.clock import age_text
+from situation.findings import Command, Evidence, Layer, Mark, Severity
+from situation.kinds import ON_DEMAND
+from situation.meta import CLUSTER
+from situation.readings import Source, SourceState
+from situation.selectors import node_roles
+from situation.situation import Situation
+
+CERTIFICATE: Final = re.compile(r"x509|certificate|CERTIFICATE_VERIFY_FAILED", re.IGNORECASE)
+OVERLOAD: Final = re.compile(
+    r"\b429\b|too many requests|was unable to return a response in the time allotted|\b504\b", re.IGNORECASE
+)
+"""Texts of priority and fairness (429) and of the time-out filter (504), catalogue L4-05."""
+_FOLLOWED_SELDOM: Final = frozenset(kind.source for kind in ON_DEMAND)
+_NOT_TRIED: Final = frozenset({SourceState.STARTING, SourceState.FORBIDDEN, SourceState.ABSENT})
+MIN_SOURCES: Final = 2
+"""One source that fails alone says something about that source, not about the API server."""
+
+
+def _tried(situation: Situation) -> list[Source]:
+    """Sources that ask the API server all the time and were not refused for want of rights."""
+    return [
+        source
+        for source in situation.sources.values()
+        if source.name.startswith("kubernetes/")
+        and source.name not in _FOLLOWED_SELDOM
+        and source.state not in _NOT_TRIED
+        and not source.error.startswith("internal error")
+    ]
+
+
+def _mostly(situation: Situation, state: SourceState) -> tuple[Source, ...]:
+    """Return the sources in `state` if they are most of those tried, else none."""
+    tried = _tried(situation)
+    found = tuple(source for source in tried if source.state is state)
+    return found if len(found) >= MIN_SOURCES and 2 * len(found) > len(tried) else ()
+
+
+def _last_answer(situation: Situation) -> datetime | None:
+    return max((source.observed_at for source in _tried(situation) if source.observed_at), default=None)
+
+
+def _evidence(failing: tuple[Source, ...], situation: Situation) -> tuple[Evidence, ...]:
+    source = next((item for item in failing if item.error), failing[0])
+    heard = _last_answer(situation)
+    return (
+        Evidence(shorten(source.error or source.state.value, 300), source.name),
+        Evidence(f"{len(failing)} of {len(_tried(situation))} sources fail the same way", source.name),
+        Evidence(f"last answer at {heard:%H:%M:%S}", source.name, heard)
+        if heard
+        else Evidence("it has not answered since Midwatch started", source.name),
+    )
+
+
+def _ready_command() -> Command:
+    return kubectl("get", "--raw", "/readyz?verbose", purpose="does the API server answer, and which check fails?")
+
+
+def control_plane_commands(situation: Situation, component: str) -> tuple[Command, ...]:
+    """Return commands for the first control plane node's own shell, none where no such node is shown (managed)."""
+    for node in situation.nodes.values():
+        if {"control-plane", "master"} & set(node_roles(node)):
+            return (
+                on_node(node.name, "crictl", "ps", "-a", "--name", component, purpose=f"does {component} run?"),
+                on_node(
+                    node.name, "journalctl", "-u", "kubelet", "--since", "-15min", "--no-pager",
+                    purpose="why does the kubelet not keep it running?",
+                ),
+            )  # fmt: skip
+    return ()
+
+
+@rule(
+    "api-certificate",
+    signature="L4-11",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.CRITICAL,
+    kind="Cluster",
+    looks_at="the errors of our own sources: x509 and certificate texts.",
+    look_alikes={
+        "api-unreachable": "there no TLS answer comes at all",
+        "credentials-refused": "there the server answers 401",
+    },
+)
+def api_certificate(_: None, situation: Situation, now: datetime) -> Verdict:
+    """The API server's certificate, or ours, is not accepted: expired, not yet valid, or of another authority."""
+    failing = tuple(
+        source for source in _mostly(situation, SourceState.UNREACHABLE) if CERTIFICATE.search(source.error)
+    )
+    if not failing:
+        return CLEAR
+    expired = any("expired" in source.error for source in failing)
+    return Fired(
+        CLUSTER,
+        "certificate has expired" if expired else "certificate is not accepted",
+        _evidence(failing, situation),
+        (
+            _ready_command(),
+            *_on_control_plane(situation, "kubeadm", "certs", "check-expiration", purpose="which certificate expired?"),
+            kubectl("config", "view", "--minify", purpose="which server and authority does this context use?"),
+        ),
+        who="API server:",
+    )
+
+
+def _on_control_plane(situation: Situation, *argv: str, purpose: str) -> tuple[Command, ...]:
+    for node in situation.nodes.values():
+        if {"control-plane", "master"} & set(node_roles(node)):
+            return (on_node(node.name, *argv, purpose=purpose),)
+    return ()
+
+
+@rule(
+    "api-unreachable",
+    signature="L4-04",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.CRITICAL,
+    kind="Cluster",
+    looks_at="the states of all our own sources at the API server, and their errors.",
+    look_alikes={
+        "a wrong kubeconfig, VPN or proxy": "the server's address in the error is not the one you expect",
+        "credentials-refused": "there the server answers 401",
+        "api-overloaded": "there it answers 429 or 504",
+    },
+)
+def api_unreachable(_: None, situation: Situation, now: datetime) -> Verdict:
+    """The API server does not answer: everything else on the screen is as of its last answer."""
+    failing = _mostly(situation, SourceState.UNREACHABLE)
+    if not failing or any(CERTIFICATE.search(source.error) for source in failing):
+        return CLEAR
+    if sum(bool(OVERLOAD.search(source.error)) for source in failing) * 2 > len(failing):
+        return CLEAR
+    heard = _last_answer(situation)
+    reason = next((source.error for source in failing if source.error), "").rpartition(": ")[2]
+    title = f"has not answered for {age_text(heard, now)}" if heard else "does not answer"
+    return Fired(
+        CLUSTER,
+        title + (f": {shorten(reason, 60)}" if reason else ""),
+        _evidence(failing, situation),
+        (
+            _ready_command(),
+            kubectl("config", "view", "--minify", purpose="which server does this context name?"),
+            *control_plane_commands(situation, "kube-apiserver"),
+        ),
+        who="API server",
+    )
+
+
+@rule(
+    "credentials-refused",
+    signature="L4-11",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.CRITICAL,
+    kind="Cluster",
+    looks_at="answers 401 to most of our own sources.",
+    look_alikes={
+        "missing rights (403)": "never a fault: the pane says forbidden",
+        "api-unreachable": "no answer at all",
+    },
+)
+def credentials_refused(_: None, situation: Situation, now: datetime) -> Verdict:
+    """The API server does not accept our credentials (any more): nothing new can be seen."""
+    failing = _mostly(situation, SourceState.UNAUTHORIZED)
+    if not failing:
+        return CLEAR
+    return Fired(
+        CLUSTER,
+        "are refused by the API server (401)",
+        _evidence(failing, situation),
+        (
+            kubectl("auth", "whoami", purpose="who does the server take you for?"),
+            kubectl("config", "view", "--minify", purpose="which user and exec plugin does this context use?"),
+            *_on_control_plane(situation, "kubeadm", "certs", "check-expiration", purpose="did certificates expire?"),
+        ),
+        who="credentials",
+    )
+
+
+@rule(
+    "api-overloaded",
+    signature="L4-05",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.WARNING,
+    kind="Cluster",
+    looks_at="429 and 504 texts in the errors of our own sources.",
+    look_alikes={
+        "a PodDisruptionBudget's 429": "it names the disruption budget and comes on eviction only",
+        "etcd-unavailable": "there readyz says that etcd fails",
+    },
+)
+def api_overloaded(_: None, situation: Situation, now: datetime) -> Verdict:
+    """The API server turns requests away because it is overloaded."""
+    turned_away = tuple(source for source in _tried(situation) if OVERLOAD.search(source.error))
+    if len(turned_away) < MIN_SOURCES:
+        return CLEAR
+    grave = len(turned_away) * 2 > len(_tried(situation))
+    own = f"Midwatch itself asks {situation.own_load.requests_per_s:.1f} times a second"
+    return Fired(
+        CLUSTER,
+        "is overloaded and turns requests away",
+        (*_evidence(turned_away, situation), Evidence(own, "midwatch/load", mark=Mark.EXCLUDES)),
+        (
+            kubectl("get", "--raw", "/debug/api_priority_and_fairness/dump_priority_levels",
+                    purpose="which priority levels are full?"),
+            kubectl("get", "--raw", "/metrics", purpose="whom does apiserver_flowcontrol_rejected name?"),
+        ),
+        severity=Severity.CRITICAL if grave else Severity.WARNING,
+        who="API server",
+    )  # fmt: skip
+
+
+def _failed_checks(situation: Situation, now: datetime) -> tuple[str, ...] | None:
+    """Names of the failed checks while `/readyz` says "not ready" now, else None."""
+    readiness = situation.readiness
+    if readiness is None or readiness.ready:
+        return None
+    return readiness.failed_checks if situation.source("kubernetes/readyz").state_at(now) is SourceState.LIVE else None
+
+
+def _check_evidence(failed: tuple[str, ...], situation: Situation) -> Evidence:
+    source = situation.source("kubernetes/readyz")
+    names = ", ".join(failed) or "no check is named"
+    return Evidence(f"/readyz: not ready; failed: {shorten(names, 200)}", source.name, source.observed_at)
+
+
+@rule(
+    "etcd-unavailable",
+    signature="L4-01 L4-02",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.CRITICAL,
+    kind="Cluster",
+    looks_at="the checks of /readyz: etcd, etcd-readiness.",
+    look_alikes={"api-not-ready": "there other checks fail", "api-unreachable": "there /readyz does not answer"},
+)
+def etcd_unavailable(_: None, situation: Situation, now: datetime) -> Verdict:
+    """The API server cannot use etcd: writes fail and what is shown may be frozen."""
+    failed = _failed_checks(situation, now)
+    if not failed or not any(name.startswith("etcd") for name in failed):
+        return CLEAR
+    status = ("etcdctl", "endpoint", "status", "--cluster", "-w", "table")
+    return Fired(
+        CLUSTER,
+        "does not answer the API server: state may be frozen",
+        (_check_evidence(failed, situation),),
+        (
+            _ready_command(),
+            *_on_control_plane(situation, *status, purpose="has etcd a leader, and is a quota or alarm hit?"),
+            *control_plane_commands(situation, "etcd"),
+        ),
+        who="etcd",
+    )
+
+
+@rule(
+    "api-not-ready",
+    signature="L4-04",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.CRITICAL,
+    kind="Cluster",
+    looks_at="the failed checks of /readyz, etcd's excepted.",
+    look_alikes={
+        "etcd-unavailable": "there the check etcd fails",
+        "a starting API server": "only poststarthook checks fail, for seconds: a warning",
+    },
+)
+def api_not_ready(_: None, situation: Situation, now: datetime) -> Verdict:
+    """The API server answers but says that it is not ready."""
+    failed = _failed_checks(situation, now)
+    if failed is None or any(name.startswith("etcd") for name in failed):
+        return CLEAR
+    starting = bool(failed) and all(name.startswith("poststarthook/") for name in failed)
+    leaving = "shutdown" in failed
+    state = "is shutting down" if leaving else "is still starting" if starting else "is not ready"
+    names = f": {', '.join(failed[:2])}" if failed and not leaving else ""
+    return Fired(
+        CLUSTER,
+        state + shorten(names, 60),
+        (_check_evidence(failed, situation),),
+        (_ready_command(), *control_plane_commands(situation, "kube-apiserver")),
+        severity=Severity.WARNING if starting else Severity.CRITICAL,
+        who="API server",
+    )
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    api_certificate,
+    api_unreachable,
+    credentials_refused,
+    etcd_unavailable,
+    api_not_ready,
+    api_overloaded,
+)

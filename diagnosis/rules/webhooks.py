@@ -1,0 +1,148 @@
+"""Layer 4: admission webhooks that fail closed and have nobody to answer them (L4-06)."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from diagnosis.commands import fact, kubectl
+from diagnosis.endpoints import backing, explained_by, has_backend, ready_due, services_known
+from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, Wait, rule, wait_until
+from situation.findings import Evidence, Layer, Mark, Severity
+from situation.meta import Ref
+from situation.network import MutatingWebhookConfiguration, ValidatingWebhookConfiguration, Webhook
+from situation.situation import Situation
+
+INSTALL_S: Final = 120.0
+"""Configuration, Service and pods of a webhook are applied together; the pods need this long to start."""
+_WORKLOADS: Final = frozenset({"*", "pods", "deployments", "replicasets", "statefulsets", "daemonsets", "jobs"})
+_CREATES: Final = frozenset({"*", "CREATE", "UPDATE"})
+
+Configuration = ValidatingWebhookConfiguration | MutatingWebhookConfiguration
+
+
+class _Dead(NamedTuple):
+    """A webhook that nobody answers."""
+
+    webhook: Webhook
+    evidence: tuple[Evidence, ...]
+    follows: tuple[Ref, ...]
+
+
+def _stops_workloads(webhook: Webhook) -> bool:
+    """Tell whether new pods or workloads are refused while this webhook fails."""
+    return any(
+        _WORKLOADS & {resource.partition("/")[0] for resource in rule.resources} and _CREATES & set(rule.operations)
+        for rule in webhook.rules
+    )
+
+
+def _dead(webhook: Webhook, situation: Situation, now: datetime) -> _Dead | Verdict:
+    target = webhook.client_config.service
+    if target is None:
+        return CLEAR
+    if not services_known(situation, target.namespace):
+        return Unknown(f"the Services of namespace {target.namespace} are not known")
+    ref = Ref("Service", target.namespace, target.name)
+    policy = fact("services", f"webhook {webhook.name}: failurePolicy {webhook.failure_policy}")
+    service = situation.services.get((target.namespace, target.name))
+    if service is None:
+        gone = fact("services", f"Service {target.namespace}/{target.name} does not exist")
+        return _Dead(webhook, (policy, gone), (ref,))
+    behind = backing(service, situation)
+    if behind.ready_endpoints or not has_backend(service):
+        return CLEAR
+    due = ready_due(behind.pods, service.metadata.creation_timestamp)
+    if due is not None and now < due:
+        return Wait(due)
+    ready = len(behind.ready_pods)
+    return _Dead(
+        webhook,
+        (
+            policy,
+            fact("endpointslices", f"Service {target.namespace}/{target.name} has no ready endpoint"),
+            fact("pods", f"{len(behind.pods)} pods are selected, {ready} of them ready"),
+        ),
+        (ref, *explained_by(behind.pods, situation)),
+    )
+
+
+def _judge(kind: str, configuration: Configuration, situation: Situation, now: datetime) -> Verdict:
+    judged = [_dead(webhook, situation, now) for webhook in configuration.webhooks]
+    dead = [item for item in judged if isinstance(item, _Dead)]
+    if not dead:
+        waits = [item for item in judged if isinstance(item, Wait)]
+        unknown = [item for item in judged if isinstance(item, Unknown)]
+        return waits[0] if waits else unknown[0] if unknown else CLEAR
+    if wait := wait_until(configuration.metadata.creation_timestamp, INSTALL_S, now):
+        return wait
+    closed = [item for item in dead if item.webhook.failure_policy == "Fail"]
+    shown = closed or dead
+    stops = any(_stops_workloads(item.webhook) for item in closed)
+    service = shown[0].webhook.client_config.service
+    assert service is not None  # noqa: S101 - by construction of _dead
+    evidence = [line for item in shown[:3] for line in item.evidence]
+    if closed:
+        what = sorted({name for item in closed for rule in item.webhook.rules for name in rule.resources})
+        evidence.append(fact("services", f"requests for {', '.join(what[:6]) or 'nothing'} are refused", Mark.SUPPORTS))
+    title = f"blocks requests: its Service {service.name} does not answer" if closed else (
+        f"is skipped: its Service {service.name} does not answer (failurePolicy Ignore)"
+    )  # fmt: skip
+    return Fired(
+        Ref(kind, "", configuration.name),
+        title,
+        tuple(evidence),
+        (
+            kubectl("get", "endpointslices", "-l", f"kubernetes.io/service-name={service.name}",
+                    purpose="has the webhook's Service an endpoint?", namespace=service.namespace),
+            kubectl("get", kind.lower(), configuration.name, "-o", "yaml", purpose="what does the webhook guard?"),
+        ),
+        severity=Severity.CRITICAL if stops else Severity.WARNING if closed else Severity.INFO,
+        follows=tuple(dict.fromkeys(_follows(shown))),
+    )  # fmt: skip
+
+
+def _follows(dead: list[_Dead]) -> Iterator[Ref]:
+    for item in dead:
+        yield from item.follows
+
+
+_LOOKS_AT: Final = "failurePolicy and the Service of every webhook; that Service's slices and pods. Needs no event."
+_LOOK_ALIKES: Final = {
+    "a webhook that denies": "it answers: `admission webhook ... denied the request`",
+    "quota or Pod Security": "their refusals name no webhook",
+}
+
+
+@rule(
+    "validating-webhook-down",
+    signature="L4-06",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.CRITICAL,
+    kind="ValidatingWebhookConfiguration",
+    needs=("validatingwebhookconfigurations", "services", "endpointslices", "pods"),
+    looks_at=_LOOKS_AT,
+    look_alikes=_LOOK_ALIKES,
+)
+def validating_webhook_down(
+    configuration: ValidatingWebhookConfiguration, situation: Situation, now: datetime
+) -> Verdict:
+    """A validating webhook that fails closed has nobody to answer it: what it guards cannot be changed."""
+    return _judge("ValidatingWebhookConfiguration", configuration, situation, now)
+
+
+@rule(
+    "mutating-webhook-down",
+    signature="L4-06",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.CRITICAL,
+    kind="MutatingWebhookConfiguration",
+    needs=("mutatingwebhookconfigurations", "services", "endpointslices", "pods"),
+    looks_at=_LOOKS_AT,
+    look_alikes=_LOOK_ALIKES,
+)
+def mutating_webhook_down(configuration: MutatingWebhookConfiguration, situation: Situation, now: datetime) -> Verdict:
+    """A mutating webhook that fails closed has nobody to answer it: what it guards cannot be created."""
+    return _judge("MutatingWebhookConfiguration", configuration, situation, now)
+
+
+RULES: Final[tuple[Rule, ...]] = (validating_webhook_down, mutating_webhook_down)

@@ -1,0 +1,71 @@
+"""Pods that have a node but have not started: whether that is so now, and what the kubelet last said about it."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from situation.cluster import Event
+from situation.meta import find_condition
+from situation.pods import Pod
+from situation.selectors import is_finished
+from situation.situation import Situation
+
+REASONS: Final = (
+    "FailedMount",
+    "FailedMapVolume",
+    "FailedAttachVolume",
+    "FailedCreatePodSandBox",
+    "FailedPrepareDynamicResources",
+    "NetworkNotReady",
+)
+"""Events of pods whose containers the kubelet has not come to yet."""
+
+RETRY: Final = timedelta(seconds=150)
+"""Events this close to the newest are of the same attempt, or the one before: the kubelet repeats a failed mount after
+2 min 2 s at the latest (goroutinemap/exponentialbackoff, maxDurationBeforeRetry), a sandbox much sooner."""
+
+NOT_STARTED: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
+
+
+def has_not_started(pod: Pod) -> bool:
+    """Tell whether a pod has a node but no sandbox with a network yet (condition PodReadyToStartContainers)."""
+    if not pod.spec.node_name or is_finished(pod) or pod.metadata.deletion_timestamp is not None:
+        return False
+    condition = find_condition(pod.status.conditions, "PodReadyToStartContainers")
+    if condition is not None:
+        return condition.status != "True"
+    return not has_run(pod) and (pod.spec.host_network or not pod.status.pod_ip)
+
+
+def has_run(pod: Pod) -> bool:
+    """Tell whether any container of the pod ever ran, or fails for a reason of its own."""
+    return any(
+        status.state.running
+        or status.state.terminated
+        or status.restart_count
+        or (status.state.waiting is not None and status.state.waiting.reason not in NOT_STARTED)
+        for status in pod.status.init_container_statuses + pod.status.container_statuses
+    )
+
+
+def start_events(pod: Pod, situation: Situation, *more: str) -> tuple[Event, ...]:
+    """Return what the kubelet last said about a pod that has not started, oldest first; nothing once it has.
+
+    Only events of the last attempts: an earlier trouble that was overcome is not the present one.
+    """
+    if not has_not_started(pod):
+        return ()
+    events = [event for event in situation.events_of(pod, "Pod", *REASONS, *more) if event.type == "Warning"]
+    newest = max((event.last_seen for event in events if event.last_seen), default=None)
+    if newest is None:
+        return tuple(events)
+    return tuple(event for event in events if event.last_seen and newest - event.last_seen <= RETRY)
+
+
+def waiting_since(pod: Pod) -> datetime | None:
+    """Return since when the kubelet has had the pod: its start time, else when it was scheduled, else created."""
+    scheduled = find_condition(pod.status.conditions, "PodScheduled")
+    return (
+        pod.status.start_time
+        or (scheduled.last_transition_time if scheduled else None)
+        or pod.metadata.creation_timestamp
+    )

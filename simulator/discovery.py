@@ -1,0 +1,86 @@
+"""Discovery documents: what a stock kubectl asks for before it lists anything."""
+
+from collections import defaultdict
+from collections.abc import Set
+from typing import Any
+
+from situation.kinds import KINDS, ObjectKind
+
+_SHORT_NAMES = {
+    "pods": ["po"],
+    "nodes": ["no"],
+    "events": ["ev"],
+    "namespaces": ["ns"],
+    "services": ["svc"],
+    "persistentvolumeclaims": ["pvc"],
+    "persistentvolumes": ["pv"],
+    "replicasets": ["rs"],
+    "deployments": ["deploy"],
+    "statefulsets": ["sts"],
+    "daemonsets": ["ds"],
+    "resourcequotas": ["quota"],
+    "networkpolicies": ["netpol"],
+    "storageclasses": ["sc"],
+    "limitranges": ["limits"],
+    "priorityclasses": ["pc"],
+    "ingresses": ["ing"],
+    "poddisruptionbudgets": ["pdb"],
+    "horizontalpodautoscalers": ["hpa"],
+}
+_IN_ALL = frozenset(
+    {"pods", "services", "replicasets", "deployments", "statefulsets", "daemonsets", "jobs", "horizontalpodautoscalers"}
+)
+
+
+def discovery(path: str, absent: Set[str]) -> dict[str, Any] | None:
+    """Return the document at `path` (`/api`, `/apis`, `/api/v1`, `/apis/GROUP`, `/apis/GROUP/VERSION`), or None.
+
+    Kinds named in `absent` are left out.
+    """
+    by_version: defaultdict[str, list[ObjectKind]] = defaultdict(list)
+    for kind in KINDS:
+        if not kind.label and kind.name not in absent:
+            by_version[kind.group_version].append(kind)
+    parts = path.strip("/").split("/")
+    match parts:
+        case ["api"]:
+            return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
+        case ["apis"]:
+            groups = [_group(version) for version in by_version if "/" in version]
+            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+        case ["apis", name]:
+            found = [version for version in by_version if version.startswith(f"{name}/")]
+            return {"kind": "APIGroup", "apiVersion": "v1", **_group(found[0])} if found else None
+        case ["api", version] | ["apis", *_, version] if len(parts) <= 3:
+            group_version = version if parts[0] == "api" else f"{parts[1]}/{version}"
+            kinds = by_version.get(group_version)
+            return _resources(group_version, kinds) if kinds else None
+    return None
+
+
+def _group(group_version: str) -> dict[str, Any]:
+    name, _, version = group_version.partition("/")
+    versions = {"groupVersion": group_version, "version": version}
+    return {"name": name, "versions": [versions], "preferredVersion": versions}
+
+
+def _resources(group_version: str, kinds: list[ObjectKind]) -> dict[str, Any]:
+    resources = []
+    for kind in kinds:
+        entry: dict[str, Any] = {
+            "name": kind.resource,
+            "singularName": kind.kind.lower(),
+            "namespaced": kind.namespaced,
+            "kind": kind.kind,
+            "verbs": ["get", "list", "watch"],
+        }
+        if kind.resource in _SHORT_NAMES:
+            entry["shortNames"] = _SHORT_NAMES[kind.resource]
+        if kind.resource in _IN_ALL:
+            entry["categories"] = ["all"]
+        resources.append(entry)
+        if kind.kind == "Pod":
+            resources.append(
+                {"name": "pods/log", "singularName": "", "namespaced": True, "kind": "Pod", "verbs": ["get"]}
+            )
+    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}

@@ -1,0 +1,131 @@
+"""Plays a tape on a simulator, as if it happened now."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from math import floor
+from typing import Final
+
+from simulator.cluster import Cluster
+from simulator.leases import keep_renewing, leases_renewed_since
+from simulator.server import Simulator
+from simulator.wire import manifest_of
+from situation.decode import BadObjectError
+from situation.kinds import BY_NAME, KINDS, ObjectKind, kind_of
+from situation.readings import ObjectKey
+from tape.format import LOGS_SOURCE, READYZ_SOURCE, SERVER_SOURCE, VERSION_SOURCE, Frame
+from tape.reader import Tape
+from tape.slim import read_object
+
+RENEWED_WITHIN: Final = timedelta(seconds=20)
+"""A lease renewed so recently when the tape ended is kept alive afterwards: kubelets renew theirs every 10 s."""
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+class Show:
+    """A cluster that lives through a tape: at `start_at` when it opens, then on by itself until `hold_at`.
+
+    All time stamps are moved by whole seconds so that `start_at` is the moment of opening. At another speed, what comes
+    later is moved to when it is played.
+    """
+
+    def __init__(self, tape: Tape, *, speed: float = 1.0, clock: Callable[[], datetime] = utc_now) -> None:
+        """Play the tape up to its `start_at`. Raises TapeError."""
+        self.tape = tape
+        self.cluster = Cluster()
+        self.ended = asyncio.Event()
+        """Set when nothing more will happen."""
+        self._clock = clock
+        self._speed = speed
+        self._opens_at = tape.header.started_at + timedelta(seconds=tape.header.start_at)
+        self._shift = timedelta(seconds=floor((clock() - self._opens_at).total_seconds()))
+        self._is_down = False
+        if tape.header.server:
+            self.cluster.version["gitVersion"] = tape.header.server
+        frames = self._frames()
+        self._next: Frame | None = None
+        for frame in frames:
+            if frame.t > tape.header.start_at:
+                self._next = frame
+                break
+            self._apply(frame)
+        self._rest = frames
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """Names of kinds that are nowhere on the tape: they are absent, which is not the same as empty."""
+        on_tape = {frame.source.removeprefix("kubernetes/") for frame in self.tape.frames()}
+        return frozenset(kind.name for kind in KINDS if kind.name not in on_tape)
+
+    async def play(self, simulator: Simulator) -> None:
+        """Play on until `hold_at` or the end, then keep alive what was alive. Runs until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        opened = loop.time()
+        if self._is_down:
+            await simulator.down()
+        frame = self._next
+        while frame is not None:
+            due = opened + (frame.t - self.tape.header.start_at) / self._speed
+            if (delay := due - loop.time()) > 0:
+                await asyncio.sleep(delay)
+            self._apply(frame)
+            if frame.source == SERVER_SOURCE:
+                await (simulator.down() if frame.down else simulator.up())
+            frame = next(self._rest, None)
+        self.ended.set()
+        alive = leases_renewed_since(self.cluster, self._clock() - RENEWED_WITHIN)
+        await keep_renewing(self.cluster, alive, self._clock)
+
+    def moved(self, stamp: datetime) -> datetime:
+        """Return when a time stamp of the tape is, for those who look now."""
+        if stamp <= self._opens_at or self._speed == 1.0:
+            return stamp + self._shift
+        later = self._opens_at + (stamp - self._opens_at) / self._speed + self._shift
+        return later if stamp.microsecond else later.replace(microsecond=0)
+
+    def _frames(self) -> Iterator[Frame]:
+        hold_at = self.tape.header.hold_at
+        for frame in self.tape.frames():
+            if hold_at is not None and frame.t > hold_at:
+                return
+            yield frame
+
+    def _apply(self, frame: Frame) -> None:
+        if frame.source == SERVER_SOURCE:
+            self._is_down = bool(frame.down)
+        elif frame.source == LOGS_SOURCE:
+            self.cluster.logs[frame.pod] = frame.text or ""
+        elif frame.source == READYZ_SOURCE and frame.text is not None:
+            self.cluster.readyz = (frame.status, frame.text)
+        elif frame.source == VERSION_SOURCE and frame.body is not None:
+            self.cluster.version = frame.body
+        elif kind := BY_NAME.get(frame.source.removeprefix("kubernetes/")):
+            self._apply_objects(frame, kind)
+
+    def _apply_objects(self, frame: Frame, kind: ObjectKind) -> None:
+        if frame.list is not None:
+            present = {self._put(bytes(raw), kind) for raw in frame.list.items}
+            for key in [key for key in self.cluster.table(kind.name).objects if key not in present]:
+                if kind_of(kind.kind, key[0]) is kind:
+                    self.cluster.delete(kind.name, *key)
+        elif frame.watch is not None and frame.watch.type in ("ADDED", "MODIFIED"):
+            self._put(bytes(frame.watch.object), kind)
+        elif frame.watch is not None and frame.watch.type == "DELETED":
+            key = read_object(bytes(frame.watch.object), kind).key
+            if key in self.cluster.table(kind.name).objects:
+                self.cluster.delete(kind.name, *key)
+
+    def _put(self, raw: bytes, kind: ObjectKind) -> ObjectKey | None:
+        """Put an object; one that does not decode is not shown, as it would not be by any reader."""
+        try:
+            item = read_object(raw, kind)
+        except BadObjectError:
+            return None
+        if not item.name:
+            return None
+        self.cluster.put(kind.name, manifest_of(item, self.moved))
+        return item.key

@@ -1,0 +1,34 @@
+"""Ages as people read them."""
+
+from datetime import datetime
+
+
+def age_text(since: datetime | None, now: datetime) -> str:
+    """Return how long ago `since` was, in at most two units as kubectl prints ages: `63s`, `4m10s`, `3h5m`, `12d`.
+
+    An unknown time is `?`; a time in the future (clock skew) is `0s`.
+    """
+    if since is None:
+        return "?"
+    return duration_text((now - since).total_seconds())
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration in at most two units (rounding of apimachinery's duration.HumanDuration)."""
+    left = max(0, int(seconds))
+    if left < 120:
+        return f"{left}s"
+    minutes, rest = divmod(left, 60)
+    if minutes < 10:
+        return f"{minutes}m{rest}s" if rest else f"{minutes}m"
+    if minutes < 180:
+        return f"{minutes}m"
+    hours, rest = divmod(minutes, 60)
+    if hours < 8:
+        return f"{hours}h{rest}m" if rest else f"{hours}h"
+    if hours < 48:
+        return f"{hours}h"
+    days, rest = divmod(hours, 24)
+    if days < 8:
+        return f"{days}d{rest}h" if rest else f"{days}d"
+    return f"{days}d"

@@ -1,0 +1,117 @@
+"""One focus for all panes: what the engineer looks at, and what of the cluster relates to it."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from situation.findings import Diagnosis, Finding, Layer
+from situation.meta import Ref
+from situation.network import Service
+from situation.pods import Pod
+from situation.readings import ObjectKey
+from situation.situation import Situation
+from situation.workloads import WORKLOAD_KINDS
+
+
+class Focus(msgspec.Struct, frozen=True):
+    """At most one of the three is set; none of them is the whole cluster."""
+
+    layer: Layer | None = None
+    cause: str = ""
+    """`Finding.key`."""
+    ref: Ref | None = None
+
+    @property
+    def is_cluster(self) -> bool:
+        return self == EVERYTHING
+
+
+EVERYTHING = Focus()
+
+
+class Relation(msgspec.Struct, frozen=True):
+    """What relates to a focus. None means "all"; an empty set means nothing does."""
+
+    pods: frozenset[ObjectKey] | None = None
+    nodes: frozenset[str] | None = None
+    objects: frozenset[Ref] | None = None
+    """Whose events belong to it."""
+    causes: frozenset[str] | None = None
+    """Keys of the causes, consequences' keys not among them."""
+    namespaces: frozenset[str] | None = None
+    """Their events all belong, whatever they are about."""
+
+
+def related(focus: Focus, situation: Situation, diagnosis: Diagnosis) -> Relation:
+    """Return what relates to `focus` now."""
+    if focus.is_cluster:
+        return Relation()
+    if focus.ref is not None:
+        refs = {focus.ref}
+        pods = _pods(refs, situation)
+        causes = [cause for cause in diagnosis.causes if _touches(cause, refs, pods, situation)]
+        return _relation(refs, pods, causes, situation)
+    if focus.layer is not None:
+        causes = [cause for cause in diagnosis.causes if cause.layer is focus.layer]
+    else:
+        causes = [cause for cause in diagnosis.causes if focus.cause in _keys(cause)]
+    refs = {ref for cause in causes for ref in refs_of(cause)}
+    return _relation(refs, _pods(refs, situation), causes, situation)
+
+
+def refs_of(cause: Finding) -> Iterator[Ref]:
+    """Yield subject and members of a cause and of all its consequences."""
+    for finding in (cause, *cause.consequences):
+        yield finding.subject
+        yield from finding.members
+
+
+def _keys(cause: Finding) -> Iterator[str]:
+    yield cause.key
+    for consequence in cause.consequences:
+        yield consequence.key
+
+
+def _touches(cause: Finding, refs: set[Ref], pods: dict[ObjectKey, Pod], situation: Situation) -> bool:
+    wanted = refs | {Ref("Pod", *key) for key in pods} | {situation.workload_of(pod) for pod in pods.values()}
+    return any(ref in wanted for ref in refs_of(cause))
+
+
+def _relation(refs: set[Ref], pods: dict[ObjectKey, Pod], causes: list[Finding], situation: Situation) -> Relation:
+    nodes = {ref.name for ref in refs if ref.kind == "Node"}
+    nodes |= {pod.spec.node_name for pod in pods.values() if pod.spec.node_name}
+    objects = set(refs) | {Ref("Pod", *key) for key in pods}
+    for pod in pods.values():
+        if (owner := pod.metadata.controller) is not None:
+            objects.add(Ref(owner.kind, pod.namespace, owner.name))
+        objects.add(situation.workload_of(pod))
+    return Relation(
+        pods=frozenset(pods),
+        nodes=frozenset(nodes),
+        objects=frozenset(objects | {Ref("Node", "", ref.name) for ref in refs if ref.kind == "Node"}),
+        causes=frozenset(cause.key for cause in causes),
+        namespaces=frozenset(ref.name for ref in refs if ref.kind == "Namespace"),
+    )
+
+
+def _pods(refs: Iterable[Ref], situation: Situation) -> dict[ObjectKey, Pod]:
+    found: dict[ObjectKey, Pod] = {}
+    for ref in refs:
+        found.update((pod.key, pod) for pod in _pods_of(ref, situation))
+    return found
+
+
+def _pods_of(ref: Ref, situation: Situation) -> Iterable[Pod]:
+    match ref.kind:
+        case "Node":
+            return situation.pods_by_node.get(ref.name).values()
+        case "Namespace":
+            return situation.pods_by_namespace.get(ref.name).values()
+        case "PersistentVolumeClaim":
+            return situation.pods_by_claim.get((ref.namespace, ref.name)).values()
+        case "Service":
+            service = situation.get(ref)
+            return situation.pods_matching(ref.namespace, service.spec.selector) if isinstance(service, Service) else ()
+        case kind if kind in WORKLOAD_KINDS or kind == "Pod":
+            return situation.pods_of(ref)
+    return ()

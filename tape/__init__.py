@@ -1,0 +1,1 @@
+"""Tapes: recording and playing back what the sources said."""

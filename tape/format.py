@@ -1,0 +1,104 @@
+"""The tape format: JSON lines, plain or compressed with gzip (told by content, not by name).
+
+The first line is the header:
+
+    {"midwatch_tape": 1, "name": "...", "title": "...", "started_at": "2026-11-23T06:56:55Z", "start_at": 12.0,
+     "hold_at": null, "context": "...", "server": "v1.36.2"}
+
+`started_at` is the time of t=0. A demo opens at `start_at` seconds and stops playing at `hold_at` (null: at the end).
+Every further line is a frame, `t` in seconds since `started_at`, never falling:
+
+    {"t", "source": "kubernetes/pods", "list": {"resourceVersion": "17", "items": [...]}}
+    {"t", "source": "kubernetes/pods", "watch": {"type": "MODIFIED", "object": {...}}}
+    {"t", "source": "kubernetes/version", "body": {"gitVersion": "v1.36.2"}}
+    {"t", "source": "kubernetes/readyz", "status": 200, "text": "[+]ping ok ..."}
+    {"t", "source": "kubernetes/pods", "error": "cannot connect ...", "state": "unreachable"}
+    {"t", "source": "server", "down": true}
+    {"t", "source": "logs", "pod": "shop/web-1", "text": "..."}
+
+`kubernetes/<name>` are the sources of `situation.kinds`. `server` says that the API server went away or came back.
+Sources that a reader does not know are passed over. Objects have the shape of the API, slimmed to the fields that
+Midwatch reads (`tape.slim`): no values of environment variables except `host:port`, no annotations, no managed fields.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from situation.readings import SourceState
+
+TAPE_VERSION: Final = 1
+SERVER_SOURCE: Final = "server"
+LOGS_SOURCE: Final = "logs"
+VERSION_SOURCE: Final = "kubernetes/version"
+READYZ_SOURCE: Final = "kubernetes/readyz"
+
+
+class TapeError(Exception):
+    """A tape or recording that cannot be read; the message names the file, and the line where there is one."""
+
+
+class NotATapeError(TapeError):
+    """Some other file."""
+
+
+class Header(msgspec.Struct, frozen=True):
+    """First line of a tape."""
+
+    midwatch_tape: int
+    """Version of the format."""
+    name: str
+    title: str
+    started_at: datetime
+    """Time of t=0, with a time zone."""
+    start_at: float = 0.0
+    """Seconds that are past already when a demo opens."""
+    hold_at: float | None = None
+    """Second at which a demo stops playing; None for the end of the tape."""
+    context: str = "demo"
+    """Name of the kubeconfig context it was recorded from."""
+    server: str = ""
+    """`gitVersion` of the API server; empty if unknown."""
+
+
+class ListBody(msgspec.Struct, frozen=True, rename="camel"):
+    """All objects of a kind."""
+
+    items: tuple[msgspec.Raw, ...] = ()
+    resource_version: str = ""
+
+
+class WatchEvent(msgspec.Struct, frozen=True):
+    """One watch event as sent: ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One statement of one source. Exactly one of `list`, `watch`, `body`, `text`, `error` and `down` is set."""
+
+    t: float
+    """Seconds since `Header.started_at`."""
+    source: str
+    list: ListBody | None = None
+    watch: WatchEvent | None = None
+    body: dict[str, Any] | None = None
+    """Answer of `/version`."""
+    status: int = 0
+    """HTTP status that came with `text`."""
+    text: str | None = None
+    error: str | None = None
+    state: SourceState | None = None
+    """With `error`: what it means for the source; unreachable if absent."""
+    down: bool | None = None
+    pod: str = ""
+    """With logs: `namespace/name`."""
+
+    def __post_init__(self) -> None:
+        given = (self.list, self.watch, self.body, self.text, self.error, self.down)
+        if sum(item is not None for item in given) != 1:
+            raise ValueError("a frame holds exactly one of list, watch, body, text, error, down")
+        if not 0 <= self.t < float("inf"):
+            raise ValueError("t is not a number of seconds since the start")

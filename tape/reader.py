@@ -1,0 +1,122 @@
+"""Reads tapes, one frame at a time."""
+
+import gzip
+import zlib
+from collections.abc import Generator, Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, Final, cast
+
+import msgspec
+
+from tape.format import TAPE_VERSION, Frame, Header, NotATapeError, TapeError
+
+LINE_LIMIT: Final = 256 * 2**20
+"""Bytes. The list of 10,000 pods of a real cluster, slimmed, takes about 30 MB."""
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_decode_header: Final = msgspec.json.Decoder(Header).decode
+_decode_frame: Final = msgspec.json.Decoder(Frame).decode
+
+
+class _Version(msgspec.Struct):
+    midwatch_tape: int
+
+
+class Tape:
+    """A tape on disk: its header, and its frames read anew each time."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the header. Raises TapeError for anything but a tape of a version that is known."""
+        self.path = path
+        self.notes: list[str] = []
+        """What is missing of it, for people; known once the frames were read."""
+        lines = self._lines()
+        try:
+            number, line, _ = next(lines)
+        except StopIteration:
+            raise NotATapeError(f"{path}: not a tape: the file is empty") from None
+        finally:
+            lines.close()
+        self.header = self._read_header(line, number)
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield all frames in order. Raises TapeError, naming the line, for a bad one.
+
+        A last line that was cut off ends the tape there; `notes` then says so.
+        """
+        self.notes.clear()
+        lines = self._lines()
+        next(lines)
+        last_t = 0.0
+        for number, line, complete in lines:
+            try:
+                frame = _decode_frame(line)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                if not complete and not isinstance(error, msgspec.ValidationError):
+                    self._note_cut(number)
+                    return
+                raise TapeError(f"{self.path}, line {number}: bad frame: {error}") from error
+            if frame.t < last_t:
+                raise TapeError(f"{self.path}, line {number}: bad frame: t falls from {last_t:g} to {frame.t:g}")
+            last_t = frame.t
+            yield frame
+
+    def _read_header(self, line: bytes, number: int) -> Header:
+        try:
+            version = msgspec.json.decode(line, type=_Version).midwatch_tape
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise NotATapeError(f"{self.path}, line {number}: not a tape: the first line is no tape header") from error
+        if version > TAPE_VERSION:
+            message = f"this tape has format version {version}; this program reads up to {TAPE_VERSION}: update it"
+            raise TapeError(f"{self.path}: {message}")
+        try:
+            header = _decode_header(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise TapeError(f"{self.path}, line {number}: bad tape header: {error}") from error
+        if header.started_at.tzinfo is None:
+            raise TapeError(f"{self.path}, line {number}: bad tape header: started_at has no time zone")
+        return header
+
+    def _note_cut(self, line: int) -> None:
+        self.notes.append(f"{self.path}: the tape is cut off at line {line}; what stands before is used")
+
+    def _lines(self) -> Generator[tuple[int, bytes, bool], None, None]:
+        """Yield line number from 1, line, and whether the line ended with a line feed."""
+        number = 0
+        try:
+            with _open(self.path) as file:
+                while line := file.readline(LINE_LIMIT):
+                    number += 1
+                    complete = line.endswith(b"\n")
+                    if not complete and len(line) == LINE_LIMIT:
+                        raise TapeError(f"{self.path}, line {number}: longer than {LINE_LIMIT >> 20} MiB")
+                    if line.strip():
+                        yield number, line, complete
+        except EOFError:
+            if number == 0:
+                raise NotATapeError(f"{self.path}: not a tape: a compressed file, cut off in its first line") from None
+            self._note_cut(number + 1)
+        except (OSError, zlib.error) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise TapeError(f"{self.path}: cannot read: {reason}") from error
+
+
+def _open(path: Path) -> IO[bytes]:
+    file = path.open("rb")
+    if file.peek(2)[:2] != _GZIP_MAGIC:
+        return file
+    return cast(IO[bytes], _OwningGzip(file))
+
+
+class _OwningGzip(gzip.GzipFile):
+    """Closes the file below it as well."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self._below = file
+        super().__init__(fileobj=file, mode="rb")
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._below.close()

@@ -1,0 +1,111 @@
+"""Slims objects to the fields that Midwatch reads. `python -m tape.slim FOLDER OUT` turns a recording into a tape."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from situation.decode import BadObjectError, convert_object
+from situation.kinds import BY_NAME, ObjectKind
+from situation.meta import KubernetesObject
+from situation.text import harmless
+from tape.format import TAPE_VERSION, Frame, Header, ListBody, TapeError, WatchEvent
+from tape.recording import Recording
+from tape.writer import write_tape
+
+_KEPT_OF_BOOKMARKS: Final = ("resourceVersion", "annotations")
+
+
+def read_object(raw: bytes, kind: ObjectKind) -> KubernetesObject:
+    """Decode an object with its text as it is: a tape keeps what was said, readers make it harmless.
+
+    Raises BadObjectError for anything that is not an object of this kind.
+    """
+    try:
+        return msgspec.json.decode(raw, type=kind.type)
+    except msgspec.ValidationError:
+        return convert_object(msgspec.json.decode(raw), kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadObjectError(f"{kind.kind}: not JSON: {harmless(str(error))}") from error
+
+
+def slim_object(raw: bytes, kind: ObjectKind, *, in_list: bool = False) -> bytes:
+    """Return the object's JSON with only the fields that Midwatch reads.
+
+    `kind` and `apiVersion` stand first, except in list items, where the API leaves them out. Idempotent. Raises
+    BadObjectError.
+    """
+    slim = msgspec.json.encode(read_object(raw, kind))
+    if in_list:
+        return slim
+    head = f'{{"kind":"{kind.kind}","apiVersion":"{kind.group_version}"'.encode()
+    return head + (b"," if slim != b"{}" else b"") + slim[1:]
+
+
+def slim_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Yield the frames with slim objects; an object that does not decode stays out. Frames without objects pass."""
+    for frame in frames:
+        kind = BY_NAME.get(frame.source.removeprefix("kubernetes/"))
+        if kind is None:
+            yield frame
+        elif frame.list is not None:
+            items = (_slim_or_none(bytes(item), kind, in_list=True) for item in frame.list.items)
+            kept = tuple(msgspec.Raw(item) for item in items if item is not None)
+            yield msgspec.structs.replace(frame, list=ListBody(kept, frame.list.resource_version))
+        elif frame.watch is not None:
+            if (event := _slim_event(frame.watch, kind)) is not None:
+                yield msgspec.structs.replace(frame, watch=event)
+        else:
+            yield frame
+
+
+def _slim_or_none(raw: bytes, kind: ObjectKind, *, in_list: bool = False) -> bytes | None:
+    try:
+        return slim_object(raw, kind, in_list=in_list)
+    except BadObjectError:
+        return None
+
+
+def _slim_event(event: WatchEvent, kind: ObjectKind) -> WatchEvent | None:
+    if event.type == "ERROR":
+        return event
+    if event.type == "BOOKMARK":
+        metadata: dict[str, Any] = msgspec.json.decode(event.object).get("metadata", {})
+        kept = {name: metadata[name] for name in _KEPT_OF_BOOKMARKS if name in metadata}
+        slim = {"kind": kind.kind, "apiVersion": kind.group_version, "metadata": kept}
+        return WatchEvent("BOOKMARK", msgspec.Raw(msgspec.json.encode(slim)))
+    body = _slim_or_none(bytes(event.object), kind)
+    return WatchEvent(event.type, msgspec.Raw(body)) if body is not None else None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Turn a recording folder into a tape."""
+    parser = argparse.ArgumentParser(prog="python -m tape.slim", description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="one <resource>.jsonl for each kind")
+    parser.add_argument("out", type=Path, help="the tape; compressed if it ends in .gz")
+    parser.add_argument("--title", default="", help="one line that says what happens in it")
+    parser.add_argument("--server", default="", help="version of the API server, for example v1.36.2")
+    given = parser.parse_args(arguments)
+    try:
+        recording = Recording(given.folder)
+        header = Header(
+            TAPE_VERSION,
+            name=given.folder.name,
+            title=given.title or given.folder.name,
+            started_at=recording.started_at(),
+            server=given.server,
+        )
+        write_tape(given.out, header, slim_frames(recording.frames))
+    except TapeError as error:
+        print(f"tape.slim: {error}", file=sys.stderr)
+        return 1
+    for note in recording.notes:
+        print(f"tape.slim: {note}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,245 @@
+"""Dumps as kubectl writes them, and all that is none."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from collectors.dump import Dump, read_dump
+from collectors.errors import ConfigurationError, DumpError
+from situation.kinds import KINDS
+from situation.readings import Listed, ServerVersion, SourceState
+from situation.situation import Situation
+from tests.build import NOW, ago, event, node, pod
+
+Manifest = dict[str, Any]
+
+
+def known(dump: Dump) -> Situation:
+    situation = Situation()
+    for reading in dump.readings:
+        situation.apply(reading)
+    return situation
+
+
+def as_list(*items: Manifest) -> Manifest:
+    return {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": list(items)}
+
+
+def without_kind(item: Manifest) -> Manifest:
+    return {key: value for key, value in item.items() if key != "kind"}
+
+
+OBJECTS = (pod("web-1"), pod("web-2"), node("node-1"))
+
+WRITERS: dict[str, Callable[[], str]] = {
+    "list": lambda: json.dumps(as_list(*OBJECTS)),
+    "pretty list": lambda: json.dumps(as_list(*OBJECTS), indent=4),
+    "array": lambda: json.dumps(OBJECTS),
+    "json lines": lambda: "\n".join(json.dumps(item) for item in OBJECTS),
+    "pretty documents": lambda: "\n".join(json.dumps(item, indent=2) for item in OBJECTS),
+    "lists one after another": lambda: json.dumps(as_list(*OBJECTS[:2])) + json.dumps(as_list(OBJECTS[2])),
+    "yaml documents": lambda: yaml.safe_dump_all(OBJECTS),
+    "yaml list": lambda: yaml.safe_dump(as_list(*OBJECTS)),
+    "byte order mark": lambda: "\ufeff" + json.dumps(as_list(*OBJECTS)),
+    "raw lists": lambda: (
+        json.dumps(
+            {
+                "kind": "PodList",
+                "apiVersion": "v1",
+                "metadata": {},
+                "items": [without_kind(item) for item in OBJECTS[:2]],
+            }
+        )
+        + json.dumps({"kind": "NodeList", "apiVersion": "v1", "items": [without_kind(OBJECTS[2])]})
+    ),
+}
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_forms(tmp_path: Path, form: str) -> None:
+    file = tmp_path / "dump"
+    file.write_text(WRITERS[form](), "utf-8")
+    dump = read_dump(file)
+    situation = known(dump)
+    assert set(situation.pods) == {("shop", "web-1"), ("shop", "web-2")}
+    assert set(situation.nodes) == {("", "node-1")}
+    assert situation.source("pods").state is SourceState.LIVE
+    assert situation.source("pods").observed_at == dump.now
+    assert dump.notes == ()
+
+
+def test_kinds_not_in_the_dump_are_absent_not_empty(tmp_path: Path) -> None:
+    (tmp_path / "dump.json").write_text(json.dumps(pod()))
+    situation = known(read_dump(tmp_path / "dump.json"))
+    for kind in KINDS:
+        expected = SourceState.LIVE if kind.name == "pods" else SourceState.ABSENT
+        assert situation.source(kind.name).state is expected
+    assert situation.source("nodes").error == "not in the dump"
+    assert not situation.knows("nodes")
+
+
+def test_an_empty_typed_list_is_known_to_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "dump.json").write_text(json.dumps({"kind": "PodList", "apiVersion": "v1", "items": []}))
+    assert known(read_dump(tmp_path / "dump.json")).knows("pods")
+
+
+def test_leases_go_where_their_namespace_says(tmp_path: Path) -> None:
+    leases = [
+        {"metadata": {"name": "kube-scheduler", "namespace": "kube-system"}, "spec": {"renewTime": ago(3)}},
+        {"metadata": {"name": "node-1", "namespace": "kube-node-lease"}, "spec": {"renewTime": ago(2)}},
+    ]
+    document = {"kind": "LeaseList", "apiVersion": "coordination.k8s.io/v1", "items": leases}
+    (tmp_path / "dump.json").write_text(json.dumps(document))
+    situation = known(read_dump(tmp_path / "dump.json"))
+    assert set(situation.leases) == {("kube-system", "kube-scheduler")}
+    assert situation.node_lease("node-1") is not None
+
+
+def test_now_is_the_newest_time_but_never_a_deletion(tmp_path: Path) -> None:
+    doomed = pod("web-1", age_s=900)
+    doomed["metadata"]["deletionTimestamp"] = "2030-01-01T00:00:00Z"
+    items = as_list(doomed, event("Pod/web-1", "BackOff", "again", age_s=4), node())
+    (tmp_path / "dump.json").write_text(json.dumps(items))
+    assert read_dump(tmp_path / "dump.json").now == NOW - timedelta(seconds=4)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        pod(status={"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": ago(1)}]}),
+        pod(container_status={"state": {"terminated": {"exitCode": 1, "finishedAt": ago(1)}}}),
+        pod(container_status={"lastState": {"terminated": {"exitCode": 1, "finishedAt": ago(1)}}}),
+        node(conditions=[{"type": "Ready", "status": "True", "lastHeartbeatTime": ago(1)}]),
+        {
+            "kind": "Lease",
+            "apiVersion": "coordination.k8s.io/v1",
+            "metadata": {"name": "a", "namespace": "kube-system"},
+            "spec": {"renewTime": ago(1)},
+        },
+    ],
+)
+def test_where_now_comes_from(tmp_path: Path, item: Manifest) -> None:
+    (tmp_path / "dump.json").write_text(json.dumps(item))
+    assert read_dump(tmp_path / "dump.json").now == NOW - timedelta(seconds=1)
+
+
+def test_without_any_time_the_file_tells(tmp_path: Path) -> None:
+    file = tmp_path / "dump.json"
+    file.write_text('{"kind":"Pod","metadata":{"name":"a"}}')
+    dump = read_dump(file)
+    assert dump.now == datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    assert "no time stamps" in dump.notes[0]
+
+
+def test_unknown_kinds_are_counted_and_named(tmp_path: Path) -> None:
+    knative = {"kind": "Service", "apiVersion": "serving.knative.dev/v1", "metadata": {"name": "a"}}
+    items = as_list(pod(), {"kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "djE="}}, knative, {"a": 1})
+    (tmp_path / "dump.json").write_text(json.dumps(items))
+    dump = read_dump(tmp_path / "dump.json")
+    assert dump.notes == ("not read: Secret ×1, Service ×1, objects without kind ×1",)
+    assert not known(dump).knows("services")
+
+
+def test_broken_objects_are_skipped_and_counted(tmp_path: Path) -> None:
+    items = as_list(pod("good"), {"kind": "Pod", "metadata": {"name": 7}}, {"kind": "Pod"}, pod("also-good"))
+    (tmp_path / "dump.json").write_text(json.dumps(items))
+    dump = read_dump(tmp_path / "dump.json")
+    assert len(known(dump).pods) == 2
+    assert known(dump).source("pods").skipped == 2
+    assert dump.notes == ("skipped 2 broken pods",)
+
+
+def test_yaml_values_stay_text(tmp_path: Path) -> None:
+    text = "kind: Pod\nmetadata: {name: a, creationTimestamp: 2026-11-23T02:41:07Z, labels: {since: 2026-11-23}}\n"
+    (tmp_path / "dump.yaml").write_text(text)
+    item = known(read_dump(tmp_path / "dump.yaml")).pods["", "a"]
+    assert item.metadata.labels == {"since": "2026-11-23"}
+    assert item.metadata.creation_timestamp == NOW
+
+
+def test_text_from_a_dump_is_harmless(tmp_path: Path) -> None:
+    for suffix, text in (
+        ("json", json.dumps(event("Pod/a", "X", "\x1b[2J"))),
+        ("yaml", yaml.safe_dump(event("Pod/a", "X", "\x1b[2J"))),
+    ):
+        (tmp_path / f"dump.{suffix}").write_text(text)
+        (found,) = known(read_dump(tmp_path / f"dump.{suffix}")).events.values()
+        assert found.message == "␛[2J"
+
+
+def test_server_version_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "version.json").write_text(
+        '{"clientVersion":{"gitVersion":"v1.30.0"},"serverVersion":{"gitVersion":"v1.36.2"}}'
+    )
+    dump = read_dump(tmp_path)
+    assert ServerVersion("v1.36.2") in [reading.value for reading in dump.readings]
+
+
+def test_a_folder_as_cluster_info_dump_writes_it(tmp_path: Path) -> None:
+    (tmp_path / "shop" / "web-1").mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "pods.json").write_text(json.dumps(pod("hidden")))
+    (tmp_path / "nodes.json").write_text(json.dumps({"kind": "NodeList", "apiVersion": "v1", "items": [node()]}))
+    (tmp_path / "shop" / "pods.json").write_text(json.dumps(as_list(pod("web-1"))))
+    (tmp_path / "shop" / "web-1" / "logs.txt").write_text("==== START logs ====")
+    (tmp_path / "shop" / "events.yaml").write_text("kind: [")
+    dump = read_dump(tmp_path)
+    assert set(known(dump).pods) == {("shop", "web-1")}
+    assert len(known(dump).nodes) == 1
+    other, skipped = dump.notes
+    assert other == "1 other files (not .json or .yaml) were not read"
+    assert "events.yaml" in skipped
+
+
+def test_the_same_object_twice_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "dump.json").write_text(json.dumps(as_list(pod("a"), pod("a", phase="Failed"))))
+    (listed,) = [r.value for r in read_dump(tmp_path / "dump.json").readings if r.source == "kubernetes/pods"]
+    assert isinstance(listed, Listed)
+    assert len(listed.objects) == 1
+
+
+BROKEN: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "the file is empty"),
+    "blank": (b" \n\n", "the file is empty"),
+    "cut": (json.dumps(as_list(*OBJECTS), indent=2).encode()[:-200], "line "),
+    "cut array": (json.dumps(OBJECTS).encode()[:-20], "broken or cut off JSON"),
+    "binary": (b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "binary file"),
+    "png": (b"\x89PNG\r\n\x1a\n\x00\x00", "binary file"),
+    "latin 1": ('{"kind":"Pod","metadata":{"name":"a","labels":{"x":"ü"}}'.encode("latin-1"), "not UTF-8"),
+    "prose": (b"error: the server doesn't have a resource type", "objects without kind ×1"),
+    "table": (b"NAME    READY   STATUS\nweb-1   1/1     Running\n", "not a dump"),
+    "broken yaml": (b"kind: Pod\nmetadata:\n  name: [a\n", "line "),
+    "only unknown kinds": (b'{"kind":"ConfigMap","metadata":{"name":"a"}}', "ConfigMap ×1"),
+    "number": (b"42", "not a dump"),
+    "too deep": (b"[" * 100_000, "JSON"),
+    "deep object": (b'{"a":' * 100_000, "JSON"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_is_no_dump_names_the_file(tmp_path: Path, case: str) -> None:
+    data, said = BROKEN[case]
+    file = tmp_path / "dump.json"
+    file.write_bytes(data)
+    with pytest.raises(DumpError) as raised:
+        read_dump(file)
+    assert str(file) in str(raised.value)
+    assert said in str(raised.value)
+
+
+def test_missing_file_and_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"nowhere\.json: cannot read it: No such file"):
+        read_dump(tmp_path / "nowhere.json")
+    with pytest.raises(DumpError, match=r"no \.json or \.yaml files"):
+        read_dump(tmp_path)
+
+
+def test_a_folder_of_only_broken_files_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(DumpError, match=r"a\.json, line 1"):
+        read_dump(tmp_path)

@@ -1,0 +1,164 @@
+"""Version, readiness, on-demand lists, own load, and the set of collectors."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from collectors.errors import BadAnswerError
+from collectors.kubernetes import on_demand
+from collectors.kubernetes.client import Client, utc_now
+from collectors.kubernetes.collect import kubernetes_collectors
+from collectors.kubernetes.meter import LoadCollector, Meter
+from collectors.kubernetes.on_demand import OnDemandList, Wishes
+from collectors.kubernetes.polls import ReadyzPoll, VersionPoll, parse_readiness, parse_version
+from collectors.kubernetes.proxies import proxy_for
+from simulator.server import Simulator
+from situation.kinds import BY_NAME, KINDS
+from situation.readings import OwnLoad, Readiness, ServerVersion, SourceState
+from tests.build import pod
+from tests.collectors.harness import client_of, running
+
+HEALTHY = b"[+]ping ok\n[+]etcd ok\n[+]shutdown ok\nreadyz check passed\n"
+BROKEN = (
+    b"[+]ping ok\n[-]etcd failed: reason withheld\n[-]etcd-readiness failed: reason withheld\nreadyz check failed\n"
+)
+
+
+@pytest.fixture
+async def client(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Client]:
+    async with client_of(simulator, tmp_path) as connected:
+        yield connected
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, HEALTHY, Readiness(True)),
+        (500, BROKEN, Readiness(False, ("etcd", "etcd-readiness"))),
+        (200, b"ok", Readiness(True)),
+        (500, b"", Readiness(False)),
+        (500, b"[-]\x1b[2J failed\n", Readiness(False, ("␛[2J",))),
+    ],
+)
+def test_readiness(status: int, body: bytes, expected: Readiness) -> None:
+    assert parse_readiness(status, body) == expected
+
+
+@pytest.mark.parametrize("body", [b"<html>login</html>", b"", b"welcome"])
+def test_what_is_no_readiness(body: bytes) -> None:
+    with pytest.raises(BadAnswerError):
+        parse_readiness(200, body)
+
+
+def test_version() -> None:
+    assert parse_version(b'{"major":"1","gitVersion":"v1.36.2"}') == ServerVersion("v1.36.2")
+    for body in (b"", b"{}", b"<html>", b'{"gitVersion":7}', b"\xff"):
+        with pytest.raises(BadAnswerError):
+            parse_version(body)
+
+
+async def test_version_and_readiness_from_a_server(simulator: Simulator, client: Client) -> None:
+    readyz = ReadyzPoll(client, utc_now)
+    async with running(readyz, VersionPoll(client, utc_now)) as heard:
+        await heard.until(lambda: heard.situation.readiness == Readiness(True))
+        await heard.until(lambda: heard.situation.version is not None)
+        assert not readyz.etcd_fails
+        simulator.faults.freeze_etcd = True
+        await heard.until(lambda: heard.situation.readiness is not None and not heard.situation.readiness.ready)
+        assert readyz.etcd_fails
+        assert heard.source("kubernetes/readyz").state is SourceState.LIVE, "a 500 with its checks is an answer"
+        simulator.faults.freeze_etcd = False
+        await heard.until(lambda: heard.situation.readiness == Readiness(True))
+        assert not readyz.etcd_fails
+
+
+async def test_on_demand_lists_only_while_wanted(
+    simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wishes = Wishes()
+    kind = BY_NAME["limitranges"]
+    async with running(OnDemandList(client, kind, None, wishes, utc_now)) as heard:
+        await asyncio.sleep(0)
+        assert not simulator.requests
+        wishes.want(frozenset({"limitranges", "ingresses"}))
+        await heard.until_state(SourceState.LIVE, "limitranges")
+        assert {(r.path, r.query["resourceVersion"]) for r in simulator.requests} == {("/api/v1/limitranges", "0")}
+        assert heard.source("limitranges").fresh_for_s == on_demand.FRESH_S
+        wishes.want(frozenset())
+        asked = len(simulator.requests)
+        wishes.want(frozenset({"limitranges"}))
+        await heard.until(lambda: len(simulator.requests) > asked)
+        simulator.faults.forbid.add("limitranges")
+        source = await heard.until_state(SourceState.FORBIDDEN, "limitranges")
+    assert source.error == "cannot list limitranges in all namespaces (RBAC: verb list, resource limitranges)"
+    assert OnDemandList.pause_s == 60
+
+
+async def test_all_collectors_against_one_server(simulator: Simulator, client: Client) -> None:
+    simulator.cluster.put("pods", pod())
+    simulator.faults.forbid.add("nodes")
+    wishes = Wishes()
+    collectors = kubernetes_collectors(client, wishes=wishes)
+    assert {c.name for c in collectors} >= {kind.source for kind in KINDS} | {"kubernetes/version", "midwatch/load"}
+    async with running(*collectors) as heard:
+        wishes.want(frozenset(kind.name for kind in KINDS if kind.on_demand))
+        for kind in KINDS:
+            state = SourceState.FORBIDDEN if kind.name == "nodes" else SourceState.LIVE
+            await heard.until_state(state, kind.name)
+        await heard.until(lambda: heard.situation.own_load.open_watches == 17)
+    load = heard.situation.own_load
+    assert load.requests >= len(KINDS)
+    assert load.received_bytes > 0
+    assert load.latency_s is not None
+    assert {r.method for r in simulator.requests} == {"GET"}
+
+
+async def test_own_load_is_told_when_it_changes_and_now_and_then() -> None:
+    seconds, now = 0.0, datetime(2026, 11, 23, tzinfo=UTC)
+    meter = Meter(lambda: seconds)
+    collector = LoadCollector(meter, lambda: now)
+
+    async def told() -> list[OwnLoad]:
+        return [r.value async for r in collector.collect() if isinstance(r.value, OwnLoad)]
+
+    assert await told() == [OwnLoad()]
+    assert await told() == []
+    for _ in range(30):
+        meter.count_request()
+    meter.note_latency(0.25)
+    assert await told() == [OwnLoad(requests=30, requests_per_s=0.5, latency_s=0.25)]
+    seconds = 61.0
+    assert await told() == [OwnLoad(requests=30, requests_per_s=0.0, latency_s=0.25)]
+    assert await told() == []
+    now += timedelta(seconds=31)
+    assert len(await told()) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "expected"),
+    [
+        ("https://10.1.2.3:6443", {}, None),
+        ("https://10.1.2.3:6443", {"HTTPS_PROXY": "http://p:3128"}, "http://p:3128"),
+        ("https://10.1.2.3:6443", {"https_proxy": "p:3128"}, "http://p:3128"),
+        ("http://10.1.2.3:6443", {"HTTPS_PROXY": "http://p:3128"}, None),
+        ("https://10.1.2.3:6443", {"HTTPS_PROXY": "http://p", "NO_PROXY": "10.0.0.0/8"}, None),
+        ("https://11.1.2.3:6443", {"HTTPS_PROXY": "http://p", "NO_PROXY": "10.0.0.0/8, x"}, "http://p"),
+        ("https://10.1.2.3:6443", {"HTTPS_PROXY": "http://p", "NO_PROXY": "10.1.2.3:6443"}, None),
+        ("https://10.1.2.3:6443", {"HTTPS_PROXY": "http://p", "NO_PROXY": "10.1.2.3:443"}, "http://p"),
+        ("https://api.prod.example:6443", {"HTTPS_PROXY": "http://p", "NO_PROXY": "prod.example"}, None),
+        ("https://api.prod.example:6443", {"HTTPS_PROXY": "http://p", "NO_PROXY": ".prod.example"}, None),
+        ("https://prod.example", {"HTTPS_PROXY": "http://p", "NO_PROXY": ".prod.example"}, "http://p"),
+        ("https://notprod.example", {"HTTPS_PROXY": "http://p", "NO_PROXY": "prod.example"}, "http://p"),
+        ("https://a.example", {"HTTPS_PROXY": "http://p", "NO_PROXY": "*"}, None),
+        ("https://a.example", {"HTTPS_PROXY": "http://p", "NO_PROXY": "10.0.0.0/99,,"}, "http://p"),
+        ("https://127.0.0.1:6443", {"HTTPS_PROXY": "http://p"}, None),
+        ("https://[::1]:6443", {"HTTPS_PROXY": "http://p"}, None),
+        ("https://[fd00::1]:6443", {"HTTPS_PROXY": "http://p", "NO_PROXY": "fd00::/8"}, None),
+        ("https://localhost:6443", {"HTTPS_PROXY": "http://p"}, None),
+    ],
+)
+def test_proxies(url: str, environ: dict[str, str], expected: str | None) -> None:
+    assert proxy_for(url, environ) == expected

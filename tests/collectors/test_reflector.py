@@ -1,0 +1,414 @@
+"""The reflector against a server that misbehaves in every way we know of."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from collectors.kubernetes import lists, reflector
+from collectors.kubernetes.client import Client
+from simulator.faults import Answer
+from simulator.server import Simulator
+from situation.readings import SourceState
+from tests.build import event, node, pod
+from tests.collectors.harness import client_of, reflecting
+
+PODS = "/api/v1/pods"
+
+
+@pytest.fixture
+async def client(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Client]:
+    async with client_of(simulator, tmp_path) as connected:
+        yield connected
+
+
+def asked(simulator: Simulator, path: str = PODS, **query: str) -> int:
+    """How many requests for `path` held these parameters."""
+    return sum(
+        1
+        for r in simulator.requests
+        if r.path == path and all(r.query.get(key) == value for key, value in query.items())
+    )
+
+
+async def test_streams_the_list_and_follows_changes(simulator: Simulator, client: Client) -> None:
+    simulator.cluster.put("pods", pod("web-1"))
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-1")
+        simulator.cluster.put("pods", pod("web-2"))
+        await heard.until_pods("web-1", "web-2")
+        simulator.cluster.delete("pods", "shop", "web-1")
+        await heard.until_pods("web-2")
+    assert heard.lists() == 1
+    assert asked(simulator, sendInitialEvents="true", resourceVersion="0") == 1
+    assert {r.method for r in simulator.requests} == {"GET"}
+    assert all(r.headers["User-Agent"].startswith("midwatch/") for r in simulator.requests)
+    assert all(300 <= int(r.query["timeoutSeconds"]) <= 600 for r in simulator.requests)
+
+
+async def test_an_empty_kind_is_live_and_empty(client: Client) -> None:
+    async with reflecting(client) as heard:
+        source = await heard.until_state(SourceState.LIVE)
+    assert source.has_value
+    assert heard.lists() == 1
+
+
+@pytest.mark.parametrize("way", ["error-event", "refused"])
+async def test_falls_back_to_a_cached_list_and_remembers(simulator: Simulator, client: Client, way: str) -> None:
+    simulator.faults.streaming_list = way  # type: ignore[assignment]
+    simulator.cluster.put("pods", pod("web-1"))
+    simulator.cluster.put("nodes", node("node-1"))
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-1")
+        simulator.cluster.put("pods", pod("web-2"))
+        await heard.until_pods("web-1", "web-2")
+    assert all(reading.state is SourceState.LIVE for reading in heard.readings)
+    async with reflecting(client, "nodes") as heard:
+        await heard.until(lambda: len(heard.situation.nodes) == 1)
+    assert asked(simulator, sendInitialEvents="true") == 1
+    assert asked(simulator, "/api/v1/nodes", sendInitialEvents="true") == 0
+
+
+async def test_namespace_limits_requests(simulator: Simulator, client: Client) -> None:
+    simulator.cluster.put("pods", pod("web-1"))
+    simulator.cluster.put("pods", pod("db-1", namespace="data"))
+    async with reflecting(client, namespace="shop") as heard:
+        await heard.until_pods("web-1")
+    assert {r.path for r in simulator.requests} == {"/api/v1/namespaces/shop/pods"}
+
+
+async def test_resumes_after_a_cut_without_a_list(simulator: Simulator, client: Client) -> None:
+    simulator.cluster.put("pods", pod("web-1"))
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-1")
+        await simulator.cut()
+        simulator.cluster.put("pods", pod("web-2"))
+        await heard.until_pods("web-1", "web-2")
+    assert heard.lists() == 1
+
+
+async def test_a_long_watch_that_breaks_off_is_resumed_without_a_word(
+    simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector, "SHORT_S", 0.0)
+    async with reflecting(client) as heard:
+        await heard.until_state(SourceState.LIVE)
+        await simulator.cut()
+        simulator.cluster.put("pods", pod("web-1"))
+        await heard.until_pods("web-1")
+    assert {reading.state for reading in heard.readings} == {SourceState.LIVE}
+    assert heard.lists() == 1
+
+
+async def test_refused_connections_then_recovery(simulator: Simulator, client: Client) -> None:
+    simulator.cluster.put("pods", pod("web-1"))
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-1")
+        await simulator.down()
+        await heard.until(lambda: "connection refused" in heard.source().error)
+        assert heard.source().state is SourceState.UNREACHABLE
+        assert simulator.url in heard.source().error
+        assert {name for _, name in heard.situation.pods} == {"web-1"}, "the last value stays"
+        await simulator.up()
+        await heard.until_state(SourceState.LIVE)
+    assert heard.lists() == 1
+
+
+async def test_hanging_server_times_out(simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reflector, "FIRST_BYTE_S", 0.2)
+    monkeypatch.setattr(lists, "FIRST_BYTE_S", 0.2)
+    simulator.faults.hang.append(PODS)
+    async with reflecting(client) as heard:
+        source = await heard.until_state(SourceState.UNREACHABLE)
+        assert source.error == f"{simulator.url} did not answer within 0.2 s"
+        simulator.faults.hang.clear()
+        await heard.until_state(SourceState.LIVE)
+
+
+async def test_silent_watch_is_given_up(simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reflector, "IDLE_S", 0.3)
+    simulator.faults.bookmark_every_s = 60
+    async with reflecting(client) as heard:
+        await heard.until_state(SourceState.UNREACHABLE)
+        assert "nothing came over the watch" in heard.source().error
+        monkeypatch.setattr(reflector, "IDLE_S", 60.0)
+        await heard.until_state(SourceState.LIVE)
+
+
+async def test_401_says_what_to_do_and_a_renewed_token_is_used(
+    simulator: Simulator, client: Client, tmp_path: Path
+) -> None:
+    simulator.token = "the-new-one"
+    async with reflecting(client) as heard:
+        source = await heard.until_state(SourceState.UNAUTHORIZED)
+        assert "log in again" in source.error
+        assert str(tmp_path / "kubeconfig") in source.error
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        await heard.until_state(SourceState.LIVE)
+
+
+async def test_403_names_verb_resource_and_namespace(simulator: Simulator, client: Client) -> None:
+    simulator.faults.forbid.add("pods")
+    async with reflecting(client, namespace="shop") as heard:
+        source = await heard.until_state(SourceState.FORBIDDEN)
+        assert source.error == "cannot watch pods in namespace shop (RBAC: verb watch, resource pods)"
+        assert not source.has_value
+        simulator.faults.forbid.clear()
+        await heard.until_state(SourceState.LIVE)
+
+
+async def test_404_is_absent(simulator: Simulator, client: Client) -> None:
+    simulator.faults.absent.add("jobs")
+    async with reflecting(client, "jobs") as heard:
+        source = await heard.until_state(SourceState.ABSENT, "jobs")
+    assert source.error == "the server has no jobs.batch (batch/v1)"
+
+
+@pytest.mark.parametrize("way", ["status", "event"])
+async def test_410_lists_anew_and_stays_live(simulator: Simulator, client: Client, way: str) -> None:
+    simulator.cluster.put("pods", pod("web-1"))
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-1")
+        simulator.faults.expire_watches = way  # type: ignore[assignment]
+        simulator.cluster.put("pods", pod("web-2"))
+        await simulator.cut()
+        await heard.until(lambda: heard.lists() == 2)
+        await heard.until_pods("web-1", "web-2")
+        assert heard.source().state is SourceState.LIVE
+
+
+async def test_version_from_the_future_lists_anew(simulator: Simulator, client: Client) -> None:
+    """After etcd was restored from a backup the server is behind the version we know."""
+    async with reflecting(client) as heard:
+        await heard.until_state(SourceState.LIVE)
+        body = {"kind": "Status", "message": "Timeout: Too large resource version: 9, current: 2", "code": 504}
+        simulator.faults.answers.append(Answer(PODS, 504, body))
+        await simulator.cut()
+        await heard.until(lambda: heard.lists() == 2)
+
+
+async def test_429_is_honoured_and_live_data_stays_live(simulator: Simulator, client: Client) -> None:
+    async with reflecting(client) as heard:
+        await heard.until_state(SourceState.LIVE)
+        told = len(heard.readings)
+        simulator.faults.answers.append(Answer(PODS, 429, "", {"Retry-After": "7"}, times=2))
+        simulator.inject("pods", b'{"type":"ERROR","object":{"code":429}}\n')
+        await heard.until(lambda: client.meter.throttled == 2)
+        simulator.cluster.put("pods", pod("web-1"))
+        await heard.until_pods("web-1")
+    assert {reading.state for reading in heard.readings[told:]} == {SourceState.LIVE}
+
+
+async def test_429_before_anything_was_known_is_said(simulator: Simulator, client: Client) -> None:
+    simulator.faults.answers.append(Answer(PODS, 429, "", {"Retry-After": "7"}, times=None))
+    async with reflecting(client) as heard:
+        source = await heard.until_state(SourceState.UNREACHABLE)
+    assert "asks to wait 7 s (429)" in source.error
+
+
+async def test_5xx_names_url_and_reason(simulator: Simulator, client: Client) -> None:
+    simulator.faults.answers.append(Answer(PODS, 503, {"kind": "Status", "message": "apiserver is shutting down"}))
+    async with reflecting(client) as heard:
+        source = await heard.until_state(SourceState.UNREACHABLE)
+        expected = f"{simulator.url}{PODS} answered 503 Service Unavailable: apiserver is shutting down"
+        assert heard.readings[0].error == source.error == expected
+        await heard.until_state(SourceState.LIVE)
+
+
+async def test_login_page_with_200_is_not_an_empty_cluster(simulator: Simulator, client: Client) -> None:
+    simulator.faults.html = True
+    async with reflecting(client) as heard:
+        source = await heard.until_state(SourceState.UNREACHABLE)
+        assert "answered with a web page" in source.error
+        assert not source.has_value
+        simulator.faults.html = False
+        await heard.until_state(SourceState.LIVE)
+
+
+async def test_web_page_that_claims_to_be_json(simulator: Simulator, client: Client) -> None:
+    simulator.faults.answers.append(Answer(PODS, 200, "  <html>Sign in</html>"))
+    async with reflecting(client) as heard:
+        await heard.until_state(SourceState.UNREACHABLE)
+    assert "web page" in heard.readings[0].error
+
+
+async def test_answer_that_ends_at_once_is_no_success(simulator: Simulator, client: Client) -> None:
+    simulator.faults.answers.append(Answer(PODS, 200, "", times=None))
+    async with reflecting(client) as heard:
+        await heard.until(lambda: len(heard.readings) >= 3)
+    assert not heard.source().has_value
+    assert all(reading.state is SourceState.UNREACHABLE for reading in heard.readings)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"this is not JSON\n",
+        b'{"type":"MODIFIED","object":{"metadata":{"na\n',
+        b'{"type":"SURPRISE","object":{}}\n',
+        b'{"type":"MODIFIED","object":{"metadata":{"name":7}}}\n',
+        b'{"type":"MODIFIED","object":{"metadata":{}}}\n',
+        b'{"type":"MODIFIED"}\n',
+        b'{"type":"BOOKMARK","object":[]}\n',
+        b'"\xff\xfe"\n',
+        b"[" * 5000 + b"\n",
+    ],
+)
+async def test_bad_line_is_skipped_and_counted(simulator: Simulator, client: Client, line: bytes) -> None:
+    simulator.cluster.put("pods", pod("web-1"))
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-1")
+        simulator.inject("pods", line)
+        simulator.cluster.put("pods", pod("web-2"))
+        await heard.until_pods("web-1", "web-2")
+        await heard.until(lambda: heard.source().skipped == 1)
+    assert heard.source().state is SourceState.LIVE
+    assert heard.lists() == 1
+
+
+async def test_a_line_of_two_megabytes(simulator: Simulator, client: Client) -> None:
+    big = pod("web-big", spec={"containers": [{"name": "app", "command": ["x" * 2**21]}]})
+    async with reflecting(client) as heard:
+        await heard.until_state(SourceState.LIVE)
+        simulator.cluster.put("pods", big)
+        await heard.until_pods("web-big")
+    assert heard.source().skipped == 0
+
+
+async def test_late_and_repeated_events_do_not_bring_the_past_back(simulator: Simulator, client: Client) -> None:
+    def line(kind: str, version: int, phase: str, name: str = "web-1") -> bytes:
+        manifest = pod(name, phase=phase)
+        manifest["metadata"]["resourceVersion"] = str(version)
+        return msgspec.json.encode({"type": kind, "object": manifest}) + b"\n"
+
+    simulator.cluster.put("pods", pod("web-1"))
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-1")
+        for raw in (
+            line("MODIFIED", 1_000, "Failed"),
+            line("MODIFIED", 900, "Running"),
+            line("MODIFIED", 1_000, "Running"),
+            line("DELETED", 950, "Running"),
+            line("ADDED", 1_001, "Pending", "gone"),
+            line("DELETED", 1_002, "Pending", "gone"),
+            line("MODIFIED", 1_001, "Pending", "gone"),
+            line("ADDED", 1_003, "Running", "last"),
+        ):
+            simulator.inject("pods", raw)
+        await heard.until_pods("web-1", "last")
+    assert heard.situation.pods["shop", "web-1"].status.phase == "Failed"
+
+
+async def test_changes_of_one_chunk_come_together(simulator: Simulator, client: Client) -> None:
+    async with reflecting(client) as heard:
+        await heard.until_state(SourceState.LIVE)
+        for number in range(50):
+            simulator.cluster.put("pods", pod(f"web-{number}"))
+        await heard.until(lambda: len(heard.situation.pods) == 50)
+    assert len(heard.changes()) < 10
+
+
+async def test_list_that_breaks_off_is_not_a_short_list(simulator: Simulator, client: Client) -> None:
+    client.streaming_lists = False
+    half = b'{"kind":"PodList","metadata":{"resourceVersion":"1"},"items":[{"metadata":{"name":"a"}},{"metadata":{"na'
+    simulator.faults.answers.append(Answer(PODS, 200, half))
+    async with reflecting(client) as heard:
+        await heard.until_state(SourceState.UNREACHABLE)
+        assert not heard.source().has_value
+        assert "not a complete list" in heard.source().error
+        await heard.until_state(SourceState.LIVE)
+
+
+async def test_streaming_list_that_ends_early_is_not_a_short_list(simulator: Simulator, client: Client) -> None:
+    line = b'{"type":"ADDED","object":{"metadata":{"name":"a","resourceVersion":"1"}}}\n'
+    simulator.faults.answers.append(Answer(PODS, 200, line))
+    async with reflecting(client) as heard:
+        await heard.until_state(SourceState.UNREACHABLE)
+        assert "ended before all pods were sent" in heard.readings[0].error
+        await heard.until_state(SourceState.LIVE)
+    assert len(heard.situation.pods) == 0
+
+
+async def test_a_quiet_watch_confirms(simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reflector, "CONFIRM_S", 0.0)
+    async with reflecting(client) as heard:
+        await heard.until(lambda: len(heard.readings) >= 3)
+    assert [type(reading.value).__name__ for reading in heard.readings[:3]] == ["Listed", "NoneType", "NoneType"]
+
+
+async def test_confirmations_are_rare(simulator: Simulator, client: Client) -> None:
+    simulator.faults.bookmark_every_s = 0.005
+    async with reflecting(client, "pods", "nodes") as heard:
+        await heard.until_state(SourceState.LIVE)
+        for number in range(30):
+            simulator.cluster.put("nodes", node(f"node-{number}"))
+            await heard.until(lambda count=number: len(heard.situation.nodes) == count + 1)  # type: ignore[misc]
+    assert sum(1 for reading in heard.readings if reading.source == "kubernetes/pods") == 1
+
+
+async def test_events_come_in_bounded_pages_never_streamed(simulator: Simulator, client: Client) -> None:
+    for number in range(4_000):
+        simulator.cluster.put("events", event("Pod/web-1", "BackOff", f"number {number:06}"))
+    async with reflecting(client, "events") as heard:
+        await heard.until_state(SourceState.LIVE, "events")
+        bounded = len(heard.situation.events)
+        simulator.cluster.put("events", event("Pod/web-1", "Killing", "the next one"))
+        await heard.until(lambda: len(heard.situation.events) == bounded + 1)
+    assert 500 <= bounded <= lists.EVENT_PAGE * lists.EVENT_PAGES
+    path = "/api/v1/events"
+    assert asked(simulator, path, sendInitialEvents="true") == 0
+    assert asked(simulator, path, resourceVersion="0") == 0
+    assert asked(simulator, path, limit="500") == lists.EVENT_PAGES
+
+
+async def test_events_whose_pages_expire_are_taken_as_far_as_they_came(simulator: Simulator, client: Client) -> None:
+    for number in range(700):
+        simulator.cluster.put("events", event(f"Pod/web-{number}", "BackOff", "back-off"))
+    simulator.faults.answers.append(Answer("/api/v1/events", 410, "", query={"continue": "*"}))
+    async with reflecting(client, "events") as heard:
+        await heard.until_state(SourceState.LIVE, "events")
+    assert len(heard.situation.events) == 500
+    assert {reading.state for reading in heard.readings} == {SourceState.LIVE}
+
+
+async def test_with_etcd_frozen_pods_are_there_and_events_are_not_asked_for(
+    simulator: Simulator, client: Client
+) -> None:
+    simulator.cluster.put("pods", pod("web-1"))
+    simulator.faults.freeze_etcd = True
+    async with reflecting(client, "pods", "events", etcd_fails=lambda: simulator.faults.freeze_etcd) as heard:
+        await heard.until_pods("web-1")
+        source = await heard.until_state(SourceState.UNREACHABLE, "events")
+        assert "read from etcd" in source.error
+        assert asked(simulator, "/api/v1/events") == 0
+        simulator.faults.freeze_etcd = False
+        await heard.until_state(SourceState.LIVE, "events")
+
+
+async def test_streaming_list_that_hangs_gives_way_to_the_cached_list(
+    simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the server's own checks have told that etcd fails."""
+    monkeypatch.setattr(reflector, "FIRST_BYTE_S", 0.2)
+    simulator.cluster.put("pods", pod("web-1"))
+    simulator.faults.freeze_etcd = True
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-1")
+    assert client.streaming_lists, "that was no refusal"
+
+
+async def test_leaving_leaves_no_task_and_no_connection(simulator: Simulator, tmp_path: Path) -> None:
+    names = ("pods", "nodes", "services")
+    async with client_of(simulator, tmp_path) as client:
+        async with reflecting(client, *names) as heard:
+            for name in names:
+                await heard.until_state(SourceState.LIVE, name)
+            assert client.meter.open_watches == 3
+            assert simulator.open_watches == 3
+        assert client.meter.open_watches == 0
+        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("kubernetes/")]
+    async with asyncio.timeout(5):
+        while simulator.open_watches:  # noqa: ASYNC110  the server notices a moment later, and has no event for it
+            await asyncio.sleep(0)

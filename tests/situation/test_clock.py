@@ -1,0 +1,37 @@
+from datetime import timedelta
+
+import pytest
+
+from situation.clock import age_text, duration_text
+from situation.quantity import human_bytes, parse_quantity
+from tests.build import NOW
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (119, "119s"), (120, "2m"), (250, "4m10s"), (600, "10m"), (10_799, "179m"), (10_800, "3h"),
+     (11_100, "3h5m"), (8 * 3600, "8h"), (47 * 3600, "47h"), (48 * 3600, "2d"), (50 * 3600, "2d2h"),
+     (9 * 86400, "9d"), (-5, "0s")],
+)  # fmt: skip
+def test_durations_read_as_kubectl_prints_them(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+def test_an_unknown_time_has_no_age_and_the_future_is_now() -> None:
+    assert age_text(None, NOW) == "?"
+    assert age_text(NOW + timedelta(hours=1), NOW) == "0s"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("32Mi", 2**25), ("250m", 0.25), ("1", 1.0), ("2k", 2000.0), ("1e3", 1000.0), ("1.5Gi", 1.5 * 2**30), (8, 8.0),
+     ("", None), ("many", None), ("Mi", None)],
+)  # fmt: skip
+def test_quantities(text: str | int, value: float | None) -> None:
+    assert parse_quantity(text) == value
+
+
+def test_sizes_for_people() -> None:
+    assert [human_bytes(size) for size in (0, 1023, 1024, 33554432, 1.4 * 2**30)] == [
+        "0 B", "1023 B", "1.0 KiB", "32.0 MiB", "1.4 GiB",
+    ]  # fmt: skip

@@ -1,0 +1,66 @@
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from situation.decode import BadObjectError, decode_object
+from situation.kinds import BY_NAME, KINDS
+from situation.pods import Pod
+
+PODS = BY_NAME["pods"]
+
+
+def test_nulls_stand_for_absent() -> None:
+    raw = b'{"metadata":{"name":"a","labels":null},"spec":{"containers":null,"nodeName":null},"status":{"phase":null}}'
+    pod = decode_object(raw, PODS)
+    assert isinstance(pod, Pod)
+    assert pod.metadata.labels == {}
+    assert pod.spec.containers == ()
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"{}", "without metadata.name"),
+        (b'{"metadata":{"name":7}}', "metadata.name"),
+        (b'{"metadata":{"name":"a"},"spec":{"containers":"none"}}', "containers"),
+        (b'{"metadata":{"name":"a"},"status":{"containerStatuses":[{"name":"c","restartCount":"3"}]}}', "restartCount"),
+        (b'{"metadata":{"name":"a"', "not JSON"),
+        (b'{"metadata":{"name":"\xff"}}', "UTF-8|JSON"),
+        (b"<html>", "not JSON"),
+    ],
+)
+def test_a_bad_object_says_where(raw: bytes, says: str) -> None:
+    with pytest.raises(BadObjectError, match=says):
+        decode_object(raw, PODS)
+
+
+@given(st.binary())
+def test_garbage_is_never_another_error(raw: bytes) -> None:
+    for kind in KINDS[:3]:
+        with pytest.raises(BadObjectError):
+            decode_object(raw, kind)
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("postgres://user:secret@db.shop:5432/orders", "db.shop:5432"),
+        ("redis:6379", "redis:6379"),
+        ("http://search:9200", "search:9200"),
+        ("s3cr3t", ""),
+        ("a:b:c", ""),
+        ("token=abc:123xyz", ""),
+    ],
+)
+def test_env_values_are_dropped_except_for_an_address(value: str, kept: str) -> None:
+    raw = b'{"metadata":{"name":"a"},"spec":{"containers":[{"name":"c","env":[{"name":"X","value":"%s"}]}]}}'
+    pod = decode_object(raw % value.encode(), PODS)
+    assert isinstance(pod, Pod)
+    assert pod.spec.containers[0].env[0].value == kept
+
+
+def test_times_are_aware() -> None:
+    raw = b'{"metadata":{"name":"a","creationTimestamp":"2026-11-23T06:56:58Z"}}'
+    assert decode_object(raw, PODS).metadata.creation_timestamp == datetime(2026, 11, 23, 6, 56, 58, tzinfo=UTC)

@@ -1,0 +1,102 @@
+"""Cockpits for tests: fed with readings made by hand or played from a tape, on a frozen clock."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+
+from playbooks.commands import Target
+from situation.kinds import KINDS, kind_of
+from situation.meta import KubernetesObject
+from situation.readings import Listed, OwnLoad, Reading, ServerVersion, SourceState
+from tests.build import NOW, Manifest, made
+from tui.app import Cockpit
+from tui.connection import Connected
+from tui.themes import load_themes
+
+TARGET = Target("prod-h100")
+
+
+def cluster_readings(*manifests: Manifest, now: datetime = NOW) -> list[Reading]:
+    """Readings of a cluster in which every kind is live and holds just `manifests`."""
+    by_kind: dict[str, list[KubernetesObject]] = {kind.name: [] for kind in KINDS}
+    for manifest in manifests:
+        kind = kind_of(manifest["kind"], manifest.get("metadata", {}).get("namespace", ""))
+        assert kind is not None
+        by_kind[kind.name].append(made(manifest))
+    return [
+        Reading("kubernetes/version", SourceState.LIVE, now, ServerVersion("v1.36.2")),
+        Reading("midwatch/load", SourceState.LIVE, now, OwnLoad(20, 0.2, 17)),
+        *(
+            Reading(kind.source, SourceState.LIVE, now, Listed(kind.name, tuple(by_kind[kind.name])))
+            for kind in KINDS
+        ),
+    ]
+
+
+class Cluster:
+    """Stands where the collectors stand: what is published here reaches the cockpit."""
+
+    def __init__(self, readings: Iterable[Reading]) -> None:
+        self._first = list(readings)
+        self.publish: Callable[[Reading], None] = self._first.append
+        self.wanted: frozenset[str] = frozenset()
+
+    @asynccontextmanager
+    async def __call__(self, publish: Callable[[Reading], None]) -> AsyncIterator[Connected]:
+        self.publish = publish
+        for reading in self._first:
+            publish(reading)
+        yield Connected(TARGET, self._want)
+
+    def _want(self, names: frozenset[str]) -> None:
+        self.wanted = names
+
+
+@asynccontextmanager
+async def open_cockpit(
+    cluster: Cluster,
+    state_dir: Path,
+    *,
+    size: tuple[int, int] = (160, 50),
+    now: datetime = NOW,
+    keymap: dict[str, str] | None = None,
+    **more: Any,
+) -> AsyncIterator[Pilot[int]]:
+    """Run the cockpit until its first picture is complete."""
+    app = Cockpit(
+        cluster,
+        TARGET,
+        load_themes(None),
+        theme="midwatch-dark",
+        hz=50,
+        mode="read-only",
+        state_dir=state_dir,
+        environ={"TERM": "xterm-256color"},
+        keymap=keymap,
+        clock=lambda: now,
+        **more,
+    )
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await until(pilot, lambda: app.feed.situation.knows(*(kind.name for kind in KINDS if not kind.on_demand)))
+        await pilot.pause()
+        yield pilot
+
+
+async def until(pilot: Pilot[int], met: Callable[[], bool], attempts: int = 200) -> None:
+    """Let the application work until `met`; fail when it never is."""
+    for _ in range(attempts):
+        if met():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError(f"never met; the screen:\n{screen_text(pilot)}")
+
+
+def screen_text(pilot: Pilot[int]) -> str:
+    """What stands on the screen, line by line."""
+    return "\n".join(
+        "".join(segment.text for segment in strip) for strip in pilot.app.screen._compositor.render_strips()
+    )

@@ -1,0 +1,1 @@
+"""The application: command line, cockpit, and the wiring of everything below."""

@@ -1,0 +1,206 @@
+"""The application: connects, turns the feed, paints, copies. Panes and rules know nothing of it."""
+
+import asyncio
+import gc
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Final
+
+from textual import work
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from playbooks.commands import Target
+from situation.findings import Layer
+from situation.readings import Reading
+from tui.backpressure import TerminalPressure
+from tui.clipboard import copy
+from tui.cockpit_screen import ChooseCommand, CockpitScreen, CopyCommand
+from tui.connection import Connected, ConnectionFailed
+from tui.dialogs import ChooseScreen, HelpRow, HelpScreen
+from tui.feed import Feed, Turn
+from tui.themes import Themes, variable_defaults
+from widgets.evidence import CardCommand
+
+_KIOSK_IDLE_S: Final = 60.0
+"""A kiosk that nobody touched for this long shows the whole cluster again."""
+
+
+Connection = Callable[[Callable[[Reading], None]], AbstractAsyncContextManager[Connected]]
+"""A way to a cluster: entering it starts publishing readings, leaving it stops everything it started."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Cockpit(App[int]):
+    """The cockpit. `connection` is entered after the first paint, because its imports take longer than that."""
+
+    CSS_PATH = Path(__file__).parent.parent / "themes" / "cockpit.tcss"
+    TITLE = "midwatch"
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "help", "Help", id="help", tooltip="Keys, and how to read the screen"),
+        Binding("q", "quit", "Quit", id="quit", tooltip="Leave; nothing is changed anywhere"),
+    ]
+
+    def __init__(
+        self,
+        connection: Connection,
+        target: Target,
+        themes: Themes,
+        *,
+        theme: str,
+        hz: float,
+        mode: str,
+        state_dir: Path,
+        environ: dict[str, str],
+        kiosk: bool = False,
+        keymap: dict[str, str] | None = None,
+        ansi_color: bool | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        super().__init__(ansi_color=ansi_color)
+        self._connection = connection
+        self._clock = clock
+        self._pause_s = 1.0 / hz
+        self._state_dir = state_dir
+        self._environ = environ
+        self._kiosk = kiosk
+        self.feed = Feed(clock)
+        self.cockpit = CockpitScreen(self.feed, target, clock, mode)
+        self._pressure = TerminalPressure(self)
+        self._unpainted: list[Turn] = []
+        self._touched_at = clock()
+        self._problems = themes.problems
+        for item in themes.themes:
+            self.register_theme(item)
+        self.theme = theme
+        if keymap:
+            self.set_keymap(keymap)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return variable_defaults(self.current_theme.dark)
+
+    def on_mount(self) -> None:
+        self.push_screen(self.cockpit)
+        self.call_after_refresh(self._collect)
+        self.set_timer(self._pause_s, self._turn)
+        for problem in self._problems[:3]:
+            self.notify(problem, title="Theme", severity="warning", markup=False, timeout=15)
+
+    @work(group="collect", exclusive=True)
+    async def _collect(self) -> None:
+        """Hold the connection open until the program ends."""
+        try:
+            async with self._connection(self.feed.publish) as connected:
+                self.cockpit.painter.target = connected.target
+                while True:
+                    connected.want(self.feed.diagnosis.wanted)
+                    await asyncio.sleep(1.0)
+        except ConnectionFailed as error:
+            self.exit(return_code=64, message=f"midwatch: {error}")
+
+    def _turn(self) -> None:
+        """One turn of the feed. Re-armed after the work, so turns never overlap."""
+        if not self.is_running:
+            return  # shutting down: the panes may be gone already
+        before = self.feed.situation.knows("pods")
+        self._unpainted.append(self.feed.turn())
+        if not before and self.feed.situation.knows("pods"):
+            gc.collect()
+            gc.freeze()  # the first picture lives long: later collections need not walk it
+        if self.cockpit.is_mounted and not self._pressure.is_backed_up():
+            self.cockpit.paint(_merged(self._unpainted))
+            self._unpainted.clear()
+        if self._kiosk and (self._clock() - self._touched_at).total_seconds() > _KIOSK_IDLE_S:
+            self.cockpit.attention.reset()
+        self.set_timer(self._pause_s, self._turn)
+
+    def on_key(self) -> None:
+        self._touched_at = self._clock()
+
+    # Copying
+
+    def on_copy_command(self, message: CopyCommand) -> None:
+        self._copy(message.command)
+
+    def on_choose_command(self, message: ChooseCommand) -> None:
+        def chosen(command: CardCommand | None) -> None:
+            if command is not None:
+                self._copy(command)
+
+        self.push_screen(ChooseScreen(message.commands), chosen)
+
+    @work(group="copy")
+    async def _copy(self, command: CardCommand) -> None:
+        """Copy, and say which way was taken."""
+        try:
+            notice = await asyncio.to_thread(
+                copy, command.line, environ=self._environ, write=self._write_to_terminal, state_dir=self._state_dir
+            )
+        except ValueError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self.notify(
+            f"{command.line}\n{notice.sentence}",
+            title="Copied" if not notice.warning else "Not everything worked",
+            severity="warning" if notice.warning else "information",
+            markup=False,
+            timeout=6,
+        )
+
+    def _write_to_terminal(self, sequence: str) -> None:
+        driver = self._driver
+        if driver is not None:
+            self.call_from_thread(driver.write, sequence)
+
+    # Help and palette
+
+    def action_help(self) -> None:
+        """Open the help."""
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.help_rows()))
+
+    def help_rows(self) -> list[HelpRow]:
+        """One row for each binding in force on the cockpit's screen, keys of the same action together."""
+        rows: dict[str, HelpRow] = {}
+        for _, binding, _, tooltip in self.cockpit.active_bindings.values():
+            name = binding.id or binding.action
+            key = self.get_key_display(binding)
+            keys = f"{rows[name][0]} {key}" if name in rows and key not in rows[name][0].split() else key
+            rows[name] = (keys, tooltip or binding.tooltip or binding.description, binding.id or "")
+        return list(rows.values())
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        yield from (
+            item for item in super().get_system_commands(screen) if item.title in ("Theme", "Quit", "Screenshot")
+        )
+        cockpit = self.cockpit
+        yield SystemCommand("Copy the next command", "c", cockpit.action_copy)
+        yield SystemCommand("Checklist", "Open or close the quick checklist", cockpit.action_checklist)
+        yield SystemCommand("Help", "Keys, and how to read the screen", self.action_help)
+        for layer in Layer:
+            yield SystemCommand(
+                f"Layer {layer.value}: {layer.title}", "Focus this layer", partial(cockpit.action_layer, layer.value)
+            )
+        yield SystemCommand("All namespaces", "Take the namespace filter off", partial(cockpit.filter_namespace, ""))
+        for _, name in sorted(self.feed.situation.namespaces):
+            yield SystemCommand(f"Namespace {name}", "Show this namespace", partial(cockpit.filter_namespace, name))
+
+
+def _merged(turns: list[Turn]) -> Turn:
+    """Several turns of which none was painted, as one."""
+    return Turn(
+        turns[-1].diagnosis,
+        frozenset().union(*(turn.kinds for turn in turns)),
+        frozenset().union(*(turn.pods for turn in turns)),
+        any(turn.reordered for turn in turns),
+    )

@@ -1,0 +1,136 @@
+"""What the evidence pane shows for a finding, and for an object that no finding is about."""
+
+from datetime import datetime
+from typing import Final
+
+from playbooks.commands import CommandRefusedError, Target, offered, render
+from situation.clock import age_text, duration_text
+from situation.cluster import Event, Node
+from situation.findings import Command, Evidence, Finding
+from situation.meta import Ref
+from situation.pods import Pod
+from situation.selectors import node_status_text, pod_status_text, ready_count, restarts
+from situation.situation import Situation
+from situation.store import involved_ref
+from widgets.evidence import Card, CardCommand, CardLine
+from widgets.glyphs import SEVERITY, SEVERITY_ROLE
+
+_CONSEQUENCES_SHOWN: Final = 8
+_EVENTS_SHOWN: Final = 5
+
+
+def finding_card(finding: Finding, situation: Situation, target: Target, now: datetime, cause: Finding | None) -> Card:
+    """Return the card of a finding; `cause` is set when it is only a consequence of that."""
+    about = str(finding.subject) + (f" on {finding.node}" if finding.node else "")
+    if finding.count > 1:
+        about += f" · {finding.count} objects"
+    notices = []
+    if cause is not None:
+        notices.append(f"follows from: {cause.title}")
+    if finding.as_of is not None:
+        notices.append(f"as of {finding.as_of:%H:%M:%S} UTC: a source is not live, this is history since then")
+    follows = [_counted(item) for item in finding.consequences[:_CONSEQUENCES_SHOWN]]
+    if len(finding.consequences) > _CONSEQUENCES_SHOWN:
+        follows.append(f"and {len(finding.consequences) - _CONSEQUENCES_SHOWN} more")
+    return Card(
+        title=finding.title,
+        glyph=SEVERITY[finding.severity],
+        role=SEVERITY_ROLE[finding.severity],
+        about=f"{about} · {finding.signature} · {finding.rule}",
+        lines=tuple(CardLine(line.text, _origin(line, situation, now), line.mark) for line in finding.evidence),
+        follows=tuple(follows),
+        commands=_commands(finding.next, target),
+        notice="; ".join(notices),
+    )
+
+
+def _counted(finding: Finding) -> str:
+    return finding.title + (f" ×{finding.count}" if finding.count > 1 else "")
+
+
+def _origin(line: Evidence, situation: Situation, now: datetime) -> str:
+    source = situation.source(line.source)
+    name = line.source.removeprefix("kubernetes/")
+    age = source.age_s(now) if line.observed_at is None else (now - line.observed_at).total_seconds()
+    if age is None:
+        return name
+    return f"{name} · {duration_text(max(0.0, age) // 10 * 10)}" if age >= 10 else f"{name} · now"
+
+
+def _commands(commands: tuple[Command, ...], target: Target) -> tuple[CardCommand, ...]:
+    return tuple(
+        CardCommand(command.purpose, line, command.effect, command.where) for command, line in offered(commands, target)
+    )
+
+
+def object_card(ref: Ref, situation: Situation, target: Target, now: datetime) -> Card:
+    """Return the card of an object that no finding is about: its state, its last events, and the first commands."""
+    item = situation.get(ref)
+    lines: list[CardLine] = []
+    commands: list[Command] = [_describe(ref)]
+    if item is None:
+        lines.append(CardLine(f"{ref} is not known (any more)"))
+    elif isinstance(item, Pod):
+        ready, total = ready_count(item)
+        age = age_text(item.metadata.creation_timestamp, now)
+        lines.append(
+            CardLine(f"{pod_status_text(item)}, {ready} of {total} ready, {restarts(item)} restarts, age {age}")
+        )
+        if item.spec.node_name:
+            lines.append(CardLine(f"on node {item.spec.node_name}, workload {situation.workload_of(item)}"))
+        commands.append(
+            Command(("kubectl", "logs", ref.name, "--all-containers", "--tail=100"), "what does it log?", ref.namespace)
+        )
+    elif isinstance(item, Node):
+        lines += _node_lines(item, situation)
+    events = [event for event in situation.events_by_object.get(ref).values()]
+    events.sort(key=lambda event: event.last_seen or now, reverse=True)
+    lines += [_event_line(event, now) for event in events[:_EVENTS_SHOWN]]
+    return Card(
+        title=f"{ref.kind} {ref.name}",
+        glyph="·",
+        role="focus",
+        about=f"namespace {ref.namespace}" if ref.namespace else "",
+        lines=tuple(lines),
+        commands=_commands(tuple(commands), target),
+    )
+
+
+def _node_lines(node: Node, situation: Situation) -> list[CardLine]:
+    conditions = [
+        CardLine(f"{condition.type}={condition.status}: {condition.reason or condition.message}")
+        for condition in node.status.conditions
+        if (condition.type == "Ready") != (condition.status == "True")
+    ]
+    taints = ", ".join(f"{taint.key}:{taint.effect}" for taint in node.spec.taints)
+    pods = len(situation.pods_by_node.get(node.name))
+    info = node.status.node_info
+    return [
+        CardLine(
+            f"{node_status_text(node)}, {pods} pods, kubelet {info.kubelet_version}, {info.container_runtime_version}"
+        ),
+        *([CardLine(f"taints: {taints}")] if taints else []),
+        *conditions,
+    ]
+
+
+def _event_line(event: Event, now: datetime) -> CardLine:
+    times = f" ×{event.times}" if event.times > 1 else ""
+    return CardLine(f"{event.reason}{times}: {event.message}", f"events · {age_text(event.last_seen, now)}")
+
+
+def _describe(ref: Ref) -> Command:
+    return Command(("kubectl", "describe", ref.kind.lower(), ref.name), "all about it", ref.namespace)
+
+
+def event_ref(event: Event) -> Ref:
+    """The object to focus when an event is picked."""
+    return involved_ref(event)
+
+
+def rendered(command: Command, target: Target) -> str | None:
+    """Return the command line, or None if the command must not be offered."""
+    try:
+        return render(command, target)
+    except CommandRefusedError:
+        return None

@@ -1,0 +1,78 @@
+"""The quick checklist's state: what was ticked by hand, and the steps with their live answers."""
+
+from datetime import datetime
+
+import msgspec
+
+from playbooks.commands import Target
+from playbooks.quick_checklist import QUESTIONS, Question
+from situation.findings import Command, Diagnosis, Finding
+from situation.meta import Ref
+from situation.situation import Situation
+from tui.cards import rendered
+from widgets.checklist import Step
+
+
+class Checklist:
+    """Which questions were ticked by hand. Automatic answers never change a hand tick."""
+
+    def __init__(self) -> None:
+        self._ticked: set[int] = set()
+
+    def toggle(self, number: int) -> None:
+        """Tick a question, or take the tick back."""
+        self._ticked ^= {number}
+
+    @property
+    def progress(self) -> str:
+        return f"{len(self._ticked)}/{len(QUESTIONS)}"
+
+    def steps(
+        self, situation: Situation, diagnosis: Diagnosis, target: Target, pod: Ref | None, now: datetime
+    ) -> tuple[Step, ...]:
+        """Return the six steps with the answers of this moment; `pod` fills the placeholders."""
+        return tuple(
+            self._step(number, question, situation, diagnosis, target, pod, now)
+            for number, question in enumerate(QUESTIONS)
+        )
+
+    def _step(
+        self,
+        number: int,
+        question: Question,
+        situation: Situation,
+        diagnosis: Diagnosis,
+        target: Target,
+        pod: Ref | None,
+        now: datetime,
+    ) -> Step:
+        answer = question.answer(situation, diagnosis, now)
+        command = _command(question, _gravest(question, diagnosis), pod)
+        return Step(
+            question.text,
+            answer.state.value,
+            answer.evidence,
+            rendered(command, target) or "",
+            number in self._ticked,
+        )
+
+
+def _gravest(question: Question, diagnosis: Diagnosis) -> Finding | None:
+    if question.layer is None:
+        return None
+    return next((cause for cause in diagnosis.causes if cause.layer is question.layer), None)
+
+
+def _command(question: Question, finding: Finding | None, pod: Ref | None) -> Command:
+    """The first command of the layer's gravest finding, else the question's own filled from the selected pod."""
+    if finding is not None and finding.next:
+        return finding.next[0]
+    if pod is None:
+        return question.command
+    filled = {"<pod>": pod.name, "<namespace>": pod.namespace}
+    own = question.command
+    return msgspec.structs.replace(
+        own,
+        argv=tuple(filled.get(argument, argument) for argument in own.argv),
+        namespace=filled.get(own.namespace, own.namespace),
+    )

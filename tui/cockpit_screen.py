@@ -1,0 +1,288 @@
+"""The cockpit's one screen: composes the panes and links them through one focus with a way back."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widgets import Footer, Input
+
+from playbooks.commands import Target
+from situation.findings import Effect, Layer
+from situation.focus import Focus
+from tui.attention import Attention
+from tui.checklist import Checklist
+from tui.feed import Feed, Turn
+from tui.painter import Painter
+from tui.view import Filter, parse_filter
+from widgets.causes import CausesPane
+from widgets.checklist import ChecklistPane
+from widgets.events import EventsPane
+from widgets.evidence import CardCommand, EvidencePane
+from widgets.header import HeaderBar
+from widgets.layers import LayerStrip
+from widgets.nodes import NodesPane
+from widgets.pods import PodsPane
+from widgets.tabs import PaneTabs
+
+_TABS: Final = (("Causes", "causes"), ("Pods", "pods"), ("Nodes", "nodes"), ("Events", "events"))
+
+
+class CopyCommand(Message):
+    """Copy this command."""
+
+    def __init__(self, command: CardCommand) -> None:
+        self.command = command
+        super().__init__()
+
+
+class ChooseCommand(Message):
+    """Let the user choose among these commands."""
+
+    def __init__(self, commands: tuple[CardCommand, ...]) -> None:
+        self.commands = commands
+        super().__init__()
+
+
+class CockpitScreen(Screen[None]):
+    """Shows a Feed. `paint` is called after each turn; keys change what is attended to and paint at once."""
+
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("c", "copy", "Copy next", id="copy", tooltip="Copy the next command"),
+        Binding("C", "choose", "Choose", id="choose", tooltip="Choose among the commands"),
+        *(
+            Binding(
+                str(layer.value),
+                f"layer({layer.value})",
+                f"Layer {layer.value}: {layer.title}",
+                show=False,
+                id=f"layer-{layer.value}",
+            )
+            for layer in Layer
+        ),
+        Binding("escape", "back", "Back", id="back", tooltip="Back to what was shown before"),
+        Binding("slash", "filter", "Filter", id="filter", tooltip="Filter by words and by ns:NAMESPACE"),
+        Binding("l", "checklist", "Checklist", id="checklist", tooltip="Open or close the quick checklist"),
+        Binding("n", "step(1)", "Next step of the checklist", show=False, id="next-step"),
+        Binding("N", "step(-1)", "Previous step of the checklist", show=False, id="previous-step"),
+        Binding("space", "tick", "Tick the step by hand", show=False, id="tick"),
+        Binding("tab", "pane(1)", "Next pane", show=False, priority=True, id="next-pane"),
+        Binding("shift+tab", "pane(-1)", "Previous pane", show=False, priority=True, id="previous-pane"),
+    ]
+
+    tab: reactive[int] = reactive(0, init=False)
+
+    def __init__(self, feed: Feed, target: Target, clock: Callable[[], datetime], mode: str) -> None:
+        super().__init__()
+        self._feed = feed
+        self._clock = clock
+        self._mode = mode
+        self.attention = Attention()
+        self.checklist = Checklist()
+        self.painter = Painter(feed, self.attention, target)
+
+    def compose(self) -> ComposeResult:
+        yield HeaderBar()
+        yield LayerStrip()
+        yield PaneTabs()
+        with Horizontal(id="body"):
+            with Container(id="panes"):
+                with Container(id="top"):
+                    yield CausesPane(id="causes")
+                    yield EvidencePane(id="evidence")
+                yield NodesPane(id="nodes")
+                with Container(id="bottom"):
+                    yield PodsPane(id="pods")
+                    yield EventsPane(id="events")
+            yield ChecklistPane(id="checklist")
+        yield Input(placeholder="words, ns:NAMESPACE · enter keeps, esc clears", id="filter", compact=True)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.query_one(PaneTabs).names = tuple(name for name, _ in _TABS)
+        self.query_one(ChecklistPane).display = False
+        self.query_one("#filter").display = False
+        self.watch_tab(self.tab)
+        self.query_one(CausesPane).table.focus()
+        self.paint(None)
+
+    def paint(self, turn: Turn | None) -> None:
+        """Show the present state; `turn` tells what changed since the last call, None repaints everything."""
+        now = self._clock()
+        painter, relation = self.painter, self.painter.relation()
+        self.query_one(HeaderBar).facts = painter.header(self._mode, now)
+        strip = self.query_one(LayerStrip)
+        strip.statuses = self._feed.diagnosis.layers
+        strip.picked = self.attention.focus.layer
+        painter.causes(self.query_one(CausesPane), relation, now)
+        painter.evidence(self.query_one(EvidencePane), now)
+        painter.pods(self.query_one(PodsPane), relation, turn, now)
+        painter.nodes(self.query_one(NodesPane), relation, turn, now)
+        painter.events(self.query_one(EventsPane), relation, turn, now)
+        self._paint_checklist(now)
+
+    def _paint_checklist(self, now: datetime) -> None:
+        pane = self.query_one(ChecklistPane)
+        if pane.display:
+            diagnosis = self._feed.diagnosis
+            pod = self.attention.pod(diagnosis)
+            pane.show(self.checklist.steps(self._feed.situation, diagnosis, self.painter.target, pod, now))
+
+    # What the panes say
+
+    def on_causes_pane_cause_highlighted(self, event: CausesPane.CauseHighlighted) -> None:
+        if not event.moved and self.attention.finding(self._feed.diagnosis) is not None:
+            return  # rows came or went under the cursor: what was selected is still there
+        self.attention.selection = event.key
+        self.painter.evidence(self.query_one(EvidencePane), self._clock())
+
+    def on_causes_pane_cause_picked(self, event: CausesPane.CausePicked) -> None:
+        self.attention.focus_on(Focus(cause=event.key), event.key)
+        self.paint(None)
+
+    def on_pods_pane_pod_picked(self, event: PodsPane.PodPicked) -> None:
+        self.attention.focus_on_object(event.ref, self._feed.diagnosis)
+        self.paint(None)
+
+    def on_nodes_pane_node_picked(self, event: NodesPane.NodePicked) -> None:
+        self.attention.focus_on_object(event.ref, self._feed.diagnosis)
+        self.paint(None)
+
+    def on_events_pane_event_picked(self, event: EventsPane.EventPicked) -> None:
+        self.attention.focus_on_object(event.ref, self._feed.diagnosis)
+        self.paint(None)
+
+    def on_layer_strip_layer_picked(self, event: LayerStrip.LayerPicked) -> None:
+        self.action_layer(event.layer.value)
+
+    def on_pane_tabs_tab_picked(self, event: PaneTabs.TabPicked) -> None:
+        self.tab = event.number
+
+    # Keys
+
+    def action_layer(self, number: int) -> None:
+        """Focus a layer; the same key again lets go of it."""
+        layer = Layer(number)
+        if self.attention.focus.layer is layer:
+            self.action_back()
+            return
+        first = self.attention.focus_on_layer(layer, self._feed.diagnosis)
+        self.paint(None)
+        if first is not None:
+            self.query_one(CausesPane).table.move_to(first.key)
+
+    def action_back(self) -> None:
+        """Undo one step: close the filter line, clear the filter, go back to the focus before, close the checklist."""
+        field = self.query_one("#filter", Input)
+        if field.display or not self.attention.wanted.is_empty:
+            field.value = ""
+            self._set_filter(Filter())
+            self._close_filter()
+        elif self.attention.go_back():
+            self.paint(None)
+        elif self.query_one(ChecklistPane).display:
+            self.action_checklist()
+
+    def action_filter(self) -> None:
+        """Open the filter line."""
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self._set_filter(parse_filter(event.value))
+
+    def on_input_submitted(self) -> None:
+        self._close_filter()
+
+    def _close_filter(self) -> None:
+        field = self.query_one("#filter", Input)
+        if field.display:
+            field.display = False
+            self.watch_tab(self.tab)
+
+    def _set_filter(self, wanted: Filter) -> None:
+        if wanted != self.attention.wanted:
+            self.attention.wanted = wanted
+            self.paint(None)
+
+    def filter_namespace(self, namespace: str) -> None:
+        """Show one namespace only, all if empty."""
+        wanted = Filter(self.attention.wanted.words, namespace)
+        with self.prevent(Input.Changed):
+            self.query_one("#filter", Input).value = wanted.text
+        self._set_filter(wanted)
+
+    def action_copy(self) -> None:
+        """Copy the next command: the checklist's while it has the keyboard, else that of the evidence pane."""
+        commands = self._commands()
+        if commands:
+            self.post_message(CopyCommand(commands[0]))
+        else:
+            self.notify("There is no command for this yet.", severity="warning", markup=False)
+
+    def action_choose(self) -> None:
+        """Choose among all commands of the evidence pane."""
+        commands = self._commands()
+        if commands:
+            self.post_message(ChooseCommand(commands))
+
+    def _commands(self) -> tuple[CardCommand, ...]:
+        pane = self.query_one(ChecklistPane)
+        if pane.display and pane.has_focus_within:
+            step = pane.step
+            return (CardCommand(step.text, step.command, Effect.READ),) if step and step.command else ()
+        return self.painter.card(self._clock()).commands
+
+    def action_checklist(self) -> None:
+        """Open the checklist beside the panes, or close it."""
+        pane = self.query_one(ChecklistPane)
+        pane.display = not pane.display
+        if pane.display:
+            self._paint_checklist(self._clock())
+            pane.query_one(ChecklistPane.Body).focus()
+        else:
+            self.watch_tab(self.tab)
+
+    def action_step(self, by: int) -> None:
+        """Go to the next or previous step, opening the checklist if need be."""
+        pane = self.query_one(ChecklistPane)
+        if not pane.display:
+            self.action_checklist()
+            return
+        pane.move(by)
+
+    def action_tick(self) -> None:
+        """Tick the current step by hand, or take the tick back."""
+        pane = self.query_one(ChecklistPane)
+        if pane.display:
+            self.checklist.toggle(pane.cursor)
+            self._paint_checklist(self._clock())
+
+    def action_pane(self, by: int) -> None:
+        """Go to the next pane: on a narrow terminal the next tab."""
+        if self._has_tabs:
+            self.tab = (self.tab + by) % len(_TABS)
+        elif by > 0:
+            self.focus_next()
+        else:
+            self.focus_previous()
+
+    @property
+    def _has_tabs(self) -> bool:
+        return self.has_class("-narrow") or self.has_class("-short")
+
+    def watch_tab(self, number: int) -> None:
+        for index, (_, pane_id) in enumerate(_TABS):
+            self.set_class(index == number, f"tab-{pane_id}")
+        self.query_one(PaneTabs).current = number
+        if not self.query_one("#filter").display:
+            self.query_one(f"#{_TABS[number][1]}-table").focus()

@@ -1,0 +1,175 @@
+"""The configuration file: TOML, every key optional, nothing in it changes what Midwatch may do to a cluster."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from tui.paths import config_file
+from tui.terminal import over_ssh
+
+DEFAULT_THEME: Final = "midwatch-dark"
+LOCAL_HZ: Final = 10.0
+SSH_HZ: Final = 4.0
+"""Over SSH six panes at 10 Hz cost 400 KiB/s of a line that may not have it."""
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message names the file and the key."""
+
+
+class Config(msgspec.Struct, frozen=True):
+    """What the person wants, command line not yet considered."""
+
+    theme: str = DEFAULT_THEME
+    """Name of a colour theme, shipped, Textual's, or one of your own."""
+    kubeconfig: str = ""
+    """Path of the kubeconfig; empty: `$KUBECONFIG`, `~/.kube/config`, or the cluster that we run in."""
+    context: str = ""
+    """Kubeconfig context; empty: the current one."""
+    namespace: str = ""
+    """Read this namespace only; empty: all."""
+    refresh_hz: Annotated[float, msgspec.Meta(ge=0.5, le=30)] | None = None
+    """Redraws a second at most; None: LOCAL_HZ, and SSH_HZ over SSH."""
+    mouse: bool | None = None
+    """Take the mouse; None: not over SSH, where its reports cost bytes and it keeps the terminal from selecting."""
+    animations: bool | None = None
+    """Animate scrolling; None: not over SSH, where it costs six times the bytes."""
+    keys: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """Binding id to its keys, separated by commas, instead of the default ones."""
+
+    def redraws_per_s(self, environ: Mapping[str, str]) -> float:
+        """Return the highest rate of redraws in Hz for this terminal."""
+        if self.refresh_hz is not None:
+            return self.refresh_hz
+        return SSH_HZ if over_ssh(environ) else LOCAL_HZ
+
+    def takes_mouse(self, environ: Mapping[str, str]) -> bool:
+        """Tell whether mouse reports are wanted from this terminal."""
+        return not over_ssh(environ) if self.mouse is None else self.mouse
+
+    def animates(self, environ: Mapping[str, str]) -> bool:
+        """Tell whether scrolling may be animated on this terminal."""
+        return not over_ssh(environ) if self.animations is None else self.animations
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read the configuration; without a path the user's own file, or the defaults if there is none.
+
+    Raises ConfigError for a named file that is missing, a file that is not TOML, an unknown key and a bad value.
+    """
+    file = config_file() if path is None else path
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        if path is None:
+            return Config()
+        raise ConfigError(f"{file}: no such file") from None
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not UTF-8 text (byte {error.start})") from error
+    return parse_config(text, str(file))
+
+
+def parse_config(text: str, name: str) -> Config:
+    """Decode the text of a configuration file; `name` is what errors call it. Raises ConfigError."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: not TOML: {error}") from error
+    known = Config.__struct_fields__
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigError(f"{name}: unknown key {key!r}{suggestion(key, known)}")
+        values[key] = _keys(value, name) if key == "keys" else _checked(key, value, name)
+    if "kubeconfig" in values:
+        values["kubeconfig"] = _absolute(values["kubeconfig"], name)
+    return Config(**values)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean WORD?` for the known word that is meant, or an empty string."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _checked(key: str, value: object, name: str) -> object:
+    try:
+        return getattr(msgspec.convert({key: value}, Config), key)
+    except msgspec.ValidationError as error:
+        reason = str(error).partition(" - at ")[0].replace(" | null", "").replace("Expected", "expected")
+        raise ConfigError(f"{name}: {key} = {value!r}: {reason}") from None
+
+
+def _absolute(kubeconfig: str, name: str) -> str:
+    if not kubeconfig:
+        return ""
+    try:
+        path = Path(kubeconfig).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{name}: kubeconfig = {kubeconfig!r}: {error}") from None
+    if not path.is_absolute():
+        raise ConfigError(f"{name}: kubeconfig = {kubeconfig!r}: expected an absolute path, or one that starts with ~")
+    return str(path)
+
+
+def _keys(value: object, name: str, prefix: str = "") -> dict[str, str]:
+    """Flatten `[keys]`: TOML reads `table.down = "j"` as a table in a table."""
+    if not isinstance(value, dict):
+        raise ConfigError(f"{name}: keys = {value!r}: expected a table of binding ids")
+    flat: dict[str, str] = {}
+    for key, wanted in value.items():
+        binding = f"{prefix}{key}"
+        if isinstance(wanted, dict):
+            flat.update(_keys(wanted, name, f"{binding}."))
+        elif isinstance(wanted, str):
+            flat[binding] = _named(wanted)
+        elif isinstance(wanted, list) and all(isinstance(item, str) for item in wanted):
+            flat[binding] = ",".join(_named(item) for item in wanted)
+        else:
+            raise ConfigError(f"{name}: keys.{binding} = {wanted!r}: expected a key or a list of keys")
+    return flat
+
+
+def _named(key: str) -> str:
+    return "comma" if key == "," else key  # a comma stands between keys
+
+
+_SAMPLE: Final = """\
+# Midwatch. Every line is optional; what is commented out shows the default.
+
+# Colour theme: midwatch-dark, midwatch-light, midwatch-contrast, midwatch-safe (for colour-blindness), midwatch-plain
+# (no colours at all), or the name of your own: a TOML file in the folder `themes` beside this file.
+# theme = "midwatch-dark"
+
+# The cluster. Empty means what kubectl would take. The options of the command line win.
+# kubeconfig = ""
+# context = ""
+
+# Read this namespace only, if you have no rights in the whole cluster.
+# namespace = ""
+
+# Redraws a second at most (0.5 to 30). Default: 10, over SSH 4.
+# refresh_hz = 10
+
+# Take the mouse. Default: true, over SSH false. Most terminals still select text with shift held down.
+# mouse = true
+
+# Animate scrolling. Default: true, over SSH false.
+# animations = true
+
+# Other keys: the id of a binding (the help, ?, lists them), and one key or several. The defaults of that binding go.
+[keys]
+# "table.down" = ["j", "down"]
+# "table.up" = ["k", "up"]
+"""
+
+
+def default_config_text() -> str:
+    """Return a commented configuration file; it changes nothing as it stands."""
+    return _SAMPLE

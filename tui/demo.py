@@ -1,0 +1,53 @@
+"""`midwatch demo`: the cockpit on a simulated cluster that runs beside it on loopback."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from tui.exits import UsageProblem
+from tui.start import CockpitOptions, open_cockpit
+
+_READY: Final = "ready "
+
+
+def list_scenarios() -> Iterator[str]:
+    """Yield one line for each shipped incident."""
+    from simulator.scenarios import SCENARIOS
+
+    for name, title in SCENARIOS.items():
+        yield f"{name:<22} {title}"
+
+
+def open_demo(scenario: str, speed: float, theme: str | None) -> int:
+    """Run the demo until the user leaves and return the exit code. Raises UsageProblem for an unknown scenario."""
+    from simulator.scenarios import SCENARIOS
+
+    if scenario not in SCENARIOS:
+        raise UsageProblem(f"no scenario {scenario!r}; there are: {', '.join(SCENARIOS)}")
+    with tempfile.TemporaryDirectory(prefix="midwatch-demo-") as folder:
+        kubeconfig = Path(folder) / "kubeconfig"
+        with simulated_cluster([scenario, "--speed", str(speed)], kubeconfig):
+            return open_cockpit(CockpitOptions(kubeconfig=kubeconfig, theme=theme, mode="demo · read-only"))
+
+
+@contextmanager
+def simulated_cluster(arguments: list[str], kubeconfig: Path) -> Iterator[str]:
+    """Run the simulator as a child and yield its URL; it ends with us. Raises UsageProblem when it does not start."""
+    command = [sys.executable, "-m", "simulator", *arguments, "--kubeconfig", str(kubeconfig)]
+    child = subprocess.Popen(  # noqa: S603 - our own module, arguments checked by the caller
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
+        line = child.stdout.readline()
+        if not line.startswith(_READY):
+            _, errors = child.communicate(timeout=5)
+            raise UsageProblem(f"the simulator did not start: {(line + errors).strip()}")
+        yield line.removeprefix(_READY).strip()
+    finally:
+        child.terminate()
+        child.communicate(timeout=5)

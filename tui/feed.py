@@ -1,0 +1,74 @@
+"""Folds readings into the Situation, coalesced, and judges. Knows no terminal: cockpit and `check` turn it alike."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from diagnosis.engine import Engine
+from situation.findings import Diagnosis
+from situation.ordering import PodOrder
+from situation.pods import Pod
+from situation.readings import ObjectKey, Reading
+from situation.situation import Situation
+from situation.store import Change
+
+RESORT: Final = timedelta(seconds=5)
+"""Pods turn from "needs a look" to "settled" by time alone; those at the top are looked at again this often."""
+
+
+class Turn(NamedTuple):
+    """What one turn brought."""
+
+    diagnosis: Diagnosis
+    kinds: frozenset[str]
+    """Manifest kinds (`Pod`) of which some object changed."""
+    pods: frozenset[ObjectKey]
+    """Pods that came, changed or went."""
+    reordered: bool
+    """The order of the pod table changed."""
+
+
+class Feed:
+    """Collects readings from `publish`; each `turn` folds all of them in at once and judges what they concern."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self.situation = Situation()
+        self.diagnosis = Diagnosis()
+        self.order = PodOrder()
+        self._clock = clock
+        self._engine = Engine()
+        self._waiting: list[Reading] = []
+        self._resort_at: datetime | None = None
+
+    def publish(self, reading: Reading) -> None:
+        """Take a reading in; it takes effect at the next turn."""
+        self._waiting.append(reading)
+
+    def turn(self) -> Turn:
+        """Apply all waiting readings and judge."""
+        now = self._clock()
+        readings, self._waiting = self._waiting, []
+        changes = [change for reading in readings for change in self.situation.apply(reading)]
+        self.diagnosis = self._engine.judge(self.situation, changes, now)
+        reordered = self._keep_order(changes, now)
+        return Turn(
+            self.diagnosis,
+            frozenset(change.ref.kind for change in changes),
+            frozenset((change.ref.namespace, change.ref.name) for change in changes if change.ref.kind == "Pod"),
+            reordered,
+        )
+
+    def _keep_order(self, changes: list[Change], now: datetime) -> bool:
+        moved = False
+        for change in changes:
+            if change.ref.kind == "Pod":
+                if isinstance(change.new, Pod):
+                    moved |= self.order.put(change.new, now)
+                else:
+                    moved |= self.order.remove((change.ref.namespace, change.ref.name))
+        if self._resort_at is None or now >= self._resort_at:
+            self._resort_at = now + RESORT
+            for key in self.order.unsettled_keys():
+                if (pod := self.situation.pods.get(key)) is not None:
+                    moved |= self.order.put(pod, now)
+        return moved

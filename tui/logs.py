@@ -1,0 +1,25 @@
+"""Where the program's own log goes: a bounded file, never the terminal that Textual draws on."""
+
+import logging
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Final
+
+from tui.paths import ensure_private
+
+_LIMIT_BYTES: Final = 1_000_000
+
+
+def log_to_file(directory: Path) -> None:
+    """Log to `midwatch.log` in `directory`, two files of 1 MB at most; without a writable directory, nowhere."""
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    root.handlers.clear()
+    try:
+        handler: logging.Handler = RotatingFileHandler(
+            ensure_private(directory) / "midwatch.log", maxBytes=_LIMIT_BYTES, backupCount=1, encoding="utf-8"
+        )
+    except OSError:
+        handler = logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.addHandler(handler)

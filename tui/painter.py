@@ -1,0 +1,155 @@
+"""Paints a Feed onto the panes: after each turn what changed, after a key everything."""
+
+from datetime import datetime
+from typing import Final
+
+from playbooks.commands import Target
+from situation.focus import Relation, related
+from situation.meta import Ref
+from situation.readings import Source, SourceState
+from situation.situation import Situation
+from tui.attention import Attention
+from tui.cards import finding_card, object_card
+from tui.feed import Feed, Turn
+from tui.view import (
+    empty_causes_text,
+    empty_text,
+    visible_causes,
+    visible_events,
+    visible_nodes,
+    visible_pods,
+)
+from widgets.causes import CausesPane
+from widgets.events import EventsPane
+from widgets.evidence import Card, EvidencePane
+from widgets.header import HeaderFacts
+from widgets.nodes import NodesPane
+from widgets.pane import pane_state
+from widgets.pods import PodsPane
+
+_SLOW_PANES_EVERY_S: Final = 1.0
+"""The events pane scrolls with every event: painting it at full rate would flood a slow line. Nodes are sorted anew."""
+
+
+class Painter:
+    """Knows what was painted last, and paints only what may differ."""
+
+    def __init__(self, feed: Feed, attention: Attention, target: Target) -> None:
+        self._feed = feed
+        self._attention = attention
+        self.target = target
+        self._pods_shown = 0
+        self._events_due = _Due()
+        self._nodes_due = _Due()
+
+    def relation(self) -> Relation:
+        return related(self._attention.focus, self._feed.situation, self._feed.diagnosis)
+
+    def causes(self, pane: CausesPane, relation: Relation, now: datetime) -> None:
+        situation, diagnosis, wanted = self._feed.situation, self._feed.diagnosis, self._attention.wanted
+        empty = empty_causes_text(diagnosis, situation, now, wanted)
+        pane.show(visible_causes(diagnosis, wanted), relation.causes, empty)
+        if self._attention.selection is None and diagnosis.causes:
+            pane.table.move_to(diagnosis.causes[0].key)  # nobody moved yet: stay with the gravest
+        explained = sum(cause.explains + cause.count for cause in diagnosis.causes)
+        note = f"{len(diagnosis.causes)} explain {explained} symptoms" if diagnosis.causes else ""
+        pane.tell(pane_state(situation.source("pods"), now=now), note)
+
+    def evidence(self, pane: EvidencePane, now: datetime) -> None:
+        pane.card = self.card(now)
+        pane.tell(pane_state(self._feed.situation.source("pods"), now=now))
+
+    def card(self, now: datetime) -> Card:
+        """Return the card of what is selected."""
+        situation, diagnosis = self._feed.situation, self._feed.diagnosis
+        selection = self._attention.selection
+        if isinstance(selection, Ref):
+            return object_card(selection, situation, self.target, now)
+        finding = self._attention.finding(diagnosis)
+        if finding is None:
+            return Card()
+        cause = next((item for item in diagnosis.causes if finding in item.consequences), None)
+        return finding_card(finding, situation, self.target, now, cause)
+
+    def pods(self, pane: PodsPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
+        situation, attention = self._feed.situation, self._attention
+        source = situation.source("pods")
+        whole = relation.pods is None and attention.wanted.is_empty
+        if turn is not None and whole and not turn.reordered:
+            pane.repaint(turn.pods, now)
+        else:
+            keys = visible_pods(situation, self._feed.order, relation, attention.wanted)
+            pane.show(keys, situation.pods, now, empty_text("pods", source, now, attention.focus, attention.wanted))
+            self._pods_shown = len(keys)
+        pane.tell(pane_state(source, now=now), self._note(self._pods_shown, len(situation.pods)))
+
+    def nodes(self, pane: NodesPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
+        situation, attention = self._feed.situation, self._attention
+        source = situation.source("nodes")
+        if turn is not None and not self._nodes_due.is_due(source, now):
+            return
+        self._nodes_due.painted(source, now)
+        rows = visible_nodes(situation, self._feed.order, relation, attention.wanted)
+        pane.show(rows, now, empty_text("nodes", source, now, attention.focus, attention.wanted))
+        pane.tell(pane_state(source, now=now), self._note(len(rows), len(situation.nodes)))
+
+    def events(self, pane: EventsPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
+        situation, attention = self._feed.situation, self._attention
+        source = situation.source("events")
+        if turn is not None and not self._events_due.is_due(source, now):
+            return
+        self._events_due.painted(source, now)
+        events = visible_events(situation, relation, attention.wanted)
+        pane.show(events, empty_text("events", source, now, attention.focus, attention.wanted))
+        pane.tell(pane_state(source, now=now), self._note(len(events), len(situation.events)))
+
+    def header(self, mode: str, now: datetime) -> HeaderFacts:
+        situation = self._feed.situation
+        return HeaderFacts(
+            context=self.target.context,
+            mode=mode,
+            version=situation.version.git_version if situation.version else None,
+            nodes=len(situation.nodes) if situation.knows("nodes") else None,
+            pods=len(situation.pods) if situation.knows("pods") else None,
+            load=situation.own_load,
+            problem=connection_problem(situation),
+            now=now.replace(microsecond=0),
+        )
+
+    def _note(self, shown: int, total: int) -> str:
+        attention = self._attention
+        if attention.focus.is_cluster and attention.wanted.is_empty:
+            return f"{total:,}".replace(",", " ")
+        parts = [attention.text] if attention.text else []
+        if not attention.wanted.is_empty:
+            parts.append(f"filter “{attention.wanted.text}”")
+        return f"{' · '.join(parts)} · {shown} of {total}"
+
+
+class _Due:
+    """Whether a slow pane is to be painted again: after a while, or at once when its source's state changes."""
+
+    def __init__(self) -> None:
+        self._at: datetime | None = None
+        self._state: SourceState | None = None
+
+    def is_due(self, source: Source, now: datetime) -> bool:
+        if self._at is None or source.state is not self._state:
+            return True
+        return (now - self._at).total_seconds() >= _SLOW_PANES_EVERY_S
+
+    def painted(self, source: Source, now: datetime) -> None:
+        self._at, self._state = now, source.state
+
+
+def connection_problem(situation: Situation) -> str:
+    """Return what is wrong with the connection as a whole, or the empty string."""
+    tried: list[Source] = [source for source in situation.sources.values() if source.name.startswith("kubernetes/")]
+    for state, text in (
+        (SourceState.UNAUTHORIZED, "credentials refused"),
+        (SourceState.UNREACHABLE, "API server unreachable"),
+    ):
+        failing = [source for source in tried if source.state is state]
+        if tried and len(failing) * 2 > len(tried):
+            return text
+    return ""

@@ -1,0 +1,177 @@
+"""What `midwatch check` prints: text for an incident channel, JSON for programs."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from playbooks.commands import Target, offered
+from situation.clock import duration_text
+from situation.findings import Command, Diagnosis, Evidence, Finding, LayerState, LayerStatus, Mark, Severity
+from situation.meta import Ref
+from situation.readings import Source, SourceState
+from situation.situation import Situation
+
+JSON_VERSION: Final = 1
+"""Version of the JSON's shape; grows when a field changes its meaning or goes away."""
+
+GLYPHS: Final = {Severity.CRITICAL: "▲", Severity.WARNING: "●", Severity.INFO: "○"}
+_MARKS: Final = {Mark.SUPPORTS: "✗", Mark.EXCLUDES: "✓", Mark.OPEN: "?"}
+_EVIDENCE_SHOWN: Final = 4
+_COMMANDS_SHOWN: Final = 2
+
+
+class Report:
+    """One diagnosis with all that is needed to print it."""
+
+    def __init__(self, situation: Situation, diagnosis: Diagnosis, target: Target, now: datetime) -> None:
+        self._situation = situation
+        self._diagnosis = diagnosis
+        self._target = target
+        self._now = now
+
+    @property
+    def exit_code(self) -> int:
+        """0 nothing wrong, 1 warnings, 2 critical, 3 could not tell (habit of monitoring plugins)."""
+        severities = {cause.severity for cause in self._diagnosis.causes}
+        if Severity.CRITICAL in severities:
+            return 2
+        if Severity.WARNING in severities:
+            return 1
+        unknown = any(layer.status is LayerState.UNKNOWN for layer in self._diagnosis.layers)
+        return 3 if unknown else 0
+
+    def text(self) -> Iterator[str]:
+        """Yield the lines of the text report: causes first, evidence and next command under each."""
+        version = f" · {self._situation.version.git_version}" if self._situation.version else ""
+        where = self._target.context or "no context"
+        yield f"midwatch · {where}{version} · {self._now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        yield "layers: " + " · ".join(_layer_text(layer) for layer in self._diagnosis.layers)
+        if not self._diagnosis.causes:
+            yield ""
+            yield self._nothing()
+        for cause in self._diagnosis.causes:
+            yield ""
+            yield from self._cause_text(cause)
+        yield from self._doubts()
+
+    def _nothing(self) -> str:
+        unknown = [layer.layer.title for layer in self._diagnosis.layers if layer.status is LayerState.UNKNOWN]
+        if unknown:
+            return f"nothing found, but could not tell for: {', '.join(unknown)}"
+        return "nothing wrong found"
+
+    def _cause_text(self, cause: Finding) -> Iterator[str]:
+        count = f" ×{cause.count}" if cause.count > 1 else ""
+        age = f" (as of {cause.as_of:%H:%M:%S} UTC)" if cause.as_of else ""
+        yield f"{GLYPHS[cause.severity]} L{cause.layer} {cause.title}{count}{age}"
+        yield f"    {cause.severity.value} · {cause.rule} · {cause.subject}" + (
+            f" · {cause.node}" if cause.node else ""
+        )
+        for line in cause.evidence[:_EVIDENCE_SHOWN]:
+            yield f"    {_MARKS[line.mark]} {line.text}{self._age_note(line)}"
+        for consequence in cause.consequences:
+            times = f" ×{consequence.count}" if consequence.count > 1 else ""
+            yield f"    └ follows: {consequence.title}{times}"
+        for number, (command, line_text) in enumerate(offered(cause.next, self._target)[:_COMMANDS_SHOWN]):
+            label = "next" if number == 0 else "then"
+            yield f"    {label}: {_command_note(command)}"
+            yield f"      {line_text}"
+
+    def _age_note(self, evidence: Evidence) -> str:
+        age = self._age_s(evidence)
+        return "" if age is None or evidence.observed_at is None else f" ({duration_text(age)} ago)"
+
+    def _doubts(self) -> Iterator[str]:
+        reasons = [f"{layer.layer.title}: {layer.reason}" for layer in self._diagnosis.layers if layer.reason]
+        if reasons:
+            yield ""
+            yield "not judged in full:"
+            yield from (f"  {reason}" for reason in reasons)
+
+    def _age_s(self, evidence: Evidence) -> float | None:
+        observed = evidence.observed_at or self._situation.source(evidence.source).observed_at
+        return None if observed is None else max(0.0, round((self._now - observed).total_seconds(), 1))
+
+    def json(self) -> dict[str, Any]:
+        """Return the report as plain data, in the shape that README documents."""
+        version = self._situation.version
+        return {
+            "version": JSON_VERSION,
+            "context": self._target.context,
+            "server": version.git_version if version else None,
+            "observed_at": self._now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "layers": [
+                {
+                    "layer": int(layer.layer),
+                    "name": layer.layer.title,
+                    "status": layer.status.value,
+                    "reason": layer.reason or None,
+                }
+                for layer in self._diagnosis.layers
+            ],
+            "causes": [self._cause_json(cause) for cause in self._diagnosis.causes],
+            "sources": [self._source_json(source) for source in sorted(self._situation.sources.values(), key=_by_name)],
+        }
+
+    def _cause_json(self, cause: Finding) -> dict[str, Any]:
+        return {
+            **_finding_json(cause),
+            "as_of": cause.as_of.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if cause.as_of else None,
+            "evidence": [
+                {"text": line.text, "source": line.source, "mark": line.mark.value, "age_s": self._age_s(line)}
+                for line in cause.evidence
+            ],
+            "next": [
+                {"command": text, "purpose": command.purpose, "effect": command.effect.value, "where": command.where}
+                for command, text in offered(cause.next, self._target)
+            ],
+            "consequences": [_finding_json(consequence) for consequence in cause.consequences],
+        }
+
+    def _source_json(self, source: Source) -> dict[str, Any]:
+        state = source.state_at(self._now)
+        age = source.age_s(self._now)
+        return {
+            "name": source.name,
+            "state": state.value,
+            "age_s": None if age is None else round(age, 1),
+            "error": source.error or None if state is not SourceState.LIVE else None,
+            "skipped": source.skipped,
+        }
+
+
+def _by_name(source: Source) -> str:
+    return source.name
+
+
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "signature": finding.signature,
+        "layer": int(finding.layer),
+        "severity": finding.severity.value,
+        "title": finding.title,
+        "subject": _subject_json(finding.subject, finding.node),
+        "count": finding.count,
+    }
+
+
+def _subject_json(ref: Ref, node: str) -> dict[str, str | None]:
+    own = ref.name if ref.kind == "Node" else node
+    return {"kind": ref.kind, "namespace": ref.namespace or None, "name": ref.name or None, "node": own or None}
+
+
+def _command_note(command: Command) -> str:
+    effect = "" if command.effect.value == "read" else f" [{command.effect.value}]"
+    where = "" if command.where == "here" else f" (on {command.where})"
+    return f"{command.purpose}{effect}{where}"
+
+
+def _layer_text(layer: LayerStatus) -> str:
+    match layer.status:
+        case LayerState.OK:
+            return f"{layer.layer.value} {layer.layer.title} ✓"
+        case LayerState.UNKNOWN:
+            return f"{layer.layer.value} {layer.layer.title} ?"
+    glyph = GLYPHS[layer.severity] if layer.severity else "●"
+    return f"{layer.layer.value} {layer.layer.title} {glyph} {layer.causes}"

@@ -1,0 +1,105 @@
+"""Opens the cockpit: terminal, configuration, theme, connection."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui.config import Config, ConfigError, load_config
+from tui.connection import KubernetesConnection
+from tui.exits import UsageProblem
+from tui.logs import log_to_file
+from tui.paths import state_dir, themes_dir
+
+if TYPE_CHECKING:
+    from textual.binding import Binding
+
+    from tui.app import Cockpit
+
+
+class CockpitOptions(msgspec.Struct, frozen=True):
+    """What the command line asked for; it wins over the configuration."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str | None = None
+    theme: str | None = None
+    kiosk: bool = False
+    config: Path | None = None
+    mode: str = "read-only"
+
+
+def read_config(path: Path | None) -> Config:
+    """Read the configuration. Raises UsageProblem naming file and key."""
+    try:
+        return load_config(path.expanduser() if path else None)
+    except ConfigError as error:
+        raise UsageProblem(str(error)) from error
+
+
+def open_cockpit(options: CockpitOptions) -> int:
+    """Run the cockpit until the user leaves and return the exit code. Raises UsageProblem."""
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        raise UsageProblem("the cockpit needs a terminal (also for errors); without one use `midwatch check`")
+    config = read_config(options.config)
+    app = build_app(options, config)
+    log_to_file(state_dir())
+    environ = dict(os.environ)
+    app.run(mouse=config.takes_mouse(environ) and not options.kiosk)
+    return app.return_code or 0
+
+
+def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
+    """Put the application together. Raises UsageProblem for a theme or a key map that cannot be used."""
+    from tui.app import Cockpit
+    from tui.keymap import check_keymap
+    from tui.themes import ansi_color, load_themes, theme_for
+
+    environ = dict(os.environ)
+    themes = load_themes(themes_dir())
+    connection = KubernetesConnection(
+        str(options.kubeconfig.expanduser()) if options.kubeconfig else config.kubeconfig or None,
+        options.context or config.context or None,
+        options.namespace or config.namespace or None,
+    )
+    problems = check_keymap(cockpit_bindings(), dict(config.keys))
+    if problems:
+        raise UsageProblem("configuration, [keys]: " + "; ".join(problems))
+    theme, wrong = theme_for(environ, options.theme or config.theme, [item.name for item in themes.themes])
+    if wrong and options.theme:
+        raise UsageProblem(wrong.replace(" is used", " would be the default"))
+    if wrong:
+        themes = themes._replace(problems=(*themes.problems, wrong))
+    app = Cockpit(
+        connection,
+        connection.target,
+        themes,
+        theme=theme,
+        ansi_color=ansi_color(environ),
+        hz=config.redraws_per_s(environ),
+        mode="kiosk · read-only" if options.kiosk else options.mode,
+        state_dir=state_dir(),
+        environ=environ,
+        kiosk=options.kiosk,
+        keymap=dict(config.keys),
+    )
+    app.animation_level = "full" if config.animates(environ) else "none"
+    return app
+
+
+def cockpit_bindings() -> "list[Binding]":
+    """All bindings that can be remapped: of the application, the screen and the panes."""
+    from textual.binding import Binding
+
+    from tui.app import Cockpit
+    from tui.cockpit_screen import CockpitScreen
+    from widgets.checklist import ChecklistPane
+    from widgets.evidence import EvidencePane
+    from widgets.table import RowTable
+
+    made: list[Binding] = []
+    for owner in (Cockpit, CockpitScreen, RowTable, EvidencePane.Body, ChecklistPane.Body):
+        made += [binding for binding in owner.BINDINGS if isinstance(binding, Binding)]
+    return made

@@ -1,0 +1,153 @@
+"""What each pane shows for a focus and a filter: pure functions from the Situation to rows."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from situation.cluster import Event
+from situation.findings import Diagnosis, Finding, LayerState
+from situation.focus import Focus, Relation
+from situation.ordering import PodOrder
+from situation.pods import Pod
+from situation.readings import ObjectKey, Source, SourceState
+from situation.selectors import is_node_ready, pod_status_text
+from situation.situation import Situation
+from situation.store import involved_ref
+from widgets.nodes import NodeRow
+
+EVENTS_SHOWN: Final = 200
+"""Newest events listed; the rest is a filter away."""
+_NAMESPACE_WORD: Final = "ns:"
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """What was typed after `/`: words that must all occur, and `ns:NAME`."""
+
+    words: tuple[str, ...] = ()
+    namespace: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.words and not self.namespace
+
+    @property
+    def text(self) -> str:
+        """The filter as it would be typed."""
+        return " ".join((*([f"{_NAMESPACE_WORD}{self.namespace}"] if self.namespace else ()), *self.words))
+
+    def passes(self, namespace: str, *texts: str) -> bool:
+        """Tell whether an object of `namespace` with these texts is shown; letters' case does not matter."""
+        if self.namespace and namespace != self.namespace:
+            return False
+        if not self.words:
+            return True
+        whole = "\n".join((namespace, *texts)).lower()
+        return all(word in whole for word in self.words)
+
+
+def parse_filter(text: str) -> Filter:
+    """Read a filter line; the last `ns:` wins."""
+    words, namespace = [], ""
+    for word in text.split():
+        if word.startswith(_NAMESPACE_WORD):
+            namespace = word.removeprefix(_NAMESPACE_WORD)
+        else:
+            words.append(word.lower())
+    return Filter(tuple(words), namespace)
+
+
+def visible_pods(situation: Situation, order: PodOrder, relation: Relation, wanted: Filter) -> list[ObjectKey]:
+    """Return the keys of the pods to show, those that need a look first."""
+    related = relation.pods
+    found = list(order) if related is None else [key for key in order if key in related]
+    if wanted.is_empty:
+        return found
+    return [key for key in found if _passes(situation.pods[key], wanted)]
+
+
+def _passes(pod: Pod, wanted: Filter) -> bool:
+    return wanted.passes(pod.namespace, pod.name, pod.spec.node_name, pod_status_text(pod))
+
+
+def visible_nodes(situation: Situation, order: PodOrder, relation: Relation, wanted: Filter) -> list[NodeRow]:
+    """Return the nodes to show: not ready ones first, then those with pods that need a look, then by name."""
+    unsettled = Counter(situation.pods[key].spec.node_name for key in order.unsettled_keys())
+    rows = [
+        NodeRow(node, len(situation.pods_by_node.get(node.name)), unsettled[node.name])
+        for node in situation.nodes.values()
+        if (relation.nodes is None or node.name in relation.nodes)
+        and (not wanted.words or wanted.passes("", node.name, *(f"{k}={v}" for k, v in node.metadata.labels.items())))
+    ]
+    return sorted(rows, key=lambda row: (is_node_ready(row.node), -row.unsettled, row.node.name))
+
+
+def visible_events(situation: Situation, relation: Relation, wanted: Filter) -> list[Event]:
+    """Return the newest events to show, newest first."""
+    return heapq.nlargest(EVENTS_SHOWN, _events(situation, relation, wanted), key=_when)
+
+
+def _when(event: Event) -> float:
+    seen = event.last_seen
+    return seen.timestamp() if seen else 0.0
+
+
+def _events(situation: Situation, relation: Relation, wanted: Filter) -> Iterable[Event]:
+    if relation.objects is None:
+        found: Iterable[Event] = situation.events.values()
+    else:
+        found = (event for ref in relation.objects for event in situation.events_by_object.get(ref).values())
+        if relation.namespaces:
+            spaces = relation.namespaces
+            found = (event for event in situation.events.values() if event.namespace in spaces)
+    if wanted.is_empty:
+        return found
+    return (
+        event
+        for event in found
+        if wanted.passes(involved_ref(event).namespace, event.reason, event.involved_object.name, event.message)
+    )
+
+
+def visible_causes(diagnosis: Diagnosis, wanted: Filter) -> tuple[Finding, ...]:
+    """Return the causes that pass the filter, themselves or by a consequence."""
+    if wanted.is_empty:
+        return diagnosis.causes
+    return tuple(
+        cause
+        for cause in diagnosis.causes
+        if any(
+            wanted.passes(finding.subject.namespace, finding.title, finding.subject.name)
+            for finding in (cause, *cause.consequences)
+        )
+    )
+
+
+def empty_causes_text(diagnosis: Diagnosis, situation: Situation, now: datetime, wanted: Filter) -> str:
+    """Say why no cause is listed: nothing wrong, not known yet, or filtered away."""
+    if diagnosis.causes and not wanted.is_empty:
+        return f"no cause matches “{wanted.text}”"
+    pods = situation.source("pods")
+    if pods.state is SourceState.STARTING:
+        return "reading the cluster …"
+    unknown = [layer for layer in diagnosis.layers if layer.status is LayerState.UNKNOWN]
+    if unknown:
+        return "nothing found, but could not tell: " + "; ".join(
+            f"{item.layer.title} ({item.reason})" for item in unknown
+        )
+    return "✓ nothing wrong found in five layers"
+
+
+def empty_text(what: str, source: Source, now: datetime, focus: Focus, wanted: Filter) -> str:
+    """Say why a table is empty: loading, forbidden, unreachable, filtered, or truly nothing."""
+    state = source.state_at(now)
+    if source.observed_at is None:
+        if state is SourceState.STARTING:
+            return f"reading {what} …"
+        return f"{state.value}: {source.error}" if source.error else state.value
+    if not wanted.is_empty:
+        return f"no {what} match “{wanted.text}”"
+    return f"no {what}" if focus.is_cluster else f"no {what} relate to the focus"

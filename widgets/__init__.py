@@ -1,0 +1,1 @@
+"""Panes and small widgets: they render what they are given. No I/O, no thresholds, no rules."""

@@ -1,0 +1,112 @@
+"""The nodes: state, what runs there, what they offer."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from textual.app import ComposeResult
+from textual.message import Message
+
+from situation.clock import age_text
+from situation.cluster import Node
+from situation.meta import Ref
+from situation.selectors import is_node_ready, node_roles, node_status_text
+from widgets.columns import Cell, Column
+from widgets.pane import Pane
+from widgets.table import RowTable
+
+_LEAST_LINES: Final = 4
+
+
+class NodeRow(msgspec.Struct, frozen=True):
+    """A node with the numbers that stand in other objects."""
+
+    node: Node
+    pods: int
+    unsettled: int
+    """Pods on it that need a look."""
+
+
+class NodesPane(Pane):
+    """A table of nodes."""
+
+    TITLE = "Nodes"
+
+    class NodePicked(Message):
+        """A node was picked."""
+
+        def __init__(self, ref: Ref) -> None:
+            self.ref = ref
+            super().__init__()
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._now: datetime | None = None
+
+    def compose_body(self) -> ComposeResult:
+        yield RowTable[NodeRow](
+            (
+                Column("node", 0, priority=0),
+                Column("status", 12, priority=0),
+                Column("conditions", 22, priority=2),
+                Column("roles", 14, priority=5),
+                Column("pods", 9, priority=1, align="right"),
+                Column("GPUs", 6, priority=3, align="right"),
+                Column("age", 6, priority=4, align="right"),
+                Column("version", 10, priority=6),
+            ),
+            key_of=lambda row: row.node.name,
+            cells_of=lambda row: node_cells(row, self._now),
+            id="nodes-table",
+        )
+
+    @property
+    def table(self) -> RowTable[NodeRow]:
+        return self.query_one(RowTable)
+
+    def show(self, rows: Sequence[NodeRow], now: datetime, empty: str) -> None:
+        """Show these nodes."""
+        self._now = now
+        self.styles.max_height = max(_LEAST_LINES, len(rows) + 2)  # a small cluster leaves the room to the pods
+        self.table.empty_text = empty
+        self.table.show(rows)
+
+    def on_row_table_row_selected(self, event: RowTable.RowSelected) -> None:
+        event.stop()
+        self.post_message(self.NodePicked(Ref("Node", "", str(event.key))))
+
+
+def node_cells(row: NodeRow, now: datetime | None) -> tuple[Cell, ...]:
+    """Return the cells of a node: name, status, conditions, roles, pods, GPUs, age, version."""
+    node = row.node
+    status = node_status_text(node)
+    ready = is_node_ready(node)
+    role = "fine" if status == "Ready" else "warning" if ready else "critical"
+    troubles = [
+        condition.type
+        for condition in node.status.conditions
+        if condition.type != "Ready" and condition.status == "True"
+    ]
+    pods = f"{row.unsettled}!/{row.pods}" if row.unsettled else str(row.pods)
+    return (
+        (node.name, "" if ready else "strong"),
+        (status, role),
+        (" ".join(troubles) or "–", "warning" if troubles else "dim"),
+        (",".join(node_roles(node)) or "–", "dim"),
+        (pods, "warning" if row.unsettled else "dim"),
+        _gpu_cell(node),
+        (age_text(node.metadata.creation_timestamp, now) if now else "", "dim"),
+        (node.status.node_info.kubelet_version, "dim"),
+    )
+
+
+def _gpu_cell(node: Node) -> Cell:
+    offered = node.status.allocatable.get("nvidia.com/gpu")
+    there = node.status.capacity.get("nvidia.com/gpu")
+    if there is None:
+        expected = node.metadata.labels.get("nvidia.com/gpu.present") == "true"
+        return ("none", "warning") if expected else ("–", "dim")
+    if offered == there:
+        return (str(there), "fine")
+    return (f"{offered}/{there}", "warning")

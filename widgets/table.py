@@ -1,0 +1,331 @@
+"""A table for tens of thousands of rows: only visible lines are ever built, and only changed ones are sent."""
+
+import textwrap
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widget import Widget
+
+from widgets.columns import Cell, Column, Layout, fit, lay_out, line
+
+__all__ = ["Cell", "Column", "RowTable"]
+
+T = TypeVar("T")
+
+_COLORS: Final = ("critical", "warning", "info", "fine", "waiting", "special", "dim", "focus")
+_ROLES: Final = (*_COLORS, "strong")
+_KEPT_STRIPS: Final = 1000
+"""Lines that are kept for scrolling back and forth."""
+
+
+class _Drawn(NamedTuple):
+    """What a line shows; the line is sent again only when this changes."""
+
+    cells: tuple[Cell, ...]
+    cursor: str
+    """`focus` or `blur` in the row with the cursor, else empty."""
+
+
+class _RowMessage(Message):
+    """Something happened to the row with this key."""
+
+    def __init__(self, table: "RowTable[Any]", key: Any) -> None:
+        super().__init__()
+        self.table = table
+        self.key = key
+
+    @property
+    def control(self) -> "RowTable[Any]":
+        return self.table
+
+
+class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
+    """Items as rows with a cursor, under a fixed header. `cells_of` is asked for visible items only."""
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "rowtable--header",
+        "rowtable--empty",
+        "rowtable--cursor",
+        *(f"rowtable--{role}" for role in _ROLES),
+    }
+    DEFAULT_CSS = """
+    RowTable {
+        height: 1fr;
+        width: 1fr;
+        background: $background;
+        color: $foreground;
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-size-vertical: 1;
+        & > .rowtable--header { color: $midwatch-dim; }
+        & > .rowtable--empty { color: $midwatch-waiting; }
+        & > .rowtable--cursor {
+            color: $block-cursor-blurred-foreground;
+            background: $block-cursor-blurred-background;
+            text-style: $block-cursor-blurred-text-style;
+        }
+        &:focus > .rowtable--cursor {
+            color: $block-cursor-foreground;
+            background: $block-cursor-background;
+            text-style: $block-cursor-text-style;
+        }
+        & > .rowtable--strong { text-style: bold; }
+    }
+    """ + "".join(f"RowTable > .rowtable--{role} {{ color: $midwatch-{role}; }}\n" for role in _COLORS)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j,down", "move(1)", "Down", show=False, tooltip="Next row", id="table.down"),
+        Binding("k,up", "move(-1)", "Up", show=False, tooltip="Previous row", id="table.up"),
+        Binding("pagedown", "page(1)", "Page down", show=False, tooltip="A screenful down", id="table.page_down"),
+        Binding("pageup", "page(-1)", "Page up", show=False, tooltip="A screenful up", id="table.page_up"),
+        Binding("home", "first", "First row", show=False, tooltip="First row", id="table.first"),
+        Binding("end", "last", "Last row", show=False, tooltip="Last row", id="table.last"),
+        Binding("enter", "select", "Focus", show=False, tooltip="Relate everything to this row", id="table.select"),
+    ]
+
+    empty_text: reactive[str] = reactive("")
+    """Shown while there are no rows: `no pods`, `reading pods ...`, `forbidden: ...`."""
+
+    class RowHighlighted(_RowMessage):
+        """The cursor is on another row now."""
+
+        def __init__(self, table: "RowTable[Any]", key: Any, *, moved: bool) -> None:
+            super().__init__(table, key)
+            self.moved = moved
+            """By the person; False when the row that had it went, the first rows came, or the program moved it."""
+
+    class RowSelected(_RowMessage):
+        """A row was chosen with enter or the mouse."""
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        *,
+        key_of: Callable[[T], Hashable],
+        cells_of: Callable[[T], tuple[Cell, ...]],
+        header: bool = True,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._columns = tuple(columns)
+        self._key_of = key_of
+        self._cells_of = cells_of
+        self._top = 1 if header else 0
+        self._items: Sequence[T] = ()
+        self._index: dict[Hashable, int] = {}
+        self._cursor = 0
+        self._layout_at: tuple[int, Layout] = (0, Layout((), 1))
+        self._strips: dict[_Drawn, Strip] = {}
+        self._drawn: dict[int, _Drawn] = {}
+        self._styles: dict[tuple[str, str], Style] = {}
+
+    # Rows
+
+    @property
+    def row_count(self) -> int:
+        """How many rows there are."""
+        return len(self._items)
+
+    @property
+    def cursor_row(self) -> int:
+        """Number of the row with the cursor, from 0."""
+        return self._cursor
+
+    @property
+    def cursor_key(self) -> Any:
+        """Key of the row with the cursor; None while there are no rows."""
+        return self._key_of(self._items[self._cursor]) if self._items else None
+
+    def show(self, items: Sequence[T], changed: Collection[Hashable] | None = None) -> None:
+        """Show these items; the cursor stays on its key, the scroll position stays, equal lines are not sent again.
+
+        `changed` promises that keys and their order are as before, and names those of which the cells may differ.
+        `items` must not be changed afterwards. Raises ValueError when two items have one key.
+        """
+        if changed is not None and len(items) == len(self._items):
+            self._items = items
+            self._refresh_changed(self._lines_of(changed))
+            return
+        index = {self._key_of(item): number for number, item in enumerate(items)}
+        if len(index) != len(items):
+            raise ValueError("two rows have one key")
+        before, was_empty = self.cursor_key, not self._items
+        self._items, self._index = items, index
+        self._cursor = index.get(before, max(0, min(self._cursor, len(items) - 1)))
+        self._fit_scrolling()
+        if was_empty or not items:
+            self.refresh()
+        else:
+            self._refresh_changed(range(self._top, self.size.height))
+        if items and self.cursor_key != before:
+            self.post_message(self.RowHighlighted(self, self.cursor_key, moved=False))
+
+    def _lines_of(self, keys: Collection[Hashable]) -> Iterable[int]:
+        """Lines of the widget in which rows with these keys are visible."""
+        first, height = self.scroll_offset.y, self.size.height
+        if len(keys) > height:
+            return range(self._top, height)
+        lines = (self._index[key] - first + self._top for key in keys if key in self._index)
+        return [y for y in lines if self._top <= y < height]
+
+    def _fit_scrolling(self) -> None:
+        """Follow the number of rows; the screen is laid out again only when the scroll bar comes or goes."""
+        size = Size(self.size.width, len(self._items) + self._top)
+        if size == self.virtual_size:
+            return
+        if (size.height > self.container_size.height) != self.show_vertical_scrollbar:
+            self.virtual_size = size
+            return
+        self.set_reactive(Widget.virtual_size, size)
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.window_virtual_size = size.height
+        if self.scroll_y > self.max_scroll_y:
+            self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
+
+    # The cursor
+
+    def move_to(self, key: Hashable) -> bool:
+        """Put the cursor on the row with this key and show it; tell whether there is one."""
+        row = self._index.get(key)
+        if row is None:
+            return False
+        self._move(row, moved=False)
+        return True
+
+    def action_move(self, rows: int) -> None:
+        self._move(self._cursor + rows, moved=True)
+
+    def action_page(self, pages: int) -> None:
+        self._move(self._cursor + pages * self._room, moved=True)
+
+    def action_first(self) -> None:
+        self._move(0, moved=True)
+
+    def action_last(self) -> None:
+        self._move(len(self._items) - 1, moved=True)
+
+    def action_select(self) -> None:
+        if self._items:
+            self.post_message(self.RowSelected(self, self.cursor_key))
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is None or offset.y < self._top:
+            return
+        row = self.scroll_offset.y + offset.y - self._top
+        if row < len(self._items):
+            self._move(row, moved=True)
+            self.action_select()
+
+    def _move(self, row: int, *, moved: bool) -> None:
+        if not self._items:
+            return
+        row = max(0, min(row, len(self._items) - 1))
+        before, self._cursor = self._cursor, row
+        self._bring_into_view(row)
+        if row != before:
+            keys = [self._key_of(self._items[number]) for number in (before, row)]
+            self._refresh_changed(self._lines_of(keys))
+            self.post_message(self.RowHighlighted(self, keys[1], moved=moved))
+
+    def _bring_into_view(self, row: int) -> None:
+        first = self.scroll_offset.y
+        wanted = min(first, row) if row < first + self._room else row - self._room + 1
+        if wanted != first:
+            self.scroll_to(y=wanted, animate=False, immediate=True)
+
+    @property
+    def _room(self) -> int:
+        """How many rows are visible at once."""
+        return max(1, self.size.height - self._top)
+
+    # Drawing
+
+    def watch_empty_text(self) -> None:
+        if not self._items:
+            self.refresh()
+
+    def notify_style_update(self) -> None:
+        self._styles.clear()
+        self._forget_lines()
+        super().notify_style_update()
+
+    def on_resize(self) -> None:
+        self._forget_lines()
+        self._fit_scrolling()
+
+    def _forget_lines(self) -> None:
+        self._strips.clear()
+        self._drawn.clear()
+
+    def _refresh_changed(self, lines: Iterable[int]) -> None:
+        """Send those of the lines (counted from the top of the widget) that look different now."""
+        width = self.size.width
+        regions = [Region(0, y, width, 1) for y in lines if self._wanted(y) != self._drawn.get(y)]
+        if regions:
+            self.refresh(*regions)
+
+    def _wanted(self, y: int) -> _Drawn | None:
+        """What line `y` should show; None below the last row."""
+        row = self.scroll_offset.y + y - self._top
+        if row >= len(self._items):
+            return None
+        cursor = "" if row != self._cursor else "focus" if self.has_focus else "blur"
+        return _Drawn(self._cells_of(self._items[row]), cursor)
+
+    def render_line(self, y: int) -> Strip:
+        """Build line `y` of the widget, or take it from those that are kept."""
+        if y < self._top:
+            return self._strip([column.title for column in self._columns], "header")
+        if not self._items:
+            return self._empty_line(y - self._top)
+        wanted = self._wanted(y)
+        if wanted is None:
+            self._drawn.pop(y, None)
+            return Strip.blank(self.size.width, self._style("", ""))
+        self._drawn[y] = wanted
+        strip = self._strips.get(wanted)
+        if strip is None:
+            if len(self._strips) >= _KEPT_STRIPS:
+                self._strips.clear()
+            strip = self._strips[wanted] = self._strip(wanted.cells, wanted.cursor)
+        return strip
+
+    def _strip(self, cells: Sequence[Cell], sort: str) -> Strip:
+        width = self.size.width
+        if self._layout_at[0] != width:
+            self._layout_at = (width, lay_out(self._columns, width, airy=self._top > 0))
+        segments = line(cells, self._columns, self._layout_at[1], width, lambda role: self._style(sort, role))
+        return Strip(segments, width)
+
+    def _empty_line(self, number: int) -> Strip:
+        width = self.size.width
+        lines = textwrap.wrap(self.empty_text, max(1, width - 2))
+        text = f" {lines[number]}" if number < len(lines) else ""
+        return Strip([Segment(fit(text, width), self._style("empty", ""))], width)
+
+    def _style(self, sort: str, role: str) -> Style:
+        """Return the style of a role in a line of this sort: `header`, `empty`, `focus` and `blur` (cursor), or ""."""
+        style = self._styles.get((sort, role))
+        if style is None:
+            style = self._styles[sort, role] = self._make_style(sort, role)
+        return style
+
+    def _make_style(self, sort: str, role: str) -> Style:
+        if sort in ("header", "empty"):
+            return self.get_component_rich_style(f"rowtable--{sort}")
+        base = self.get_component_rich_style("rowtable--cursor") if sort else self.rich_style
+        # On the bar of the focused cursor the colours of states would be unreadable in some theme or other.
+        if sort == "focus" or role not in _ROLES:
+            return base
+        return base + self.get_component_rich_style(f"rowtable--{role}", partial=True)
