@@ -2,7 +2,6 @@
 
 import asyncio
 import statistics
-from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
@@ -95,14 +94,7 @@ async def _time_key(terminal: Terminal, opens: bool) -> float:
     await asyncio.sleep(0.1)
     began = monotonic()
     terminal.type("l")
-    return await _until(terminal, lambda: ("Quick checklist" in terminal.text) == opens) - began
-
-
-async def _until(terminal: Terminal, met: Callable[[], bool]) -> float:
-    async with asyncio.timeout(10):
-        while not met():
-            await asyncio.sleep(0.001)
-    return monotonic()
+    return await terminal.until(lambda text: ("Quick checklist" in text) == opens) - began
 
 
 def _p99_ms(seconds: list[float]) -> float:

@@ -89,7 +89,8 @@ async def save_list(url: str, path: Path) -> None:
             body: bytes = answer.read()
             return body
 
-    path.write_bytes(await asyncio.to_thread(load))
+    body = await asyncio.to_thread(load)
+    await asyncio.to_thread(path.write_bytes, body)
 
 
 def environ(folder: Path, *, over_ssh: bool = False) -> dict[str, str]:

@@ -8,7 +8,8 @@ import re
 import signal
 import struct
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import monotonic
 from typing import Self
 
@@ -79,16 +80,24 @@ class Terminal:
         """What stands on the screen."""
         return "\n".join(self.screen.display)
 
-    async def until(self, text: str, timeout_s: float = 30.0) -> float:
-        """Wait until `text` stands on the screen; return the time (monotonic). Raises TimeoutError with the screen."""
+    async def until(self, wanted: str | Callable[[str], bool], timeout_s: float = 30.0) -> float:
+        """Wait until a text stands on the screen, or a test of it is met; return the time (monotonic).
+
+        Raises TimeoutError with the screen.
+        """
+        met = wanted if callable(wanted) else partial(_stands, wanted)
         try:
             async with asyncio.timeout(timeout_s):
-                while text not in self.text:
+                while not met(self.text):
                     self._arrived.clear()
                     await self._arrived.wait()
         except TimeoutError:
-            raise TimeoutError(f"{text!r} did not appear; the screen:\n{self.text}") from None
+            raise TimeoutError(f"{wanted!r} did not come; the screen:\n{self.text}") from None
         return monotonic()
+
+
+def _stands(wanted: str, text: str) -> bool:
+    return wanted in text
 
 
 def resident_mb(pid: int) -> float:

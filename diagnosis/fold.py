@@ -136,6 +136,7 @@ def _with(cause: Finding, consequences: list[Finding]) -> Finding:
     return msgspec.structs.replace(cause, severity=gravest, consequences=ordered)
 
 
-def _rank(cause: Finding) -> tuple[int, int, int, str]:
+def _rank(cause: Finding) -> tuple[int, bool, int, int, str]:
+    """Gravest first; what is known now before what is history because its source is gone; then by reach."""
     reach = cause.explains + cause.count
-    return (cause.severity.rank, -reach, -int(cause.layer), cause.key)
+    return (cause.severity.rank, cause.as_of is not None, -reach, -int(cause.layer), cause.key)

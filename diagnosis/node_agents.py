@@ -34,8 +34,20 @@ _GPU_APPS: Final = (
     "nvidia-mig-manager",
     "nvidia-mps-control-daemon",
 )
-_CNI_APPS: Final = ("calico-node", "cilium", "flannel", "kube-flannel", "weave-net", "aws-node", "kube-router", "antrea",
-                    "ovnkube-node", "canal", "kindnet", "azure-cni")  # fmt: skip
+_CNI_APPS: Final = (
+    "antrea",
+    "aws-node",
+    "azure-cni",
+    "calico-node",
+    "canal",
+    "cilium",
+    "flannel",
+    "kindnet",
+    "kube-flannel",
+    "kube-router",
+    "ovnkube-node",
+    "weave-net",
+)
 
 
 def agent_of(item: KubernetesObject) -> Agent | None:

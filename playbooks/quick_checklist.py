@@ -100,4 +100,3 @@ QUESTIONS: Final = (
         Layer.NODE,
     ),
 )
-

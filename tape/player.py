@@ -1,6 +1,6 @@
 """Folds a tape or a recording folder into readings: what the Situation would hold at one moment of it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -110,25 +110,34 @@ def readings_until(path: Path, at: float | None = None) -> tuple[tuple[Reading, 
     return played.readings, played.now
 
 
-def play(path: Path, at: float | None = None) -> Playback:
-    """As `readings_until`, with notes about what could not be used.
+def play(path: Path, at: float | datetime | None = None) -> Playback:
+    """As `readings_until`, with notes about what could not be used; `at` may also be a time of day.
 
     A kind that is not on the tape is absent. A source whose last word is an error keeps its value in that state. "Now"
     is `started_at` plus `at` (or the last frame) for a tape, the newest time stamp in the objects for a recording.
     """
     if path.is_dir():
         recording = Recording(path)
-        sources, last_t, down_at = _fold(path, recording.frames, at)
-        now = _recorded_now(recording, sources, last_t)
+        until = _seconds(at, recording.started_at) if isinstance(at, datetime) else at
+        sources, last_t, down_at = _fold(path, recording.frames, until)
+        now = at if isinstance(at, datetime) else _recorded_now(recording, sources, last_t)
         return Playback(_readings(sources, now, last_t, down_at), now, tuple(recording.notes))
     tape = Tape(path)
-    sources, last_t, down_at = _fold(path, tape.frames(), at)
+    until = _seconds(at, lambda: tape.header.started_at) if isinstance(at, datetime) else at
+    sources, last_t, down_at = _fold(path, tape.frames(), until)
     if tape.header.server and VERSION_SOURCE not in sources:
         version = sources[VERSION_SOURCE] = _Source()
         version.value, version.heard_at = ServerVersion(tape.header.server), 0.0
-    end = last_t if at is None else at
+    end = last_t if until is None else until
     now = tape.header.started_at + timedelta(seconds=end)
     return Playback(_readings(sources, now, end, down_at), now, tuple(tape.notes))
+
+
+def _seconds(at: datetime, started_at: Callable[[], datetime]) -> float:
+    seconds = (at - started_at()).total_seconds()
+    if seconds < 0:
+        raise TapeError(f"{at:%Y-%m-%dT%H:%M:%SZ} is before the recording began ({started_at():%Y-%m-%dT%H:%M:%SZ})")
+    return seconds
 
 
 def _fold(path: Path, frames: Iterable[Frame], at: float | None) -> tuple[dict[str, _Source], float, float | None]:

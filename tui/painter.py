@@ -5,6 +5,7 @@ from typing import Final
 
 from playbooks.commands import Target
 from situation.focus import Relation, related
+from situation.kinds import WATCHED
 from situation.meta import Ref
 from situation.readings import Source, SourceState
 from situation.situation import Situation
@@ -144,12 +145,12 @@ class _Due:
 
 def connection_problem(situation: Situation) -> str:
     """Return what is wrong with the connection as a whole, or the empty string."""
-    tried: list[Source] = [source for source in situation.sources.values() if source.name.startswith("kubernetes/")]
+    tried = [situation.source(kind.name) for kind in WATCHED]
     for state, text in (
         (SourceState.UNAUTHORIZED, "credentials refused"),
         (SourceState.UNREACHABLE, "API server unreachable"),
     ):
         failing = [source for source in tried if source.state is state]
-        if tried and len(failing) * 2 > len(tried):
+        if len(failing) * 2 > len(tried):
             return text
     return ""

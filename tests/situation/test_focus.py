@@ -39,17 +39,17 @@ def test_the_whole_cluster_limits_nothing() -> None:
 def test_a_cause_shows_its_pods_their_nodes_and_the_events_of_their_owners() -> None:
     relation = related(Focus(cause=CAUSE.key), KNOWN, DIAGNOSIS)
     assert names(relation.pods) == {"web-1", "web-2"}
-    assert relation.nodes == {"n1", "n2"}
+    assert relation.nodes == frozenset({"n1", "n2"})
     assert relation.objects is not None
     assert Ref("StatefulSet", "shop", "web") in relation.objects
-    assert relation.causes == {CAUSE.key}
+    assert relation.causes == frozenset({CAUSE.key})
 
 
 def test_a_node_shows_its_pods_and_the_causes_on_it() -> None:
     relation = related(Focus(ref=Ref("Node", "", "n1")), KNOWN, DIAGNOSIS)
     assert names(relation.pods) == {"web-1", "db-1"}
-    assert relation.nodes == {"n1"}
-    assert relation.causes == {CAUSE.key}
+    assert relation.nodes == frozenset({"n1"})
+    assert relation.causes == frozenset({CAUSE.key})
 
 
 def test_a_pod_that_is_fine_relates_to_no_cause() -> None:

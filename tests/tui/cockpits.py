@@ -30,10 +30,7 @@ def cluster_readings(*manifests: Manifest, now: datetime = NOW) -> list[Reading]
     return [
         Reading("kubernetes/version", SourceState.LIVE, now, ServerVersion("v1.36.2")),
         Reading("midwatch/load", SourceState.LIVE, now, OwnLoad(20, 0.2, 17)),
-        *(
-            Reading(kind.source, SourceState.LIVE, now, Listed(kind.name, tuple(by_kind[kind.name])))
-            for kind in KINDS
-        ),
+        *(Reading(kind.source, SourceState.LIVE, now, Listed(kind.name, tuple(by_kind[kind.name]))) for kind in KINDS),
     ]
 
 
@@ -81,7 +78,7 @@ async def open_cockpit(
         **more,
     )
     async with app.run_test(size=size, notifications=True) as pilot:
-        await until(pilot, lambda: app.feed.situation.knows(*(kind.name for kind in KINDS if not kind.on_demand)))
+        await until(pilot, lambda: app.feed.situation.knows("pods") and app.feed.diagnosis.judged_at is not None)
         await pilot.pause()
         yield pilot
 
