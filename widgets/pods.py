@@ -44,7 +44,7 @@ class PodsPane(Pane):
                 Column("namespace", 14, priority=3),
                 Column("pod", 0, priority=0),
                 Column("ready", 5, priority=1, align="right"),
-                Column("status", 20, priority=0),
+                Column("status", 22, priority=0),
                 Column("restarts", 11, priority=2, align="right"),
                 Column("age", 6, priority=4, align="right"),
                 Column("node", 16, priority=5),
