@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
-from uuid import UUID
+from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
@@ -36,7 +36,7 @@ class ManifestMaker:
         for name in ("default", "kube-system", "kube-node-lease", *NAMESPACES):
             yield {"kind": "Namespace", "metadata": self._meta(name, "", 90 * 86400), "status": {"phase": "Active"}}
         for name in ("kube-scheduler", "kube-controller-manager"):
-            yield self._lease(name, "kube-system", f"control-1_{self._uid()}", 15)
+            yield self._lease(name, "kube-system", f"control-1_{_uid('leases', name)}", 15)
         annotations = {"storageclass.kubernetes.io/is-default-class": "true"}
         yield {
             "kind": "StorageClass",
@@ -113,23 +113,27 @@ class ManifestMaker:
         meta = self._meta(
             f"{replicaset}-{suffix}{number}", namespace, 7200, owner=("ReplicaSet", replicaset), labels=labels
         )
-        image = f"registry.example.com/{namespace}/{labels['app']}:1.{number % 9}"
+        image = f"registry.example.com/{namespace}/{labels['app']}:1.7"
         resources = {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}}
         if fault == PENDING:
             resources["limits"]["nvidia.com/gpu"] = resources["requests"]["nvidia.com/gpu"] = "16"
+        token = f"kube-api-access-{suffix}"  # the one part in which real pods of a workload differ
         container = {
             "name": "app",
             "image": image,
             "imagePullPolicy": "IfNotPresent",
             "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
-            "env": [{"name": "LOG_LEVEL", "value": "info"}, {"name": "CACHE", "value": "cache.data.svc:6379"}],
+            "env": [
+                {"name": "LOG_LEVEL", "value": "info"},
+                {"name": "SELF", "value": f"{labels['app']}.{namespace}.svc:80"},
+            ],
             "resources": resources,
             "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080, "scheme": "HTTP"}, "periodSeconds": 10},
-            "volumeMounts": [{"name": "token", "mountPath": "/var/run/secrets", "readOnly": True}],
+            "volumeMounts": [{"name": token, "mountPath": "/var/run/secrets", "readOnly": True}],
         }
         spec: Manifest = {
             "containers": [container],
-            "volumes": [{"name": "token", "projected": {"defaultMode": 420}}],
+            "volumes": [{"name": token, "projected": {"defaultMode": 420}}],
             "serviceAccountName": "default",
             "restartPolicy": "Always",
             "schedulerName": "default-scheduler",
@@ -269,17 +273,25 @@ class ManifestMaker:
     def _meta(
         self, name: str, namespace: str, age_s: float, *, owner: tuple[str, str] | None = None, **fields: Any
     ) -> Manifest:
-        made: Manifest = {"name": name, "uid": self._uid(), "creationTimestamp": self.ago(age_s), **fields}
+        made: Manifest = {"name": name, "uid": _uid(namespace, name), "creationTimestamp": self.ago(age_s), **fields}
         if namespace:
             made["namespace"] = namespace
         if owner:
             made["ownerReferences"] = [
-                {"apiVersion": "apps/v1", "kind": owner[0], "name": owner[1], "uid": self._uid(), "controller": True}
+                {
+                    "apiVersion": "apps/v1",
+                    "kind": owner[0],
+                    "name": owner[1],
+                    "uid": _uid(namespace, owner[1]),
+                    "controller": True,
+                }
             ]
         return made
 
-    def _uid(self) -> str:
-        return str(UUID(int=self.random.getrandbits(128), version=4))
+
+def _uid(namespace: str, name: str) -> str:
+    """The same for an object and for the reference to it."""
+    return str(uuid5(NAMESPACE_URL, f"{namespace}/{name}"))
 
 
 def _managed_fields(stamp: str) -> list[Manifest]:

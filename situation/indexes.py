@@ -1,6 +1,6 @@
 """Indexes over one kind's objects, kept up as objects come, change and go."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
@@ -16,22 +16,27 @@ _EMPTY: Final[Mapping[Any, Any]] = MappingProxyType({})
 class Index(Generic[K, O]):
     """Maps each value of `keys_of(object)` to the objects that have it, in order of arrival."""
 
-    def __init__(self, keys_of: Callable[[O], Iterable[K]]) -> None:
+    def __init__(self, keys_of: Callable[[O], Collection[K]]) -> None:
         self._keys_of = keys_of
         self._buckets: dict[K, dict[ObjectKey, O]] = {}
 
-    def replace(self, old: O | None, new: O | None) -> None:
-        """Take `old` out and put `new` in; either may be None."""
+    def replace(self, name: ObjectKey, old: O | None, new: O | None) -> None:
+        """Take `old` out and put `new` in, both named `name`; either may be None."""
+        buckets = self._buckets
+        keys = self._keys_of(new) if new is not None else ()
         if old is not None:
-            kept = tuple(self._keys_of(new)) if new is not None else ()
             for key in self._keys_of(old):
-                if key not in kept and (bucket := self._buckets.get(key)) is not None:
-                    bucket.pop(old.key, None)
+                if key not in keys and (bucket := buckets.get(key)) is not None:
+                    bucket.pop(name, None)
                     if not bucket:
-                        del self._buckets[key]
+                        del buckets[key]
         if new is not None:
-            for key in self._keys_of(new):
-                self._buckets.setdefault(key, {})[new.key] = new
+            for key in keys:
+                bucket = buckets.get(key)
+                if bucket is None:
+                    buckets[key] = {name: new}
+                else:
+                    bucket[name] = new
 
     def get(self, key: K) -> Mapping[ObjectKey, O]:
         """Return the objects under `key`, by (namespace, name)."""

@@ -159,3 +159,15 @@ def node_roles(node: Node) -> tuple[str, ...]:
     """Roles from the labels `node-role.kubernetes.io/<role>`, sorted."""
     prefix = "node-role.kubernetes.io/"
     return tuple(sorted(key.removeprefix(prefix) for key in node.metadata.labels if key.startswith(prefix)))
+
+
+def is_control_plane(node: Node) -> bool:
+    """Tell whether a node runs the control plane (`master` is the label of clusters before 1.24)."""
+    return bool({"control-plane", "master"} & set(node_roles(node)))
+
+
+def claim_names(pod: Pod) -> tuple[str, ...]:
+    """Return the names of the claims that a pod mounts."""
+    return tuple(
+        volume.persistent_volume_claim.claim_name for volume in pod.spec.volumes if volume.persistent_volume_claim
+    )

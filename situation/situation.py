@@ -135,6 +135,8 @@ class Situation(Store):
         if not selector:
             return ()
         buckets = [self.pods_by_label.get((namespace, key, value)) for key, value in selector.items()]
+        if len(buckets) == 1:
+            return tuple(buckets[0].values())
         smallest = min(buckets, key=len)
         return tuple(pod for key, pod in smallest.items() if all(key in bucket for bucket in buckets))
 
@@ -142,8 +144,9 @@ class Situation(Store):
         labels = pod.metadata.labels
         return tuple(
             service
-            for service in self.services_by_namespace.get(pod.namespace).values()
-            if service.spec.selector and all(labels.get(key) == value for key, value in service.spec.selector.items())
+            for label in labels.items()
+            for service in self.services_by_selector.get((pod.namespace, *label)).values()
+            if service.spec.selector.items() <= labels.items()
         )
 
     def events_of(self, item: KubernetesObject, kind: str, *reasons: str) -> tuple[Event, ...]:

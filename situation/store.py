@@ -37,6 +37,12 @@ def _owner_key(item: KubernetesObject) -> tuple[Ref, ...]:
     return (owner,) if owner else ()
 
 
+def _selector_key(service: Service) -> tuple[tuple[str, str, str], ...]:
+    """One label of the selector is enough to find the Services that may select a pod."""
+    selector = service.spec.selector
+    return ((service.namespace, *min(selector.items())),) if selector else ()
+
+
 class Store:
     """Tables of frozen objects: what was returned stays as it was, whatever changes later."""
 
@@ -64,6 +70,7 @@ class Store:
             lambda item: (service,) if (service := item.service) else ()
         )
         self.services_by_namespace: Index[str, Service] = Index(lambda item: (item.namespace,))
+        self.services_by_selector: Index[tuple[str, str, str], Service] = Index(_selector_key)
         self.policies_by_namespace: Index[str, NetworkPolicy] = Index(lambda item: (item.namespace,))
         self.quotas_by_namespace: Index[str, ResourceQuota] = Index(lambda item: (item.namespace,))
         self._indexes: dict[str, tuple[Index[Any, Any], ...]] = {
@@ -78,7 +85,7 @@ class Store:
             "replicasets": (self.replicasets_by_owner,),
             "events": (self.events_by_object,),
             "endpointslices": (self.slices_by_service,),
-            "services": (self.services_by_namespace,),
+            "services": (self.services_by_namespace, self.services_by_selector),
             "networkpolicies": (self.policies_by_namespace,),
             "resourcequotas": (self.quotas_by_namespace,),
         }
@@ -91,7 +98,7 @@ class Store:
         else:
             table[key] = new
         for index in self._indexes.get(name, ()):
-            index.replace(old, new)
+            index.replace(key, old, new)
         if name == "events" and len(table) > EVENT_LIMIT:
             self._put(name, next(iter(table)), None)
         return Change(Ref(BY_NAME[name].kind, *key), old, new)

@@ -15,16 +15,17 @@ _DANGEROUS: Final = re.compile(
     "["
     "\x00-\x1f\x7f"  # C0 and DEL
     "\x80-\x9f"  # C1: an 8-bit CSI or OSC needs no ESC
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e"  # soft hyphen, joiners and fillers that draw nothing
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"  # soft hyphen, joiners and fillers that draw nothing
     "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2028\u2029"  # zero width, bidirectional controls, line separators
-    "\u3164\ufeff\uffa0\ufff9-\ufffb"  # fillers, byte order mark, interlinear annotations
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"  # fillers, variation selectors, byte order mark, annotations
     "\ud800-\udfff"  # lone surrogates cannot be encoded for the terminal
+    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"  # format controls of scripts and music
     "\U000e0000-\U000e0fff"  # tags and variation selectors supplement: invisible
     "]"
 )
 _MARK: Final = re.compile("[\u2400-\u2421]|‹U\\+[0-9A-F]{2,5}›")
 _SUSPICIOUS_JSON: Final = re.compile(
-    rb"\\(?:[bfnrt]|u(?:00[01]|007[fF]|00[89]|00[aA][dD]|034|061|115|116|17|180|2|3164|[fFdD]))"
+    rb"\x7f|\\(?:[bfnrt]|u(?:00[01]|007[fF]|00[89]|00[aA][dD]|034|061|115|116|17|180|2|3164|[fFdD]))"
 )
 
 
@@ -55,7 +56,12 @@ def is_altered(text: str) -> bool:
 
 def may_hold_dangerous_text(raw_json: bytes) -> bool:
     """Tell cheaply whether decoded strings of this JSON document could need `harmless`; false positives only."""
-    return not raw_json.isascii() or _SUSPICIOUS_JSON.search(raw_json) is not None
+    if not raw_json.isascii() or b"\x7f" in raw_json:  # JSON lets DEL stand as it is
+        return True
+    escapes = raw_json.count(b"\\")
+    if escapes == raw_json.count(b'\\"'):
+        return False  # every backslash stands before a quote: counting is five times as fast as the search
+    return _SUSPICIOUS_JSON.search(raw_json) is not None
 
 
 def harmless_object(value: T) -> T:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
+from rich.text import Text
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -106,17 +107,16 @@ class Cockpit(App[int]):
                     connected.want(self.feed.diagnosis.wanted)
                     await asyncio.sleep(1.0)
         except ConnectionFailed as error:
-            self.exit(return_code=64, message=f"midwatch: {error}")
+            self.exit(return_code=64, message=Text(f"midwatch: {error}"))
 
     def _turn(self) -> None:
         """One turn of the feed. Re-armed after the work, so turns never overlap."""
         if not self.is_running:
             return  # shutting down: the panes may be gone already
-        before = self.feed.situation.knows("pods")
         self._unpainted.append(self.feed.turn())
-        if not before and self.feed.situation.knows("pods"):
-            gc.collect()
+        if not gc.isenabled() and self.feed.diagnosis.judged_at is not None:
             gc.freeze()  # the first picture lives long: later collections need not walk it
+            gc.enable()
         if self.cockpit.is_mounted and not self._pressure.is_backed_up():
             self.cockpit.paint(_merged(self._unpainted))
             self._unpainted.clear()
@@ -193,7 +193,8 @@ class Cockpit(App[int]):
             )
         yield SystemCommand("All namespaces", "Take the namespace filter off", partial(cockpit.filter_namespace, ""))
         for _, name in sorted(self.feed.situation.namespaces):
-            yield SystemCommand(f"Namespace {name}", "Show this namespace", partial(cockpit.filter_namespace, name))
+            if "[" not in name:  # the palette reads titles as markup; a real namespace is an RFC 1123 label
+                yield SystemCommand(f"Namespace {name}", "Show this namespace", partial(cockpit.filter_namespace, name))
 
 
 def _merged(turns: list[Turn]) -> Turn:

@@ -1,71 +1,84 @@
 """`midwatch check`: collect, judge, print, exit."""
 
-import asyncio
+import difflib
+import gc
 import json
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from diagnosis.engine import diagnose
 from playbooks.commands import Target
-from situation.kinds import WATCHED
-from situation.readings import Reading, SourceState
+from situation.readings import Reading, Source
 from situation.situation import Situation
-from tui.connection import Connected, ConnectionFailed, KubernetesConnection, path_text
-from tui.exits import EXIT_UNKNOWN, UsageProblem
-from tui.feed import Feed
+from situation.text import harmless
+from tui.exits import UsageProblem
+from tui.output import speaks_unicode, write_lines
 from tui.report import Report
 
-_POLLS: Final = ("kubernetes/version", "kubernetes/readyz")
-_TURN_S: Final = 0.05
+if TYPE_CHECKING:
+    from tui.connection import KubernetesConnection
 
 
 class CheckOptions(msgspec.Struct, frozen=True):
-    """What the command line asked for."""
+    """What the command line asked for; where it says nothing of the cluster, the configuration does."""
 
-    kubeconfig: Path | None
-    context: str | None
-    namespace: str | None
-    as_json: bool
-    dump: Path | None
-    at: str | None
-    timeout_s: float
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str | None = None
+    as_json: bool = False
+    dump: Path | None = None
+    at: str | None = None
+    timeout_s: float = 20.0
+    config: Path | None = None
 
 
 def run_check(options: CheckOptions) -> int:
     """Run the check and return its exit code. Raises UsageProblem for options and files that are wrong."""
     if options.at is not None and options.dump is None:
-        raise UsageProblem("--at needs --dump")
+        raise UsageProblem("--at needs --dump: a live cluster is judged as it is now")
     if options.dump is not None:
-        return _check_dump(options, options.dump)
-    return asyncio.run(_check_cluster(options))
+        with _without_collections():
+            return _check_dump(options, options.dump)
+    return _check_cluster(options)
 
 
 def _print(report: Report, as_json: bool, notes: tuple[str, ...] = ()) -> int:
     if as_json:
-        json.dump(report.json(), sys.stdout, indent=1, ensure_ascii=False)
-        sys.stdout.write("\n")
+        write_lines([json.dumps(report.json(), indent=1, ensure_ascii=not speaks_unicode())])
     else:
-        for line in report.text():
-            print(line)
+        write_lines(report.text())
     for note in notes:
-        print(f"midwatch: {note}", file=sys.stderr)
+        print(f"midwatch: {harmless(note)}", file=sys.stderr)
     return report.exit_code
 
 
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Hold the garbage collector back: it would walk all objects again and again, and finds nothing before the end."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def _check_dump(options: CheckOptions, path: Path) -> int:
-    at = _parse_time(options.at)
-    readings, now, notes = read_any(path, at)
+    if options.kubeconfig is not None:
+        raise UsageProblem("--dump judges files: leave --kubeconfig out (--context only goes into the commands)")
+    readings, now, notes = read_any(path.expanduser(), _parse_time(options.at))
     situation = Situation()
     for reading in readings:
         situation.apply(reading)
-    return _print(
-        Report(situation, diagnose(situation, now), Target(context=options.context or ""), now), options.as_json, notes
-    )
+    report = Report(situation, diagnose(situation, now), Target(context=options.context or ""), now)
+    return _print(report, options.as_json, notes)
 
 
 def read_any(path: Path, at: datetime | None) -> tuple[tuple[Reading, ...], datetime, tuple[str, ...]]:
@@ -95,35 +108,56 @@ def _parse_time(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageProblem(f"--at {text!r} is not a time; write 2026-11-23T06:58:34Z") from None
+        raise UsageProblem(f"--at {text!r} is not a time; write it as 2026-11-23T06:58:34Z") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-async def _check_cluster(options: CheckOptions) -> int:
-    connection = KubernetesConnection(path_text(options.kubeconfig), options.context, options.namespace)
+def _check_cluster(options: CheckOptions) -> int:
+    import asyncio
+
+    from tui.connection import KubernetesConnection
+    from tui.logs import log_to_file
+    from tui.paths import state_dir
+    from tui.start import read_config
+
+    config = read_config(options.config)
+    log_to_file(state_dir())
+    connection = KubernetesConnection(
+        str(options.kubeconfig.expanduser()) if options.kubeconfig else config.kubeconfig or None,
+        options.context or config.context or None,
+        options.namespace or config.namespace or None,
+        plugin_deadline_s=options.timeout_s * 0.75,
+    )
+    return _print(asyncio.run(_judged(connection, options.timeout_s)), options.as_json)
+
+
+async def _judged(connection: "KubernetesConnection", timeout_s: float) -> Report:
+    from tui.collect import collect_once, could_not_tell
+    from tui.connection import ConnectionFailed
+    from tui.feed import Feed
+
     feed = Feed(lambda: datetime.now(UTC))
     try:
         async with connection(feed.publish) as connected:
-            await _collect(feed, connected, options.timeout_s)
+            await collect_once(feed, connected, timeout_s)
+            _check_namespace(feed.situation, connection.namespace)
+            diagnosis = feed.diagnosis
+            if not any(source.has_value for source in _cluster_sources(feed.situation)):
+                fault = await connected.own_fault()
+                diagnosis = could_not_tell(fault) if fault else diagnosis
     except ConnectionFailed as error:
         raise UsageProblem(str(error)) from error
-    report = Report(feed.situation, feed.diagnosis, connected.target, datetime.now(UTC))
-    code = _print(report, options.as_json)
-    if not any(source.has_value for source in feed.situation.sources.values()) and code == 0:
-        return EXIT_UNKNOWN
-    return code
+    return Report(feed.situation, diagnosis, connected.target, datetime.now(UTC))
 
 
-async def _collect(feed: Feed, connected: Connected, timeout_s: float) -> None:
-    """Turn the feed until every source has said something, what the rules then want included, or time is up."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            while True:
-                feed.turn()
-                wanted = feed.diagnosis.wanted
-                connected.want(wanted)
-                names = [*(kind.name for kind in WATCHED), *wanted, *_POLLS]
-                if all(feed.situation.source(name).state is not SourceState.STARTING for name in names):
-                    break
-                await asyncio.sleep(_TURN_S)
-    feed.turn()
+def _cluster_sources(situation: Situation) -> list[Source]:
+    return [source for source in situation.sources.values() if source.name.startswith("kubernetes/")]
+
+
+def _check_namespace(situation: Situation, namespace: str | None) -> None:
+    """Nothing is wrong in a namespace that does not exist; say so where the namespaces can be read."""
+    if not namespace or not situation.knows("namespaces") or ("", namespace) in situation.namespaces:
+        return
+    close = difflib.get_close_matches(namespace, [name for _, name in situation.namespaces], n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise UsageProblem(f"--namespace {namespace}: this cluster has no such namespace{hint}")

@@ -2,14 +2,14 @@
 
 import sys
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
-from tui.exits import EXIT_USAGE, UsageProblem
+from situation.text import harmless
+from tui.exits import EXIT_INTERRUPTED, EXIT_USAGE, UsageProblem
+from tui.output import make_printable, write_lines
 
 app = typer.Typer(
     name="midwatch",
@@ -41,12 +41,14 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="Configuration
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"midwatch {program_version()}")
+        write_lines([f"midwatch {program_version()}"])
         raise typer.Exit
 
 
 def program_version() -> str:
     """Version of the installed distribution."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("midwatch")
     except PackageNotFoundError:
@@ -88,12 +90,15 @@ def check(
     at: Annotated[
         str | None, typer.Option("--at", help="With --dump: the time that counts as now (RFC 3339); else its newest.")
     ] = None,
-    timeout: Annotated[float, typer.Option("--timeout", min=1.0, help="Seconds to wait for the cluster.")] = 20.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1.0, max=3600.0, help="Seconds to wait for the cluster.")
+    ] = 20.0,
+    config: ConfigFile = None,
 ) -> None:
     """Collect, judge, print, exit: 0 nothing wrong, 1 warnings, 2 critical, 3 could not tell."""
     from tui.check import CheckOptions, run_check
 
-    options = CheckOptions(kubeconfig, context, namespace, output is Output.JSON, dump, at, timeout)
+    options = CheckOptions(kubeconfig, context, namespace, output is Output.JSON, dump, at, timeout, config)
     raise typer.Exit(run_check(options))
 
 
@@ -108,8 +113,7 @@ def demo(
     from tui.demo import list_scenarios, open_demo
 
     if list_:
-        for line in list_scenarios():
-            typer.echo(line)
+        write_lines(list_scenarios())
         return
     raise typer.Exit(open_demo(scenario, speed, theme))
 
@@ -122,9 +126,7 @@ def explain(
     """Print what a rule looks at, its look-alikes and how it tells them apart."""
     from tui.explain import explain_rule, list_rules
 
-    lines = list_rules() if list_ or rule is None else explain_rule(rule)
-    for line in lines:
-        typer.echo(line)
+    write_lines(list_rules() if list_ or rule is None else explain_rule(rule))
 
 
 @app.command()
@@ -134,9 +136,14 @@ def last() -> None:
 
     path = state_dir() / "last-command"
     try:
-        typer.echo(path.read_text(encoding="utf-8").rstrip("\n"))
+        command = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UsageProblem(f"nothing was copied yet ({path} does not exist)") from None
+    except OSError as error:
+        raise UsageProblem(f"{path}: cannot read it: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageProblem(f"{path}: not a text that Midwatch wrote there; copy a command again") from error
+    write_lines([command.rstrip("\n")])
 
 
 @app.command()
@@ -157,8 +164,7 @@ def themes(config: ConfigFile = None) -> None:
     """List the colour themes, shipped and your own."""
     from tui.settings import theme_lines
 
-    for line in theme_lines(config):
-        typer.echo(line)
+    write_lines(theme_lines(config))
 
 
 @app.command()
@@ -166,20 +172,27 @@ def config() -> None:
     """Print a commented configuration file and where it belongs."""
     from tui.settings import config_lines
 
-    for line in config_lines():
-        typer.echo(line)
+    write_lines(config_lines())
 
 
 def main() -> None:
-    """Run the command line; usage errors exit with 64, not click's 2, which means "critical" here."""
+    """Run the command line; usage errors exit with 64, not with the usual 2, which means "critical" here."""
+    make_printable()
     try:
-        code = app(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = 130
-    except click.UsageError as error:
-        error.show(sys.stderr)
-        code = EXIT_USAGE
-    except click.ClickException as error:
-        typer.echo(f"midwatch: {error.format_message()}", err=True)
-        code = error.exit_code
-    sys.exit(code or 0)
+        code = _run()
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except UsageProblem as problem:
+        print(f"midwatch: {harmless(str(problem))}", file=sys.stderr)
+    except typer.TyperException as error:
+        message = error.format_message().rstrip(".")
+        print(f"midwatch: {harmless(message[:1].lower() + message[1:])}; see `midwatch --help`", file=sys.stderr)
+    except typer.Abort:
+        return EXIT_INTERRUPTED
+    return EXIT_USAGE

@@ -227,13 +227,18 @@ class CockpitScreen(Screen[None]):
         if commands:
             self.post_message(CopyCommand(commands[0]))
         else:
-            self.notify("There is no command for this yet.", severity="warning", markup=False)
+            self._say_no_command()
 
     def action_choose(self) -> None:
         """Choose among all commands of the evidence pane."""
         commands = self._commands()
         if commands:
             self.post_message(ChooseCommand(commands))
+        else:
+            self._say_no_command()
+
+    def _say_no_command(self) -> None:
+        self.notify("There is no command for this yet.", severity="warning", markup=False)
 
     def _commands(self) -> tuple[CardCommand, ...]:
         pane = self.query_one(ChecklistPane)

@@ -1,25 +1,51 @@
 """The way from the command line to a cluster: credentials, collectors and runner, entered and left as one."""
 
-from collections.abc import AsyncIterator, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from playbooks.commands import Target
 from situation.readings import Reading
+from situation.text import harmless
+
+if TYPE_CHECKING:
+    from collectors.kubernetes.client import Client
+
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""Names of namespaces (Kubernetes documentation, "Object Names and IDs": RFC 1123 labels)."""
+_FAULT_DEADLINE_S: Final = 5.0
 
 
 class ConnectionFailed(Exception):  # noqa: N818 - not a fault of ours: it ends the program with its message
     """No connection can be made before the user changes something."""
 
 
-class Connected:
-    """A running connection: which cluster it leads to, and how to ask for on-demand lists."""
+async def _no_fault() -> str:
+    return ""
 
-    def __init__(self, target: Target, want: Callable[[frozenset[str]], None]) -> None:
+
+class Connected:
+    """A running connection: which cluster it leads to, and how to ask for on-demand lists.
+
+    `own_fault` asks the server once more and returns why its answer says nothing about the cluster: credentials,
+    certificates, a proxy or a login page in between. Empty when the answer, or the silence, is the server's own.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        want: Callable[[frozenset[str]], None],
+        server: str = "",
+        own_fault: Callable[[], Awaitable[str]] = _no_fault,
+    ) -> None:
         self.target = target
         self.want = want
+        self.server = server
+        self.own_fault = own_fault
 
 
 class KubernetesConnection(msgspec.Struct, frozen=True):
@@ -28,6 +54,8 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
     kubeconfig: str | None = None
     context: str | None = None
     namespace: str | None = None
+    plugin_deadline_s: float | None = None
+    """Seconds for an exec plugin; None for the collectors' own choice."""
 
     @property
     def target(self) -> Target:
@@ -40,18 +68,44 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
         from collectors.errors import ConfigurationError
         from collectors.kubernetes.client import connect, utc_now
         from collectors.kubernetes.collect import kubernetes_collectors
+        from collectors.kubernetes.exec_plugin import PLUGIN_DEADLINE_S
         from collectors.kubernetes.on_demand import Wishes
         from collectors.runner import Runner
 
+        check_namespace_name(self.namespace)
+        plugin_deadline_s = self.plugin_deadline_s or PLUGIN_DEADLINE_S
         try:
-            client = await connect(self.kubeconfig, self.context)
+            client = await connect(self.kubeconfig, self.context, plugin_deadline_s=plugin_deadline_s)
         except ConfigurationError as error:
             raise ConnectionFailed(str(error)) from error
         async with client, Runner(publish, utc_now) as runner:
             wishes = Wishes()
             for collector in kubernetes_collectors(client, self.namespace, wishes=wishes):
                 runner.start(collector)
-            yield Connected(Target(client.context, self.kubeconfig or ""), wishes.want)
+            target = Target(client.context, self.kubeconfig or "")
+            yield Connected(target, wishes.want, client.server, lambda: _own_fault(client))
+
+
+async def _own_fault(client: "Client") -> str:
+    from collectors.errors import BadAnswerError, ConfigurationError, ForbiddenError, SourceError, UnauthorizedError
+
+    try:
+        await client.get("/version", deadline_s=_FAULT_DEADLINE_S)
+    except (BadAnswerError, ConfigurationError, UnauthorizedError) as error:
+        return harmless(str(error))
+    except ForbiddenError as error:
+        return f"RBAC lets this user read nothing here, not even {harmless(str(error))}"
+    except SourceError:
+        return ""
+    return ""
+
+
+def check_namespace_name(namespace: str | None) -> None:
+    """Raise ConnectionFailed for a name that no namespace can have: it would become part of a path."""
+    if namespace and not _LABEL.fullmatch(namespace):
+        raise ConnectionFailed(
+            f"--namespace {namespace!r}: not a name of a namespace (small letters, digits and dashes, 63 at most)"
+        )
 
 
 def path_text(path: Path | None) -> str | None:

@@ -2,15 +2,13 @@
 
 from typing import Final
 
-import click
-
 EXIT_UNKNOWN: Final = 3
 """Could not tell."""
 EXIT_USAGE: Final = 64
 """The command line, a configuration file or a given file is wrong (sysexits.h, EX_USAGE)."""
+EXIT_INTERRUPTED: Final = 130
+"""Ended by Ctrl-C: 128 and the number of SIGINT, as shells report it."""
 
 
-class UsageProblem(click.ClickException):
+class UsageProblem(Exception):  # noqa: N818 - not a fault of ours: it ends the program with its message
     """Something the caller can put right: printed as one line, exit code 64."""
-
-    exit_code = EXIT_USAGE

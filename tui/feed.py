@@ -6,14 +6,18 @@ from typing import Final, NamedTuple
 
 from diagnosis.engine import Engine
 from situation.findings import Diagnosis
+from situation.kinds import WATCHED
 from situation.ordering import PodOrder
 from situation.pods import Pod
-from situation.readings import ObjectKey, Reading
+from situation.readings import ObjectKey, Reading, SourceState
 from situation.situation import Situation
 from situation.store import Change
 
 RESORT: Final = timedelta(seconds=5)
 """Pods turn from "needs a look" to "settled" by time alone; those at the top are looked at again this often."""
+
+PATIENCE: Final = timedelta(seconds=3)
+"""At the start, kinds that have not been read are waited for this long; then what is there is judged."""
 
 
 class Turn(NamedTuple):
@@ -39,6 +43,8 @@ class Feed:
         self._engine = Engine()
         self._waiting: list[Reading] = []
         self._resort_at: datetime | None = None
+        self._judge_from: datetime | None = None
+        self._unjudged: list[Change] = []
 
     def publish(self, reading: Reading) -> None:
         """Take a reading in; it takes effect at the next turn."""
@@ -49,7 +55,7 @@ class Feed:
         now = self._clock()
         readings, self._waiting = self._waiting, []
         changes = [change for reading in readings for change in self.situation.apply(reading)]
-        self.diagnosis = self._engine.judge(self.situation, changes, now)
+        self._judge(changes, now)
         reordered = self._keep_order(changes, now)
         return Turn(
             self.diagnosis,
@@ -57,6 +63,19 @@ class Feed:
             frozenset((change.ref.namespace, change.ref.name) for change in changes if change.ref.kind == "Pod"),
             reordered,
         )
+
+    def _judge(self, changes: list[Change], now: datetime) -> None:
+        """Judge, but at the start not before every kind has been read: half a picture gives false findings."""
+        if self._judge_from is None:
+            self._judge_from = now + PATIENCE
+        self._unjudged += changes
+        starting = any(self.situation.source(kind.name).state is SourceState.STARTING for kind in WATCHED)
+        if starting and now < self._judge_from:
+            self.diagnosis = self._engine.not_judged(self.situation, now)
+            return
+        self._judge_from = now
+        self.diagnosis = self._engine.judge(self.situation, self._unjudged, now)
+        self._unjudged = []
 
     def _keep_order(self, changes: list[Change], now: datetime) -> bool:
         moved = False

@@ -1,15 +1,18 @@
 """What `midwatch check` prints: text for an incident channel, JSON for programs."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from diagnosis.commands import shorten
 from playbooks.commands import Target, offered
 from situation.clock import duration_text
 from situation.findings import Command, Diagnosis, Evidence, Finding, LayerState, LayerStatus, Mark, Severity
 from situation.meta import Ref
 from situation.readings import Source, SourceState
 from situation.situation import Situation
+from situation.text import harmless
 
 JSON_VERSION: Final = 1
 """Version of the JSON's shape; grows when a field changes its meaning or goes away."""
@@ -17,7 +20,11 @@ JSON_VERSION: Final = 1
 GLYPHS: Final = {Severity.CRITICAL: "▲", Severity.WARNING: "●", Severity.INFO: "○"}
 _MARKS: Final = {Mark.SUPPORTS: "✗", Mark.EXCLUDES: "✓", Mark.OPEN: "?"}
 _EVIDENCE_SHOWN: Final = 4
+_EVIDENCE_LENGTH: Final = 200
+"""Characters; the JSON has every line in full."""
+_CONSEQUENCES_SHOWN: Final = 6
 _COMMANDS_SHOWN: Final = 2
+_NAMES_SHOWN: Final = 8
 
 
 class Report:
@@ -43,7 +50,7 @@ class Report:
     def text(self) -> Iterator[str]:
         """Yield the lines of the text report: causes first, evidence and next command under each."""
         version = f" · {self._situation.version.git_version}" if self._situation.version else ""
-        where = self._target.context or "no context"
+        where = harmless(self._target.context) or "no context"
         yield f"midwatch · {where}{version} · {self._now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         yield "layers: " + " · ".join(_layer_text(layer) for layer in self._diagnosis.layers)
         if not self._diagnosis.causes:
@@ -54,24 +61,34 @@ class Report:
             yield from self._cause_text(cause)
         yield from self._doubts()
 
+    @property
+    def _one_reason(self) -> str:
+        """Why no layer could be judged, if that is the same for all; else empty."""
+        reasons = {layer.reason for layer in self._diagnosis.layers}
+        unknown = all(layer.status is LayerState.UNKNOWN for layer in self._diagnosis.layers)
+        return reasons.pop() if unknown and len(reasons) == 1 else ""
+
     def _nothing(self) -> str:
-        unknown = [layer.layer.title for layer in self._diagnosis.layers if layer.status is LayerState.UNKNOWN]
+        if self._one_reason:
+            return f"could not tell: {self._one_reason}"
+        unknown = [layer for layer in self._diagnosis.layers if layer.status is LayerState.UNKNOWN]
         if unknown:
-            return f"nothing found, but could not tell for: {', '.join(unknown)}"
+            return f"nothing found, but could not tell for: {', '.join(layer.layer.title for layer in unknown)}"
         return "nothing wrong found"
 
     def _cause_text(self, cause: Finding) -> Iterator[str]:
         count = f" ×{cause.count}" if cause.count > 1 else ""
         age = f" (as of {cause.as_of:%H:%M:%S} UTC)" if cause.as_of else ""
         yield f"{GLYPHS[cause.severity]} L{cause.layer} {cause.title}{count}{age}"
-        yield f"    {cause.severity.value} · {cause.rule} · {cause.subject}" + (
-            f" · {cause.node}" if cause.node else ""
-        )
+        about = [cause.severity.value, cause.rule, str(cause.subject) if cause.subject.name else "whole cluster"]
+        yield "    " + " · ".join(about + [cause.node] * bool(cause.node and cause.subject.name != cause.node))
         for line in cause.evidence[:_EVIDENCE_SHOWN]:
-            yield f"    {_MARKS[line.mark]} {line.text}{self._age_note(line)}"
-        for consequence in cause.consequences:
+            yield f"    {_MARKS[line.mark]} {shorten(line.text, _EVIDENCE_LENGTH)}{self._age_note(line)}"
+        for consequence in cause.consequences[:_CONSEQUENCES_SHOWN]:
             times = f" ×{consequence.count}" if consequence.count > 1 else ""
             yield f"    └ follows: {consequence.title}{times}"
+        if rest := cause.consequences[_CONSEQUENCES_SHOWN:]:
+            yield f"    └ follows: {len(rest)} more ({sum(item.count for item in rest)} objects)"
         for number, (command, line_text) in enumerate(offered(cause.next, self._target)[:_COMMANDS_SHOWN]):
             label = "next" if number == 0 else "then"
             yield f"    {label}: {_command_note(command)}"
@@ -82,11 +99,16 @@ class Report:
         return "" if age is None or evidence.observed_at is None else f" ({duration_text(age)} ago)"
 
     def _doubts(self) -> Iterator[str]:
-        reasons = [f"{layer.layer.title}: {layer.reason}" for layer in self._diagnosis.layers if layer.reason]
-        if reasons:
+        """Yield what could not be read. A reason that many sources share is told once."""
+        layers = [f"{layer.layer.value} {layer.layer.title}" for layer in self._diagnosis.layers if layer.reason]
+        lines = list(doubt_lines(self._read_sources(), self._now))
+        if layers and lines and not self._one_reason:
             yield ""
-            yield "not judged in full:"
-            yield from (f"  {reason}" for reason in reasons)
+            yield f"not judged in full: {', '.join(layers)}"
+            yield from (f"  {line}" for line in lines)
+
+    def _read_sources(self) -> list[Source]:
+        return [source for source in self._situation.sources.values() if source.name.startswith("kubernetes/")]
 
     def _age_s(self, evidence: Evidence) -> float | None:
         observed = evidence.observed_at or self._situation.source(evidence.source).observed_at
@@ -97,7 +119,7 @@ class Report:
         version = self._situation.version
         return {
             "version": JSON_VERSION,
-            "context": self._target.context,
+            "context": harmless(self._target.context),
             "server": version.git_version if version else None,
             "observed_at": self._now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "layers": [
@@ -138,6 +160,35 @@ class Report:
             "error": source.error or None if state is not SourceState.LIVE else None,
             "skipped": source.skipped,
         }
+
+
+def doubt_lines(sources: Collection[Source], now: datetime) -> Iterator[str]:
+    """Yield one line for each reason why sources are not live or not complete, with the names of those it holds for."""
+    by_reason: defaultdict[str, list[str]] = defaultdict(list)
+    by_state: defaultdict[SourceState, list[Source]] = defaultdict(list)
+    for source in sources:
+        state = source.state_at(now)
+        if state is not SourceState.LIVE:
+            by_state[state].append(source)
+        elif source.skipped:
+            by_reason[f"{source.skipped} broken, left out"].append(_short(source))
+    for state, doubted in by_state.items():
+        errors = dict.fromkeys(source.error for source in doubted)
+        # Messages that differ by a name or a URL only would fill the screen: the first stands for all.
+        shared = next(iter(errors)) if len(errors) > 2 else ""
+        for source in doubted:
+            example = f"for example: {shared}" if shared else source.error
+            by_reason[f"{state.value} ({example})" if example else state.value].append(_short(source))
+    for reason, names in by_reason.items():
+        if len(names) == len(sources) > 1:
+            yield f"all {len(names)} sources: {reason}"
+            continue
+        more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+        yield f"{', '.join(names[:_NAMES_SHOWN])}{more}: {reason}"
+
+
+def _short(source: Source) -> str:
+    return source.name.removeprefix("kubernetes/")
 
 
 def _by_name(source: Source) -> str:

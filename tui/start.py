@@ -1,5 +1,6 @@
 """Opens the cockpit: terminal, configuration, theme, connection."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -47,6 +48,7 @@ def open_cockpit(options: CockpitOptions) -> int:
     app = build_app(options, config)
     log_to_file(state_dir())
     environ = dict(os.environ)
+    gc.disable()  # until the first picture is complete: all that is allocated before stays
     app.run(mouse=config.takes_mouse(environ) and not options.kiosk)
     return app.return_code or 0
 

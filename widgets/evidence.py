@@ -77,6 +77,11 @@ class EvidencePane(Pane):
 
     card: reactive[Card] = reactive(Card, init=False)
 
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._lines = 0
+        """Height of what is drawn: only another height needs a new layout of the screen."""
+
     def compose_body(self) -> ComposeResult:
         with self.Body():
             yield Static(markup=False)
@@ -91,7 +96,10 @@ class EvidencePane(Pane):
 
     def _draw(self) -> None:
         width = max(20, self.query_one(self.Body).scrollable_content_region.width or self.size.width - 3)
-        self.query_one(Static).update(card_content(self.card, width))
+        content = card_content(self.card, width)
+        lines = len(content.wrap(width))
+        self.query_one(Static).update(content, layout=lines != self._lines)
+        self._lines = lines
 
 
 def card_content(card: Card, width: int) -> Content:

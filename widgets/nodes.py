@@ -43,6 +43,7 @@ class NodesPane(Pane):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._now: datetime | None = None
+        self._lines = 0
 
     def compose_body(self) -> ComposeResult:
         yield RowTable[NodeRow](
@@ -68,7 +69,10 @@ class NodesPane(Pane):
     def show(self, rows: Sequence[NodeRow], now: datetime, empty: str) -> None:
         """Show these nodes."""
         self._now = now
-        self.styles.max_height = max(_LEAST_LINES, len(rows) + 2)  # a small cluster leaves the room to the pods
+        lines = max(_LEAST_LINES, len(rows) + 2)
+        if lines != self._lines:
+            self._lines = lines
+            self.styles.max_height = lines  # a small cluster leaves the room to the pods
         self.table.empty_text = empty
         self.table.show(rows)
 

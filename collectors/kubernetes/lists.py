@@ -20,6 +20,7 @@ from collectors.kubernetes.list_items import CutListError, ListSplitter
 from situation.decode import BadObjectError, decode_object
 from situation.kinds import ObjectKind
 from situation.meta import KubernetesObject
+from situation.sharing import Sharing
 
 FIRST_BYTE_S: Final = 10.0
 BODY_IDLE_S: Final = 15.0
@@ -61,12 +62,15 @@ class Decoder:
 
     def __init__(self, kind: ObjectKind) -> None:
         self._kind = kind
+        self._sharing = Sharing()
         self.skipped = 0
 
     def decode(self, raw: bytes) -> KubernetesObject | None:
         """Return the object, or None for a bad one."""
         try:
-            return decode_object(raw, self._kind)
+            item = decode_object(raw, self._kind)
+            self._sharing.share(item)
+            return item
         except (BadObjectError, RecursionError):
             self.skipped += 1
             return None
