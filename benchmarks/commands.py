@@ -95,7 +95,8 @@ async def save_list(url: str, path: Path) -> None:
 
 def environ(folder: Path, *, over_ssh: bool = False) -> dict[str, str]:
     """The environment of a cockpit under measurement."""
-    made = {key: value for key, value in os.environ.items() if not key.startswith(("SSH_", "TMUX", "STY"))}
+    unwanted = ("SSH_", "TMUX", "STY", "PYTHONDONTWRITEBYTECODE")
+    made = {key: value for key, value in os.environ.items() if not key.startswith(unwanted)}
     made |= {"XDG_STATE_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "COLORTERM": "truecolor"}
     if over_ssh:
         made |= {"SSH_CONNECTION": "192.0.2.1 1 192.0.2.2 22"}

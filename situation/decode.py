@@ -1,5 +1,6 @@
 """From JSON of the API to our types: one object at a time, so that one bad object costs only itself."""
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ def decode_object(raw: bytes, kind: ObjectKind) -> KubernetesObject:
     that is none, and for an object without a name.
     """
     try:
-        value = msgspec.json.decode(raw, type=kind.type)
+        value = _decoder(kind.type).decode(raw)
     except msgspec.ValidationError:
         value = _decode_tolerantly(raw, kind)
     except msgspec.DecodeError as error:
@@ -30,6 +31,11 @@ def decode_object(raw: bytes, kind: ObjectKind) -> KubernetesObject:
     if not value.metadata.name:
         raise BadObjectError(f"{kind.kind}: an object without metadata.name")
     return harmless_object(value) if may_hold_dangerous_text(raw) else value
+
+
+@cache
+def _decoder(type: type[KubernetesObject]) -> msgspec.json.Decoder[KubernetesObject]:
+    return msgspec.json.Decoder(type)
 
 
 def _decode_tolerantly(raw: bytes, kind: ObjectKind) -> KubernetesObject:

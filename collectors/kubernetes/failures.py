@@ -87,7 +87,7 @@ def translated(error: Exception, target: Target, waited_s: float | None = None) 
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
         return _bad_certificate(getattr(error, "certificate_error", error), target)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return UnreachableError(
+        return BadAnswerError(
             f"cannot connect to the proxy {_without_password(target.proxy)} for {server}: {_why(error)}"
         )
     if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -206,7 +206,7 @@ def _rejected(target: Target) -> str:
         return f"{target.server} wants credentials, but the context of {target.origin} names no user"
     if "auth-provider" in config.user:
         return f"credentials expired or not accepted for {who}: run `kubectl get ns` to renew them"
-    return f"credentials expired or not accepted for {who}: log in again, then it goes on by itself"
+    return f"credentials expired or not accepted for {who}: log in again, or put a new token in its place"
 
 
 def _bad_certificate(error: Exception, target: Target) -> SourceError:

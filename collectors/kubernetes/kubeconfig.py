@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import yaml
@@ -83,12 +84,22 @@ def read_kubeconfig(paths: list[Path], context: str | None, *, must_exist: bool)
         raise ConfigurationError(f"{label}: context {name!r} names user {user_name!r}, which is not there")
     cluster = _with_absolute_files(clusters[cluster_name], "cluster", label)
     server = cluster.get("server")
-    if not isinstance(server, str) or not server.startswith(("http://", "https://")):
+    if not _is_server_url(server):
         raise ConfigurationError(
             f"{label}: cluster {cluster_name!r}: server must be an http:// or https:// URL, not {server!r}"
         )
     user = _with_absolute_files(users[user_name], "user", label) if user_name else {}
     return Kubeconfig(label, name, str(chosen.get("namespace") or "default"), cluster, user, user_name)
+
+
+def _is_server_url(server: object) -> bool:
+    if not isinstance(server, str) or not server.startswith(("http://", "https://")):
+        return False
+    try:
+        parts = urlsplit(server)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is no number, or too large; brackets that do not match
+        return False
 
 
 def _read_file(path: Path) -> dict[str, Any]:
