@@ -28,6 +28,9 @@ class Terminal:
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self.received_bytes = 0
+        self.emulates = True
+        """The emulator is slower than the program under measurement: while latencies are taken it rests."""
+        self._since_mark = b""
         self.started_at = 0.0
         self.first_output_at: float | None = None
         self._arrived = asyncio.Event()
@@ -68,12 +71,28 @@ class Terminal:
         if _MODE_QUERY.search(data):
             os.write(self._fd, b"\x1b[?2026;2$y")
         self.received_bytes += len(data)
-        self._stream.feed(data)
+        if self.emulates:
+            self._stream.feed(data)
+        else:
+            self._since_mark += data
         self._arrived.set()
 
     def type(self, keys: str) -> None:
         """Send keys."""
         os.write(self._fd, keys.encode())
+
+    def mark(self) -> float:
+        """Forget what came so far; return the time (monotonic)."""
+        self._since_mark = b""
+        return monotonic()
+
+    async def until_bytes(self, wanted: bytes, timeout_s: float = 30.0) -> float:
+        """Wait until `wanted` has come since the mark; return the time (monotonic). Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while wanted not in self._since_mark:
+                self._arrived.clear()
+                await self._arrived.wait()
+        return monotonic()
 
     @property
     def text(self) -> str:

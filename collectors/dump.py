@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from collectors.dump_files import Head, find_files, parse_head, read_documents
+from collectors.dump_files import Document, Head, find_files, read_documents
 from collectors.errors import DumpError
 from collectors.newest import newest_time
 from situation.decode import BadObjectError, decode_object
@@ -90,16 +90,16 @@ class _Gathered:
     def found_any(self) -> bool:
         return bool(self._objects) or self._version is not None
 
-    def add(self, document: bytes) -> None:
+    def add(self, document: Document) -> None:
         """Take one document in: an object, a list, or the answer of `kubectl version`."""
-        head = parse_head(document)
+        raw, head = document
         if head is None:
             self._unknown["documents that are no objects"] += 1
         elif head.items is not None:
             self._add_items(head)
         elif head.kind:
-            self._add_object(document, head.kind, head.api_version)
-        elif (version := _server_version(document)) is not None:
+            self._add_object(raw, head.kind, head.api_version)
+        elif (version := _server_version(raw)) is not None:
             self._version = version
         else:
             self._unknown["objects without kind"] += 1
@@ -160,8 +160,8 @@ class _Gathered:
 
     def notes(self) -> Iterator[str]:
         for name, count in sorted(self._skipped.items()):
-            what = name if name in BY_NAME or name == "objects" else f"{harmless(name)} objects"
-            yield f"skipped {count} broken {what}"
+            what = BY_NAME[name].kind if name in BY_NAME else "" if name == "objects" else harmless(name)
+            yield f"skipped {count} broken {what} {'object' if count == 1 else 'objects'}".replace("  ", " ")
         if self._unknown:
             yield f"not read{self.unknown_text(': ')}"
 

@@ -1,9 +1,10 @@
 """Finds and takes apart the files of a dump: JSON and YAML documents, one after another."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import yaml
@@ -14,6 +15,7 @@ from situation.text import harmless
 SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson", ".yaml", ".yml"})
 """In a folder; a file that is named itself may be called anything."""
 
+_SIGN: Final = re.compile(rb"\S")
 _JSON_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -24,6 +26,13 @@ class Head(msgspec.Struct, rename="camel"):
     api_version: str = ""
     items: list[msgspec.Raw] | None = None
     metadata: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class Document(NamedTuple):
+    """One JSON document, and its head if it is an object of the API."""
+
+    raw: bytes
+    head: Head | None
 
 
 _head: Final = msgspec.json.Decoder(Head)
@@ -41,14 +50,17 @@ def find_files(path: Path) -> tuple[list[Path], list[str]]:
     if not files:
         raise DumpError(f"{path}: no .json or .yaml files in this folder")
     passed = len(found) - len(files)
-    return files, [f"{passed} other files (not .json or .yaml) were not read"] if passed else []
+    other = (
+        "1 other file (not .json or .yaml) was" if passed == 1 else f"{passed} other files (not .json or .yaml) were"
+    )
+    return files, [f"{other} not read"] if passed else []
 
 
 def _is_hidden(file: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(root).parts)
 
 
-def read_documents(file: Path) -> Iterator[bytes]:
+def read_documents(file: Path) -> Iterator[Document]:
     """Yield the documents of a file, each as JSON. Raises DumpError that names file and line."""
     try:
         data = file.read_bytes()
@@ -59,30 +71,34 @@ def read_documents(file: Path) -> Iterator[bytes]:
         raise DumpError(f"{file}: the file is empty")
     if b"\0" in data[:4096]:
         raise DumpError(f"{file}: a binary file; a dump is JSON or YAML, as `kubectl get -o json` prints it")
-    if data.lstrip()[:1] in (b"{", b"["):
+    if _first_sign(data) in (b"{", b"["):
         yield from _json_documents(file, data)
     else:
         yield from _yaml_documents(file, data)
 
 
-def parse_head(document: bytes) -> Head | None:
-    """Return kind and items of a document, None if it is no object of the API."""
+def _first_sign(data: bytes) -> bytes:
+    found = _SIGN.search(data)
+    return found.group() if found else b""
+
+
+def _document(raw: bytes) -> Document:
     try:
-        return _head.decode(document)
+        return Document(raw, _head.decode(raw))
     except _JSON_ERRORS:
-        return None
+        return Document(raw, None)
 
 
-def _json_documents(file: Path, data: bytes) -> Iterator[bytes]:
-    if data.lstrip()[:1] == b"[":
-        yield from (bytes(item) for item in _array(file, data))
+def _json_documents(file: Path, data: bytes) -> Iterator[Document]:
+    if _first_sign(data) == b"[":
+        yield from (_document(bytes(item)) for item in _array(file, data))
         return
     try:
-        msgspec.json.decode(data, type=msgspec.Raw)
+        head = _head.decode(data)
     except _JSON_ERRORS:
-        yield from _several_json(file, data)
+        yield from map(_document, _several_json(file, data))
     else:
-        yield data
+        yield Document(data, head)
 
 
 def _array(file: Path, data: bytes) -> list[msgspec.Raw]:
@@ -124,11 +140,11 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def _yaml_documents(file: Path, data: bytes) -> Iterator[bytes]:
+def _yaml_documents(file: Path, data: bytes) -> Iterator[Document]:
     try:
         for document in yaml.load_all(data, Loader=_Loader):
             if document is not None:
-                yield _as_json(file, document)
+                yield _document(_as_json(file, document))
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise DumpError(f"{file}{line}: neither JSON nor valid YAML: {harmless(str(error.problem))}") from error

@@ -6,7 +6,7 @@ from itertools import islice
 from signal import Signals
 from typing import Final, NamedTuple
 
-from diagnosis.commands import kubectl
+from diagnosis.commands import counted, kubectl
 from diagnosis.node_agents import agent_of
 from diagnosis.rule import Wait, wait_until
 from situation.clock import duration_text
@@ -171,16 +171,12 @@ def exit_text(end: Terminated | None) -> str:
     return f"exit {code} ({meaning})" if meaning else f"exit {code}"
 
 
-def restarts_text(count: int) -> str:
-    return f"{count} restart" if count == 1 else f"{count} restarts"
-
-
 def run_text(loop: Loop) -> str:
     """Return the last end in one line: `container app: exit 1 (Error) after running 4s, 3 restarts`."""
     reason = f", reason {loop.end.reason}" if loop.end and loop.end.reason else ""
     after = "" if loop.run_s is None else f" after running {duration_text(loop.run_s)}"
     kind = "init container" if loop.init else "container"
-    count = restarts_text(loop.status.restart_count)
+    count = counted(loop.status.restart_count, "restart")
     return f"{kind} {loop.container.name}: {exit_text(loop.end)}{reason}{after}, {count}"
 
 

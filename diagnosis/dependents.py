@@ -1,73 +1,222 @@
-"""Which subjects a change may concern: what rules look at beyond the object itself, told backwards."""
+"""Which subjects a round of changes may concern: what rules look at beyond the object itself, told backwards.
 
-from collections.abc import Iterator
+Only what could turn a verdict of "clear" or "wait" into another one is told here: a subject with a fault, or unknown,
+is judged again every few seconds anyway (`engine.RECHECK`).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
-from situation.cluster import Event, Node
+from diagnosis.container_facts import siblings
+from diagnosis.node_agents import Agent, agent_of
+from situation.cluster import Event, Namespace, Node
 from situation.meta import KubernetesObject, Ref
-from situation.network import EndpointSlice, Service
-from situation.pods import Pod
-from situation.selectors import is_settled
+from situation.network import (
+    EndpointSlice,
+    MutatingWebhookConfiguration,
+    NetworkPolicy,
+    Service,
+    ValidatingWebhookConfiguration,
+)
+from situation.pods import Pod, PodSpec
+from situation.readings import ObjectKey
+from situation.selectors import claim_names, is_settled
 from situation.situation import Situation
-from situation.storage import PersistentVolumeClaim
+from situation.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from situation.store import Change, involved_ref
-from situation.workloads import Job, ReplicaSet
+from situation.workloads import DaemonSet, Deployment, HorizontalPodAutoscaler, Job, ReplicaSet, StatefulSet
 
 
-def dependents(situation: Situation, change: Change, now: datetime) -> Iterator[Ref]:
-    """Yield the references of all objects to be judged again after `change`, the changed one included."""
-    yield change.ref
-    for item in (change.old, change.new):
-        if item is None:
-            continue
+def dependents(situation: Situation, changes: Iterable[Change], now: datetime) -> Mapping[Ref, None]:
+    """Return the references of all objects to be judged again after `changes`, the changed ones included, in order."""
+    concerned = _Concerned(situation)
+    for change in changes:
+        concerned.take(change)
+    concerned.spread(now)
+    return concerned.refs
+
+
+class _Concerned:
+    """Gathers the subjects of one round. Whole tables are gone through once a round, not once a change."""
+
+    def __init__(self, situation: Situation) -> None:
+        self.refs: dict[Ref, None] = {}
+        self._situation = situation
+        self._pod_namespaces: set[str] = set()
+        """Where pods came, went, or changed in what others see of them."""
+        self._unplaced_namespaces: set[str] = set()
+        """Where pods without a node did."""
+        self._workload_namespaces: set[str] = set()
+        """Where a workload, or a pod without one, came, went or got other labels: a Service may be meant for it."""
+        self._policy_namespaces: set[str] = set()
+        self._nodes: set[str] = set()
+        """Nodes whose unsettled pods are concerned."""
+        self._services: set[Ref] = set()
+        self._cron_jobs: set[Ref] = set()
+        self._offers_changed = False
+        """Some node offers something else, or is well or ill now."""
+        self._names_changed = False
+        """Some Service or namespace came, went or changed: names in environments may lead elsewhere."""
+        self._volumes_changed = False
+        self._daemonsets_changed = False
+        """Some came or went: nodes may have waited for it."""
+
+    def take(self, change: Change) -> None:
+        """Note what one change concerns."""
+        self.refs[change.ref] = None
+        both = change.old is not None and change.new is not None
+        if both and _same_to_others(change.old, change.new):
+            return
+        if _may_be_meant(change):
+            self._workload_namespaces.add(change.ref.namespace)
+        if not both and isinstance(change.old or change.new, DaemonSet):
+            self._daemonsets_changed = True
+        for item in (change.old, change.new):
+            if item is not None:
+                self._take(item, change)
+
+    def _take(self, item: KubernetesObject, change: Change) -> None:
         match item:
             case Pod():
-                yield from _of_pod(situation, item)
+                self._take_pod(item)
             case Event():
-                yield involved_ref(item)
+                self.refs[involved_ref(item)] = None
             case Node():
-                yield from _of_node(situation, item, change, now)
-            case ReplicaSet() | Job():
-                yield situation.workload_of(item, change.ref.kind)
-                yield from _pods(situation.pods_of(change.ref))
-            case Service():
-                yield from _pods(situation.pods_matching(item.namespace, item.spec.selector))
-                yield from _webhooks(situation)
-                yield from _callers(situation, item.namespace)
+                self._nodes.add(item.name)
+                self._offers_changed = True
+            case ReplicaSet() | Job() | Deployment() | StatefulSet() | DaemonSet():
+                self._take_workload(item, change.ref)
+            case Service() | EndpointSlice() | Namespace():
+                self._take_name(item)
+            case PersistentVolumeClaim():
+                self._add(self._situation.pods_by_claim.get(item.key).values(), "Pod")
+            case StorageClass() | PersistentVolume():
+                self._volumes_changed = True
+            case NetworkPolicy():
+                self._policy_namespaces.add(item.namespace)
+            case HorizontalPodAutoscaler():
+                target = item.spec.scale_target_ref
+                self.refs[Ref(target.kind, item.namespace, target.name)] = None
+
+    def _take_pod(self, pod: Pod) -> None:
+        situation = self._situation
+        self._pod_namespaces.add(pod.namespace)
+        if pod.spec.node_name:
+            node = Ref("Node", "", pod.spec.node_name)
+            if situation.events_by_object.get(node):
+                self.refs[node] = None  # it may have booted again, and waits for its pods
+        else:
+            self._unplaced_namespaces.add(pod.namespace)
+        if (controller := pod.metadata.controller) is not None:
+            if controller.kind == "DaemonSet":
+                self._take_agent(pod, Ref("DaemonSet", pod.namespace, controller.name))
+            if pod.status.phase == "Failed" or situation.get(situation.workload_of(pod)) is None:
+                self._add_leftovers(siblings(pod, situation))
+        self._services.update(
+            Ref("Service", service.namespace, service.name) for service in situation.services_selecting(pod)
+        )
+        for name in claim_names(pod):
+            self.refs[Ref("PersistentVolumeClaim", pod.namespace, name)] = None
+
+    def _take_agent(self, pod: Pod, daemonset: Ref) -> None:
+        """Note a pod of a DaemonSet; other workloads are judged by their own status alone."""
+        self.refs[daemonset] = None
+        if pod.spec.node_name and agent_of(pod) is Agent.GPU:
+            self.refs[Ref("Node", "", pod.spec.node_name)] = None
+            self._nodes.add(pod.spec.node_name)
+
+    def _take_workload(self, item: KubernetesObject, ref: Ref) -> None:
+        workload = self._situation.workload_of(item, ref.kind)
+        self.refs[workload] = None
+        if workload.kind == "CronJob":
+            self._cron_jobs.add(workload)
+        self._add_leftovers(self._situation.pods_of(ref))
+
+    def _add_leftovers(self, pods: Iterable[Pod]) -> None:
+        """Add failed and leaving pods: they matter while their workload is not whole again."""
+        left = (pod for pod in pods if pod.status.phase == "Failed" or pod.metadata.deletion_timestamp is not None)
+        self._add(left, "Pod")
+
+    def _take_name(self, item: Service | EndpointSlice | Namespace) -> None:
+        match item:
             case EndpointSlice():
                 if (service := item.service) is not None:
-                    yield service
-                yield from _webhooks(situation)
-            case PersistentVolumeClaim():
-                yield from _pods(situation.pods_by_claim.get(item.key).values())
-            case _:
-                yield from _of_other(situation, item, change.ref.kind)
+                    self._services.add(service)
+            case Service():
+                self._services.add(Ref("Service", item.namespace, item.name))
+                self._names_changed = True
+            case Namespace():
+                self._names_changed = True
+
+    def spread(self, now: datetime) -> None:
+        """Add what the round as a whole concerns."""
+        situation = self._situation
+        self.refs |= dict.fromkeys(self._services)
+        for node in self._nodes:
+            self._add((pod for pod in situation.pods_by_node.get(node).values() if not is_settled(pod, now)), "Pod")
+        for namespace in self._unplaced_namespaces:
+            self._add(situation.quotas_by_namespace.get(namespace).values(), "ResourceQuota")
+        for namespace in self._workload_namespaces:
+            self._add(situation.services_by_namespace.get(namespace).values(), "Service")
+        for namespace in self._policy_namespaces | self._pod_namespaces:
+            self._add(situation.policies_by_namespace.get(namespace).values(), "NetworkPolicy")
+        if self._offers_changed:
+            self._add(situation.unscheduled_pods.get(True).values(), "Pod")
+            self._add(
+                (item for item in situation.services.values() if item.spec.internal_traffic_policy == "Local"),
+                "Service",
+            )
+        if self._volumes_changed:
+            self._add(
+                (claim for claim in situation.claims.values() if claim.status.phase != "Bound"), "PersistentVolumeClaim"
+            )
+        if self._daemonsets_changed:
+            self._add(situation.nodes.values(), "Node")
+        self.refs |= dict.fromkeys(self._by_name(now))
+
+    def _by_name(self, now: datetime) -> Iterator[Ref]:
+        """Yield what refers to something changed by its name or by its labels."""
+        situation = self._situation
+        if self._offers_changed or self._pod_namespaces:
+            for key in situation.table("poddisruptionbudgets"):
+                if self._offers_changed or key[0] in self._pod_namespaces:
+                    yield Ref("PodDisruptionBudget", *key)
+        if self._names_changed or self._pod_namespaces:
+            for key, deployment in situation.deployments.items():
+                if deployment.spec.replicas == 0 and (self._names_changed or key[0] in self._pod_namespaces):
+                    yield Ref("Deployment", *key)
+        if self._names_changed:
+            yield from _callers(situation)
+        if self._services:
+            yield from _webhooks(situation, self._services)
+        if self._cron_jobs:
+            for key, job in situation.jobs.items():
+                if situation.workload_of(job, "Job") in self._cron_jobs:
+                    yield Ref("Job", *key)
+
+    def _add(self, items: Iterable[KubernetesObject], kind: str) -> None:
+        for item in items:
+            self.refs[Ref(kind, item.namespace, item.name)] = None
 
 
-def _pods(pods: object) -> Iterator[Ref]:
-    for pod in pods:  # type: ignore[attr-defined]
-        yield Ref("Pod", pod.namespace, pod.name)
-
-
-def _of_pod(situation: Situation, pod: Pod) -> Iterator[Ref]:
-    owner = situation.workload_of(pod)
-    yield owner
-    if (controller := pod.metadata.controller) is not None:
-        yield Ref(controller.kind, pod.namespace, controller.name)
-    for service in situation.services_selecting(pod):
-        yield Ref("Service", service.namespace, service.name)
-    for volume in pod.spec.volumes:
-        if volume.persistent_volume_claim is not None:
-            yield Ref("PersistentVolumeClaim", pod.namespace, volume.persistent_volume_claim.claim_name)
-    if pod.spec.node_name:
-        yield Ref("Node", "", pod.spec.node_name)
-
-
-def _of_node(situation: Situation, node: Node, change: Change, now: datetime) -> Iterator[Ref]:
-    if isinstance(change.old, Node) and isinstance(change.new, Node) and _same_offer(change.old, change.new):
-        return
-    yield from _pods(situation.unscheduled_pods.get(True).values())
-    yield from _pods(pod for pod in situation.pods_by_node.get(node.name).values() if not is_settled(pod, now))
+def _same_to_others(old: KubernetesObject | None, new: KubernetesObject | None) -> bool:
+    """Tell whether a change concerns nobody but the object itself: a heartbeat, an annotation."""
+    match old, new:
+        case Pod(), Pod():
+            return (
+                old.status == new.status
+                and old.spec == new.spec
+                and old.metadata.labels == new.metadata.labels
+                and old.metadata.owner_references == new.metadata.owner_references
+                and old.metadata.deletion_timestamp == new.metadata.deletion_timestamp
+            )
+        case Node(), Node():
+            return _same_offer(old, new)
+        case Service(), Service():
+            return old.spec == new.spec and old.metadata.labels == new.metadata.labels
+        case Namespace(), Namespace():
+            return True
+    return False
 
 
 def _same_offer(old: Node, new: Node) -> bool:
@@ -76,43 +225,55 @@ def _same_offer(old: Node, new: Node) -> bool:
         old.spec == new.spec
         and old.metadata.labels == new.metadata.labels
         and old.status.allocatable == new.status.allocatable
+        and old.status.capacity == new.status.capacity
         and [(c.type, c.status, c.reason) for c in old.status.conditions]
         == [(c.type, c.status, c.reason) for c in new.status.conditions]
     )
 
 
-def _callers(situation: Situation, namespace: str) -> Iterator[Ref]:
-    """What refers to Services of its namespace by name: workloads in their environment, Ingresses in their backends."""
-    for kind, name in (("Deployment", "deployments"), ("StatefulSet", "statefulsets"), ("Ingress", "ingresses")):
-        for key in situation.table(name):
-            if key[0] == namespace:
+def _may_be_meant(change: Change) -> bool:
+    """Tell whether a Service may now be, or no more be, meant for a workload or a pod without one."""
+    return _meant_labels(change.old) != _meant_labels(change.new)
+
+
+def _meant_labels(item: KubernetesObject | None) -> Mapping[str, str] | None:
+    match item:
+        case Pod():
+            return item.metadata.labels if item.metadata.controller is None else None
+        case Deployment() | StatefulSet() | DaemonSet():
+            return item.spec.template.metadata.labels
+    return None
+
+
+def _callers(situation: Situation) -> Iterator[Ref]:
+    """Yield what refers to Services by name: Ingresses, and workloads by an address or a nameserver of their own."""
+    for key in situation.table("ingresses"):
+        yield Ref("Ingress", *key)
+    tables: tuple[tuple[str, Mapping[ObjectKey, Deployment | StatefulSet | DaemonSet]], ...] = (
+        ("Deployment", situation.deployments),
+        ("StatefulSet", situation.statefulsets),
+        ("DaemonSet", situation.daemonsets),
+    )
+    for kind, table in tables:
+        for key, workload in table.items():
+            if _asks_by_name(workload.spec.template.spec):
                 yield Ref(kind, *key)
 
 
-def _webhooks(situation: Situation) -> Iterator[Ref]:
+def _asks_by_name(spec: PodSpec) -> bool:
+    return spec.dns_policy == "None" or any(
+        variable.value for container in spec.init_containers + spec.containers for variable in container.env
+    )
+
+
+def _webhooks(situation: Situation, services: set[Ref]) -> Iterator[Ref]:
+    """Yield the configurations of which a webhook is served by one of `services`."""
     for kind, name in (
         ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
         ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
     ):
-        for key in situation.table(name):
-            yield Ref(kind, *key)
-
-
-def _of_other(situation: Situation, item: KubernetesObject, kind: str) -> Iterator[Ref]:
-    match kind:
-        case "StorageClass" | "PersistentVolume":
-            for key, claim in situation.claims.items():
-                if claim.status.phase != "Bound":
-                    yield Ref("PersistentVolumeClaim", *key)
-        case "ResourceQuota" | "LimitRange":
-            for key, replicaset in situation.replicasets.items():
-                if key[0] == item.namespace and replicaset.status.replicas < replicaset.spec.replicas:
-                    yield Ref("ReplicaSet", *key)
-        case "PriorityClass" | "RuntimeClass":
-            yield from _pods(situation.unscheduled_pods.get(True).values())
-        case "NetworkPolicy":
-            for policy in situation.policies_by_namespace.get(item.namespace).values():
-                yield Ref("NetworkPolicy", policy.namespace, policy.name)
-        case "Deployment" | "StatefulSet" | "DaemonSet":
-            for service in situation.services_by_namespace.get(item.namespace).values():
-                yield Ref("Service", service.namespace, service.name)
+        for key, item in situation.table(name).items():
+            if isinstance(item, ValidatingWebhookConfiguration | MutatingWebhookConfiguration):
+                targets = (webhook.client_config.service for webhook in item.webhooks)
+                if any(target and Ref("Service", target.namespace, target.name) in services for target in targets):
+                    yield Ref(kind, *key)

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from diagnosis.commands import kubectl
+from situation.findings import Command
 from situation.meta import Ref, find_condition
 from situation.network import Endpoint, EndpointSlice, Service
 from situation.pods import Pod
@@ -43,8 +45,33 @@ def backing(service: Service, situation: Situation) -> Backing:
     return Backing(pods, slices, tuple(endpoint for part in slices for endpoint in part.endpoints))
 
 
+def first_pod(service: Service, situation: Situation) -> Pod | None:
+    """Return one pod that the Service selects and that is not finished: all are taken to have the same ports."""
+    if not has_backend(service):
+        return None
+    pods = situation.pods_matching(service.namespace, service.spec.selector)
+    return next((pod for pod in pods if not is_finished(pod)), None)
+
+
+def has_ready_endpoint(service: Service, situation: Situation) -> bool:
+    """Tell whether a slice of the Service holds an address that is ready."""
+    return any(
+        endpoint.is_ready and endpoint.addresses
+        for part in situation.slices_by_service.get(service_ref(service)).values()
+        for endpoint in part.endpoints
+    )
+
+
 def service_ref(service: Service) -> Ref:
     return Ref("Service", service.namespace, service.name)
+
+
+def slices_command(namespace: str, service: str, purpose: str, *output: str) -> Command:
+    """Return the command that lists a Service's endpoint slices; `output` is for example `-o yaml`."""
+    return kubectl(
+        "get", "endpointslices", "-l", f"kubernetes.io/service-name={service}", *output,
+        purpose=purpose, namespace=namespace,
+    )  # fmt: skip
 
 
 def has_backend(service: Service) -> bool:

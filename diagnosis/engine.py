@@ -1,14 +1,14 @@
 """The engine: judges what changed, keeps the verdicts, and hands them on to be ranked and folded."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis.dependents import dependents
 from diagnosis.fold import Hit, fold
 from diagnosis.layers import layer_statuses
-from diagnosis.rule import Fired, Rule, Unknown, Wait
+from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Wait
 from diagnosis.rules import ALL
 from situation.findings import Diagnosis
 from situation.kinds import BY_NAME, KINDS
@@ -39,6 +39,7 @@ class Engine:
         self._due: dict[Ref, datetime] = {}
         self._wants: dict[Ref, frozenset[str]] = {}
         self._usable: frozenset[str] = frozenset()
+        self._usable_rules = self._rules_for(self._usable)
         self._always_wanted = frozenset(
             kind.name for kind in KINDS if kind.on_demand and kind.label == "" and self._rules.get(kind.kind)
         )
@@ -48,11 +49,10 @@ class Engine:
         usable = frozenset(name for name in BY_NAME if situation.knows(name))
         if usable != self._usable:
             self._usable = usable
-            subjects = dict.fromkeys(self._everything(situation))
+            self._usable_rules = self._rules_for(usable)
+            subjects = dict.fromkeys(self._everything(situation, now))
         else:
-            subjects = dict.fromkeys(
-                ref for change in changes for ref in dependents(situation, change, now) if ref.kind in self._rules
-            )
+            subjects = dict.fromkeys(ref for ref in dependents(situation, changes, now) if ref.kind in self._rules)
         subjects |= dict.fromkeys(ref for ref, due in self._due.items() if due <= now)
         subjects[CLUSTER] = None
         for ref in subjects:
@@ -61,10 +61,23 @@ class Engine:
         wanted = self._always_wanted.union(*self._wants.values())
         return Diagnosis(causes, layer_statuses(self._all, causes, situation, now), wanted, now)
 
-    def _everything(self, situation: Situation) -> Iterable[Ref]:
-        yield from list(self._hits)
+    def _rules_for(self, usable: frozenset[str]) -> Mapping[str, tuple[Rule, ...]]:
+        return {
+            kind: tuple(rule for rule in rules if usable.issuperset(rule.needs)) for kind, rules in self._rules.items()
+        }
+
+    def not_judged(self, situation: Situation, now: datetime) -> Diagnosis:
+        """Return a diagnosis without causes that says of each layer what has not been read."""
+        return Diagnosis((), layer_statuses(self._all, (), situation, now), frozenset(), None)
+
+    def _everything(self, situation: Situation, now: datetime) -> Iterable[Ref]:
+        """Yield all that there is to judge, and all that was judged before; settled pods need no look."""
+        yield from list(self._due)
+        for key, pod in situation.pods.items():
+            if not is_settled(pod, now):
+                yield Ref("Pod", *key)
         for kind in KINDS:
-            if kind.kind in self._rules:
+            if kind.kind != "Pod" and kind.kind in self._rules:
                 for key in situation.table(kind.name):
                     yield Ref(kind.kind, *key)
 
@@ -83,10 +96,11 @@ class Engine:
         hits: list[Hit] = []
         due: list[datetime] = []
         wants: set[str] = set()
-        for rule in self._rules[ref.kind]:
-            if any(need not in self._usable for need in rule.needs):
+        for rule in self._usable_rules.get(ref.kind, ()):
+            verdict = rule.judge(subject, situation, now)
+            if verdict is CLEAR:
                 continue
-            match rule.judge(subject, situation, now):
+            match verdict:
                 case Fired() as fired:
                     hits.append(Hit(rule, ref, fired))
                     due.append(now + RECHECK)

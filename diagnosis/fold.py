@@ -3,15 +3,19 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
+from diagnosis.commands import shorten
 from diagnosis.rule import Fired, Rule
 from situation.findings import Finding, Severity
 from situation.meta import Ref
 from situation.readings import SourceState
 from situation.situation import Situation
+
+TITLE_LIMIT: Final = 89
+"""Characters of a title: a line of a wide terminal's pane. Names may have 253; the subject holds them whole."""
 
 
 class Hit(NamedTuple):
@@ -54,6 +58,7 @@ def fold(
 
 
 def _group(hits: Sequence[Hit], situation: Situation, order: int) -> _Group:
+    hits = sorted(hits, key=lambda hit: hit.member)  # evidence and command must not change with the order of judging
     first = hits[0]
     rule, fired = first.rule, first.fired
     severity = min((hit.fired.severity or rule.severity for hit in hits), key=lambda item: item.rank)
@@ -65,7 +70,7 @@ def _group(hits: Sequence[Hit], situation: Situation, order: int) -> _Group:
         layer=fired.layer or rule.layer,
         severity=severity,
         subject=fired.about,
-        title=f"{_who(hits)} {fired.title}",
+        title=shorten(f"{_who(hits)} {fired.title}", TITLE_LIMIT),
         evidence=fired.evidence,
         next=fired.next,
         members=members,

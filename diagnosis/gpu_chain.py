@@ -7,10 +7,12 @@ from typing import Final
 from diagnosis.container_facts import crash_loops
 from diagnosis.node_agents import Agent, agent_of
 from diagnosis.rule import Wait
+from diagnosis.start_trouble import NOT_STARTED
 from situation.meta import KubernetesObject, Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_finished, is_ready
 from situation.situation import Situation
+from situation.workloads import DaemonSet
 
 DRIVER, TOOLKIT, VALIDATOR, PLUGIN, USER, CHECKS, WORKLOAD = range(7)
 """Places in the chain. The validator stands in the middle: its toolkit step opens the gate for all after it, and its
@@ -28,13 +30,11 @@ _PLACES: Final = (
 )
 _LATE_STEPS: Final = frozenset({"cuda-validation", "plugin-validation"})
 
-DRIVER_START: Final = timedelta(minutes=20)
+DRIVER_START_S: Final = 1200.0
 """A driver pod that builds its kernel module may take this long: its startup probe waits 60 s and then allows 120
 failures 10 s apart (GPU Operator, driver DaemonSet). Everything after it waits as long."""
 
 RECHECK: Final = timedelta(seconds=30)
-
-_STARTING: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
 def place_of(item: KubernetesObject, init: str = "") -> int | None:
@@ -59,6 +59,16 @@ def upstream(place: int, situation: Situation) -> Iterator[Ref]:
     for key, item in situation.daemonsets.items():
         if _is_before(item, place):
             yield Ref("DaemonSet", *key)
+
+
+def stands_on(daemonset: DaemonSet, situation: Situation) -> tuple[Ref, ...]:
+    """Return the DaemonSets of the operands that this one needs on every node.
+
+    The validator needs all others and is needed by none: what fails after its toolkit step is not its fault.
+    """
+    place = place_of(daemonset)
+    before = CHECKS if place == VALIDATOR else WORKLOAD if place is None else place
+    return tuple(ref for ref in upstream(before, situation) if place_of(situation.daemonsets[ref[1:]]) != VALIDATOR)
 
 
 def _is_before(item: KubernetesObject, place: int) -> bool:
@@ -93,8 +103,12 @@ def still_starting(node: str, place: int, budget_s: float, situation: Situation,
 def _comes_up(pod: Pod, now: datetime) -> bool:
     """Tell whether a pod that is not ready is young and shows no fault: nothing crashes, nothing fails to start."""
     created = pod.metadata.creation_timestamp
-    if created is None or now - created > DRIVER_START or pod.metadata.deletion_timestamp is not None:
+    if (
+        created is None
+        or now - created > timedelta(seconds=DRIVER_START_S)
+        or pod.metadata.deletion_timestamp is not None
+    ):
         return False
     statuses = pod.status.init_container_statuses + pod.status.container_statuses
     reasons = {status.state.waiting.reason for status in statuses if status.state.waiting}
-    return reasons <= _STARTING and not crash_loops(pod, now)[0]
+    return reasons <= NOT_STARTED and not crash_loops(pod, now)[0]

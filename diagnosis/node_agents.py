@@ -67,7 +67,7 @@ def agent_of(item: KubernetesObject) -> Agent | None:
 
 
 def _any_starts(names: list[str], prefixes: tuple[str, ...]) -> bool:
-    return any(name.startswith(prefix) for name in names for prefix in prefixes)
+    return any(name.startswith(prefixes) for name in names)
 
 
 def agents(situation: Situation, *wanted: Agent) -> Iterator[Ref]:

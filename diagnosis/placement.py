@@ -4,6 +4,7 @@ Follows the filters NodeUnschedulable, TaintToleration, NodeAffinity and NodeRes
 """
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Final
 
 from situation.cluster import Node, Taint
@@ -13,6 +14,8 @@ from situation.selectors import is_finished, is_sidecar
 from situation.situation import Situation
 
 CORDON_TAINT: Final = "node.kubernetes.io/unschedulable"
+OLD_CORDON: Final = timedelta(hours=24)
+"""A cordon that outlives a day was probably forgotten, or is meant to stay; a younger one is work in progress. Ours."""
 _CONDITION_PREFIXES: Final = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
 _REPELLING: Final = ("NoSchedule", "NoExecute")
 _BYTES: Final = ("memory", "ephemeral-storage", "storage", "hugepages-")
@@ -47,6 +50,11 @@ def is_condition(taint: Taint) -> bool:
 
 def is_cordoned(node: Node) -> bool:
     return node.spec.unschedulable or any(taint.key == CORDON_TAINT for taint in node.spec.taints)
+
+
+def cordoned_since(node: Node) -> datetime | None:
+    """Return when a node was cordoned: the node controller notes it on the cordon's taint."""
+    return next((taint.time_added for taint in node.spec.taints if taint.key == CORDON_TAINT), None)
 
 
 def selects(pod: Pod, node: Node) -> bool:

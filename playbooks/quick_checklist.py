@@ -5,14 +5,12 @@ unknown, never "fine".
 """
 
 from collections.abc import Callable
-from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from situation.findings import Command, Diagnosis, Layer, LayerState
-from situation.selectors import is_settled
 from situation.situation import Situation
 
 
@@ -28,27 +26,37 @@ class Answer(msgspec.Struct, frozen=True):
     """What the answer rests on, one line."""
 
 
+class Facts(msgspec.Struct, frozen=True):
+    """What answers may rest on."""
+
+    situation: Situation
+    diagnosis: Diagnosis
+    unsettled_pods: int
+    """Pods that are not plainly fine (`situation.ordering.PodOrder.unsettled`)."""
+
+
 class Question(msgspec.Struct, frozen=True):
     """One step: what to find out, how the data answers it, and the command for a person (may hold placeholders)."""
 
     text: str
     command: Command
-    answer: Callable[[Situation, Diagnosis, datetime], Answer]
+    answer: Callable[["Facts"], Answer]
     layer: Layer | None = None
 
 
-def _pods(situation: Situation, diagnosis: Diagnosis, now: datetime) -> Answer:
+def _pods(facts: Facts) -> Answer:
+    situation = facts.situation
     if not situation.knows("pods"):
         return Answer(AnswerState.UNKNOWN, situation.source("pods").error or "pods have not been read yet")
-    unsettled = sum(not is_settled(pod, now) for pod in situation.pods.values())
     total = len(situation.pods)
-    if unsettled:
-        return Answer(AnswerState.BROKEN, f"{unsettled} of {total} pods are not plainly fine")
+    if facts.unsettled_pods:
+        return Answer(AnswerState.BROKEN, f"{facts.unsettled_pods} of {total} pods are not plainly fine")
     return Answer(AnswerState.FINE, f"all {total} pods are fine")
 
 
-def _layer(layer: Layer) -> Callable[[Situation, Diagnosis, datetime], Answer]:
-    def answer(situation: Situation, diagnosis: Diagnosis, now: datetime) -> Answer:
+def _layer(layer: Layer) -> Callable[[Facts], Answer]:
+    def answer(facts: Facts) -> Answer:
+        diagnosis = facts.diagnosis
         status = next((item for item in diagnosis.layers if item.layer is layer), None)
         if status is None:
             return Answer(AnswerState.UNKNOWN, "not judged yet")

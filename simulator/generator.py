@@ -13,7 +13,7 @@ from situation.kinds import NAMES_OF
 REPLICAS: Final = (1, 2, 3, 4, 8, 12, 20, 40)
 EVENTS_KEPT: Final = 2000
 TICK_S: Final = 0.05
-_SHARE_OF_RESTARTS: Final = 0.15
+_SHARE_OF_RESTARTS: Final = 0.01
 _SHARE_OF_EVENTS: Final = 0.1
 _TABLES: Final = {kind: names[0] for kind, names in NAMES_OF.items()}
 

@@ -19,6 +19,9 @@ from tape.stamps import newest_stamp
 CLOCK_SLACK: Final = timedelta(seconds=2)
 """How far stamps may lie past the end of a recording: watch events are late, clocks differ a little."""
 READYZ_FRESH_S: Final = 30.0
+_HEADER_SEARCHED: Final = 2**16
+"""Bytes at the start that must hold the header of a tape: a dump of a large cluster is one line of 100 MB."""
+_GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 class Playback(NamedTuple):
@@ -92,12 +95,18 @@ def is_playable(path: Path) -> bool:
     """Tell whether `path` is a tape or a recording folder, and not some other file or folder."""
     if path.is_dir():
         return is_recording(path)
+    if not path.is_file():
+        return False  # what is taken out of a pipe to look at it would be missing later
     try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER_SEARCHED)
+        if not head.startswith(_GZIP_MAGIC) and b'"midwatch_tape"' not in head:
+            return False
         Tape(path)
-    except NotATapeError:
+    except (NotATapeError, OSError):
         return False
     except TapeError:
-        return path.is_file()
+        return True  # a tape all the same: reading it will say what is wrong
     return True
 
 

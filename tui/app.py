@@ -29,6 +29,8 @@ from widgets.evidence import CardCommand
 
 _KIOSK_IDLE_S: Final = 60.0
 """A kiosk that nobody touched for this long shows the whole cluster again."""
+_NOTICE_CHARS: Final = 300
+"""So much of a command is repeated in the notice: what became of it, below, must stay on the screen."""
 
 
 Connection = Callable[[Callable[[Reading], None]], AbstractAsyncContextManager[Connected]]
@@ -149,8 +151,9 @@ class Cockpit(App[int]):
         except ValueError as error:
             self.notify(str(error), severity="error", markup=False)
             return
+        line = command.line if len(command.line) <= _NOTICE_CHARS else command.line[: _NOTICE_CHARS - 1] + "…"
         self.notify(
-            f"{command.line}\n{notice.sentence}",
+            f"{line}\n{notice.sentence}",
             title="Copied" if not notice.warning else "Not everything worked",
             severity="warning" if notice.warning else "information",
             markup=False,

@@ -21,7 +21,7 @@ _EVENTS_SHOWN: Final = 5
 
 def finding_card(finding: Finding, situation: Situation, target: Target, now: datetime, cause: Finding | None) -> Card:
     """Return the card of a finding; `cause` is set when it is only a consequence of that."""
-    about = str(finding.subject) + (f" on {finding.node}" if finding.node else "")
+    about = str(finding.subject) + (f" on {finding.node}" if finding.node and finding.subject.kind != "Node" else "")
     if finding.count > 1:
         about += f" · {finding.count} objects"
     notices = []

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from diagnosis.engine import diagnose
 from playbooks.commands import Target
+from situation.kinds import KINDS
 from situation.readings import Reading, Source
 from situation.situation import Situation
 from situation.text import harmless
@@ -23,6 +24,8 @@ from tui.report import Report
 
 if TYPE_CHECKING:
     from tui.connection import KubernetesConnection
+
+_STDIN: Final = Path("/dev/stdin")
 
 
 class CheckOptions(msgspec.Struct, frozen=True):
@@ -73,7 +76,8 @@ def _without_collections() -> Iterator[None]:
 def _check_dump(options: CheckOptions, path: Path) -> int:
     if options.kubeconfig is not None:
         raise UsageProblem("--dump judges files: leave --kubeconfig out (--context only goes into the commands)")
-    readings, now, notes = read_any(path.expanduser(), _parse_time(options.at))
+    place = _STDIN if str(path) == "-" else path.expanduser()
+    readings, now, notes = read_any(place, _parse_time(options.at))
     situation = Situation()
     for reading in readings:
         situation.apply(reading)
@@ -139,10 +143,10 @@ async def _judged(connection: "KubernetesConnection", timeout_s: float) -> Repor
     feed = Feed(lambda: datetime.now(UTC))
     try:
         async with connection(feed.publish) as connected:
-            await collect_once(feed, connected, timeout_s)
+            in_time = await collect_once(feed, connected, timeout_s)
             _check_namespace(feed.situation, connection.namespace)
             diagnosis = feed.diagnosis
-            if not any(source.has_value for source in _cluster_sources(feed.situation)):
+            if in_time and not any(source.has_value for source in _kind_sources(feed.situation)):
                 fault = await connected.own_fault()
                 diagnosis = could_not_tell(fault) if fault else diagnosis
     except ConnectionFailed as error:
@@ -150,8 +154,8 @@ async def _judged(connection: "KubernetesConnection", timeout_s: float) -> Repor
     return Report(feed.situation, diagnosis, connected.target, datetime.now(UTC))
 
 
-def _cluster_sources(situation: Situation) -> list[Source]:
-    return [source for source in situation.sources.values() if source.name.startswith("kubernetes/")]
+def _kind_sources(situation: Situation) -> list[Source]:
+    return [situation.source(kind.source) for kind in KINDS]
 
 
 def _check_namespace(situation: Situation, namespace: str | None) -> None:

@@ -1,14 +1,11 @@
 """The quick checklist's state: what was ticked by hand, and the steps with their live answers."""
 
-from datetime import datetime
-
 import msgspec
 
 from playbooks.commands import Target
-from playbooks.quick_checklist import QUESTIONS, Question
+from playbooks.quick_checklist import QUESTIONS, Facts, Question
 from situation.findings import Command, Diagnosis, Finding
 from situation.meta import Ref
-from situation.situation import Situation
 from tui.cards import rendered
 from widgets.checklist import Step
 
@@ -27,27 +24,13 @@ class Checklist:
     def progress(self) -> str:
         return f"{len(self._ticked)}/{len(QUESTIONS)}"
 
-    def steps(
-        self, situation: Situation, diagnosis: Diagnosis, target: Target, pod: Ref | None, now: datetime
-    ) -> tuple[Step, ...]:
+    def steps(self, facts: Facts, target: Target, pod: Ref | None) -> tuple[Step, ...]:
         """Return the six steps with the answers of this moment; `pod` fills the placeholders."""
-        return tuple(
-            self._step(number, question, situation, diagnosis, target, pod, now)
-            for number, question in enumerate(QUESTIONS)
-        )
+        return tuple(self._step(number, question, facts, target, pod) for number, question in enumerate(QUESTIONS))
 
-    def _step(
-        self,
-        number: int,
-        question: Question,
-        situation: Situation,
-        diagnosis: Diagnosis,
-        target: Target,
-        pod: Ref | None,
-        now: datetime,
-    ) -> Step:
-        answer = question.answer(situation, diagnosis, now)
-        command = _command(question, _gravest(question, diagnosis), pod)
+    def _step(self, number: int, question: Question, facts: Facts, target: Target, pod: Ref | None) -> Step:
+        answer = question.answer(facts)
+        command = _command(question, _gravest(question, facts.diagnosis), pod)
         return Step(
             question.text,
             answer.state.value,

@@ -1,5 +1,6 @@
 """The command line. Everything heavy is imported inside the command that needs it: `--help` must answer at once."""
 
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -69,6 +70,8 @@ def cockpit(
     ] = False,
 ) -> None:
     """Open the cockpit on the current context."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if context_.invoked_subcommand is not None:
         return
     from tui.start import CockpitOptions, open_cockpit
@@ -85,7 +88,9 @@ def check(
     output: Annotated[Output, typer.Option("--output", "-o", help="Shape of the report.")] = Output.TEXT,
     dump: Annotated[
         Path | None,
-        typer.Option("--dump", help="Judge files instead: `kubectl get ... -A -o json` or YAML, a folder, or a tape."),
+        typer.Option(
+            "--dump", help="Judge files: `kubectl get ... -A -o json` or YAML, a folder, a tape; `-` reads a pipe."
+        ),
     ] = None,
     at: Annotated[
         str | None, typer.Option("--at", help="With --dump: the time that counts as now (RFC 3339); else its newest.")
@@ -178,6 +183,9 @@ def config() -> None:
 def main() -> None:
     """Run the command line; usage errors exit with 64, not with the usual 2, which means "critical" here."""
     make_printable()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # An interrupt in the middle of an import ends in a traceback; until a command runs there is nothing to tidy.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         code = _run()
     except KeyboardInterrupt:

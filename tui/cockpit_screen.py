@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Input
 
 from playbooks.commands import Target
+from playbooks.quick_checklist import Facts
 from situation.findings import Effect, Layer
 from situation.focus import Focus
 from tui.attention import Attention
@@ -27,6 +28,7 @@ from widgets.evidence import CardCommand, EvidencePane
 from widgets.header import HeaderBar
 from widgets.layers import LayerStrip
 from widgets.nodes import NodesPane
+from widgets.pane import pane_state
 from widgets.pods import PodsPane
 from widgets.tabs import PaneTabs
 
@@ -132,9 +134,10 @@ class CockpitScreen(Screen[None]):
     def _paint_checklist(self, now: datetime) -> None:
         pane = self.query_one(ChecklistPane)
         if pane.display:
-            diagnosis = self._feed.diagnosis
-            pod = self.attention.pod(diagnosis)
-            pane.show(self.checklist.steps(self._feed.situation, diagnosis, self.painter.target, pod, now))
+            feed = self._feed
+            facts = Facts(feed.situation, feed.diagnosis, feed.order.unsettled)
+            pane.show(self.checklist.steps(facts, self.painter.target, self.attention.pod(feed.diagnosis)))
+            pane.tell(pane_state(self._feed.situation.source("pods"), now=now))
 
     # What the panes say
 

@@ -14,10 +14,10 @@ _POLLS: Final = ("kubernetes/version", "kubernetes/readyz")
 _TURN_S: Final = 0.05
 
 
-async def collect_once(feed: Feed, connected: Connected, timeout_s: float) -> None:
+async def collect_once(feed: Feed, connected: Connected, timeout_s: float) -> bool:
     """Turn the feed until every source has spoken, those that the rules then want included, or time is up.
 
-    Sources that are silent for all of `timeout_s` seconds become unreachable.
+    Sources that are silent for all of `timeout_s` seconds become unreachable; returns whether all have spoken.
     """
     loop = asyncio.get_running_loop()
     ends = loop.time() + timeout_s
@@ -30,6 +30,7 @@ async def collect_once(feed: Feed, connected: Connected, timeout_s: float) -> No
         error = f"{connected.server or 'the API server'} did not answer within {timeout_s:g} s"
         feed.publish(Reading(name, SourceState.UNREACHABLE, datetime.now(UTC), error=error))
     feed.turn()
+    return not silent
 
 
 def _silent_after_turn(feed: Feed, connected: Connected) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from playbooks.commands import Target
+from situation.kinds import BY_NAME
 from situation.readings import Reading
 from situation.text import harmless
 
@@ -83,21 +84,28 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
             for collector in kubernetes_collectors(client, self.namespace, wishes=wishes):
                 runner.start(collector)
             target = Target(client.context, self.kubeconfig or "")
-            yield Connected(target, wishes.want, client.server, lambda: _own_fault(client))
+            yield Connected(target, wishes.want, client.server, lambda: _own_fault(client, self.namespace))
 
 
-async def _own_fault(client: "Client") -> str:
+async def _own_fault(client: "Client", namespace: str | None) -> str:
     from collectors.errors import BadAnswerError, ConfigurationError, ForbiddenError, SourceError, UnauthorizedError
+    from collectors.kubernetes.lists import refusals_named
+    from collectors.kubernetes.polls import parse_version
 
+    pods = BY_NAME["pods"]
     try:
-        await client.get("/version", deadline_s=_FAULT_DEADLINE_S)
+        _, body = await client.get("/version", deadline_s=_FAULT_DEADLINE_S)
+        parse_version(body)
+        with refusals_named(pods, namespace, "list"):
+            # Servers may tell their version to everybody.
+            async with client.stream(pods.path(namespace), {"limit": "1"}, first_byte_s=_FAULT_DEADLINE_S):
+                return ""
     except (BadAnswerError, ConfigurationError, UnauthorizedError) as error:
         return harmless(str(error))
     except ForbiddenError as error:
-        return f"RBAC lets this user read nothing here, not even {harmless(str(error))}"
+        return f"nothing may be read with these credentials: {harmless(str(error))}"
     except SourceError:
         return ""
-    return ""
 
 
 def check_namespace_name(namespace: str | None) -> None:

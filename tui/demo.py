@@ -12,6 +12,7 @@ from tui.exits import UsageProblem
 from tui.start import CockpitOptions, open_cockpit
 
 _READY: Final = "ready "
+_END_S: Final = 5.0
 
 
 def list_scenarios() -> Iterator[str]:
@@ -37,7 +38,8 @@ def open_demo(scenario: str, speed: float, theme: str | None) -> int:
 @contextmanager
 def simulated_cluster(arguments: list[str], kubeconfig: Path) -> Iterator[str]:
     """Run the simulator as a child and yield its URL; it ends with us. Raises UsageProblem when it does not start."""
-    command = [sys.executable, "-m", "simulator", *arguments, "--kubeconfig", str(kubeconfig)]
+    # -P: a folder named `simulator` where the user stands is not ours.
+    command = [sys.executable, "-P", "-m", "simulator", *arguments, "--kubeconfig", str(kubeconfig)]
     child = subprocess.Popen(  # noqa: S603 - our own module, arguments checked by the caller
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -45,9 +47,19 @@ def simulated_cluster(arguments: list[str], kubeconfig: Path) -> Iterator[str]:
         assert child.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
         line = child.stdout.readline()
         if not line.startswith(_READY):
-            _, errors = child.communicate(timeout=5)
-            raise UsageProblem(f"the simulator did not start: {(line + errors).strip()}")
+            raise UsageProblem(f"the simulator did not start: {(line + _end(child)).strip()}")
         yield line.removeprefix(_READY).strip()
     finally:
-        child.terminate()
-        child.communicate(timeout=5)
+        _end(child)
+
+
+def _end(child: "subprocess.Popen[str]") -> str:
+    """End the child, the hard way if it takes long, and return what it wrote to standard error since the last call."""
+    if child.stderr is None or child.stderr.closed:
+        return ""
+    child.terminate()
+    try:
+        return child.communicate(timeout=_END_S)[1]
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.communicate()[1]

@@ -84,12 +84,13 @@ class CommandList(OptionList):
 
 
 def _prompt(command: CardCommand) -> Content:
+    """Two lines, without colours of their own: on the bar of the cursor these could not be read."""
     effect = {Effect.READ: "", Effect.MUTATING: "  CHANGES THE CLUSTER", Effect.DISRUPTIVE: "  INTERRUPTS SERVICE"}
     where = "" if command.where == "here" else f" (on {command.where})"
     return Content.assemble(
         (command.purpose, "bold"),
-        (where, color("warning")),
-        (effect[command.effect], color("critical", "bold")),
+        where,
+        (effect[command.effect], "bold"),
         "\n",
-        (f"  {command.line}", color("focus")),
+        f"  {command.line}",
     )

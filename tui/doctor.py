@@ -4,18 +4,25 @@ import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
-
-import typer
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from situation.kinds import KINDS, ObjectKind
-from tui.config import ConfigError, load_config
-from tui.connection import path_text
+from situation.text import harmless
+from tui.config import Config, ConfigError, load_config
+from tui.connection import ConnectionFailed, check_namespace_name, path_text
 from tui.exits import EXIT_UNKNOWN
 from tui.keymap import check_keymap
+from tui.output import write_lines
 from tui.paths import ensure_private, state_dir, themes_dir
 from tui.start import cockpit_bindings
 from tui.terminal import has_no_clipboard, inside_screen, inside_tmux, over_ssh
+
+if TYPE_CHECKING:
+    from collectors.kubernetes.client import Client
+
+_MAY_READ: Final = "may read "
+_WIDTH: Final = len(_MAY_READ) + max(len(kind.name) for kind in KINDS)
+_FIRST_BYTE_S: Final = 10.0
 
 
 class Checkup(NamedTuple):
@@ -29,24 +36,31 @@ class Checkup(NamedTuple):
     @property
     def line(self) -> str:
         glyph = "✓" if self.works else "●" if self.works is None else "✗"
-        return f"{glyph} {self.what:<34} {self.says}"
+        return f"{glyph} {self.what:<{_WIDTH}} {harmless(self.says)}"
 
 
 def run_doctor(kubeconfig: Path | None, context: str | None, namespace: str | None, config: Path | None) -> int:
-    """Print all checkups and return 0 if everything needed works, else 3."""
-    broken = False
-    for checkup in (*_own_files(config), *_terminal()):
-        typer.echo(checkup.line)
-        broken |= checkup.works is False
-    for checkup in asyncio.run(_cluster(path_text(kubeconfig), context, namespace)):
-        typer.echo(checkup.line)
-        broken |= checkup.works is False
-    return EXIT_UNKNOWN if broken else 0
+    """Print all checkups and return 0 if everything needed works, else 3. What is not given, the configuration says."""
+    checkups = [*_own_files(config), *_terminal()]
+    write_lines(checkup.line for checkup in checkups)
+    try:
+        settings = load_config(config.expanduser() if config else None)
+    except ConfigError:
+        settings = Config()  # told above; the cluster is looked at all the same
+    cluster = asyncio.run(
+        _cluster(
+            path_text(kubeconfig) or settings.kubeconfig or None,
+            context or settings.context or None,
+            namespace or settings.namespace or None,
+        )
+    )
+    write_lines(checkup.line for checkup in cluster)
+    return EXIT_UNKNOWN if any(checkup.works is False for checkup in (*checkups, *cluster)) else 0
 
 
 def _own_files(config: Path | None) -> Iterator[Checkup]:
     try:
-        settings = load_config(config)
+        settings = load_config(config.expanduser() if config else None)
         problems = check_keymap(cockpit_bindings(), dict(settings.keys))
         yield Checkup(not problems, "configuration", "; ".join(problems) or "can be used")
     except ConfigError as error:
@@ -79,28 +93,56 @@ def _terminal() -> Iterator[Checkup]:
 
 async def _cluster(kubeconfig: str | None, context: str | None, namespace: str | None) -> list[Checkup]:
     from collectors.errors import SourceError
-    from collectors.kubernetes.client import Client, connect
+    from collectors.kubernetes.client import connect
 
     try:
+        check_namespace_name(namespace)
         client = await connect(kubeconfig, context)
-    except SourceError as error:
+    except (ConnectionFailed, SourceError) as error:
         return [Checkup(False, "kubeconfig", str(error))]
     found = [Checkup(True, "kubeconfig", f"context {client.context or '(in-cluster)'}, server {client.server}")]
-
-    async def probe(what: str, path: str, needed: bool, client: Client) -> Checkup:
-        try:
-            status, _ = await client.get(path, {"limit": "1", "resourceVersion": "0"}, accepted=(500,))
-        except SourceError as error:
-            return Checkup(False if needed else None, what, str(error))
-        return Checkup(True if status == 200 else None, what, "answers" if status == 200 else f"answers {status}")
-
     async with client:
-        found.append(await probe("API server (/version)", "/version", True, client))
+        found.append(await _probe(client, "API server (/version)", "/version", needed=True))
         if found[-1].works:
-            found.append(await probe("readiness (/readyz)", "/readyz", False, client))
-            probes = (probe(f"may list {kind.name}", kind.path(namespace), _needed(kind), client) for kind in KINDS)
-            found += await asyncio.gather(*probes)
+            found.append(await _probe(client, "readiness (/readyz)", "/readyz", needed=False))
+            found += await asyncio.gather(*(_may_read(client, kind, namespace) for kind in KINDS))
     return found
+
+
+async def _probe(client: "Client", what: str, path: str, *, needed: bool) -> Checkup:
+    from collectors.errors import SourceError
+
+    try:
+        status, _ = await client.get(path, accepted=(500,))
+    except SourceError as error:
+        return Checkup(False if needed else None, what, str(error))
+    return Checkup(
+        True if status == 200 else None, what, "answers" if status == 200 else f"answers {status}: not ready"
+    )
+
+
+async def _may_read(client: "Client", kind: ObjectKind, namespace: str | None) -> Checkup:
+    """Ask for one object. Without a resource version: with one, the server ignores the limit and sends everything."""
+    from collectors.errors import AbsentError, ForbiddenError, SourceError
+
+    what = f"{_MAY_READ}{kind.name}"
+    bad = False if _needed(kind) else None
+    try:
+        async with client.stream(kind.path(namespace), {"limit": "1"}, first_byte_s=_FIRST_BYTE_S):
+            return Checkup(True, what, "yes")
+    except ForbiddenError:
+        where = f" in namespace {namespace}" if namespace and kind.namespaced else ""
+        return Checkup(
+            bad, what, f"no: RBAC needs get, list and watch on {kind.resource}{where} (group {_group(kind)})"
+        )
+    except AbsentError:
+        return Checkup(bad, what, f"this server has none ({kind.group_version})")
+    except SourceError as error:
+        return Checkup(bad, what, str(error))
+
+
+def _group(kind: ObjectKind) -> str:
+    return kind.group_version.rpartition("/")[0] or '""'
 
 
 def _needed(kind: ObjectKind) -> bool:

@@ -29,7 +29,8 @@ from widgets.pane import pane_state
 from widgets.pods import PodsPane
 
 _SLOW_PANES_EVERY_S: Final = 1.0
-"""The events pane scrolls with every event: painting it at full rate would flood a slow line. Nodes are sorted anew."""
+"""Events scroll with each event, nodes and pods with each change of order: at full rate that floods a slow line.
+Pods that change in place are painted at once."""
 
 
 class Painter:
@@ -40,6 +41,8 @@ class Painter:
         self._attention = attention
         self.target = target
         self._pods_shown = 0
+        self._pods_reordered = False
+        self._pods_due = _Due()
         self._events_due = _Due()
         self._nodes_due = _Due()
 
@@ -53,7 +56,9 @@ class Painter:
         if self._attention.selection is None and diagnosis.causes:
             pane.table.move_to(diagnosis.causes[0].key)  # nobody moved yet: stay with the gravest
         explained = sum(cause.explains + cause.count for cause in diagnosis.causes)
-        note = f"{len(diagnosis.causes)} explain {explained} symptoms" if diagnosis.causes else ""
+        verb = "explains" if len(diagnosis.causes) == 1 else "explain"
+        symptoms = f"{explained} symptom{'' if explained == 1 else 's'}"
+        note = f"{len(diagnosis.causes)} {verb} {symptoms}" if diagnosis.causes else ""
         pane.tell(pane_state(situation.source("pods"), now=now), note)
 
     def evidence(self, pane: EvidencePane, now: datetime) -> None:
@@ -76,9 +81,12 @@ class Painter:
         situation, attention = self._feed.situation, self._attention
         source = situation.source("pods")
         whole = relation.pods is None and attention.wanted.is_empty
-        if turn is not None and whole and not turn.reordered:
+        self._pods_reordered |= turn is None or turn.reordered
+        if turn is not None and whole and not (self._pods_reordered and self._pods_due.is_due(source, now)):
             pane.repaint(turn.pods, now)
         else:
+            self._pods_reordered = False
+            self._pods_due.painted(source, now)
             keys = visible_pods(situation, self._feed.order, relation, attention.wanted)
             pane.show(keys, situation.pods, now, empty_text("pods", source, now, attention.focus, attention.wanted))
             self._pods_shown = len(keys)

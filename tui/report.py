@@ -171,7 +171,9 @@ def doubt_lines(sources: Collection[Source], now: datetime) -> Iterator[str]:
         if state is not SourceState.LIVE:
             by_state[state].append(source)
         elif source.skipped:
-            by_reason[f"{source.skipped} broken, left out"].append(_short(source))
+            by_reason[f"{source.skipped} broken {'object' if source.skipped == 1 else 'objects'} left out"].append(
+                _short(source)
+            )
     for state, doubted in by_state.items():
         errors = dict.fromkeys(source.error for source in doubted)
         # Messages that differ by a name or a URL only would fill the screen: the first stands for all.
@@ -184,7 +186,7 @@ def doubt_lines(sources: Collection[Source], now: datetime) -> Iterator[str]:
             yield f"all {len(names)} sources: {reason}"
             continue
         more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-        yield f"{', '.join(names[:_NAMES_SHOWN])}{more}: {reason}"
+        yield f"{reason}: {', '.join(names[:_NAMES_SHOWN])}{more}" if names[1:] else f"{names[0]}: {reason}"
 
 
 def _short(source: Source) -> str:

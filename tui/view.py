@@ -76,11 +76,12 @@ def _passes(pod: Pod, wanted: Filter) -> bool:
 def visible_nodes(situation: Situation, order: PodOrder, relation: Relation, wanted: Filter) -> list[NodeRow]:
     """Return the nodes to show: not ready ones first, then those with pods that need a look, then by name."""
     unsettled = Counter(situation.pods[key].spec.node_name for key in order.unsettled_keys())
+    words = Filter(wanted.words)  # nodes stand in no namespace
     rows = [
         NodeRow(node, len(situation.pods_by_node.get(node.name)), unsettled[node.name])
         for node in situation.nodes.values()
         if (relation.nodes is None or node.name in relation.nodes)
-        and (not wanted.words or wanted.passes("", node.name, *(f"{k}={v}" for k, v in node.metadata.labels.items())))
+        and (words.is_empty or words.passes("", node.name, *(f"{k}={v}" for k, v in node.metadata.labels.items())))
     ]
     return sorted(rows, key=lambda row: (is_node_ready(row.node), -row.unsettled, row.node.name))
 
@@ -142,12 +143,13 @@ def empty_causes_text(diagnosis: Diagnosis, situation: Situation, now: datetime,
 
 
 def empty_text(what: str, source: Source, now: datetime, focus: Focus, wanted: Filter) -> str:
-    """Say why a table is empty: loading, forbidden, unreachable, filtered, or truly nothing."""
+    """Say why a table is empty: loading, forbidden, unreachable, filtered, nothing when last read, or truly nothing."""
     state = source.state_at(now)
     if source.observed_at is None:
         if state is SourceState.STARTING:
             return f"reading {what} …"
         return f"{state.value}: {source.error}" if source.error else state.value
+    then = "" if state is SourceState.LIVE else f" when last read; now {state.value}"
     if not wanted.is_empty:
-        return f"no {what} match “{wanted.text}”"
-    return f"no {what}" if focus.is_cluster else f"no {what} relate to the focus"
+        return f"no {what} match “{wanted.text}”{then}"
+    return (f"no {what}" if focus.is_cluster else f"no {what} relate to the focus") + then

@@ -1,9 +1,11 @@
 """The checklist panel: questions ticked or crossed from live data, a hand tick stays a hand tick."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
@@ -11,10 +13,12 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from widgets.evidence import wrap_command
 from widgets.glyphs import color
 from widgets.pane import Pane
 
 GLYPHS: Final = {"fine": "✓", "broken": "✗", "unknown": "?"}
+_INDENT: Final = "      "
 _ROLES: Final = {"fine": "fine", "broken": "critical", "unknown": "waiting"}
 
 
@@ -37,7 +41,7 @@ class ChecklistPane(Pane):
     TITLE = "Quick checklist"
 
     DEFAULT_CSS = """
-    ChecklistPane VerticalScroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
+    ChecklistPane VerticalScroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
     ChecklistPane Static { width: 1fr; height: auto; }
     """
 
@@ -89,28 +93,36 @@ class ChecklistPane(Pane):
         """The step under the cursor."""
         return self._steps[self.cursor] if self.cursor < len(self._steps) else None
 
+    def on_resize(self) -> None:
+        self._draw()
+
     def _draw(self) -> None:
-        self.query_one(Static).update(checklist_content(self._steps, self.cursor))
+        width = self.query_one(self.Body).scrollable_content_region.width or self.size.width - 3
+        self.query_one(Static).update(checklist_content(self._steps, self.cursor, width))
 
 
-def checklist_content(steps: Sequence[Step], cursor: int) -> Content:
-    """Build the text of the panel."""
+def checklist_content(steps: Sequence[Step], cursor: int, width: int) -> Content:
+    """Build the text of the panel for a width in cells."""
+    room = max(20, width - cell_len(_INDENT))
     rows: list[Content] = []
     for number, step in enumerate(steps):
         current = number == cursor
         done = "■" if step.ticked else "□"
+        first, *rest = textwrap.wrap(f"{number + 1} {step.text}", room - 1)
         rows.append(
             Content.assemble(
                 ("▸" if current else " ", color("focus", "bold")),
                 (f"{done} ", color("special") if step.ticked else color("dim")),
                 (f"{GLYPHS[step.state]} ", color(_ROLES[step.state], "bold")),
-                (f"{number + 1} {step.text}", "bold" if current else ""),
+                (first, "bold" if current else ""),
             )
         )
-        rows.append(Content.styled(f"      {step.evidence}", color("dim")))
-        if current:
-            line = step.command or "no command yet: pick a pod first"
-            rows.append(Content.styled(f"      {line}", color("focus") if step.command else color("waiting")))
+        rows += [Content.styled(_INDENT + text, "bold" if current else "") for text in rest]
+        rows += [Content.styled(_INDENT + text, color("dim")) for text in textwrap.wrap(step.evidence, room)]
+        if current and step.command:
+            rows += [Content.styled(f"    {text}", color("focus")) for text in wrap_command(step.command, width - 4)]
+        elif current:
+            rows.append(Content.styled(f"{_INDENT}no command yet: pick a pod first", color("waiting")))
         rows.append(Content(""))
     ticked = sum(step.ticked for step in steps)
     keys = "n/N step · space tick · c copy · l close"

@@ -63,8 +63,11 @@ class EvidencePane(Pane):
     TITLE = "Evidence and next command"
 
     DEFAULT_CSS = """
-    EvidencePane VerticalScroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
+    EvidencePane VerticalScroll {
+        height: 1fr; min-height: 3; padding: 0 1; scrollbar-size-vertical: 1; scrollbar-gutter: stable;
+    }
     EvidencePane Static { width: 1fr; height: auto; }
+    EvidencePane #next { padding: 0 1; max-height: 60%; }
     """
 
     class Body(VerticalScroll, can_focus=True):
@@ -79,12 +82,13 @@ class EvidencePane(Pane):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._lines = 0
-        """Height of what is drawn: only another height needs a new layout of the screen."""
+        self._lines = (0, 0)
+        """Heights of what is drawn: only other heights need a new layout of the screen."""
 
     def compose_body(self) -> ComposeResult:
         with self.Body():
-            yield Static(markup=False)
+            yield Static(markup=False, id="facts")
+        yield Static(markup=False, id="next")  # outside of what scrolls: it must always be seen
 
     def watch_card(self, before: Card, after: Card) -> None:
         if before.title != after.title:
@@ -96,14 +100,19 @@ class EvidencePane(Pane):
 
     def _draw(self) -> None:
         width = max(20, self.query_one(self.Body).scrollable_content_region.width or self.size.width - 3)
-        content = card_content(self.card, width)
-        lines = len(content.wrap(width))
-        self.query_one(Static).update(content, layout=lines != self._lines)
+        facts, following = card_content(self.card, width), next_content(self.card, width)
+        lines = (len(facts.wrap(width)), len(following.wrap(width)) if following else 0)
+        layout = lines != self._lines
+        self.query_one("#facts", Static).update(facts, layout=layout)
+        below = self.query_one("#next", Static)
+        if below.display != bool(following):
+            below.display = bool(following)
+        below.update(following, layout=layout)
         self._lines = lines
 
 
 def card_content(card: Card, width: int) -> Content:
-    """Build the text of a card for a width in cells."""
+    """Build the text of a card for a width in cells, all but the next command."""
     rows: list[Content] = []
     if card.title:
         rows.append(Content.assemble((f"{card.glyph} ", color(card.role, "bold")), (card.title, "bold")))
@@ -113,10 +122,18 @@ def card_content(card: Card, width: int) -> Content:
         rows.append(Content.styled(card.notice, color("warning")))
     for line in card.lines:
         rows += _line(line, width)
-    rows += [Content.assemble(("↳ ", color("waiting")), (text, color("dim"))) for text in card.follows]
-    for number, command in enumerate(card.commands):
-        rows += _command(command, number, width)
+    for text in card.follows:
+        first, *rest = textwrap.wrap(text, max(20, width - 2)) or [""]
+        rows.append(Content.assemble(("↳ ", color("waiting")), (first, color("dim"))))
+        rows += [Content.styled(f"  {more}", color("dim")) for more in rest]
+    for command in card.commands[1:]:
+        rows += _command(command, width, first=False)
     return Content("\n").join(rows)
+
+
+def next_content(card: Card, width: int) -> Content:
+    """Build the text of the card's next command, empty if it has none."""
+    return Content("\n").join(_command(card.commands[0], width, first=True) if card.commands else [])
 
 
 def _line(line: CardLine, width: int) -> list[Content]:
@@ -132,20 +149,17 @@ def _line(line: CardLine, width: int) -> list[Content]:
     return [head, *(Content(f"  {text}") for text in rest)]
 
 
-def _command(command: CardCommand, number: int, width: int) -> list[Content]:
-    label = "next " if number == 0 else "then "
+def _command(command: CardCommand, width: int, *, first: bool) -> list[Content]:
     where = "" if command.where == "here" else f" (on {command.where})"
     head = Content.assemble(
-        (label, "bold" if number == 0 else color("dim")),
+        ("next " if first else "also ", "bold" if first else color("dim")),
         (command.purpose, ""),
         (where, color("warning")),
         (_EFFECT_NOTE[command.effect], color("critical", "bold")),
-        ("   c copies it", color("focus")) if number == 0 else ("", ""),
+        ("   c copies it", color("focus")) if first else ("", ""),
     )
-    style = color("focus", "bold") if number == 0 else color("dim")
-    body = [Content.styled(text, style) for text in wrap_command(command.line, width)]
-    spacer = [Content("")] if number == 0 else []
-    return [*spacer, head, *body]
+    style = color("focus", "bold") if first else color("dim")
+    return [head, *(Content.styled(text, style) for text in wrap_command(command.line, width))]
 
 
 def wrap_command(line: str, width: int) -> list[str]:

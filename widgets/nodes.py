@@ -113,4 +113,4 @@ def _gpu_cell(node: Node) -> Cell:
         return ("none", "warning") if expected else ("–", "dim")
     if offered == there:
         return (str(there), "fine")
-    return (f"{offered}/{there}", "warning")
+    return (f"{0 if offered is None else offered}/{there}", "warning")

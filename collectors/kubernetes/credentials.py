@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from collectors.errors import ConfigurationError
+from collectors.errors import BadAnswerError, ConfigurationError
 from collectors.kubernetes.exec_plugin import PLUGIN_DEADLINE_S, PluginCredentials, run_plugin
 from collectors.kubernetes.failures import client_certificate
 from collectors.kubernetes.kubeconfig import Kubeconfig
 from collectors.kubernetes.proxies import proxy_for
+from situation.text import harmless
 
 if TYPE_CHECKING:
     from multidict import CIMultiDict
@@ -31,6 +32,7 @@ READ_BUFFER_BYTES: Final = 2**18
 """Measured with 70 MB of pods: larger buffers leave the processor's cache before they are decoded."""
 EARLY: Final = timedelta(seconds=60)
 """Credentials are renewed this long before they expire, or after nine tenths of a shorter life."""
+_PLACE_SHOWN: Final = 200
 TOKEN_FILE_LIFE: Final = timedelta(seconds=60)
 """Token files are rotated in place; client-go reads them again this often."""
 
@@ -199,6 +201,7 @@ async def _configuration(kubeconfig: Kubeconfig, user: dict[str, Any]) -> Any:
     # newer versions of OpenSSL's strict mode do.
     configuration.client_session_kwargs = {"trust_env": False, "read_bufsize": READ_BUFFER_BYTES}
     configuration.disable_strict_ssl_verification = True
+    configuration.trace_configs = [_without_redirects()]
     tree = {
         "current-context": "it",
         "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
@@ -212,6 +215,23 @@ async def _configuration(kubeconfig: Kubeconfig, user: dict[str, Any]) -> Any:
     except (binascii.Error, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{kubeconfig.path}: certificate or key data is not base64: {error}") from error
     return configuration
+
+
+def _without_redirects() -> Any:
+    """Refuse to be sent elsewhere: the API server never does that, login pages and proxies do."""
+    from aiohttp import TraceConfig
+
+    async def refuse(session: object, context: object, redirect: Any) -> None:
+        answer = redirect.response
+        place = harmless(str(answer.headers.get("Location", "another place")))[:_PLACE_SHOWN]
+        answer.close()
+        raise BadAnswerError(
+            f"{redirect.url} answered {answer.status} and sends us to {place}: is a proxy or a login page in between?"
+        )
+
+    trace = TraceConfig()
+    trace.on_request_redirect.append(refuse)
+    return trace
 
 
 def _headers(configuration: Any, kubeconfig: Kubeconfig) -> dict[str, str]:

@@ -31,6 +31,8 @@ class _Address(NamedTuple):
 
 
 _LOCAL_HOSTS: Final = frozenset({"localhost", "host", "0"})
+_LOWEST_PORT: Final = 80
+"""What looks like a lower port is rather the tag of an image (`postgres:16`), a time or a ratio. Ours."""
 _NAME: Final = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 
 
@@ -40,6 +42,10 @@ def _address(variable: EnvVar, namespace: str, situation: Situation) -> _Address
     parts = host.split(".")
     if not host or parts[0] in _LOCAL_HOSTS or not all(_NAME.fullmatch(part) for part in parts):
         return None
+    if int(port) < _LOWEST_PORT:
+        return None
+    if len(parts) == 2 and (namespace, parts[1]) in situation.services:
+        return None  # a pod of a StatefulSet by its headless Service
     if len(parts) == 1:
         return _Address(variable.name, host, namespace, parts[0], int(port))
     inside = len(parts) == 2 or (parts[2] == "svc" and (len(parts) == 3 or parts[3:] == ["cluster", "local"]))
@@ -84,7 +90,7 @@ def _judge_addresses(kind: str, workload: Deployment | StatefulSet, situation: S
     target = f"{kind.lower()}/{workload.name}"
     first = wrong[0][0]
     return Fired(
-        Ref(kind, *workload.key),
+        Ref("Service", first.namespace, first.service),
         f"refers to {first.host}:{first.port}, which no Service offers",
         (
             *(fact("services", f"{address.variable}={text}") for address, text in wrong[:4]),
@@ -96,6 +102,7 @@ def _judge_addresses(kind: str, workload: Deployment | StatefulSet, situation: S
             ),
             kubectl("get", "services", purpose="which Services and ports are there?", namespace=first.namespace),
         ),
+        who=workload.name,
     )
 
 

@@ -4,14 +4,14 @@ import re
 from datetime import datetime
 from typing import Final
 
-from diagnosis.commands import kubectl, on_node, shorten
+from diagnosis.commands import counted, kubectl, on_node, shorten
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from situation.clock import age_text
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.kinds import ON_DEMAND
 from situation.meta import CLUSTER
 from situation.readings import Source, SourceState
-from situation.selectors import node_roles
+from situation.selectors import is_control_plane
 from situation.situation import Situation
 
 CERTIFICATE: Final = re.compile(r"x509|certificate|CERTIFICATE_VERIFY_FAILED", re.IGNORECASE)
@@ -53,7 +53,7 @@ def _evidence(failing: tuple[Source, ...], situation: Situation) -> tuple[Eviden
     heard = _last_answer(situation)
     return (
         Evidence(shorten(source.error or source.state.value, 300), source.name),
-        Evidence(f"{len(failing)} of {len(_tried(situation))} sources fail the same way", source.name),
+        Evidence(f"{len(failing)} of {counted(len(_tried(situation)), 'source')} fail the same way", source.name),
         Evidence(f"last answer at {heard:%H:%M:%S}", source.name, heard)
         if heard
         else Evidence("it has not answered since Midwatch started", source.name),
@@ -64,18 +64,19 @@ def _ready_command() -> Command:
     return kubectl("get", "--raw", "/readyz?verbose", purpose="does the API server answer, and which check fails?")
 
 
+def on_control_plane(situation: Situation, *argv: str, purpose: str) -> tuple[Command, ...]:
+    """Return a command for the first control plane node's own shell, none where no such node is shown (managed)."""
+    node = next(filter(is_control_plane, situation.nodes.values()), None)
+    return (on_node(node.name, *argv, purpose=purpose),) if node is not None else ()
+
+
 def control_plane_commands(situation: Situation, component: str) -> tuple[Command, ...]:
-    """Return commands for the first control plane node's own shell, none where no such node is shown (managed)."""
-    for node in situation.nodes.values():
-        if {"control-plane", "master"} & set(node_roles(node)):
-            return (
-                on_node(node.name, "crictl", "ps", "-a", "--name", component, purpose=f"does {component} run?"),
-                on_node(
-                    node.name, "journalctl", "-u", "kubelet", "--since", "-15min", "--no-pager",
-                    purpose="why does the kubelet not keep it running?",
-                ),
-            )  # fmt: skip
-    return ()
+    """Return commands that tell on a control plane node whether `component` runs, and why not."""
+    kubelet = ("journalctl", "-u", "kubelet", "--since", "-15min", "--no-pager")
+    return (
+        *on_control_plane(situation, "crictl", "ps", "-a", "--name", component, purpose=f"does {component} run?"),
+        *on_control_plane(situation, *kubelet, purpose="why does the kubelet not keep it running?"),
+    )
 
 
 @rule(
@@ -104,18 +105,11 @@ def api_certificate(_: None, situation: Situation, now: datetime) -> Verdict:
         _evidence(failing, situation),
         (
             _ready_command(),
-            *_on_control_plane(situation, "kubeadm", "certs", "check-expiration", purpose="which certificate expired?"),
+            *on_control_plane(situation, "kubeadm", "certs", "check-expiration", purpose="which certificate expired?"),
             kubectl("config", "view", "--minify", purpose="which server and authority does this context use?"),
         ),
         who="API server:",
     )
-
-
-def _on_control_plane(situation: Situation, *argv: str, purpose: str) -> tuple[Command, ...]:
-    for node in situation.nodes.values():
-        if {"control-plane", "master"} & set(node_roles(node)):
-            return (on_node(node.name, *argv, purpose=purpose),)
-    return ()
 
 
 @rule(
@@ -178,7 +172,7 @@ def credentials_refused(_: None, situation: Situation, now: datetime) -> Verdict
         (
             kubectl("auth", "whoami", purpose="who does the server take you for?"),
             kubectl("config", "view", "--minify", purpose="which user and exec plugin does this context use?"),
-            *_on_control_plane(situation, "kubeadm", "certs", "check-expiration", purpose="did certificates expire?"),
+            *on_control_plane(situation, "kubeadm", "certs", "check-expiration", purpose="did certificates expire?"),
         ),
         who="credentials",
     )
@@ -252,7 +246,7 @@ def etcd_unavailable(_: None, situation: Situation, now: datetime) -> Verdict:
         (_check_evidence(failed, situation),),
         (
             _ready_command(),
-            *_on_control_plane(situation, *status, purpose="has etcd a leader, and is a quota or alarm hit?"),
+            *on_control_plane(situation, *status, purpose="has etcd a leader, and is a quota or alarm hit?"),
             *control_plane_commands(situation, "etcd"),
         ),
         who="etcd",

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, said_by
+from diagnosis.commands import counted, fact, kubectl, said_by
 from diagnosis.container_facts import (
     Loop,
     container_path,
@@ -14,7 +14,6 @@ from diagnosis.container_facts import (
     is_slow,
     logs,
     one_of_many,
-    restarts_text,
 )
 from diagnosis.pod_verdict import fired, run_evidence
 from diagnosis.probe_text import newest_failure, newest_kill, probe_text, undeclared_port, what_it_got
@@ -214,7 +213,7 @@ def crash_loop(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     verb = "exits as if it were done" if clean else "crashes"
     title = f"{verb}{one_of_many(pod, loop.container.name)}: {exit_text(loop.end)}"
     if loop.status.restart_count:
-        title += f", {restarts_text(loop.status.restart_count)}"
+        title += f", {counted(loop.status.restart_count, 'restart')}"
     evidence = run_evidence(loop, pod, situation) + _crash_hints(loop, pod, situation)
     commands = (
         logs(pod, loop.container.name, loop.status, "why did it end?"),

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from diagnosis.commands import fact, kubectl, shorten
+from diagnosis.commands import counted, fact, kubectl, shorten
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from diagnosis.rules.api_server import control_plane_commands
 from diagnosis.rules.nodes import ALL_NODES
@@ -133,7 +133,9 @@ def scheduler_down(_: None, situation: Situation, now: datetime) -> Verdict:
         evidence.append(fact("leases", "its Lease is not to be seen here", Mark.OPEN))
     if pods:
         names = ", ".join(pod.name for pod in pods[:3])
-        evidence.append(fact("pods", f"{len(pods)} new pods have no PodScheduled condition and no event: {names}"))
+        evidence.append(
+            fact("pods", f"{counted(len(pods), 'new pod')} without condition PodScheduled or event: {names}")
+        )
     pending = kubectl(
         "get", "pods", "-A", "--field-selector", "status.phase=Pending,spec.nodeName=", purpose="which pods wait?"
     )

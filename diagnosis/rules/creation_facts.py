@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from diagnosis.commands import fact, kubectl, said_by, shorten
+from diagnosis.commands import counted, fact, kubectl, said_by, shorten
 from diagnosis.replicas import gravity
 from diagnosis.rule import Fired, Wait, wait_until
 from situation.cluster import Event
@@ -104,7 +104,8 @@ def _plain(text: str) -> str:
 
 def refusal_evidence(found: Refused) -> Iterator[Evidence]:
     """Yield the lines that every refused creation has: what is missing, the error, how often."""
-    yield fact(_table(found.ref.kind), f"{found.ref.kind} {found.ref.name}: {found.has} of {found.wants} pods exist")
+    pods = f"{found.has} of {counted(found.wants, 'pod')}"
+    yield fact(_table(found.ref.kind), f"{found.ref.kind} {found.ref.name}: {pods}")
     if found.condition is not None:
         at = found.condition.last_transition_time
         text = "" if found.event is not None else f": {shorten(found.condition.message, 300)}"

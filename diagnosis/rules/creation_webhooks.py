@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import fact, kubectl, shorten
+from diagnosis.endpoints import slices_command
 from diagnosis.rule import CLEAR, Rule, Verdict, rule
 from diagnosis.rules.creation_facts import CREATORS, refused, refused_fired, still_young
 from situation.findings import Layer, Severity
@@ -74,13 +75,7 @@ def webhook_unreachable(item: Workload, situation: Situation, now: datetime) -> 
         service = webhook.client_config.service
         if service is not None:
             follows.append(Ref("Service", service.namespace, service.name))
-            label = f"kubernetes.io/service-name={service.name}"
-            next.append(
-                kubectl(
-                    "get", "endpointslices", "-l", label,
-                    purpose="has its Service a ready endpoint?", namespace=service.namespace,
-                )
-            )  # fmt: skip
+            next.append(slices_command(service.namespace, service.name, "has its Service a ready endpoint?"))
     title = f"cannot create pods: webhook {match['name']} does not answer"
     return refused_fired(found, situation, title, next, evidence=evidence, follows=tuple(follows))
 

@@ -1,19 +1,18 @@
 """Layer 5: nodes whose GPUs are lost, in whole or in part (L5-10, L5-12, L5-13b, L5-14)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, on_node
+from diagnosis.commands import counted, fact, kubectl, on_node
+from diagnosis.gpu_chain import DRIVER_START_S
+from diagnosis.gpu_offer import MIG_STATE, PRESENT, UPGRADE, Offer, gpu_offer, gpu_resources, paused_why
 from diagnosis.node_agents import Agent, agent_of, agents
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
-from diagnosis.rules.node_agents import DRIVER_S
 from situation.cluster import Node
 from situation.findings import Command, Effect, Evidence, Layer, Mark, Severity
-from situation.meta import Quantities, Ref, find_condition
+from situation.meta import Ref, find_condition
 from situation.pods import Pod
-from situation.quantity import parse_quantity
 from situation.selectors import is_node_ready, is_ready, pod_status_text
 from situation.situation import Situation
 
@@ -21,69 +20,7 @@ REGISTER_S: Final = 120.0
 """After the device plugin or its node came back, its resource needs seconds to register; two minutes are ample."""
 COUNT_S: Final = 300.0
 """GPU feature discovery writes its labels each minute; five minutes after the plugin they agree with the capacity."""
-_RESOURCES: Final = ("nvidia.com/gpu", "nvidia.com/mig-")
-_PRESENT: Final = "nvidia.com/gpu.present"
-_PLUGIN_LABEL: Final = "nvidia.com/gpu.deploy.device-plugin"
-_UPGRADE: Final = "nvidia.com/gpu-driver-upgrade-state"
-_UPGRADE_AT_REST: Final = frozenset({"", "upgrade-done", "upgrade-required", "upgrade-failed"})
-_MIG_STATE: Final = "nvidia.com/mig.config.state"
 _HARD_WAITS: Final = frozenset({"CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError"})
-
-
-class Offer(StrEnum):
-    """What the capacity and allocatable GPUs of a node say (catalogue, GPU capacity arithmetic)."""
-
-    NONE = "none"
-    """No GPU node, or one whose GPUs are not offered as extended resources on purpose."""
-    NEVER = "never"
-    """The key is absent: the plugin never registered since the node object was made."""
-    GONE = "gone"
-    """Capacity 0: the plugin is gone for more than 5 minutes, or the kubelet restarted and it has not come back."""
-    STOPPED = "stopped"
-    """Capacity without allocatable: the plugin went less than 5 minutes ago, or every GPU is unhealthy."""
-    PARTLY = "partly"
-    """Less allocatable than capacity: some GPUs are unhealthy."""
-    ALL = "all"
-
-
-def gpu_resources(quantities: Quantities) -> Mapping[str, float]:
-    """Return the NVIDIA extended resources among `quantities`: whole, shared and MIG devices."""
-    return {
-        name: parse_quantity(value) or 0.0 for name, value in quantities.items() if name.startswith(_RESOURCES)
-    }  # fmt: skip
-
-
-def gpu_offer(node: Node) -> Offer:
-    """Read the capacity table for one node."""
-    labels = node.metadata.labels
-    capacity = gpu_resources(node.status.capacity)
-    allocatable = gpu_resources(node.status.allocatable)
-    total, usable = sum(capacity.values()), sum(allocatable.values())
-    if usable:
-        return Offer.ALL if usable >= total else Offer.PARTLY
-    if _off(labels) or (not capacity and labels.get(_PRESENT) != "true"):
-        return Offer.NONE
-    return Offer.STOPPED if total else Offer.GONE if capacity else Offer.NEVER
-
-
-def _off(labels: Mapping[str, str]) -> bool:
-    """Tell whether somebody decided that this node offers no GPUs to pods through the device plugin."""
-    return (
-        labels.get(_PRESENT) == "false"
-        or labels.get("nvidia.com/gpu.deploy.operands") == "false"
-        or labels.get(_PLUGIN_LABEL) == "false"
-        or labels.get("nvidia.com/gpu.deploy.dra-driver") == "true"
-        or labels.get("nvidia.com/gpu.workload.config", "container") != "container"
-    )
-
-
-def _paused(labels: Mapping[str, str]) -> str:
-    """Why the GPUs are away for now, empty if for no known reason."""
-    if labels.get(_MIG_STATE) in ("pending", "rebooting") or labels.get(_PLUGIN_LABEL) == "paused-for-mig-change":
-        return "while its MIG layout is changed"
-    if labels.get(_UPGRADE, "") not in _UPGRADE_AT_REST or "paused-for-driver" in labels.get(_PLUGIN_LABEL, ""):
-        return "while its driver is upgraded"
-    return ""
 
 
 def _operands(node: Node, situation: Situation) -> list[Pod]:
@@ -122,7 +59,7 @@ def _due(node: Node, situation: Situation, pods: list[Pod], offer: Offer) -> dat
         condition = find_condition(plugin.status.conditions, "Ready")
         came.append((condition.last_transition_time if condition else None) or plugin.metadata.creation_timestamp)
     newest = max((time for time in came if time is not None), default=None)
-    return newest + timedelta(seconds=DRIVER_S if long else REGISTER_S) if newest else None
+    return newest + timedelta(seconds=DRIVER_START_S if long else REGISTER_S) if newest else None
 
 
 def _capacity_evidence(node: Node) -> Evidence:
@@ -179,7 +116,7 @@ def node_gpus_lost(node: Node, situation: Situation, now: datetime) -> Verdict:
         return CLEAR
     pods = _operands(node, situation)
     labels = node.metadata.labels
-    paused = _paused(labels)
+    paused = paused_why(labels)
     due = _due(node, situation, pods, offer)
     if not paused and due is not None and now < due:
         return wait_until(due, 0, now) or CLEAR
@@ -192,7 +129,7 @@ def node_gpus_lost(node: Node, situation: Situation, now: datetime) -> Verdict:
         Offer.STOPPED: "offers no GPU: " + ("every GPU is unhealthy" if serving else "the device plugin has stopped"),
     }[offer]
     evidence = [_capacity_evidence(node)]
-    shown = [f"{name}={labels[name]}" for name in (_PRESENT, "nvidia.com/gpu.product", _MIG_STATE, _UPGRADE)
+    shown = [f"{name}={labels[name]}" for name in (PRESENT, "nvidia.com/gpu.product", MIG_STATE, UPGRADE)
              if name in labels]  # fmt: skip
     if shown:
         evidence.append(fact("nodes", f"labels: {', '.join(shown)}"))
@@ -243,7 +180,7 @@ def gpu_unhealthy(node: Node, situation: Situation, now: datetime) -> Verdict:
     ]
     return Fired(
         Ref("Node", "", node.name),
-        f"has {lost:.0f} of {sum(capacity.values()):.0f} GPUs unhealthy",
+        f"has {lost:.0f} of {counted(round(sum(capacity.values())), 'GPU')} unhealthy",
         (
             _capacity_evidence(node),
             *(fact("pods", f"in use by {user}") for user in users[:4]),
@@ -275,7 +212,7 @@ def gpu_missing(node: Node, situation: Situation, now: datetime) -> Verdict:
     capacity = gpu_resources(node.status.capacity)
     total = sum(capacity.values())
     count, replicas = labels.get("nvidia.com/gpu.count", ""), labels.get("nvidia.com/gpu.replicas", "1")
-    if not count.isdigit() or not replicas.isdigit() or gpu_offer(node) is not Offer.ALL or _paused(labels):
+    if not count.isdigit() or not replicas.isdigit() or gpu_offer(node) is not Offer.ALL or paused_why(labels):
         return CLEAR
     if any(name.startswith("nvidia.com/mig-") for name in capacity) or labels.get("nvidia.com/mig.strategy") == "mixed":
         return CLEAR
@@ -289,7 +226,7 @@ def gpu_missing(node: Node, situation: Situation, now: datetime) -> Verdict:
         return wait
     return Fired(
         Ref("Node", "", node.name),
-        f"shows {total:.0f} of {expected} GPUs",
+        f"shows {total:.0f} of {counted(expected, 'GPU')}",
         (_capacity_evidence(node), fact("nodes", f"labels: gpu.count={count}, gpu.replicas={replicas}")),
         (*_plugin_logs(pods), on_node(node.name, "dmesg", "-T", "--level=err,warn", purpose="Xid 79, off the bus?")),
         node=node.name,
@@ -309,7 +246,7 @@ def gpu_missing(node: Node, situation: Situation, now: datetime) -> Verdict:
 def mig_change_failed(node: Node, situation: Situation, now: datetime) -> Verdict:
     """The MIG manager could not apply the layout that the node's label asks for."""
     labels = node.metadata.labels
-    if labels.get(_MIG_STATE) != "failed":
+    if labels.get(MIG_STATE) != "failed":
         return CLEAR
     managers = [pod for pod in _operands(node, situation) if pod.name.startswith("nvidia-mig-manager")]
     logs = tuple(
@@ -319,7 +256,7 @@ def mig_change_failed(node: Node, situation: Situation, now: datetime) -> Verdic
     return Fired(
         Ref("Node", "", node.name),
         f"could not change its MIG layout to {labels.get('nvidia.com/mig.config', 'the one asked for')}",
-        (fact("nodes", f"{_MIG_STATE}=failed"), _capacity_evidence(node)),
+        (fact("nodes", f"{MIG_STATE}=failed"), _capacity_evidence(node)),
         logs + _operand_commands(node, situation, managers)[:1],
         node=node.name,
     )

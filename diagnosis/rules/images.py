@@ -25,6 +25,10 @@ _DNS_WORDS: Final = ("no such host", "server misbehaving")
 _NETWORK_WORDS: Final = ("i/o timeout", "connection refused", "no route to host", "registry is unavailable")
 
 
+_LONG_IMAGE: Final = 40
+"""Characters of an image's name from which a title shows its last part only."""
+
+
 def waiting_statuses(pod: Pod, reasons: frozenset[str]) -> tuple[ContainerStatus, ...]:
     """Return the containers (init containers first) that wait for one of `reasons` now."""
     return tuple(
@@ -55,6 +59,11 @@ _TITLES: Final = {
     "missing": "cannot pull {image}: no such image or tag",
     "": "cannot pull {image}",
 }
+
+
+def _short(image: str) -> str:
+    """Return a long image without its registry and path, so that the title has room for the reason."""
+    return image if len(image) <= _LONG_IMAGE else f"…/{image.rpartition('/')[2]}"
 
 
 def _image_of(pod: Pod, status: ContainerStatus) -> str:
@@ -93,12 +102,14 @@ def image_pull(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     message = waiting.message if _why(waiting.message) or not pulls else pulls[-1].message
     why = _why(message)
     evidence = [fact("pods", f"container {status.name}: {waiting.reason}: {shorten(waiting.message, 240)}")]
+    if _short(image) != image and image not in waiting.message:
+        evidence.append(fact("pods", f"image {image}"))
     evidence += [said_by(event) for event in (pulls[-1:] + secret_missing[-1:])]
     if why == "auth":
         evidence.append(_secret_evidence(bool(secret_missing)))
     return Fired(
         situation.workload_of(pod),
-        _TITLES[why].format(image=image),
+        _TITLES[why].format(image=_short(image)),
         tuple(evidence),
         _pull_commands(pod, why),
         node=pod.spec.node_name,

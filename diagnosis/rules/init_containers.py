@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from diagnosis.commands import fact
+from diagnosis.commands import counted, fact
 from diagnosis.container_facts import (
     Loop,
     agent_layer,
@@ -12,7 +12,6 @@ from diagnosis.container_facts import (
     exit_text,
     in_service,
     logs,
-    restarts_text,
     started_pairs,
 )
 from diagnosis.gpu_chain import place_of, still_starting, upstream
@@ -60,7 +59,7 @@ def _crash(loop: Loop, pod: Pod, situation: Situation, now: datetime) -> Fired:
     name = loop.container.name
     title = f"init container {name} crashes: {exit_text(loop.end)}"
     if loop.status.restart_count:
-        title += f", {restarts_text(loop.status.restart_count)}"
+        title += f", {counted(loop.status.restart_count, 'restart')}"
     commands = (logs(pod, name, loop.status, "why did it end?"), describe(pod, "what do the events say?"))
     return fired(pod, situation, now, title, run_evidence(loop, pod, situation), commands)
 

@@ -15,6 +15,7 @@ from situation.cluster import Event
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import Ref
 from situation.pods import Pod
+from situation.selectors import claim_names
 from situation.situation import Situation
 
 ATTACH_S: Final = 120.0
@@ -41,13 +42,9 @@ def _events(pod: Pod, situation: Situation, *reasons: str) -> list[Event]:
     ]
 
 
-def _claims(pod: Pod) -> list[str]:
-    return [item.persistent_volume_claim.claim_name for item in pod.spec.volumes if item.persistent_volume_claim]
-
-
 def _holders(pod: Pod, situation: Situation) -> Iterator[Pod]:
     """Yield pods on other nodes that use one of the pod's claims."""
-    for claim in _claims(pod):
+    for claim in claim_names(pod):
         for other in situation.pods_by_claim.get((pod.namespace, claim)).values():
             if other.spec.node_name not in ("", pod.spec.node_name):
                 yield other
@@ -62,7 +59,7 @@ def _fired(
     commands: tuple[Command, ...],
     follows: tuple[Ref, ...] = (),
 ) -> Fired:
-    claims = tuple(Ref("PersistentVolumeClaim", pod.namespace, claim) for claim in _claims(pod))
+    claims = tuple(Ref("PersistentVolumeClaim", pod.namespace, claim) for claim in claim_names(pod))
     return Fired(
         situation.workload_of(pod), title, tuple(evidence), commands,
         severity=gravity(pod, situation, now), follows=(*follows, *claims, Ref("Node", "", pod.spec.node_name)),
@@ -152,7 +149,7 @@ def volume_mount(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         title = f"cannot mount volume{name}: {shorten(innermost(event.message), 60)}"
     claims = [
         kubectl("describe", "pvc", claim, purpose="is the claim bound, and to what?", namespace=pod.namespace)
-        for claim in _claims(pod)[:1]
+        for claim in claim_names(pod)[:1]
     ]
     return _fired(pod, situation, now, title, [said_by(event)], (*commands, *claims))
 

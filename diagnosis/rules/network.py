@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from diagnosis.commands import fact, kubectl
+from diagnosis.commands import counted, fact, kubectl
 from diagnosis.endpoints import services_known
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule, wait_until
 from situation.findings import Layer, Mark, Severity
@@ -155,12 +155,11 @@ def egress_without_dns(policy: NetworkPolicy, situation: Situation, now: datetim
         return CLEAR
     pods = _cut_off(policy, situation)
     if not pods:
-        # A pod that comes later does not change the policy, so it is looked at again by time.
-        return wait_until(now, APPLIED_S, now) or CLEAR
+        return CLEAR
     names = ", ".join(pod.name for pod in pods[:3])
     return Fired(
         Ref("NetworkPolicy", *policy.key),
-        f"leaves {len(pods)} pods without DNS (egress without port 53)",
+        f"leaves {counted(len(pods), 'pod')} without DNS (egress without port 53)",
         (
             fact("networkpolicies", f"selects {names}; no policy opens port 53 for them"),
             fact("networkpolicies", "whether the network plugin enforces policies is not known", Mark.OPEN),

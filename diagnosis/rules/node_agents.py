@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, shorten
+from diagnosis.commands import counted, fact, kubectl, shorten
+from diagnosis.gpu_chain import DRIVER_START_S, stands_on
 from diagnosis.node_agents import Agent, agent_of
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
 from diagnosis.rules.nodes import State, state_of
+from diagnosis.start_trouble import NOT_STARTED
 from situation.cluster import Node
 from situation.findings import Evidence, Layer, Severity
 from situation.meta import Ref, find_condition
@@ -18,43 +20,15 @@ from situation.workloads import DaemonSet, selector_text
 
 AGENT_S: Final = 120.0
 """An agent's pod may take this long to pull its image and get ready."""
-DRIVER_S: Final = 1200.0
-"""A GPU driver container may compile for 20 minutes, and all other GPU operands wait for it (GPU Operator, start-up
-probe budget; gpu_operator 9.7)."""
 FAILING_S: Final = 60.0
 """A pod that restarted or waits with an error is not starting any more."""
-_STARTING: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
-_GPU_ORDER: Final = (
-    ("driver",),
-    ("container-toolkit",),
-    ("device-plugin", "gpu-feature-discovery", "nvidia-dcgm"),
-    ("dcgm-exporter", "mig-manager", "mps-control-daemon"),
-    ("operator-validator",),
-)
-"""Name fragments of the GPU operands in order of dependence (gpu_operator 1.6): each waits for those before it."""
-
-
-def gpu_rank(name: str) -> int:
-    """Return the place of a GPU operand in the chain by its DaemonSet's name, the last place for an unknown one."""
-    ranks = [rank for rank, fragments in enumerate(_GPU_ORDER) for fragment in fragments if fragment in name]
-    return max(ranks, default=len(_GPU_ORDER))
-
-
-def upstream(name: str, situation: Situation) -> tuple[Ref, ...]:
-    """Return the DaemonSets of the GPU operands that the one called `name` waits for, first of the chain first."""
-    found = [
-        (gpu_rank(key[1]), Ref("DaemonSet", *key))
-        for key, item in situation.daemonsets.items()
-        if agent_of(item) is Agent.GPU and gpu_rank(key[1]) < gpu_rank(name)
-    ]
-    return tuple(ref for _, ref in sorted(found))
 
 
 def _fails(pod: Pod) -> bool:
     """Tell whether a pod restarted, or waits with an error: it does more than start."""
     statuses = pod.status.init_container_statuses + pod.status.container_statuses
     return any(
-        status.restart_count or (status.state.waiting and status.state.waiting.reason not in _STARTING)
+        status.restart_count or (status.state.waiting and status.state.waiting.reason not in NOT_STARTED)
         for status in statuses
     )
 
@@ -64,7 +38,7 @@ def _due(pod: Pod, agent: Agent) -> datetime | None:
     since = (condition.last_transition_time if condition else None) or pod.metadata.creation_timestamp
     if since is None:
         return None
-    budget_s = FAILING_S if _fails(pod) else DRIVER_S if agent is Agent.GPU else AGENT_S
+    budget_s = FAILING_S if _fails(pod) else DRIVER_START_S if agent is Agent.GPU else AGENT_S
     return since + timedelta(seconds=budget_s)
 
 
@@ -117,7 +91,7 @@ def node_agent_not_ready(daemonset: DaemonSet, situation: Situation, now: dateti
     explained = down if len(down) == len(nodes) else ()
     return Fired(
         ref,
-        f"({agent}) is not ready on {count} of {status.desired_number_scheduled} nodes",
+        f"({agent}) is not ready on {count} of {counted(status.desired_number_scheduled, 'node')}",
         _evidence(daemonset, late, nodes),
         (
             kubectl("get", "pods", "-l", selector_text(daemonset.spec.selector.match_labels), "-o", "wide",
@@ -128,7 +102,7 @@ def node_agent_not_ready(daemonset: DaemonSet, situation: Situation, now: dateti
         layer=agent.layer,
         follows=(
             ref,
-            *(upstream(daemonset.name, situation) if agent is Agent.GPU else ()),
+            *(stands_on(daemonset, situation) if agent is Agent.GPU else ()),
             *explained,
         ),
         node=nodes[0] if len(nodes) == 1 and explained else "",

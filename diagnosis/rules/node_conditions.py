@@ -1,170 +1,20 @@
-"""Layer 5: nodes that are Ready but under pressure, broken in part, just rebooted or cordoned (L5-03 to L5-08)."""
+"""Layer 5: nodes that are Ready but broken in part, just rebooted or cordoned (L5-07, L5-08), or under pressure."""
 
-from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from datetime import datetime
+from typing import Final
 
-from diagnosis.commands import fact, kubectl, on_node, said_by, shorten
+from diagnosis.commands import counted, fact, kubectl, on_node, said_by, shorten
+from diagnosis.placement import OLD_CORDON, cordoned_since
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
+from diagnosis.rules import node_pressure
+from diagnosis.rules.node_pressure import describe, recent, since_text
 from diagnosis.rules.nodes import JOIN_S
 from situation.clock import age_text
-from situation.cluster import Event, Node
-from situation.findings import Command, Effect, Evidence, Layer, Mark, Severity
-from situation.meta import Condition, Ref, find_condition
-from situation.pods import Pod
-from situation.selectors import container_pairs, is_node_ready, is_settled, last_end, node_roles
+from situation.cluster import Node
+from situation.findings import Effect, Evidence, Layer, Mark, Severity
+from situation.meta import Ref, find_condition
+from situation.selectors import is_control_plane, is_node_ready, is_settled
 from situation.situation import Situation
-
-RECENT: Final = timedelta(minutes=10)
-"""An event of a node without a lasting state counts this long: so long a container's back-off remembers a crash."""
-OLD_CORDON: Final = timedelta(hours=24)
-"""A cordon that outlives a day was probably forgotten; a younger one is somebody's work in progress."""
-
-
-class _Pressure(NamedTuple):
-    words: str
-    resources: tuple[str, ...]
-    """What evictions name: `The node was low on resource: memory.`"""
-    look: tuple[str, ...]
-    purpose: str
-
-
-_PRESSURES: Final = {
-    "DiskPressure": _Pressure(
-        "disk", ("ephemeral-storage", "nodefs", "imagefs", "inodes"), ("df", "-h"), "which file system is full?"
-    ),
-    "MemoryPressure": _Pressure("memory", ("memory",), ("free", "-m"), "how much memory is left?"),
-    "PIDPressure": _Pressure("process ID", ("pids",), ("cat", "/proc/loadavg"), "how many processes are there?"),
-}
-
-
-def _describe(node: Node, purpose: str) -> Command:
-    return kubectl("describe", "node", node.name, purpose=purpose)
-
-
-def _since(condition: Condition, now: datetime) -> str:
-    return f" for {age_text(condition.last_transition_time, now)}" if condition.last_transition_time else ""
-
-
-def _evicted(node: Node, resources: tuple[str, ...], situation: Situation) -> list[Pod]:
-    return [
-        pod
-        for pod in situation.pods_by_node.get(node.name).values()
-        if pod.status.reason == "Evicted" and any(name in pod.status.message for name in resources)
-    ]
-
-
-def _pressure(node: Node, situation: Situation, now: datetime, kind: str) -> Verdict:
-    condition = find_condition(node.status.conditions, kind)
-    if condition is None or condition.status != "True":
-        return CLEAR
-    pressure = _PRESSURES[kind]
-    evidence = [
-        fact("nodes", f"{kind}=True {condition.reason}: {condition.message}", at=condition.last_transition_time)
-    ]
-    events = situation.events_of(
-        node, "Node", "EvictionThresholdMet", "FreeDiskSpaceFailed", "ImageGCFailed", "ContainerGCFailed"
-    )
-    evidence += [said_by(event) for event in events[-2:]]
-    if evicted := _evicted(node, pressure.resources, situation):
-        evidence.append(fact("pods", f"{len(evicted)} pods evicted: {shorten(evicted[-1].status.message, 200)}"))
-    first = _describe(node, f"how much {pressure.words} is allocatable, and what do its events say?")
-    top = kubectl("top", "pods", "-A", "--sort-by=memory", purpose="who uses the memory?")
-    look = on_node(node.name, *pressure.look, purpose=pressure.purpose)
-    return Fired(
-        Ref("Node", "", node.name),
-        f"is under {pressure.words} pressure{_since(condition, now)}",
-        tuple(evidence),
-        (first, top, look) if kind == "MemoryPressure" else (first, look),
-        node=node.name,
-    )
-
-
-@rule(
-    "node-disk-pressure",
-    signature="L5-03",
-    layer=Layer.NODE,
-    severity=Severity.WARNING,
-    kind="Node",
-    needs=("nodes",),
-    looks_at="condition DiskPressure=True; EvictionThresholdMet and ImageGCFailed events; pods evicted from the node.",
-    look_alikes={"a pod over its own ephemeral-storage limit": "its message names the limit, not the node"},
-)
-def node_disk_pressure(node: Node, situation: Situation, now: datetime) -> Verdict:
-    """A node runs out of disk space or inodes and evicts pods."""
-    return _pressure(node, situation, now, "DiskPressure")
-
-
-@rule(
-    "node-memory-pressure",
-    signature="L5-04",
-    layer=Layer.NODE,
-    severity=Severity.WARNING,
-    kind="Node",
-    needs=("nodes",),
-    looks_at="condition MemoryPressure=True and pods evicted for memory.",
-    look_alikes={"a container over its own memory limit": "it is killed with OOMKilled while MemoryPressure is False"},
-)
-def node_memory_pressure(node: Node, situation: Situation, now: datetime) -> Verdict:
-    """A node runs out of memory and evicts pods."""
-    return _pressure(node, situation, now, "MemoryPressure")
-
-
-@rule(
-    "node-pid-pressure",
-    signature="L5-06",
-    layer=Layer.NODE,
-    severity=Severity.WARNING,
-    kind="Node",
-    needs=("nodes",),
-    looks_at="condition PIDPressure=True (KubeletHasInsufficientPID).",
-)
-def node_pid_pressure(node: Node, situation: Situation, now: datetime) -> Verdict:
-    """A node runs out of process IDs: applications cannot fork."""
-    return _pressure(node, situation, now, "PIDPressure")
-
-
-def _recent(events: tuple[Event, ...], now: datetime) -> list[Event]:
-    return [event for event in events if event.last_seen is not None and now - event.last_seen < RECENT]
-
-
-def _killed(node: Node, situation: Situation, now: datetime) -> list[str]:
-    """Containers on the node that were killed (exit 137) lately."""
-    return [
-        f"{pod.namespace}/{pod.name} {status.name}"
-        for pod in situation.pods_by_node.get(node.name).values()
-        for _, status in container_pairs(pod)
-        if (end := last_end(status)) and end.exit_code == 137 and end.finished_at and now - end.finished_at < RECENT
-    ]
-
-
-@rule(
-    "node-out-of-memory",
-    signature="L5-05",
-    layer=Layer.NODE,
-    severity=Severity.WARNING,
-    kind="Node",
-    needs=("nodes", "events"),
-    looks_at="SystemOOM events of the node in the last 10 minutes; containers there that ended with 137.",
-    look_alikes={"a container over its own memory limit": "there is no SystemOOM event of the node"},
-)
-def node_out_of_memory(node: Node, situation: Situation, now: datetime) -> Verdict:
-    """The kernel killed processes because the whole node was out of memory."""
-    events = _recent(situation.events_of(node, "Node", "SystemOOM"), now)
-    if not events:
-        return CLEAR
-    evidence = [said_by(event) for event in events[-3:]]
-    if killed := _killed(node, situation, now):
-        evidence.append(fact("pods", f"containers ended with 137: {', '.join(killed[:4])}"))
-    return Fired(
-        Ref("Node", "", node.name),
-        f"ran out of memory: the kernel killed {sum(event.times for event in events)} processes",
-        tuple(evidence),
-        (
-            kubectl("get", "events", "-A", "--field-selector", "reason=SystemOOM", purpose="which nodes and victims?"),
-            kubectl("top", "pods", "-A", "--sort-by=memory", purpose="who uses the memory?"),
-        ),
-        node=node.name,
-    )  # fmt: skip
 
 
 @rule(
@@ -179,7 +29,7 @@ def node_out_of_memory(node: Node, situation: Situation, now: datetime) -> Verdi
 )
 def node_rebooted(node: Node, situation: Situation, now: datetime) -> Verdict:
     """A node rebooted minutes ago and its pods have not all come back."""
-    events = _recent(situation.events_of(node, "Node", "Rebooted"), now)
+    events = recent(situation.events_of(node, "Node", "Rebooted"), now)
     if not events or not is_node_ready(node):
         return CLEAR
     away = [pod for pod in situation.pods_by_node.get(node.name).values() if not is_settled(pod, now)]
@@ -187,7 +37,7 @@ def node_rebooted(node: Node, situation: Situation, now: datetime) -> Verdict:
         return CLEAR
     return Fired(
         Ref("Node", "", node.name),
-        f"rebooted {age_text(events[-1].last_seen, now)} ago; {len(away)} of its pods are not back",
+        f"rebooted {age_text(events[-1].last_seen, now)} ago; {counted(len(away), 'pod')} not back",
         (said_by(events[-1]),),
         (
             kubectl("get", "node", node.name, "-o", "jsonpath={.status.nodeInfo.bootID}", purpose="which boot is it?"),
@@ -231,7 +81,7 @@ def node_problem(node: Node, situation: Situation, now: datetime) -> Verdict:
             for item in found
         ),
         (
-            _describe(node, "which problem does the detector report?"),
+            describe(node, "which problem does the detector report?"),
             on_node(node.name, "dmesg", "--level=err,crit,alert,emerg", "-T", purpose="what does the kernel say?"),
         ),
         node=node.name,
@@ -255,12 +105,13 @@ def node_network_unavailable(node: Node, situation: Situation, now: datetime) ->
         return CLEAR
     if wait := wait_until(node.metadata.creation_timestamp, JOIN_S, now):
         return wait
+    why = f": {shorten(condition.reason, 40)}" if condition.reason else ""
     return Fired(
         Ref("Node", "", node.name),
-        f"has no network{_since(condition, now)}" + (f": {shorten(condition.reason, 40)}" if condition.reason else ""),
+        f"has no network{since_text(condition, now)}{why}",
         (fact("nodes", f"NetworkUnavailable=True: {condition.message}", at=condition.last_transition_time),),
         (
-            _describe(node, "what does the condition say?"),
+            describe(node, "what does the condition say?"),
             kubectl("get", "pods", "-A", "-o", "wide", "--field-selector", f"spec.nodeName={node.name}",
                     purpose="is the network plugin's pod up on this node?"),
         ),
@@ -282,9 +133,8 @@ def node_network_unavailable(node: Node, situation: Situation, now: datetime) ->
 )
 def node_cordoned(node: Node, situation: Situation, now: datetime) -> Verdict:
     """A node has been cordoned for more than a day: perhaps forgotten."""
-    taint = next((item for item in node.spec.taints if item.key == "node.kubernetes.io/unschedulable"), None)
-    since = taint.time_added if taint else None
-    if not node.spec.unschedulable or since is None or {"control-plane", "master"} & set(node_roles(node)):
+    since = cordoned_since(node)
+    if not node.spec.unschedulable or since is None or is_control_plane(node):
         return CLEAR
     if wait := wait_until(since, OLD_CORDON.total_seconds(), now):
         return wait
@@ -296,7 +146,7 @@ def node_cordoned(node: Node, situation: Situation, now: datetime) -> Verdict:
         f"has been cordoned for {age_text(since, now)}",
         tuple(evidence),
         (
-            _describe(node, "does anything say why?"),
+            describe(node, "does anything say why?"),
             kubectl("uncordon", node.name, purpose="give it back to the scheduler", effect=Effect.MUTATING),
         ),
         node=node.name,
@@ -304,10 +154,7 @@ def node_cordoned(node: Node, situation: Situation, now: datetime) -> Verdict:
 
 
 RULES: Final[tuple[Rule, ...]] = (
-    node_disk_pressure,
-    node_memory_pressure,
-    node_pid_pressure,
-    node_out_of_memory,
+    *node_pressure.RULES,
     node_problem,
     node_network_unavailable,
     node_rebooted,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, on_node, said_by, shorten
+from diagnosis.commands import counted, fact, kubectl, on_node, said_by, shorten
 from diagnosis.node_agents import Agent, agents
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from situation.clock import age_text
@@ -98,7 +98,7 @@ def _pods_on(node: Node, situation: Situation) -> tuple[Evidence, ...]:
     pods = [pod for pod in situation.pods_by_node.get(node.name).values() if not is_finished(pod)]
     ready = sum(is_ready(pod) for pod in pods)
     stale = f", {ready} of them still shown as Ready" if ready else ""
-    return (fact("pods", f"{len(pods)} pods are on it{stale}"),)
+    return (fact("pods", f"{counted(len(pods), 'pod')} on it{stale}"),)
 
 
 def _wants(situation: Situation) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, said_by, shorten
+from diagnosis.commands import counted, fact, kubectl, said_by, shorten
 from diagnosis.container_facts import (
     agent_layer,
     container_path,
@@ -17,7 +17,6 @@ from diagnosis.container_facts import (
     logs,
     one_of_many,
     restart_policy,
-    restarts_text,
     started_pairs,
 )
 from diagnosis.pod_verdict import follows_of
@@ -164,7 +163,7 @@ def _evidence(
         yield fact("pods", f"probe: {probe_text(probe)}")
     if hint := undeclared_port(container, probe):
         yield fact("pods", hint)
-    yield fact("pods", f"{restarts_text(status.restart_count)}: it does not crash", Mark.EXCLUDES)
+    yield fact("pods", f"{counted(status.restart_count, 'restart')}: it does not crash", Mark.EXCLUDES)
     services = [service.name for service in situation.services_selecting(pod)]
     if services:
         yield fact("services", f"Services that send it no traffic: {shorten(', '.join(services), 120)}")

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, shorten
+from diagnosis.commands import counted, fact, kubectl, shorten
 from diagnosis.replicas import gravity
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, Wait, rule, wait_until
 from diagnosis.rules import rollouts_scaling
@@ -92,7 +92,7 @@ def rollout_stuck(deployment: Deployment, situation: Situation, now: datetime) -
     looks_at="spec.replicas 0 while a Service selects its pods and has no other pod behind it; autoscalers.",
     look_alikes={
         "an autoscaler at zero": "an autoscaler that may go to zero, or KEDA's, did it on purpose: silent",
-        "service-selects-nothing": "there pods exist and the selector misses them",
+        "selector-matches-nothing": "there pods exist and the selector misses them",
         "controller manager down": "there replicas are wanted and no pod is made",
     },
 )
@@ -182,7 +182,7 @@ def job_failed(job: Job, situation: Situation, now: datetime) -> Verdict:
     taken = [pod for pod in failed if pod.status.reason]
     evidence = [
         fact("jobs", f"{condition.reason}: {shorten(condition.message, 200)}", at=condition.last_transition_time),
-        fact("jobs", f"{job.status.failed} pods failed, {job.status.succeeded} succeeded"),
+        fact("jobs", f"{counted(job.status.failed, 'pod')} failed, {job.status.succeeded} succeeded"),
         *(_end_of(pod) for pod in (taken or failed)[-2:]),
     ]
     nodes = dict.fromkeys(Ref("Node", "", pod.spec.node_name) for pod in taken if pod.spec.node_name)

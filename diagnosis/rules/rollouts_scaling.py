@@ -4,12 +4,13 @@ import re
 from datetime import datetime
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, shorten
+from diagnosis.commands import counted, fact, kubectl, shorten
+from diagnosis.placement import OLD_CORDON, cordoned_since
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from situation.findings import Layer, Severity
 from situation.meta import Condition, Ref, find_condition
 from situation.pods import Pod
-from situation.selectors import is_finished, is_ready
+from situation.selectors import is_control_plane, is_finished, is_ready
 from situation.situation import Situation
 from situation.workloads import HorizontalPodAutoscaler, PodDisruptionBudget
 
@@ -41,7 +42,7 @@ def autoscaler_blind(item: HorizontalPodAutoscaler, situation: Situation, now: d
     target = item.spec.scale_target_ref
     workload = Ref(target.kind, item.namespace, target.name)
     text = f"{condition.type}=False ({condition.reason}): {shorten(condition.message, 300)}"
-    stays = f"{target.kind} {target.name} stays at {item.status.current_replicas} replicas"
+    stays = f"{target.kind} {target.name} stays at {counted(item.status.current_replicas, 'replica')}"
     evidence = [
         fact("horizontalpodautoscalers", text, at=condition.last_transition_time),
         fact("horizontalpodautoscalers", f"{stays} ({item.spec.min_replicas} to {item.spec.max_replicas})"),
@@ -78,44 +79,47 @@ def _blind(item: HorizontalPodAutoscaler) -> Condition | None:
     "budget-blocks-eviction",
     signature="L2-24",
     layer=Layer.SCHEDULING,
-    severity=Severity.INFO,
+    severity=Severity.WARNING,
     kind="PodDisruptionBudget",
-    needs=("poddisruptionbudgets", "pods"),
-    looks_at="status.disruptionsAllowed 0 with pods expected; cordoned nodes with pods of it; pods not ready.",
+    needs=("poddisruptionbudgets", "pods", "nodes"),
+    looks_at="status.disruptionsAllowed 0 while a node that runs its pods is being drained (cordoned since less than a "
+    "day; since an unknown time if it is no control plane node).",
     look_alikes={
+        "a budget that allows no eviction while nobody drains": "one replica and minAvailable 1, for example: silent",
         "pods of the workload are not ready": "then the budget only follows: their finding explains it",
         "API overloaded": "both answer 429; there the text is 'too many requests'",
     },
 )
 def budget_blocks_eviction(budget: PodDisruptionBudget, situation: Situation, now: datetime) -> Verdict:
-    """A disruption budget allows no eviction; a warning while a node that runs its pods is being drained."""
+    """A disruption budget allows no eviction while a node that runs its pods is being drained."""
     status = budget.status
     if status.disruptions_allowed > 0 or status.expected_pods == 0 or budget.spec.selector is None:
         return CLEAR
     pods = [pod for pod in situation.pods_matching(budget.namespace, budget.spec.selector) if not is_finished(pod)]
-    cordoned = {pod.spec.node_name for pod in pods if _is_cordoned(pod, situation)}
+    drained = sorted({pod.spec.node_name for pod in pods if _is_drained(pod, situation, now)})
+    if not drained:
+        return CLEAR
     unready = [pod for pod in pods if not is_ready(pod)]
-    evidence = [
-        fact("poddisruptionbudgets", f"{status.current_healthy} of {status.expected_pods} pods healthy, "
-             f"{status.desired_healthy} must stay, 0 may be evicted"),
-        *(fact("nodes", f"{node} is cordoned and runs pods of it") for node in sorted(cordoned)[:3]),
-        *(fact("pods", f"{pod.name} is not ready") for pod in unready[:3]),
-    ]  # fmt: skip
-    title = f"blocks the drain of {', '.join(sorted(cordoned)[:2])}" if cordoned else "allows no eviction"
-    next = (kubectl("get", "pdb", "-A", purpose="which budgets allow no eviction?"),)
     return Fired(
         Ref("PodDisruptionBudget", budget.namespace, budget.name),
-        title,
-        tuple(evidence),
-        next,
-        severity=Severity.WARNING if cordoned else Severity.INFO,
+        f"blocks the drain of {', '.join(drained[:2])}",
+        (
+            fact("poddisruptionbudgets", f"{status.current_healthy} of {counted(status.expected_pods, 'pod')} healthy, "
+                 f"{status.desired_healthy} must stay, 0 may be evicted"),
+            *(fact("nodes", f"{node} is cordoned and runs pods of it") for node in drained[:3]),
+            *(fact("pods", f"{pod.name} is not ready") for pod in unready[:3]),
+        ),
+        (kubectl("get", "pdb", "-A", purpose="which budgets allow no eviction?"),),
         follows=tuple(dict.fromkeys(situation.workload_of(pod) for pod in unready)),
-    )
+    )  # fmt: skip
 
 
-def _is_cordoned(pod: Pod, situation: Situation) -> bool:
+def _is_drained(pod: Pod, situation: Situation, now: datetime) -> bool:
     node = situation.node(pod.spec.node_name) if pod.spec.node_name else None
-    return node is not None and node.spec.unschedulable
+    if node is None or not node.spec.unschedulable:
+        return False
+    since = cordoned_since(node)
+    return now - since < OLD_CORDON if since is not None else not is_control_plane(node)
 
 
 RULES: Final[tuple[Rule, ...]] = (autoscaler_blind, budget_blocks_eviction)

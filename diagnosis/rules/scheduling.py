@@ -11,7 +11,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, shorten
+from diagnosis.commands import counted, fact, kubectl, shorten
+from diagnosis.gpu_offer import PRESENT
 from diagnosis.node_agents import Agent, agents
 from diagnosis.placement import affinity_terms, down_nodes, is_cordoned, selects, untolerated
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
@@ -25,7 +26,6 @@ from diagnosis.rules.scheduling_facts import (
     scheduled_condition,
     still_young,
 )
-from diagnosis.rules.scheduling_survey import GPU_PRESENT
 from diagnosis.scheduler_text import CORDON, NODE_NAME, SELECTOR, TAINT, SchedulerMessage
 from situation.cluster import Node
 from situation.findings import Layer, Mark, Severity
@@ -146,7 +146,7 @@ def node_selector(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         return CLEAR
     missing = [item for item in _asked(pod) if not any(item.matches(node.metadata.labels) for node in nodes)]
     evidence = [
-        fact("nodes", f"{_requirement(item)}: met by {_met_by(item, situation)} of {len(nodes)} nodes")
+        fact("nodes", f"{_requirement(item)}: met by {_met_by(item, situation)} of {counted(len(nodes), 'node')}")
         for item in _asked(pod)
         if nodes
     ]
@@ -182,7 +182,7 @@ def _met_by(item: SelectorRequirement, situation: Situation) -> int:
 def _gpu_chain(missing: list[SelectorRequirement], situation: Situation) -> tuple[Ref, ...]:
     """A GPU label that GPU nodes lack altogether is set by GPU feature discovery, one of the operator's daemons."""
     keys = [item.key for item in missing if item.key.startswith("nvidia.com/")]
-    gpu_nodes = [node for node in situation.nodes.values() if node.metadata.labels.get(GPU_PRESENT) == "true"]
+    gpu_nodes = [node for node in situation.nodes.values() if node.metadata.labels.get(PRESENT) == "true"]
     if any(key not in node.metadata.labels for key in keys for node in gpu_nodes):
         return tuple(agents(situation, Agent.GPU))
     return ()
@@ -243,7 +243,7 @@ def _behind_taints(pod: Pod, situation: Situation, now: datetime, said: Schedule
         for taint in untolerated(pod, node)
     )
     evidence = [
-        fact("nodes", f"taint {taint} on {count} of the {len(kept)} nodes looked at")
+        fact("nodes", f"taint {taint} on {count} of {counted(len(kept), 'node')} looked at")
         for taint, count in found.most_common(3)
     ]
     tolerated = ", ".join(sorted({item.key or "everything" for item in pod.spec.tolerations}))
@@ -277,7 +277,7 @@ def nodes_cordoned(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     evidence = [fact("nodes", f"cordoned: {names(cordoned)}")] if cordoned else []
     next = [kubectl("get", "nodes", purpose="which nodes are cordoned, and since when?")]
     count = said.count(CORDON)
-    title = f"has no usable node: {count} of {said.total} nodes are cordoned"
+    title = f"has no usable node: {count} of {counted(said.total or count, 'node')} cordoned"
     return fired(pod, situation, now, title, evidence, next)
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from diagnosis.commands import fact, kubectl
+from diagnosis.commands import counted, fact, kubectl
 from diagnosis.placement import admits
 from diagnosis.rule import CLEAR, Rule, Verdict, rule
 from diagnosis.rules.scheduling_facts import SHOWN, fired, names, refusal, still_young
@@ -43,7 +43,8 @@ def _term_evidence(pod: Pod, terms: tuple[PodAffinityTerm, ...], situation: Situ
         near = [other for other in situation.pods_matching(pod.namespace, term.label_selector) if other.spec.node_name]
         running = [other for other in near if not is_finished(other)]
         places = {other.spec.node_name for other in running}
-        yield fact("pods", f"{text}: {len(running)} such pods on {len(places)} nodes (in namespace {pod.namespace})")
+        found = f"{counted(len(running), 'such pod')} on {counted(len(places), 'node')}"
+        yield fact("pods", f"{text}: {found} (in namespace {pod.namespace})")
 
 
 def _pods_command(pod: Pod, terms: tuple[PodAffinityTerm, ...]) -> Command:
@@ -80,7 +81,7 @@ def pod_affinity(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         evidence.append(fact("pods", "the pod itself has no such rule: the rule is that of pods already there"))
     older = _older_revision(pod, situation) if anti else 0
     if older:
-        text = f"{older} pods of an earlier revision hold the nodes: a rolling update with a surge cannot finish here"
+        text = f"{counted(older, 'pod')} of an earlier revision on the nodes: a surge cannot finish here"
         evidence.append(fact("pods", text))
     title = "finds no node that pod anti-affinity allows" if anti else "finds no node beside the pods it wants"
     return fired(pod, situation, now, title, evidence, [_pods_command(pod, terms)])
@@ -116,7 +117,7 @@ def topology_spread(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     for item in pod.spec.topology_spread_constraints:
         if item.when_unsatisfiable != "DoNotSchedule":
             continue
-        evidence.append(fact("pods", f"at most {item.max_skew} more pods in one {item.topology_key} than in another"))
+        evidence.append(fact("pods", f"maxSkew {item.max_skew}: between one {item.topology_key} and another"))
         without = [node for node in situation.nodes.values() if item.topology_key not in node.metadata.labels]
         if without:
             evidence.append(fact("nodes", f"without the label {item.topology_key}: {names(without)}"))

@@ -5,7 +5,9 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from diagnosis.commands import fact, kubectl
+from diagnosis.commands import counted, fact, kubectl
+from diagnosis.gpu_chain import DRIVER_START_S
+from diagnosis.gpu_offer import MIG_STATE, PRESENT
 from diagnosis.node_agents import Agent, agents
 from diagnosis.placement import (
     admits,
@@ -18,9 +20,7 @@ from diagnosis.placement import (
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules.scheduling_facts import SHOWN, fired, names, node_refs, refusal, still_young
 from diagnosis.rules.scheduling_survey import (
-    GPU_PRESENT,
     LOOKED_AT,
-    MIG_STATE,
     Survey,
     fits_somewhere,
     free_of,
@@ -35,9 +35,6 @@ from situation.meta import Ref
 from situation.pods import Pod
 from situation.selectors import is_finished
 from situation.situation import Situation
-
-CHAIN_BUDGET_S: Final = 1200.0
-"""A driver may compile for 20 minutes on a new node (GPU operator: start-up probe of the driver container)."""
 
 
 @rule(
@@ -119,7 +116,7 @@ def _by_message(
         pod,
         situation,
         now,
-        f"wants {amount_text(resource, wants)}: {count} of {said.total} nodes have too little",
+        f"wants {amount_text(resource, wants)}: too little on {count} of {counted(said.total or count, 'node')}",
         [fact("pods", f"by the scheduler's preemption text, {hint}", Mark.OPEN)],
         _commands(resource),
     )
@@ -131,11 +128,14 @@ def _never_fits(pod: Pod, situation: Situation, now: datetime, survey: Survey) -
     if survey.largest is None:
         if is_gpu(resource):
             return _no_gpu(pod, situation, now, survey)
-        evidence = [fact("nodes", f"wants {wants}; the most a node offers is 0 of {total} nodes")]
+        evidence = [fact("nodes", f"wants {wants}; the most a node offers is 0 of {counted(total, 'node')}")]
         return fired(pod, situation, now, f"wants {wants}: no node offers any", evidence, _commands(resource))
     most = number_text(resource, allocatable(survey.largest, resource))
     evidence = [
-        fact("nodes", f"wants {wants}; the most a node offers is {most} ({survey.largest.name}, {total} nodes)")
+        fact(
+            "nodes",
+            f"wants {wants}; the most a node offers is {most} ({survey.largest.name} of {total})",
+        )
     ]
     losers = [node for node in survey.lost if capacity(node, resource) >= survey.wants]
     if losers:
@@ -174,7 +174,7 @@ def _no_gpu(pod: Pod, situation: Situation, now: datetime, survey: Survey) -> Fi
     """No node offers the resource: no such hardware, another shape of it, or a chain that does not bring it up."""
     resource, wants = survey.resource, amount_text(survey.resource, survey.wants)
     nodes = situation.nodes.values()
-    evidence = [fact("nodes", f"wants {wants}; the most a node offers is 0 of {len(nodes)} nodes")]
+    evidence = [fact("nodes", f"wants {wants}; the most a node offers is 0 of {counted(len(nodes), 'node')}")]
     shapes = _shapes(situation)
     failed = [node for node in nodes if node.metadata.labels.get(MIG_STATE) == "failed"]
     if shapes and not survey.lost:
@@ -185,9 +185,9 @@ def _no_gpu(pod: Pod, situation: Situation, now: datetime, survey: Survey) -> Fi
             pod, situation, now, f"wants {wants}: no node offers that shape", evidence, _commands(resource),
             follows=node_refs(failed), layer=Layer.NODE if failed else None,
         )  # fmt: skip
-    silent = [node for node in nodes if node.metadata.labels.get(GPU_PRESENT) == "true"] or list(survey.lost)
+    silent = [node for node in nodes if node.metadata.labels.get(PRESENT) == "true"] or list(survey.lost)
     if not silent or not resource.startswith("nvidia.com/"):
-        evidence.append(fact("nodes", f"no node has the label {GPU_PRESENT}=true or a capacity of {resource}"))
+        evidence.append(fact("nodes", f"no node has the label {PRESENT}=true or a capacity of {resource}"))
         return fired(pod, situation, now, f"wants {wants}: no node offers any", evidence, _commands(resource))
     evidence.append(fact("nodes", f"has GPUs by its labels or its capacity, but offers none: {names(silent)}"))
     evidence += [_loss(node, resource) for node in survey.lost[:SHOWN]]
@@ -206,7 +206,7 @@ def _no_gpu(pod: Pod, situation: Situation, now: datetime, survey: Survey) -> Fi
 
 def _all_new(nodes: list[Node], now: datetime) -> bool:
     ages = [(now - made).total_seconds() for node in nodes if (made := node.metadata.creation_timestamp) is not None]
-    return len(ages) == len(nodes) and all(age < CHAIN_BUDGET_S for age in ages)
+    return len(ages) == len(nodes) and all(age < DRIVER_START_S for age in ages)
 
 
 def _shapes(situation: Situation) -> list[str]:
@@ -282,11 +282,12 @@ def pod_slots_full(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         return wait
     open_nodes = (node for node in situation.nodes.values() if admits(pod, node))
     evidence = [
-        fact("nodes", f"{node.name}: {_pods_on(node, situation)} of {allocatable(node, 'pods'):.0f} pods")
+        fact("nodes", f"{node.name}: {_pods_on(node, situation)} of {counted(round(allocatable(node, 'pods')), 'pod')}")
         for node in islice(open_nodes, SHOWN)
     ]
     columns = "custom-columns=N:.metadata.name,PODS:.status.allocatable.pods"
-    title = f"finds no free pod slot: {said.count(POD_COUNT)} of {said.total} nodes have too many pods"
+    full = said.count(POD_COUNT)
+    title = f"finds no free pod slot: {full} of {counted(said.total or full, 'node')} full"
     next = [kubectl("get", "nodes", "-o", columns, purpose="how many pods may a node run?")]
     return fired(pod, situation, now, title, evidence, next)
 

@@ -11,8 +11,6 @@ from situation.cluster import Node
 from situation.pods import Pod
 from situation.situation import Situation
 
-GPU_PRESENT: Final = "nvidia.com/gpu.present"
-MIG_STATE: Final = "nvidia.com/mig.config.state"
 LOOKED_AT: Final = 12
 """Nodes whose pods are summed up; the sum is made for each waiting pod, so it must stay cheap."""
 

@@ -19,19 +19,12 @@ from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.quantity import parse_quantity
-from situation.selectors import is_finished, is_node_ready
+from situation.selectors import claim_names, is_finished, is_node_ready
 from situation.situation import Situation
 from situation.storage import PersistentVolume, PersistentVolumeClaim
 
 CLAIM_BUDGET_S: Final = 15.0
 """A claim is created beside its pod and the scheduler retries as soon as it changes; more than seconds is no race."""
-
-
-def claim_names(pod: Pod) -> tuple[str, ...]:
-    """Return the names of the claims the pod mounts."""
-    return tuple(
-        volume.persistent_volume_claim.claim_name for volume in pod.spec.volumes if volume.persistent_volume_claim
-    )
 
 
 @rule(

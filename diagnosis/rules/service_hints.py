@@ -3,14 +3,15 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, said_by
-from diagnosis.endpoints import backing, has_backend, service_ref
+from diagnosis.commands import counted, fact, kubectl, said_by
+from diagnosis.endpoints import backing, first_pod, has_backend, service_ref, slices_command
+from diagnosis.probe_text import port_of
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from diagnosis.rules.services import NEW_SERVICE_S
 from situation.clock import age_text
 from situation.findings import Command, Layer, Mark, Severity
 from situation.network import Service, ServicePort
-from situation.pods import Pod, Probe
+from situation.pods import Pod
 from situation.selectors import is_node_ready
 from situation.situation import Situation
 
@@ -43,11 +44,6 @@ def _target(port: ServicePort) -> int:
     return port.target_port or port.port
 
 
-def _probe_port(probe: Probe | None) -> int | str:
-    action = (probe.http_get or probe.tcp_socket or probe.grpc) if probe else None
-    return action.port if action else 0
-
-
 @rule(
     "port-protocol-mismatch",
     signature="L3-04",
@@ -60,10 +56,10 @@ def _probe_port(probe: Probe | None) -> int | str:
 )
 def port_protocol_mismatch(service: Service, situation: Situation, now: datetime) -> Verdict:
     """A Service port has another protocol than the container port that it leads to."""
-    behind = backing(service, situation) if has_backend(service) else None
-    if behind is None or not behind.pods:
+    pod = first_pod(service, situation)
+    if pod is None:
         return CLEAR
-    declared = _declared(behind.pods[0])
+    declared = _declared(pod)
     other = {"TCP": "UDP", "UDP": "TCP"}
     wrong = [
         port
@@ -96,22 +92,22 @@ def port_protocol_mismatch(service: Service, situation: Situation, now: datetime
     looks_at="numeric targetPorts against the ports that the selected pods declare; their readiness probes' ports.",
     look_alikes={
         "named-port-missing": "there the port has a name, and without it there is no endpoint port",
+        "a container that declares no port": "it may listen on any: silent",
         "port-protocol-mismatch": "there the number is declared, with another protocol",
     },
 )
 def target_port_undeclared(service: Service, situation: Situation, now: datetime) -> Verdict:
     """A Service leads to a port that its pods do not declare: perhaps nobody listens there."""
-    behind = backing(service, situation) if has_backend(service) else None
-    if behind is None or not behind.pods:
+    pod = first_pod(service, situation)
+    if pod is None or not all(container.ports for container in pod.spec.containers):
         return CLEAR
-    pod = behind.pods[0]
     declared = {number for number, _ in _declared(pod)}
-    probed = {_probe_port(container.readiness_probe) for container in pod.spec.containers}
+    probed = {port_of(container.readiness_probe) for container in pod.spec.containers} - {""}
     wrong = [port for port in service.spec.ports if (number := _target(port)) and number not in declared | probed]
-    if not declared or not wrong:
+    if not wrong:
         return CLEAR
     number = _target(wrong[0])
-    probes = ", ".join(str(port) for port in sorted(probed - {0}, key=str))
+    probes = ", ".join(str(port) for port in sorted(probed, key=str))
     return Fired(
         service_ref(service),
         f"leads to port {number}, which its pods do not declare",
@@ -121,8 +117,7 @@ def target_port_undeclared(service: Service, situation: Situation, now: datetime
             fact("pods", "declared ports are information only: whether it listens is not known", Mark.OPEN),
         ),
         (
-            kubectl("get", "endpointslices", "-l", f"kubernetes.io/service-name={service.name}", "-o", "yaml",
-                    purpose="which address and port do clients reach?", namespace=service.namespace),
+            slices_command(*service.key, "which address and port do clients reach?", "-o", "yaml"),
             _ports_command(service),
         ),
     )  # fmt: skip
@@ -172,19 +167,21 @@ def load_balancer_pending(service: Service, situation: Situation, now: datetime)
     layer=Layer.NETWORK,
     severity=Severity.INFO,
     kind="Service",
-    needs=("services", "endpointslices", "nodes"),
-    looks_at="internalTrafficPolicy Local (externalTrafficPolicy of a NodePort) against the nodes of ready endpoints.",
-    look_alikes={"no-ready-endpoint": "there is none on any node"},
-)  # fmt: skip
+    needs=("services", "endpointslices", "nodes", "pods"),
+    looks_at="internalTrafficPolicy Local against the nodes of ready endpoints, and who runs the pods.",
+    look_alikes={
+        "no-ready-endpoint": "there is none on any node",
+        "pods of a DaemonSet": "they are on the nodes that they are meant for: silent",
+        "externalTrafficPolicy Local": "load balancers check the health of each node: silent",
+    },
+)
 def local_traffic_gap(service: Service, situation: Situation, now: datetime) -> Verdict:
     """A Service that only serves locally has no endpoint on some nodes: clients there are dropped."""
-    spec = service.spec
-    inside = spec.internal_traffic_policy == "Local"
-    if not (inside or (spec.external_traffic_policy == "Local" and spec.type == "NodePort")) or not has_backend(
-        service
-    ):
+    if service.spec.internal_traffic_policy != "Local" or not has_backend(service):
         return CLEAR
     behind = backing(service, situation)
+    if any(owner.kind == "DaemonSet" for pod in behind.pods if (owner := pod.metadata.controller) is not None):
+        return CLEAR
     serving = {endpoint.node_name for endpoint in behind.endpoints if endpoint.is_ready and endpoint.node_name}
     nodes = [node.name for node in situation.nodes.values() if is_node_ready(node)]
     without = sorted(set(nodes) - serving)
@@ -192,16 +189,14 @@ def local_traffic_gap(service: Service, situation: Situation, now: datetime) -> 
         return CLEAR
     if wait := wait_until(service.metadata.creation_timestamp, NEW_SERVICE_S, now):
         return wait
-    policy = "internalTrafficPolicy" if inside else "externalTrafficPolicy"
     return Fired(
         service_ref(service),
-        f"answers only on {len(serving)} of {len(nodes)} nodes ({policy} Local)",
+        f"answers only on {len(serving)} of {counted(len(nodes), 'node')} (internalTrafficPolicy Local)",
         (fact("endpointslices", f"no ready endpoint on {', '.join(without[:5])}"),),
         (
-            kubectl("get", "service", service.name, "-o", f"jsonpath={{.spec.{policy}}}", purpose="is Local meant?",
-                    namespace=service.namespace),
-            kubectl("get", "endpointslices", "-l", f"kubernetes.io/service-name={service.name}", "-o", "yaml",
-                    purpose="on which nodes are the endpoints?", namespace=service.namespace),
+            kubectl("get", "service", service.name, "-o", "jsonpath={.spec.internalTrafficPolicy}",
+                    purpose="is Local meant?", namespace=service.namespace),
+            slices_command(*service.key, "on which nodes are the endpoints?", "-o", "yaml"),
         ),
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from difflib import SequenceMatcher
 from typing import Final, NamedTuple
 
-from diagnosis.commands import fact, kubectl
+from diagnosis.commands import counted, fact, kubectl
 from diagnosis.endpoints import has_backend, is_cluster_dns, service_ref
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from diagnosis.rules.services import NEW_SERVICE_S, list_pods
@@ -72,7 +72,7 @@ def _meant(service: Service, candidates: list[_Candidate], situation: Situation)
         if candidate.ref.name != service.name and not _slip(service.spec.selector, candidate.labels):
             continue
         ready = sum(is_ready(pod) for pod in pods)
-        text = f"{candidate.ref.kind} {candidate.ref.name} has {ready} of {len(pods)} pods ready, labelled "
+        text = f"{candidate.ref.kind} {candidate.ref.name} has {ready} of {counted(len(pods), 'pod')} ready, labelled "
         return _Meant(
             text + (selector_text(dict(candidate.labels)) or "with nothing"),
             Severity.CRITICAL if ready else Severity.WARNING,
@@ -92,7 +92,7 @@ def _meant(service: Service, candidates: list[_Candidate], situation: Situation)
     look_alikes={
         "no-ready-endpoint": "there the selector finds pods, but none is ready",
         "scaled-to-zero": "there the selector fits a workload's pod template; it just has no pods",
-        "a Service that never had pods": "no workload seems meant for it: a hint only",
+        "a Service that never had pods": "no workload seems meant for it: silent, many clusters keep such Services",
     },
 )
 def selector_matches_nothing(service: Service, situation: Situation, now: datetime) -> Verdict:
@@ -106,21 +106,22 @@ def selector_matches_nothing(service: Service, situation: Situation, now: dateti
     if wait := wait_until(service.metadata.creation_timestamp, NEW_SERVICE_S, now):
         return wait
     meant = _meant(service, candidates, situation)
-    evidence = [fact("services", f"selector {selector_text(selector)} matches 0 pods in namespace {service.namespace}")]
-    if meant:
-        evidence.append(fact("deployments", meant.text))
-        evidence.append(fact("deployments", "no workload bears these labels: it is not scaled to zero", Mark.EXCLUDES))
-    else:
-        evidence.append(fact("deployments", "no workload has its name or nearly its labels", Mark.OPEN))
+    if meant is None:
+        return CLEAR
+    evidence = (
+        fact("services", f"selector {selector_text(selector)} matches 0 pods in namespace {service.namespace}"),
+        fact("deployments", meant.text),
+        fact("deployments", "no workload bears these labels: it is not scaled to zero", Mark.EXCLUDES),
+    )
     labels = kubectl(
         "get", "pods", "--show-labels", purpose="which labels do the pods bear?", namespace=service.namespace
     )
     return Fired(
         service_ref(service),
         f"selects no pod ({selector_text(selector)})",
-        tuple(evidence),
+        evidence,
         (list_pods(service, "does the selector find any pod?"), labels),
-        severity=meant.severity if meant else Severity.INFO,
+        severity=meant.severity,
     )
 
 

@@ -4,16 +4,18 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from diagnosis.commands import fact, kubectl
+from diagnosis.commands import counted, fact, kubectl
 from diagnosis.endpoints import (
     Backing,
     backing,
     explained_by,
     has_backend,
+    has_ready_endpoint,
     is_cluster_dns,
     ready_due,
     ready_since,
     service_ref,
+    slices_command,
 )
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from situation.findings import Command, Evidence, Layer, Mark, Severity
@@ -32,13 +34,6 @@ SLICE_LAG_S: Final = 60.0
 def list_pods(service: Service, purpose: str) -> Command:
     return kubectl(
         "get", "pods", "-l", selector_text(service.spec.selector), "-o", "wide",
-        purpose=purpose, namespace=service.namespace,
-    )  # fmt: skip
-
-
-def _list_slices(service: Service, purpose: str) -> Command:
-    return kubectl(
-        "get", "endpointslices", "-l", f"kubernetes.io/service-name={service.name}", "-o", "yaml",
         purpose=purpose, namespace=service.namespace,
     )  # fmt: skip
 
@@ -94,7 +89,7 @@ def named_port_missing(service: Service, situation: Situation, now: datetime) ->
         f"sends port {missing[0].port} to {missing[0].target_port}, which no pod defines",
         (
             *(fact("services", f"port {port.port}/{port.protocol}: targetPort {port.target_port}") for port in missing),
-            fact("pods", f"{len(behind.pods)} selected pods define: {', '.join(names) or 'no named port'}"),
+            fact("pods", f"its pods ({len(behind.pods)}) define: {', '.join(names) or 'no named port'}"),
         ),
         (
             kubectl(
@@ -125,6 +120,8 @@ def endpoints_not_updated(service: Service, situation: Situation, now: datetime)
     if wait := wait_until(service.metadata.creation_timestamp, SLICE_LAG_S, now):
         return wait
     behind = backing(service, situation)
+    if not behind.pods:
+        return CLEAR
     listed = {endpoint.target_ref.name for endpoint in behind.endpoints if endpoint.is_ready and endpoint.target_ref}
     addresses = {address for endpoint in behind.endpoints if endpoint.is_ready for address in endpoint.addresses}
     absent = [
@@ -141,13 +138,13 @@ def endpoints_not_updated(service: Service, situation: Situation, now: datetime)
     oldest = min(since[pod.name] for pod in late)
     return Fired(
         service_ref(service),
-        f"has {'no' if none else 'too few'} endpoints though {len(late)} of its pods are ready",
+        f"has {'no endpoint' if none else 'too few endpoints'} for {counted(len(late), 'ready pod')}",
         (
             fact("pods", f"pod {late[0].name} is Ready since {oldest:%H:%M:%S}", at=oldest),
-            fact("endpointslices", f"its {len(behind.slices)} slices hold {behind.ready_endpoints} ready endpoints"),
+            fact("endpointslices", f"ready endpoints in its slices: {behind.ready_endpoints}"),
         ),
         (
-            _list_slices(service, "when was the slice written last?"),
+            slices_command(*service.key, "when was the slice written last?", "-o", "yaml"),
             kubectl("get", "lease", "kube-controller-manager", "-o", "yaml",
                     purpose="does the controller manager live?", namespace="kube-system"),
         ),
@@ -158,8 +155,10 @@ def endpoints_not_updated(service: Service, situation: Situation, now: datetime)
 
 def _unready(service: Service, situation: Situation, now: datetime) -> Backing | Verdict:
     """Return what stands behind the Service if its pods had their time and none is ready, else why not."""
+    if has_ready_endpoint(service, situation):
+        return CLEAR
     behind = backing(service, situation)
-    if not behind.pods or behind.ready_endpoints or behind.ready_pods:
+    if not behind.pods or behind.ready_pods:
         return CLEAR
     due = ready_due(behind.pods, service.metadata.creation_timestamp)
     return Wait(due) if due is not None and now < due else behind
@@ -170,7 +169,7 @@ def _pod_evidence(behind: Backing) -> tuple[Evidence, ...]:
     more = f" and {len(behind.pods) - 3} more" if len(behind.pods) > 3 else ""
     since = max((time for pod in behind.pods if (time := ready_since(pod))), default=None)
     return (
-        fact("endpointslices", f"{len(behind.endpoints)} endpoints, 0 ready"),
+        fact("endpointslices", f"{counted(len(behind.endpoints), 'endpoint')}, 0 ready"),
         fact("pods", f"{phases}{more}", at=since),
         fact("services", "the selector finds pods", Mark.EXCLUDES),
     )
@@ -198,11 +197,11 @@ def no_ready_endpoint(service: Service, situation: Situation, now: datetime) -> 
         return behind
     return Fired(
         service_ref(service),
-        f"has no ready endpoint: 0 of {len(behind.pods)} pods ready",
+        f"has no ready endpoint: 0 of {counted(len(behind.pods), 'pod')} ready",
         _pod_evidence(behind),
         (
             list_pods(service, "why is none of its pods ready?"),
-            _list_slices(service, "which endpoints does it have?"),
+            slices_command(*service.key, "which endpoints does it have?", "-o", "yaml"),
         ),
         follows=explained_by(behind.pods, situation),
     )
@@ -223,10 +222,10 @@ def no_ready_endpoint(service: Service, situation: Situation, now: datetime) -> 
 )
 def cluster_dns_down(service: Service, situation: Situation, now: datetime) -> Verdict:
     """The cluster's DNS has no ready server: names do not resolve in any namespace."""
-    if not is_cluster_dns(service) or not has_backend(service):
+    if not is_cluster_dns(service) or not has_backend(service) or has_ready_endpoint(service, situation):
         return CLEAR
     behind = backing(service, situation)
-    if behind.ready_endpoints or behind.ready_pods:
+    if behind.ready_pods:
         return CLEAR
     if wait := wait_until(service.metadata.creation_timestamp, NEW_SERVICE_S, now):
         return wait

@@ -15,6 +15,7 @@ from situation.cluster import Event
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import Ref
 from situation.pods import Pod
+from situation.selectors import claim_names
 from situation.situation import Situation
 
 START_S: Final = 300.0
@@ -126,16 +127,12 @@ def not_started(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         tuple(evidence),
         (describe(pod, "what does the newest event say?"),),
         layer=agent_layer(pod),
-        follows=(Ref("Node", "", pod.spec.node_name), *_claims(pod), *follows_of(pod, situation)),
+        follows=(
+            Ref("Node", "", pod.spec.node_name),
+            *(Ref("PersistentVolumeClaim", pod.namespace, name) for name in claim_names(pod)),
+            *follows_of(pod, situation),
+        ),
         node=pod.spec.node_name,
-    )
-
-
-def _claims(pod: Pod) -> tuple[Ref, ...]:
-    return tuple(
-        Ref("PersistentVolumeClaim", pod.namespace, volume.persistent_volume_claim.claim_name)
-        for volume in pod.spec.volumes
-        if volume.persistent_volume_claim is not None
     )
 
 

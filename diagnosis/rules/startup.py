@@ -5,7 +5,7 @@ import re
 from datetime import datetime
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, on_node, said_by, shorten
+from diagnosis.commands import counted, fact, kubectl, on_node, said_by, shorten
 from diagnosis.container_facts import describe, gravity
 from diagnosis.gpu_chain import WORKLOAD, place_of, still_starting, upstream
 from diagnosis.node_agents import Agent, agents
@@ -90,7 +90,7 @@ def pod_ips_exhausted(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     ]
     node = situation.node(name)
     cidr = node.spec.pod_cidr if node else ""
-    evidence = [said_by(event), fact("pods", f"{len(own)} pods of {name} hold an address of their own")]
+    evidence = [said_by(event), fact("pods", f"{counted(len(own), 'pod')} of {name} with an address")]
     if cidr:
         evidence.append(fact("nodes", f"podCIDR {cidr}{_size(cidr)}"))
     return _of_node(
@@ -108,7 +108,7 @@ def pod_ips_exhausted(pod: Pod, situation: Situation, now: datetime) -> Verdict:
 
 def _size(cidr: str) -> str:
     try:
-        return f" ({ipaddress.ip_network(cidr, strict=False).num_addresses} addresses)"
+        return f" (addresses: {ipaddress.ip_network(cidr, strict=False).num_addresses})"
     except ValueError:
         return ""
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from diagnosis.commands import fact, kubectl
-from diagnosis.endpoints import backing, explained_by, has_backend, ready_due, services_known
+from diagnosis.commands import counted, fact, kubectl
+from diagnosis.endpoints import backing, explained_by, has_backend, ready_due, services_known, slices_command
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, Wait, rule, wait_until
-from situation.findings import Evidence, Layer, Mark, Severity
+from situation.findings import Evidence, Layer, Severity
 from situation.meta import Ref
 from situation.network import MutatingWebhookConfiguration, ValidatingWebhookConfiguration, Webhook
 from situation.situation import Situation
@@ -60,45 +60,38 @@ def _dead(webhook: Webhook, situation: Situation, now: datetime) -> _Dead | Verd
         (
             policy,
             fact("endpointslices", f"Service {target.namespace}/{target.name} has no ready endpoint"),
-            fact("pods", f"{len(behind.pods)} pods are selected, {ready} of them ready"),
+            fact("pods", f"{counted(len(behind.pods), 'pod')} selected, {ready} ready"),
         ),
         (ref, *explained_by(behind.pods, situation)),
     )
 
 
 def _judge(kind: str, configuration: Configuration, situation: Situation, now: datetime) -> Verdict:
-    judged = [_dead(webhook, situation, now) for webhook in configuration.webhooks]
+    judged = [_dead(webhook, situation, now) for webhook in configuration.webhooks if webhook.failure_policy == "Fail"]
     dead = [item for item in judged if isinstance(item, _Dead)]
     if not dead:
         waits = [item for item in judged if isinstance(item, Wait)]
         unknown = [item for item in judged if isinstance(item, Unknown)]
-        return waits[0] if waits else unknown[0] if unknown else CLEAR
+        return min(waits, key=lambda wait: wait.until) if waits else unknown[0] if unknown else CLEAR
     if wait := wait_until(configuration.metadata.creation_timestamp, INSTALL_S, now):
         return wait
-    closed = [item for item in dead if item.webhook.failure_policy == "Fail"]
-    shown = closed or dead
-    stops = any(_stops_workloads(item.webhook) for item in closed)
-    service = shown[0].webhook.client_config.service
+    service = dead[0].webhook.client_config.service
     assert service is not None  # noqa: S101 - by construction of _dead
-    evidence = [line for item in shown[:3] for line in item.evidence]
-    if closed:
-        what = sorted({name for item in closed for rule in item.webhook.rules for name in rule.resources})
-        evidence.append(fact("services", f"requests for {', '.join(what[:6]) or 'nothing'} are refused", Mark.SUPPORTS))
-    title = f"blocks requests: its Service {service.name} does not answer" if closed else (
-        f"is skipped: its Service {service.name} does not answer (failurePolicy Ignore)"
-    )  # fmt: skip
+    what = sorted({name for item in dead for rule in item.webhook.rules for name in rule.resources})
     return Fired(
         Ref(kind, "", configuration.name),
-        title,
-        tuple(evidence),
+        f"blocks requests: its Service {service.name} does not answer",
         (
-            kubectl("get", "endpointslices", "-l", f"kubernetes.io/service-name={service.name}",
-                    purpose="has the webhook's Service an endpoint?", namespace=service.namespace),
+            *(line for item in dead[:3] for line in item.evidence),
+            fact(f"{kind.lower()}s", f"requests for {', '.join(what[:6]) or 'nothing'} are refused"),
+        ),
+        (
+            slices_command(service.namespace, service.name, "has the webhook's Service an endpoint?"),
             kubectl("get", kind.lower(), configuration.name, "-o", "yaml", purpose="what does the webhook guard?"),
         ),
-        severity=Severity.CRITICAL if stops else Severity.WARNING if closed else Severity.INFO,
-        follows=tuple(dict.fromkeys(_follows(shown))),
-    )  # fmt: skip
+        severity=Severity.CRITICAL if any(_stops_workloads(item.webhook) for item in dead) else Severity.WARNING,
+        follows=tuple(dict.fromkeys(_follows(dead))),
+    )
 
 
 def _follows(dead: list[_Dead]) -> Iterator[Ref]:
@@ -108,6 +101,7 @@ def _follows(dead: list[_Dead]) -> Iterator[Ref]:
 
 _LOOKS_AT: Final = "failurePolicy and the Service of every webhook; that Service's slices and pods. Needs no event."
 _LOOK_ALIKES: Final = {
+    "failurePolicy Ignore": "the API server goes on without the webhook: silent",
     "a webhook that denies": "it answers: `admission webhook ... denied the request`",
     "quota or Pod Security": "their refusals name no webhook",
 }

@@ -151,7 +151,7 @@ def test_broken_objects_are_skipped_and_counted(tmp_path: Path) -> None:
     dump = read_dump(tmp_path / "dump.json")
     assert len(known(dump).pods) == 2
     assert known(dump).source("pods").skipped == 2
-    assert dump.notes == ("skipped 2 broken pods",)
+    assert dump.notes == ("skipped 2 broken Pod objects",)
 
 
 def test_yaml_values_stay_text(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_folder_as_cluster_info_dump_writes_it(tmp_path: Path) -> None:
     assert set(known(dump).pods) == {("shop", "web-1")}
     assert len(known(dump).nodes) == 1
     other, skipped = dump.notes
-    assert other == "1 other files (not .json or .yaml) were not read"
+    assert other == "1 other file (not .json or .yaml) was not read"
     assert "events.yaml" in skipped
 
 

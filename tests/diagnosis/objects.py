@@ -7,7 +7,8 @@ from typing import Any
 from diagnosis.engine import Engine
 from diagnosis.rule import Rule
 from playbooks.commands import Target, render
-from situation.findings import Finding
+from situation.findings import Diagnosis, Finding, Severity
+from situation.meta import Ref
 from situation.situation import Situation
 from tests.build import NOW, Manifest, ago, meta
 
@@ -147,3 +148,12 @@ def ready_condition(
             "lastHeartbeatTime": ago(heartbeat_s),
         }
     ]
+
+
+def shape(diagnosis: Diagnosis) -> set[tuple[str, str, Severity, tuple[Ref, ...]]]:
+    """Return what a diagnosis says, without the ages and numbers that change by themselves."""
+    return {
+        (cause.key, finding.key, finding.severity, tuple(sorted(finding.members)))
+        for cause in diagnosis.causes
+        for finding in (cause, *cause.consequences)
+    }

@@ -54,7 +54,7 @@ WEB = Ref("Deployment", "shop", "web")
     [
         (
             QUOTA, "quota-refused", Layer.SCHEDULING, Ref("ResourceQuota", "shop", "gpus"),
-            "is refused by quota gpus: requests.cpu 1 asked, 2 of 2 used; pods 1 asked, 3 of 9 used",
+            "is refused by quota gpus: requests.cpu 1 asked, 2 of 2 used",
             "kubectl -n shop describe resourcequota gpus",
         ),
         (
@@ -115,14 +115,13 @@ WEB = Ref("Deployment", "shop", "web")
         (
             "Timeout: request did not complete within requested timeout - context deadline exceeded", "pods-refused",
             Layer.CONTROL_PLANE, WEB,
-            "cannot create pods: Timeout: request did not complete within requested timeout - context deadline "
-            "exceeded",
+            "cannot create pods: Timeout: request did not complete within requested timeout -…",
             "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations",
         ),
         (
             "unable to create new content in namespace shop because it is being terminated", "pods-refused",
             Layer.CONTROL_PLANE, WEB,
-            "cannot create pods: unable to create new content in namespace shop because it is being terminated",
+            "cannot create pods: unable to create new content in namespace shop because it is…",
             "kubectl -n shop get events --field-selector reason=FailedCreate",
         ),
         (

@@ -98,6 +98,8 @@ def test_services_that_were_not_read_accuse_no_ingress() -> None:
         ("10.0.0.7:5432", False),
         ("headless:9092", False),
         ("kafka-0.headless:9092", False),
+        ("kafka-0.kafka:9092", False),
+        ("postgres:16", False),
     ],
 )
 def test_addresses_in_the_environment(value: str, fires: bool) -> None:
@@ -107,7 +109,9 @@ def test_addresses_in_the_environment(value: str, fires: bool) -> None:
     if fires:
         finding = causes["env-address-deployment"]
         assert (finding.severity, finding.layer) == (Severity.INFO, Layer.APPLICATION)
-        assert finding.subject == Ref("Deployment", "shop", "caller")
+        assert finding.subject.kind == "Service"
+        assert finding.members == (Ref("Deployment", "shop", "caller"),)
+        assert finding.title.startswith("caller refers to ")
         assert first_command(finding) == "kubectl -n shop set env deployment/caller --list"
 
 

@@ -65,7 +65,7 @@ def test_a_node_that_is_not_ready(conditions: list[Manifest], rule: str, layer: 
     assert words in finding.title
     assert first in first_command(finding)
     assert finding.next[0].effect is Effect.READ
-    assert any("1 pods are on it" in line.text for line in finding.evidence)
+    assert any("1 pod on it" in line.text for line in finding.evidence)
 
 
 def joined(age_s: float, conditions: list[Manifest]) -> Manifest:
@@ -164,7 +164,7 @@ def test_a_node_in_trouble_though_ready(kind: str, rule: str, title: str) -> Non
 def test_evicted_pods_are_evidence_of_pressure() -> None:
     status = {"reason": "Evicted", "message": "The node was low on resource: memory. Threshold quantity: 100Mi"}
     finding = found(pressed("MemoryPressure"), pod(phase="Failed", ready=False, status=status))["node-memory-pressure"]
-    assert any("1 pods evicted" in line.text for line in finding.evidence)
+    assert any("1 pod evicted" in line.text for line in finding.evidence)
 
 
 def node_event(reason: str, message: str, age_s: float) -> Manifest:

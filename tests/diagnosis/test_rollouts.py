@@ -245,18 +245,36 @@ def budget(allowed: int = 0, expected: int = 2) -> Manifest:
     }
 
 
-def test_a_budget_matters_while_its_node_is_drained() -> None:
-    [hint] = ours(budget(), pod("web-1"), node())
-    assert (hint.severity, hint.title) == (Severity.INFO, "web allows no eviction")
-    [finding] = ours(budget(), pod("web-1"), node(spec={"unschedulable": True}))
+def cordon(age_s: float | None = None, labels: dict[str, str] | None = None) -> Manifest:
+    taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+    return node(
+        spec={"unschedulable": True, "taints": [taint | ({"timeAdded": ago(age_s)} if age_s is not None else {})]},
+        labels=labels or {},
+    )
+
+
+CONTROL_PLANE = {"node-role.kubernetes.io/control-plane": ""}
+
+
+@pytest.mark.parametrize("drained", [cordon(), cordon(60), cordon(60, CONTROL_PLANE)])
+def test_a_budget_matters_while_its_node_is_drained(drained: Manifest) -> None:
+    [finding] = ours(budget(), pod("web-1"), drained)
     assert (finding.severity, finding.title) == (Severity.WARNING, "web blocks the drain of node-1")
     assert render(finding.next[0], Target()) == "kubectl get pdb -A"
+
+
+@pytest.mark.parametrize("other", [node(), cordon(2 * 86400), cordon(labels=CONTROL_PLANE)])
+def test_a_budget_is_silent_while_nobody_drains(other: Manifest) -> None:
+    assert ours(budget(), pod("web-1"), other) == []
+
+
+def test_a_budget_that_allows_an_eviction_or_has_no_pods_is_silent() -> None:
     assert ours(budget(1), pod("web-1"), node(spec={"unschedulable": True})) == []
     assert ours(budget(expected=0), node(spec={"unschedulable": True})) == []
 
 
 def test_a_budget_follows_pods_that_are_not_ready() -> None:
     unready = pod("web-1", ready=False, owner="StatefulSet/web")
-    verdict = rollouts_scaling.budget_blocks_eviction.judge(made(budget()), situation(budget(), unready, node()), NOW)
+    verdict = rollouts_scaling.budget_blocks_eviction.judge(made(budget()), situation(budget(), unready, cordon()), NOW)
     assert getattr(verdict, "follows", ()) == (Ref("StatefulSet", "shop", "web"),)
     assert all(line.mark is Mark.SUPPORTS for line in getattr(verdict, "evidence", ()))

@@ -86,7 +86,7 @@ CPU_NODE = node("cpu-1")
     [
         pytest.param(
             wants(gpu="4"), [CPU_NODE], f"wants 4 {GPU}: no node offers any", None,
-            "the most a node offers is 0 of 1 nodes", id="no such hardware",
+            "the most a node offers is 0 of 1 node", id="no such hardware",
         ),
         pytest.param(
             wants(gpu="1"), [gpu_node("g1", None, labels={"nvidia.com/gpu.present": "true"})],
@@ -102,7 +102,7 @@ CPU_NODE = node("cpu-1")
         ),
         pytest.param(
             wants(gpu="16"), [gpu_node("g1"), gpu_node("g2", "4")], f"wants 16 {GPU}: the largest node offers 8", None,
-            "offers is 8 (g1, 2 nodes)", id="larger than any node",
+            "offers is 8 (g1 of 2)", id="larger than any node",
         ),
         pytest.param(
             wants(gpu="4"), [gpu_node("g1"), pod("a", node="g1", container=wants(gpu="6"))],
@@ -191,7 +191,7 @@ def test_gpus_behind_a_taint_are_a_matter_of_the_taint() -> None:
 def test_without_nodes_the_schedulers_numbers_are_left() -> None:
     found = first(waiting(NO_GPU, container=wants(gpu="1")), missing={"nodes": SourceState.FORBIDDEN})
     assert found is not None
-    assert found[1].title == f"wants 1 {GPU}: 2 of 2 nodes have too little"
+    assert found[1].title == f"wants 1 {GPU}: too little on 2 of 2 nodes"
     assert [line.mark for line in found[1].evidence].count(Mark.OPEN) == 2
 
 
@@ -221,7 +221,7 @@ NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
         ),
         pytest.param(
             none_of(2, "2 node(s) were unschedulable"), {}, [node("a", spec={"unschedulable": True})],
-            "nodes-cordoned", "has no usable node: 2 of 2 nodes are cordoned", id="cordoned",
+            "nodes-cordoned", "has no usable node: 2 of 2 nodes cordoned", id="cordoned",
         ),
         pytest.param(
             none_of(2, "1 node(s) were unschedulable", "1 Insufficient cpu"), {},
@@ -230,7 +230,7 @@ NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
         ),
         pytest.param(
             none_of(1, "1 Too many pods"), {}, [node()], "pod-slots-full",
-            "finds no free pod slot: 1 of 1 nodes have too many pods", id="pod count",
+            "finds no free pod slot: 1 of 1 node full", id="pod count",
         ),
         pytest.param(
             none_of(1, "1 node(s) exceed max volume count"), {}, [node()], "volume-count",
@@ -324,8 +324,8 @@ def test_anti_affinity_names_the_rolling_update_deadlock() -> None:
     found = first(waiting(message, spec=anti_affinity("web"), **new), old, node(), *replicasets)
     assert found is not None
     assert found[1].about == Ref("Deployment", "shop", "web")
-    assert "keeps away from pods with app=web per kubernetes.io/hostname: 1 such pods on 1 nodes" in texts(found[1])
-    assert "1 pods of an earlier revision hold the nodes" in texts(found[1])
+    assert "keeps away from pods with app=web per kubernetes.io/hostname: 1 such pod on 1 node" in texts(found[1])
+    assert "1 pod of an earlier revision on the nodes" in texts(found[1])
     assert render(found[1].next[0], Target()) == "kubectl -n shop get pods -l app=web -o wide"
 
 

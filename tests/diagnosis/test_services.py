@@ -39,7 +39,7 @@ def test_a_selector_that_matches_nothing_is_critical_while_the_workload_of_that_
     assert (finding.layer, finding.severity) == (Layer.NETWORK, Severity.CRITICAL)
     assert finding.title == "orders selects no pod (app=orders-v2)"
     assert first_command(finding) == "kubectl -n shop get pods -l app=orders-v2 -o wide"
-    assert "1 of 1 pods ready, labelled app=orders" in finding.evidence[1].text
+    assert "1 of 1 pod ready, labelled app=orders" in finding.evidence[1].text
 
 
 @pytest.mark.parametrize(
@@ -48,20 +48,20 @@ def test_a_selector_that_matches_nothing_is_critical_while_the_workload_of_that_
         ({"app": "chekout"}, {"app": "checkout"}, Severity.CRITICAL),
         ({"app": "checkout"}, {"app.kubernetes.io/name": "checkout"}, Severity.CRITICAL),
         ({"app": "checkout", "track": "stable"}, {"app": "checkout", "track": "stable-v2"}, Severity.CRITICAL),
-        ({"pod": "kafka-3"}, {"pod": "kafka-1"}, Severity.INFO),
-        ({"app": "flagd"}, {"app": "cart"}, Severity.INFO),
-        ({"app": "redis"}, {"app": "redis-exporter"}, Severity.INFO),
+        ({"pod": "kafka-3"}, {"pod": "kafka-1"}, None),
+        ({"app": "flagd"}, {"app": "cart"}, None),
+        ({"app": "redis"}, {"app": "redis-exporter"}, None),
     ],
 )
 def test_labels_that_nearly_match_tell_a_slip_from_a_service_nobody_uses(
-    selector: dict[str, str], labels: dict[str, str], severity: Severity
+    selector: dict[str, str], labels: dict[str, str], severity: Severity | None
 ) -> None:
     causes = found(
         service("front", selector=selector),
         workload("other", labels=labels),
         pod("other-1", labels=labels, owner="Deployment/other"),
     )
-    assert causes["selector-matches-nothing"].severity is severity
+    assert [cause.severity for cause in causes.values()] == ([severity] if severity else [])
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_no_ready_endpoint_is_about_the_service_and_names_its_pods() -> None:
     assert list(causes) == ["no-ready-endpoint"]
     assert (finding.subject, finding.layer) == (Ref("Service", "shop", "web"), Layer.NETWORK)
     assert finding.severity is Severity.WARNING
-    assert finding.title == "web has no ready endpoint: 0 of 1 pods ready"
+    assert finding.title == "web has no ready endpoint: 0 of 1 pod ready"
     assert first_command(finding) == "kubectl -n shop get pods -l app=web -o wide"
 
 
@@ -257,7 +257,7 @@ def test_load_balancer(manifests: tuple[Manifest, ...], severity: Severity | Non
     [
         ({"internalTrafficPolicy": "Local"}, "node-1", True),
         ({"internalTrafficPolicy": "Cluster"}, "node-1", False),
-        ({"externalTrafficPolicy": "Local", "type": "NodePort"}, "node-1", True),
+        ({"externalTrafficPolicy": "Local", "type": "NodePort"}, "node-1", False),
         ({"externalTrafficPolicy": "Local", "type": "LoadBalancer"}, "node-1", False),
     ],
 )

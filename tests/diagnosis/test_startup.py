@@ -121,8 +121,8 @@ def test_exhausted_addresses_come_with_numbers() -> None:
     others = [pod(f"db-{number}", status={"podIP": f"10.244.0.{number}"}) for number in range(3)]
     found = fault(creating(), node(spec={"podCIDR": "10.244.0.0/30"}), *others, sandbox_event(NO_ADDRESS))
     assert found is not None
-    assert "3 pods of node-1 hold an address of their own" in text_of(found)
-    assert "podCIDR 10.244.0.0/30 (4 addresses)" in text_of(found)
+    assert "3 pods of node-1 with an address" in text_of(found)
+    assert "podCIDR 10.244.0.0/30 (addresses: 4)" in text_of(found)
 
 
 @pytest.mark.parametrize(

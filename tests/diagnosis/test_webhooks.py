@@ -48,7 +48,6 @@ def found(*manifests: Manifest) -> dict[str, Any]:
     [
         (configuration(), Severity.CRITICAL),
         (configuration(resource="certificates"), Severity.WARNING),
-        (configuration(policy="Ignore"), Severity.INFO),
     ],
 )
 def test_how_grave_a_dead_webhook_is(made: Manifest, severity: Severity) -> None:
@@ -56,6 +55,10 @@ def test_how_grave_a_dead_webhook_is(made: Manifest, severity: Severity) -> None
     assert (finding.severity, finding.layer) == (severity, Layer.CONTROL_PLANE)
     assert finding.subject == Ref("ValidatingWebhookConfiguration", "", "guard")
     assert first_command(finding) == "kubectl -n shop get endpointslices -l kubernetes.io/service-name=guard"
+
+
+def test_a_dead_webhook_that_may_fail_is_silent() -> None:
+    assert not found(configuration(policy="Ignore"), GUARD, EMPTY, guard_pod())
 
 
 def test_a_mutating_webhook_whose_service_is_gone() -> None:

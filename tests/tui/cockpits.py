@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from textual.driver import Driver
 from textual.pilot import Pilot
 
 from playbooks.commands import Target
@@ -61,15 +62,17 @@ async def open_cockpit(
     size: tuple[int, int] = (160, 50),
     now: datetime = NOW,
     keymap: dict[str, str] | None = None,
+    driver: type[Driver] | None = None,
+    hz: float = 50,
     **more: Any,
 ) -> AsyncIterator[Pilot[int]]:
-    """Run the cockpit until its first picture is complete."""
+    """Run the cockpit until its first picture is complete; `driver` gets what a terminal would."""
     app = Cockpit(
         cluster,
         TARGET,
         load_themes(None),
         theme="midwatch-dark",
-        hz=50,
+        hz=hz,
         mode="read-only",
         state_dir=state_dir,
         environ={"TERM": "xterm-256color"},
@@ -77,7 +80,9 @@ async def open_cockpit(
         clock=lambda: now,
         **more,
     )
-    async with app.run_test(size=size, notifications=True) as pilot:
+    if driver is not None:
+        app.driver_class = driver
+    async with app.run_test(headless=driver is None, size=size, notifications=True) as pilot:
         await until(pilot, lambda: app.feed.situation.knows("pods") and app.feed.diagnosis.judged_at is not None)
         await pilot.pause()
         yield pilot

@@ -1,0 +1,72 @@
+"""What a node offers of its GPUs, read from capacity, allocatable and labels (catalogue, GPU capacity arithmetic)."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from situation.cluster import Node
+from situation.meta import Quantities
+from situation.quantity import parse_quantity
+
+_RESOURCES: Final = ("nvidia.com/gpu", "nvidia.com/mig-")
+PRESENT: Final = "nvidia.com/gpu.present"
+_PLUGIN_LABEL: Final = "nvidia.com/gpu.deploy.device-plugin"
+UPGRADE: Final = "nvidia.com/gpu-driver-upgrade-state"
+_UPGRADE_AT_REST: Final = frozenset({"", "upgrade-done", "upgrade-required", "upgrade-failed"})
+MIG_STATE: Final = "nvidia.com/mig.config.state"
+
+
+class Offer(StrEnum):
+    """What the capacity and allocatable GPUs of a node say (catalogue, GPU capacity arithmetic)."""
+
+    NONE = "none"
+    """No GPU node, or one whose GPUs are not offered as extended resources on purpose."""
+    NEVER = "never"
+    """The key is absent: the plugin never registered since the node object was made."""
+    GONE = "gone"
+    """Capacity 0: the plugin is gone for more than 5 minutes, or the kubelet restarted and it has not come back."""
+    STOPPED = "stopped"
+    """Capacity without allocatable: the plugin went less than 5 minutes ago, or every GPU is unhealthy."""
+    PARTLY = "partly"
+    """Less allocatable than capacity: some GPUs are unhealthy."""
+    ALL = "all"
+
+
+def gpu_resources(quantities: Quantities) -> Mapping[str, float]:
+    """Return the NVIDIA extended resources among `quantities`: whole, shared and MIG devices."""
+    return {
+        name: parse_quantity(value) or 0.0 for name, value in quantities.items() if name.startswith(_RESOURCES)
+    }  # fmt: skip
+
+
+def gpu_offer(node: Node) -> Offer:
+    """Read the capacity table for one node."""
+    labels = node.metadata.labels
+    capacity = gpu_resources(node.status.capacity)
+    allocatable = gpu_resources(node.status.allocatable)
+    total, usable = sum(capacity.values()), sum(allocatable.values())
+    if usable:
+        return Offer.ALL if usable >= total else Offer.PARTLY
+    if _off(labels) or (not capacity and labels.get(PRESENT) != "true"):
+        return Offer.NONE
+    return Offer.STOPPED if total else Offer.GONE if capacity else Offer.NEVER
+
+
+def _off(labels: Mapping[str, str]) -> bool:
+    """Tell whether somebody decided that this node offers no GPUs to pods through the device plugin."""
+    return (
+        labels.get(PRESENT) == "false"
+        or labels.get("nvidia.com/gpu.deploy.operands") == "false"
+        or labels.get(_PLUGIN_LABEL) == "false"
+        or labels.get("nvidia.com/gpu.deploy.dra-driver") == "true"
+        or labels.get("nvidia.com/gpu.workload.config", "container") != "container"
+    )
+
+
+def paused_why(labels: Mapping[str, str]) -> str:
+    """Why the GPUs are away for now, empty if for no known reason."""
+    if labels.get(MIG_STATE) in ("pending", "rebooting") or labels.get(_PLUGIN_LABEL) == "paused-for-mig-change":
+        return "while its MIG layout is changed"
+    if labels.get(UPGRADE, "") not in _UPGRADE_AT_REST or "paused-for-driver" in labels.get(_PLUGIN_LABEL, ""):
+        return "while its driver is upgraded"
+    return ""

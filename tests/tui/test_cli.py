@@ -1,0 +1,152 @@
+"""The command line: usage errors, broken pipes, and what is said without a terminal."""
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import pytest
+
+from tests.tui.commands import DEADLINE_S, PROGRAM, environment, midwatch, write_kubeconfig
+from tests.tui.ptys import on_terminal
+
+USAGE = 64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--bogus",), "no such option"),
+        (("bogus",), "no such command 'bogus'"),
+        (("check", "--bogus"), "no such option"),
+        (("check", "-o", "xml"), "'xml' is not one of"),
+        (("check", "--timeout", "0"), "--timeout"),
+        (("check", "--timeout", "nan"), "--timeout"),
+        (("check", "--dump"), "requires an argument"),
+        (("check", "--at", "2026-01-01T00:00:00Z"), "--at needs --dump"),
+        (("check", "--dump", "x", "--at", "yesterday"), "--at 'yesterday' is not a time"),
+        (("check", "--dump", "x", "--kubeconfig", "y"), "leave --kubeconfig out"),
+        (("check", "--kubeconfig", "nowhere"), "nowhere: no such kubeconfig file"),
+        (("check", "-n", "a/../b"), "not a name of a namespace"),
+        (("check",), "no cluster configured"),
+        (("explain", "crash-lop"), "did you mean crash-loop?"),
+        (("explain", "quite-another"), "`midwatch explain --list`"),
+        (("demo", "nothing"), "there are: api_outage, faults_a, gpu_driver_nouveau"),
+        (("demo", "--speed", "0"), "--speed"),
+        (("themes", "--config", "nowhere.toml"), "nowhere.toml: no such file"),
+        (("last",), "nothing was copied yet"),
+        ((), "the cockpit needs a terminal"),
+        (("demo",), "the cockpit needs a terminal"),
+    ],
+)
+async def test_a_usage_error_is_one_line_and_64(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    finished = await midwatch(tmp_path, *arguments)
+    assert finished.code == USAGE
+    assert said in finished.complaint
+    assert finished.out == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("bogus = 1\n", "unknown key 'bogus'"), ("theme = 7\n", "theme = 7"), ("theme = [\n", "not TOML")],
+)
+async def test_a_bad_configuration_names_file_and_key(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "own.toml").write_text(text)
+    for command in ("themes", "check"):
+        finished = await midwatch(tmp_path, command, "--config", "own.toml")
+        assert finished.code == USAGE
+        assert finished.complaint.startswith("own.toml: ")
+        assert said in finished.complaint
+
+
+async def test_a_theme_without_a_colour_is_named_and_the_others_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "config" / "midwatch" / "themes"
+    folder.mkdir(parents=True)
+    (folder / "mine.toml").write_text('name = "mine"\ndark = true\n[colors]\nprimary = "#ffffff"\n')
+    finished = await midwatch(tmp_path, "themes", changes={"XDG_CONFIG_HOME": str(tmp_path / "config")})
+    assert finished.code == 0
+    assert "not usable: " in finished.out
+    assert "mine.toml" in finished.out
+    assert "midwatch-dark" in finished.out
+
+
+async def test_escape_sequences_in_a_name_are_shown_and_not_sent(tmp_path: Path) -> None:
+    finished = await midwatch(tmp_path, "check", "--dump", "a\x1b[31mb")
+    assert finished.code == USAGE
+    assert "a␛[31mb" in finished.complaint
+    assert "\x1b" not in finished.err
+
+
+async def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    out, into = os.pipe()
+    os.close(out)
+    child = await asyncio.create_subprocess_exec(
+        *PROGRAM, "explain", "--list", stdout=into, stderr=PIPE, env=environment(tmp_path)
+    )
+    os.close(into)
+    async with asyncio.timeout(DEADLINE_S):
+        _, err = await child.communicate()
+    assert (child.returncode, err) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+async def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    child = await asyncio.create_subprocess_exec(
+        *PROGRAM, "explain", "--list", stdout=full, stderr=PIPE, env=environment(tmp_path)
+    )
+    os.close(full)
+    async with asyncio.timeout(DEADLINE_S):
+        _, err = await child.communicate()
+    assert child.returncode == USAGE
+    assert err.decode() == "midwatch: cannot write to standard output: No space left on device\n"
+
+
+async def test_a_locale_without_glyphs_gets_escapes(tmp_path: Path) -> None:
+    finished = await midwatch(tmp_path, "explain", "crash-loop", changes={"PYTHONIOENCODING": "ascii"})
+    assert finished.code == 0
+    assert finished.out.startswith("crash-loop \\xb7 layer 1")
+
+
+async def test_an_interrupt_leaves_130_and_no_traceback(tmp_path: Path) -> None:
+    """Against a server that takes the connection and says nothing."""
+    asked = asyncio.Event()
+    left = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        asked.set()
+        await left.wait()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        path = write_kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{port}")
+        child = await asyncio.create_subprocess_exec(
+            *PROGRAM, "check", "--kubeconfig", str(path), stdout=PIPE, stderr=PIPE, env=environment(tmp_path)
+        )
+        async with asyncio.timeout(DEADLINE_S):
+            await asked.wait()
+            child.send_signal(signal.SIGINT)
+            out, err = await child.communicate()
+        left.set()
+    assert (child.returncode, out, err) == (130, b"", b"")
+
+
+def test_an_unknown_theme_is_said_on_terminal(tmp_path: Path) -> None:
+    with on_terminal([*PROGRAM, "--theme", "nothing"], environment(tmp_path)) as terminal:
+        said = terminal.read_to_end().decode()
+    assert "midwatch: " in said
+    assert "nothing" in said
+    assert "\x1b" not in said
+
+
+async def test_help_and_version_need_nothing(tmp_path: Path) -> None:
+    version = await midwatch(tmp_path, "--version")
+    assert version.code == 0
+    assert version.out.startswith("midwatch ")
+    for arguments in (("--help",), ("check", "-h"), ("doctor", "-h")):
+        finished = await midwatch(tmp_path, *arguments)
+        assert (finished.code, finished.err) == (0, "")
+        assert "Usage: " in finished.out

@@ -1,0 +1,70 @@
+"""`midwatch doctor`: one line for each thing, and exit code 3 when something needed does not work."""
+
+from pathlib import Path
+
+from simulator.cluster import Cluster
+from simulator.server import Simulator
+from tests.build import pod
+from tests.tui.commands import Finished, midwatch, write_kubeconfig
+
+
+def line_of(finished: Finished, what: str) -> str:
+    found = [line for line in finished.out.splitlines() if f" {what} " in line]
+    assert len(found) == 1, finished
+    return found[0]
+
+
+async def test_all_is_well(tmp_path: Path) -> None:
+    async with Simulator(Cluster()) as simulator:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        finished = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig")
+        lists = [request for request in simulator.requests if request.path.endswith("/pods")]
+    assert (finished.code, finished.err) == (0, "")
+    assert "✗" not in finished.out
+    assert line_of(finished, "may read pods").endswith("yes")
+    assert [request.query.get("limit") for request in lists] == ["1"]
+    assert all("resourceVersion" not in request.query for request in lists), "with it, the limit would be ignored"
+
+
+async def test_missing_rights_name_what_is_needed(tmp_path: Path) -> None:
+    cluster = Cluster()
+    cluster.put("pods", pod())
+    async with Simulator(cluster) as simulator:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        simulator.faults.forbid.add("deployments")
+        simulator.faults.absent.add("runtimeclasses")
+        some = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig")
+        simulator.faults.forbid.add("pods")
+        none = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "-n", "shop")
+    assert some.code == 0
+    assert line_of(some, "may read deployments").startswith("● ")
+    assert "RBAC needs get, list and watch on deployments (group apps)" in some.out
+    assert "this server has none (node.k8s.io/v1)" in line_of(some, "may read runtimeclasses")
+    assert none.code == 3
+    assert line_of(none, "may read pods").startswith("✗ ")
+    assert "on pods in namespace shop" in none.out
+
+
+async def test_each_step_that_fails_says_why_and_ends_the_rest(tmp_path: Path) -> None:
+    nothing = await midwatch(tmp_path, "doctor")
+    assert nothing.code == 3
+    assert "no cluster configured" in line_of(nothing, "kubeconfig")
+    write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:1")
+    refused = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig")
+    assert refused.code == 3
+    assert "connection refused" in line_of(refused, "API server (/version)")
+    assert "may read" not in refused.out
+    name = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "-n", "a/b")
+    assert name.code == 3
+    assert "not a name of a namespace" in name.out
+
+
+async def test_a_login_page_and_a_bad_configuration_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("bogus = 1\n")
+    async with Simulator(Cluster()) as simulator:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        simulator.faults.html = True
+        finished = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "--config", "own.toml")
+    assert finished.code == 3
+    assert "own.toml: unknown key 'bogus'" in line_of(finished, "configuration")
+    assert "a web page, not the Kubernetes API" in line_of(finished, "API server (/version)")

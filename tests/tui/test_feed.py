@@ -1,0 +1,112 @@
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+
+from situation.readings import Changed, Listed, Reading, SourceState
+from tests.build import NOW, ago, made, pod
+from tests.tui.cockpits import cluster_readings
+from tui.feed import RESORT, Feed
+
+PULL = {"waiting": {"reason": "ImagePullBackOff", "message": "manifest unknown: not found"}}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    yield Clock()
+
+
+def broken(name: str) -> Reading:
+    manifest = pod(name, phase="Pending", ready=False, container_status={"state": PULL})
+    return Reading("kubernetes/pods", SourceState.LIVE, NOW, Changed("pods", (made(manifest),)))
+
+
+def well(name: str) -> Reading:
+    return Reading("kubernetes/pods", SourceState.LIVE, NOW, Changed("pods", (made(pod(name)),)))
+
+
+def fed(clock: Clock, *readings: Reading) -> Feed:
+    feed = Feed(clock)
+    for reading in readings:
+        feed.publish(reading)
+    return feed
+
+
+def test_nothing_takes_effect_before_the_turn(clock: Clock) -> None:
+    feed = fed(clock, *cluster_readings(pod("a")))
+    assert not feed.situation.knows("pods")
+    feed.turn()
+    assert feed.situation.knows("pods")
+    assert feed.diagnosis.judged_at == NOW
+
+
+def test_all_readings_since_the_last_turn_are_one_change(clock: Clock) -> None:
+    feed = fed(clock, *cluster_readings(pod("a"), pod("b")))
+    feed.turn()
+    for reading in (broken("a"), broken("b"), well("a")):
+        feed.publish(reading)
+    turn = feed.turn()
+    assert turn.kinds == {"Pod"}
+    assert turn.pods == {("shop", "a"), ("shop", "b")}
+    assert turn.reordered
+    assert [cause.subject.name for cause in turn.diagnosis.causes] == ["b"]
+    assert feed.diagnosis is turn.diagnosis
+
+
+def test_the_later_reading_wins(clock: Clock) -> None:
+    feed = fed(clock, *cluster_readings(pod("a")), broken("a"), well("a"))
+    assert feed.turn().diagnosis.causes == ()
+    feed = fed(clock, *cluster_readings(pod("a")), well("a"), broken("a"))
+    assert len(feed.turn().diagnosis.causes) == 1
+
+
+def test_a_turn_without_readings_changes_nothing(clock: Clock) -> None:
+    feed = fed(clock, *cluster_readings(pod("a")))
+    first = feed.turn()
+    second = feed.turn()
+    assert (second.kinds, second.pods, second.reordered) == (frozenset(), frozenset(), False)
+    assert second.diagnosis.causes == first.diagnosis.causes
+
+
+def test_a_change_that_keeps_the_order_says_so(clock: Clock) -> None:
+    feed = fed(clock, *cluster_readings(pod("a"), pod("b")))
+    feed.turn()
+    feed.publish(Reading("kubernetes/pods", SourceState.LIVE, NOW, Changed("pods", (made(pod("a", node="n9")),))))
+    turn = feed.turn()
+    assert turn.pods == {("shop", "a")}
+    assert not turn.reordered
+
+
+def test_what_needs_a_look_comes_first_and_what_went_is_gone(clock: Clock) -> None:
+    feed = fed(clock, *cluster_readings(pod("a"), pod("b"), pod("c")), broken("c"))
+    feed.turn()
+    assert list(feed.order) == [("shop", "c"), ("shop", "a"), ("shop", "b")]
+    feed.publish(Reading("kubernetes/pods", SourceState.LIVE, NOW, Changed("pods", (), (("shop", "c"),))))
+    turn = feed.turn()
+    assert turn.reordered
+    assert list(feed.order) == [("shop", "a"), ("shop", "b")]
+    feed.publish(Reading("kubernetes/pods", SourceState.LIVE, NOW, Listed("pods", (made(pod("b")),))))
+    feed.turn()
+    assert list(feed.order) == [("shop", "b")]
+
+
+def test_a_pod_settles_by_time_alone(clock: Clock) -> None:
+    status = {"restartCount": 1, "state": {"running": {"startedAt": ago(590)}}}
+    feed = fed(clock, *cluster_readings(pod("z", container_status=status), pod("a")))
+    feed.turn()
+    assert next(iter(feed.order)) == ("shop", "z")
+    clock.now = NOW + RESORT - timedelta(seconds=1)
+    assert not feed.turn().reordered
+    clock.now = NOW + timedelta(seconds=15)
+    turn = feed.turn()
+    assert turn.reordered
+    assert turn.pods == frozenset()
+    assert list(feed.order) == [("shop", "a"), ("shop", "z")]

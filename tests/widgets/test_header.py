@@ -1,0 +1,47 @@
+import msgspec
+import pytest
+from rich.cells import cell_len
+
+from situation.readings import OwnLoad
+from tests.build import NOW
+from widgets.header import HeaderFacts, header_line
+
+FACTS = HeaderFacts("prod-h100", "read-only", "v1.36.2", 1000, 10000, OwnLoad(20, 0.25, 17), "", NOW)
+
+
+@pytest.mark.parametrize("width", range(40, 251))
+@pytest.mark.parametrize("problem", ["", "API server unreachable"])
+def test_the_line_fills_the_width_and_always_has_cluster_clock_and_problem(width: int, problem: str) -> None:
+    line = header_line(msgspec.structs.replace(FACTS, problem=problem), width).plain
+    assert cell_len(line) == width
+    assert line.startswith(" prod-h100")
+    assert line.endswith(" 02:41:07 UTC ")
+    assert not problem or width < 50 or "▲ API server unreachable" in line
+
+
+def test_own_load_goes_first_then_mode_then_counts() -> None:
+    for width, shown in ((120, 4), (72, 3), (60, 2), (40, 1)):
+        line = header_line(FACTS, width).plain
+        assert [part in line for part in ("prod-h100", "1 000 nodes 10 000 pods", "read-only", "17 watches")] == [
+            number < shown for number in range(4)
+        ], width
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (HeaderFacts(), "no context · ? nodes ? pods"),
+        (msgspec.structs.replace(FACTS, nodes=1, pods=1), "1 node 1 pod "),
+        (msgspec.structs.replace(FACTS, nodes=0, pods=0), "0 nodes 0 pods"),
+        (msgspec.structs.replace(FACTS, nodes=None), "? nodes 10 000 pods"),
+        (msgspec.structs.replace(FACTS, load=OwnLoad(throttled=3)), "3 throttled"),
+        (FACTS, "0.2 req/s"),
+        (msgspec.structs.replace(FACTS, mode="demo · read-only"), "demo · read-only"),
+    ],
+)
+def test_what_is_not_known_is_a_question_mark_not_a_zero(facts: HeaderFacts, said: str) -> None:
+    assert said in header_line(facts, 160).plain
+
+
+def test_a_context_with_markup_is_text() -> None:
+    assert "[red]x[/]" in header_line(HeaderFacts("[red]x[/]"), 100).plain
