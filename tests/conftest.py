@@ -1,11 +1,18 @@
 """Fixtures for all tests."""
 
+import os
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from simulator.cluster import Cluster
 from simulator.server import Simulator
+
+# The same examples in each run: a red test is the change's own. `HYPOTHESIS_PROFILE=explore` looks for new ones.
+settings.register_profile("fixed", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The checklist panel: questions ticked or crossed from live data, a hand tick stays a hand tick."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,6 +15,7 @@ from textual.widgets import Static
 from widgets.evidence import wrap_command
 from widgets.glyphs import color
 from widgets.pane import Pane
+from widgets.wrapping import wrapped
 
 GLYPHS: Final = {"fine": "✓", "broken": "✗", "unknown": "?"}
 _INDENT: Final = "      "
@@ -108,7 +108,7 @@ def checklist_content(steps: Sequence[Step], cursor: int, width: int) -> Content
     for number, step in enumerate(steps):
         current = number == cursor
         done = "■" if step.ticked else "□"
-        first, *rest = textwrap.wrap(f"{number + 1} {step.text}", room - 1)
+        first, *rest = wrapped(f"{number + 1} {step.text}", room - 1)
         rows.append(
             Content.assemble(
                 ("▸" if current else " ", color("focus", "bold")),
@@ -118,7 +118,7 @@ def checklist_content(steps: Sequence[Step], cursor: int, width: int) -> Content
             )
         )
         rows += [Content.styled(_INDENT + text, "bold" if current else "") for text in rest]
-        rows += [Content.styled(_INDENT + text, color("dim")) for text in textwrap.wrap(step.evidence, room)]
+        rows += [Content.styled(_INDENT + text, color("dim")) for text in wrapped(step.evidence, room)]
         if current and step.command:
             rows += [Content.styled(f"    {text}", color("focus")) for text in wrap_command(step.command, width - 4)]
         elif current:

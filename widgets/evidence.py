@@ -1,7 +1,6 @@
 """Evidence and next command: the proof of what is selected, and what to do about it."""
 
 import shlex
-import textwrap
 from typing import Final
 
 import msgspec
@@ -16,6 +15,7 @@ from textual.widgets import Static
 from situation.findings import Effect, Mark
 from widgets.glyphs import MARK, MARK_ROLE, color
 from widgets.pane import Pane
+from widgets.wrapping import wrapped
 
 
 class CardLine(msgspec.Struct, frozen=True):
@@ -123,7 +123,7 @@ def card_content(card: Card, width: int) -> Content:
     for line in card.lines:
         rows += _line(line, width)
     for text in card.follows:
-        first, *rest = textwrap.wrap(text, max(20, width - 2)) or [""]
+        first, *rest = wrapped(text, max(20, width - 2))
         rows.append(Content.assemble(("↳ ", color("waiting")), (first, color("dim"))))
         rows += [Content.styled(f"  {more}", color("dim")) for more in rest]
     for command in card.commands[1:]:
@@ -141,7 +141,7 @@ def _line(line: CardLine, width: int) -> list[Content]:
     glyph = MARK[line.mark] if line.mark else "·"
     role = MARK_ROLE[line.mark] if line.mark else "dim"
     room = max(20, width - cell_len(line.origin) - 4)
-    first, *rest = textwrap.wrap(line.text, room) or [""]
+    first, *rest = wrapped(line.text, room)
     pad = " " * max(2, width - 2 - cell_len(first) - cell_len(line.origin))
     head = Content.assemble(
         (f"{glyph} ", color(role, "bold")), (first, ""), (pad + line.origin if line.origin else "", color("dim"))

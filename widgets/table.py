@@ -1,6 +1,5 @@
 """A table for tens of thousands of rows: only visible lines are ever built, and only changed ones are sent."""
 
-import textwrap
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
@@ -16,6 +15,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from widgets.columns import Cell, Column, Layout, fit, lay_out, line
+from widgets.wrapping import wrapped
 
 __all__ = ["Cell", "Column", "RowTable"]
 
@@ -310,7 +310,7 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
 
     def _empty_line(self, number: int) -> Strip:
         width = self.size.width
-        lines = textwrap.wrap(self.empty_text, max(1, width - 2))
+        lines = wrapped(self.empty_text, max(1, width - 2))
         text = f" {lines[number]}" if number < len(lines) else ""
         return Strip([Segment(fit(text, width), self._style("empty", ""))], width)
 

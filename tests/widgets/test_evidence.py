@@ -67,7 +67,7 @@ def test_a_command_that_is_not_harmless_says_so_in_words(effect: Effect, word: s
 @given(st.text(max_size=200).map(harmless), st.integers(40, 120))
 def test_no_line_of_a_fact_is_wider_than_the_pane(text: str, width: int) -> None:
     card = Card(lines=(CardLine(f"x{text}", "pods · 20s"),), follows=(f"x{text}",))
-    assert all(len(line) <= width for line in card_content(card, width).plain.split("\n"))
+    assert all(cell_len(line) <= width for line in card_content(card, width).plain.split("\n"))
 
 
 def test_markup_is_text() -> None:
