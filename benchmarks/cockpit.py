@@ -43,9 +43,10 @@ async def start(kubeconfig: Path, pods: int) -> Start:
     """Start the cockpit once, until all pods are counted and the causes stand there."""
     argv = [MIDWATCH, "--kubeconfig", str(kubeconfig)]
     async with Terminal(argv, environ(kubeconfig.parent)) as terminal:
-        first = await terminal.until("Causes") - terminal.started_at
-        await terminal.until(f"{_grouped(pods)} pods")
-        complete = await terminal.until("explain") - terminal.started_at
+        terminal.emulates = False
+        first = await terminal.until_bytes(b"Causes") - terminal.started_at
+        await terminal.until_bytes(f"{_grouped(pods)} pods".encode())
+        complete = await terminal.until_bytes(b" explain ") - terminal.started_at
         await asyncio.sleep(3)
         return Start(first, complete, resident_mb(terminal.pid))
 

@@ -21,7 +21,7 @@ _FONT_FACES = re.compile(r"\s*@font-face \{[^}]*\}")
 """References to fonts on the network; without them the reader's own monospaced font is used."""
 
 
-async def save(path: Path, tape: Path = _TAPE, size: tuple[int, int] = (140, 40)) -> None:
+async def save(path: Path, tape: Path = _TAPE, size: tuple[int, int] = (160, 44)) -> None:
     """Play `tape` to its end and save what the cockpit then shows as SVG."""
     played = play(tape)
 

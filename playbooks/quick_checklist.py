@@ -5,12 +5,15 @@ unknown, never "fine".
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
+from situation.clock import duration_text
 from situation.findings import Command, Diagnosis, Layer, LayerState
+from situation.readings import SourceState
 from situation.situation import Situation
 
 
@@ -33,6 +36,7 @@ class Facts(msgspec.Struct, frozen=True):
     diagnosis: Diagnosis
     unsettled_pods: int
     """Pods that are not plainly fine (`situation.ordering.PodOrder.unsettled`)."""
+    now: datetime
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -46,11 +50,23 @@ class Question(msgspec.Struct, frozen=True):
 
 def _pods(facts: Facts) -> Answer:
     situation = facts.situation
+    source = situation.source("pods")
     if not situation.knows("pods"):
-        return Answer(AnswerState.UNKNOWN, situation.source("pods").error or "pods have not been read yet")
+        return Answer(AnswerState.UNKNOWN, source.error or "pods have not been read yet")
     total = len(situation.pods)
+    if (state := source.state_at(facts.now)) is not SourceState.LIVE:
+        age = source.age_s(facts.now)
+        then = "" if age is None else f" {duration_text(age)} ago"
+        return Answer(
+            AnswerState.UNKNOWN, f"{state.value}; {facts.unsettled_pods} of {total} pods were not plainly fine{then}"
+        )
+    if not total:
+        return Answer(AnswerState.UNKNOWN, "no pods: nothing runs here, or this is not the cluster you mean")
     if facts.unsettled_pods:
-        return Answer(AnswerState.BROKEN, f"{facts.unsettled_pods} of {total} pods are not plainly fine")
+        return Answer(
+            AnswerState.BROKEN,
+            f"{facts.unsettled_pods} of {total} pods {'is' if facts.unsettled_pods == 1 else 'are'} not plainly fine",
+        )
     return Answer(AnswerState.FINE, f"all {total} pods are fine")
 
 

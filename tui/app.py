@@ -27,6 +27,8 @@ from tui.feed import Feed, Turn
 from tui.themes import Themes, variable_defaults
 from widgets.evidence import CardCommand
 
+_IMPATIENT_S: Final = 0.02
+"""Pause between turns until the first judgement."""
 _KIOSK_IDLE_S: Final = 60.0
 """A kiosk that nobody touched for this long shows the whole cluster again."""
 _NOTICE_CHARS: Final = 300
@@ -51,6 +53,9 @@ class Cockpit(App[int]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "help", "Help", id="help", tooltip="Keys, and how to read the screen"),
+        Binding(
+            "ctrl+p", "command_palette", "Palette", show=False, priority=True, id="palette", tooltip="Command palette"
+        ),
         Binding("q", "quit", "Quit", id="quit", tooltip="Leave; nothing is changed anywhere"),
     ]
 
@@ -124,7 +129,8 @@ class Cockpit(App[int]):
             self._unpainted.clear()
         if self._kiosk and (self._clock() - self._touched_at).total_seconds() > _KIOSK_IDLE_S:
             self.cockpit.attention.reset()
-        self.set_timer(self._pause_s, self._turn)
+        judged = self.feed.diagnosis.judged_at is not None
+        self.set_timer(self._pause_s if judged else _IMPATIENT_S, self._turn)
 
     def on_key(self) -> None:
         self._touched_at = self._clock()
@@ -173,13 +179,15 @@ class Cockpit(App[int]):
             self.push_screen(HelpScreen(self.help_rows()))
 
     def help_rows(self) -> list[HelpRow]:
-        """One row for each binding in force on the cockpit's screen, keys of the same action together."""
+        """One row for each binding of ours in force on the cockpit's screen, keys of the same action together."""
         rows: dict[str, HelpRow] = {}
         for _, binding, _, tooltip in self.cockpit.active_bindings.values():
-            name = binding.id or binding.action
+            name = binding.id
+            if not name:
+                continue  # the toolkit's own, for example to copy text selected by mouse
             key = self.get_key_display(binding)
             keys = f"{rows[name][0]} {key}" if name in rows and key not in rows[name][0].split() else key
-            rows[name] = (keys, tooltip or binding.tooltip or binding.description, binding.id or "")
+            rows[name] = (keys, tooltip or binding.tooltip or binding.description, name)
         return list(rows.values())
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:

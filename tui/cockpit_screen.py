@@ -35,6 +35,11 @@ from widgets.tabs import PaneTabs
 _TABS: Final = (("Causes", "causes"), ("Pods", "pods"), ("Nodes", "nodes"), ("Events", "events"))
 
 
+_LEAST_TOP: Final = 8
+_LEAST_NODES: Final = 4
+"""Lines of the two upper rows, titles included."""
+
+
 class CopyCommand(Message):
     """Copy this command."""
 
@@ -87,6 +92,7 @@ class CockpitScreen(Screen[None]):
         self._feed = feed
         self._clock = clock
         self._mode = mode
+        self._top_lines = 0
         self.attention = Attention()
         self.checklist = Checklist()
         self.painter = Painter(feed, self.attention, target)
@@ -130,12 +136,34 @@ class CockpitScreen(Screen[None]):
         painter.nodes(self.query_one(NodesPane), relation, turn, now)
         painter.events(self.query_one(EventsPane), relation, turn, now)
         self._paint_checklist(now)
+        self._fit_rows()
+
+    def _fit_rows(self) -> None:
+        """Let the upper rows be no taller than what they hold, so that pods and events get the rest.
+
+        The top row never shrinks again before the terminal changes size: panes that jump while causes are read
+        are worse than empty lines.
+        """
+        causes, evidence = self.query_one(CausesPane), self.query_one(EvidencePane)
+        self._top_lines = max(self._top_lines, _LEAST_TOP, causes.table.row_count + 1, evidence.line_count + 1)
+        rows = {"#top": self._top_lines, "#nodes": max(_LEAST_NODES, self.query_one(NodesPane).table.row_count + 2)}
+        for selector, lines in rows.items():
+            row = self.query_one(selector)
+            wanted = None if self._has_tabs else lines
+            before = row.styles.max_height
+            if (before.value if before else None) != wanted:
+                row.styles.max_height = wanted
+
+    def on_resize(self) -> None:
+        self._top_lines = 0
+        if self.is_mounted:
+            self.call_after_refresh(self._fit_rows)
 
     def _paint_checklist(self, now: datetime) -> None:
         pane = self.query_one(ChecklistPane)
         if pane.display:
             feed = self._feed
-            facts = Facts(feed.situation, feed.diagnosis, feed.order.unsettled)
+            facts = Facts(feed.situation, feed.diagnosis, feed.order.unsettled, now)
             pane.show(self.checklist.steps(facts, self.painter.target, self.attention.pod(feed.diagnosis)))
             pane.tell(pane_state(self._feed.situation.source("pods"), now=now))
 

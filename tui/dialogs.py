@@ -19,9 +19,12 @@ from widgets.glyphs import color
 HelpRow = tuple[str, str, str]
 """(keys, what they do, id for the configuration file)."""
 
-_READING = """Read from the top left: which layer is broken, which cause, what proves it, what to do next.
-A cause is the first broken link; what only follows from it is folded under it. ▲ critical, ● warning, ○ worth knowing,
-✓ fine, ? not known. Midwatch only reads, and never runs a command: it copies it."""
+_READING = (
+    "Read from the top left: which layer is broken, which cause, what proves it, what to do next. "
+    "A cause is the first broken link; what only follows from it is folded under it. "
+    "▲ critical, ● warning, ○ worth knowing, ✓ fine, ? not known. "
+    "Midwatch only reads, and never runs a command: it copies it."
+)
 
 
 class HelpScreen(ModalScreen[None]):

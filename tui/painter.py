@@ -31,6 +31,8 @@ from widgets.pods import PodsPane
 _SLOW_PANES_EVERY_S: Final = 1.0
 """Events scroll with each event, nodes and pods with each change of order: at full rate that floods a slow line.
 Pods that change in place are painted at once."""
+_AGES_EVERY_S: Final = 5.0
+"""Ages in the pod table are never older than this; each repaint sends the lines whose age reads different."""
 
 
 class Painter:
@@ -42,7 +44,10 @@ class Painter:
         self.target = target
         self._pods_shown = 0
         self._pods_reordered = False
+        self._slow_at: datetime | None = None
+        """When a slow pane was painted last: at most one in a turn, so that a key never waits for all of them."""
         self._pods_due = _Due()
+        self._ages_due = _Due(_AGES_EVERY_S)
         self._events_due = _Due()
         self._nodes_due = _Due()
 
@@ -82,35 +87,50 @@ class Painter:
         source = situation.source("pods")
         whole = relation.pods is None and attention.wanted.is_empty
         self._pods_reordered |= turn is None or turn.reordered
-        if turn is not None and whole and not (self._pods_reordered and self._pods_due.is_due(source, now)):
-            pane.repaint(turn.pods, now)
+        if (
+            turn is not None
+            and whole
+            and not (self._pods_reordered and self._pods_due.is_due(source, now, self._slow_at))
+        ):
+            if self._ages_due.is_due(source, now):
+                self._ages_due.painted(source, now)
+                pane.repaint_ages(now)
+            else:
+                pane.repaint(turn.pods, now)
         else:
             self._pods_reordered = False
-            self._pods_due.painted(source, now)
+            self._ages_due.painted(source, now)
+            painted = self._pods_due.painted(source, now)
+            if whole:  # under a focus or a filter pods are painted in every turn: the others must not wait for that
+                self._slow_at = painted
             keys = visible_pods(situation, self._feed.order, relation, attention.wanted)
             pane.show(keys, situation.pods, now, empty_text("pods", source, now, attention.focus, attention.wanted))
             self._pods_shown = len(keys)
-        pane.tell(pane_state(source, now=now), self._note(self._pods_shown, len(situation.pods)))
+        pane.tell(
+            pane_state(source, now=now), self._note(self._pods_shown, len(situation.pods), situation.knows("pods"))
+        )
 
     def nodes(self, pane: NodesPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         situation, attention = self._feed.situation, self._attention
         source = situation.source("nodes")
-        if turn is not None and not self._nodes_due.is_due(source, now):
+        if turn is not None and not self._nodes_due.is_due(source, now, self._slow_at):
             return
-        self._nodes_due.painted(source, now)
+        self._slow_at = self._nodes_due.painted(source, now)
         rows = visible_nodes(situation, self._feed.order, relation, attention.wanted)
         pane.show(rows, now, empty_text("nodes", source, now, attention.focus, attention.wanted))
-        pane.tell(pane_state(source, now=now), self._note(len(rows), len(situation.nodes)))
+        pane.tell(pane_state(source, now=now), self._note(len(rows), len(situation.nodes), situation.knows("nodes")))
 
     def events(self, pane: EventsPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         situation, attention = self._feed.situation, self._attention
         source = situation.source("events")
-        if turn is not None and not self._events_due.is_due(source, now):
+        if turn is not None and not self._events_due.is_due(source, now, self._slow_at):
             return
-        self._events_due.painted(source, now)
+        self._slow_at = self._events_due.painted(source, now)
         events = visible_events(situation, relation, attention.wanted)
         pane.show(events, empty_text("events", source, now, attention.focus, attention.wanted))
-        pane.tell(pane_state(source, now=now), self._note(len(events), len(situation.events)))
+        pane.tell(
+            pane_state(source, now=now), self._note(len(events), len(situation.events), situation.knows("events"))
+        )
 
     def header(self, mode: str, now: datetime) -> HeaderFacts:
         situation = self._feed.situation
@@ -125,8 +145,11 @@ class Painter:
             now=now.replace(microsecond=0),
         )
 
-    def _note(self, shown: int, total: int) -> str:
+    def _note(self, shown: int, total: int, known: bool) -> str:
+        """Say what of the whole is shown; no number before the first list: 0 would read as "none"."""
         attention = self._attention
+        if not known:
+            return attention.text
         if attention.focus.is_cluster and attention.wanted.is_empty:
             return f"{total:,}".replace(",", " ")
         parts = [attention.text] if attention.text else []
@@ -138,17 +161,21 @@ class Painter:
 class _Due:
     """Whether a slow pane is to be painted again: after a while, or at once when its source's state changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, every_s: float = _SLOW_PANES_EVERY_S) -> None:
+        self._every_s = every_s
         self._at: datetime | None = None
         self._state: SourceState | None = None
 
-    def is_due(self, source: Source, now: datetime) -> bool:
+    def is_due(self, source: Source, now: datetime, slow_at: datetime | None = None) -> bool:
+        """Tell whether it is, unless another slow pane was painted (`slow_at`) in this turn already."""
         if self._at is None or source.state is not self._state:
             return True
-        return (now - self._at).total_seconds() >= _SLOW_PANES_EVERY_S
+        return slow_at != now and (now - self._at).total_seconds() >= self._every_s
 
-    def painted(self, source: Source, now: datetime) -> None:
+    def painted(self, source: Source, now: datetime) -> datetime:
+        """Note that it was painted; return when."""
         self._at, self._state = now, source.state
+        return now
 
 
 def connection_problem(situation: Situation) -> str:

@@ -119,6 +119,10 @@ def cause_cells(row: CauseRow) -> tuple[Cell, ...]:
         return ("", "", (f"{'└' if row.last else '├'} {finding.title}", "dim"), (times, "dim"))
     role = "dim" if row.dimmed else SEVERITY_ROLE[finding.severity]
     title_role = "dim" if row.dimmed else "strong"
-    count = f"{finding.explains} follow" if finding.explains else times
+    count = _following(finding.explains) if finding.explains else times
     layer = str(finding.layer.value)
     return ((SEVERITY[finding.severity], role), (layer, role), (finding.title, title_role), (count, "dim"))
+
+
+def _following(count: int) -> str:
+    return f"{count} follow{'s' if count == 1 else ''}"

@@ -26,6 +26,8 @@ class Column(NamedTuple):
     priority: int = 0
     """0 is kept longest; when the table is too narrow, the column with the highest number goes first."""
     align: Literal["left", "right"] = "left"
+    least: int = 0
+    """Cells to which it may shrink before other columns go; 0: it does not shrink."""
 
 
 class Layout(NamedTuple):
@@ -52,13 +54,23 @@ def lay_out(columns: Sequence[Column], width: int, *, airy: bool = False) -> Lay
 
 
 def _needed(columns: Sequence[Column], shown: Sequence[int], gap: int) -> int:
-    return sum(columns[index].width or LEAST_FLEXIBLE for index in shown) + gap * (len(shown) - 1)
+    return sum(_least(columns[index]) for index in shown) + gap * (len(shown) - 1)
+
+
+def _least(column: Column) -> int:
+    return column.least or column.width or LEAST_FLEXIBLE
 
 
 def _widened(columns: Sequence[Column], shown: Sequence[int], gap: int, width: int) -> Layout:
-    fixed = sum(columns[index].width for index in shown) + gap * (len(shown) - 1)
-    widths = ((index, min(columns[index].width, width) or width - fixed) for index in shown)
-    return Layout(tuple(widths), gap)
+    """Give what is to spare to the columns that shrank, from the left, and the rest to the flexible one."""
+    spare = max(0, width - _needed(columns, shown, gap))
+    widths: list[tuple[int, int]] = []
+    for index in shown:
+        column = columns[index]
+        grown = min(spare, column.width - _least(column)) if column.width else 0
+        spare -= grown
+        widths.append((index, min(_least(column) + grown, width)))
+    return Layout(tuple((index, room if columns[index].width else room + spare) for index, room in widths), gap)
 
 
 def fit(text: str, width: int, align: Literal["left", "right"] = "left") -> str:

@@ -33,9 +33,9 @@ class EventsPane(Pane):
     def compose_body(self) -> ComposeResult:
         yield RowTable[Event](
             (
-                Column("time", 8, priority=1),
-                Column("reason", 18, priority=0),
-                Column("object", 26, priority=2),
+                Column("time", 8, priority=4),
+                Column("reason", 18, priority=0, least=16),
+                Column("object", 26, priority=2, least=22),
                 Column("", 5, priority=3, align="right"),
                 Column("message", 0, priority=0),
             ),

@@ -90,6 +90,11 @@ class EvidencePane(Pane):
             yield Static(markup=False, id="facts")
         yield Static(markup=False, id="next")  # outside of what scrolls: it must always be seen
 
+    @property
+    def line_count(self) -> int:
+        """Lines that all of the card takes at this width."""
+        return sum(self._lines)
+
     def watch_card(self, before: Card, after: Card) -> None:
         if before.title != after.title:
             self.query_one(self.Body).scroll_home(animate=False)

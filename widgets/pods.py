@@ -71,6 +71,11 @@ class PodsPane(Pane):
         self._now = now
         self.table.show(self._keys, keys)
 
+    def repaint_ages(self, now: datetime) -> None:
+        """Repaint all visible pods: ages pass although nothing changes."""
+        self._now = now
+        self.table.repaint()
+
     def _cells(self, key: ObjectKey) -> tuple[Cell, ...]:
         pod = self._pods.get(key)
         return pod_cells(pod, self._now) if pod is not None else _GONE

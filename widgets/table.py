@@ -170,6 +170,10 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         if items and self.cursor_key != before:
             self.post_message(self.RowHighlighted(self, self.cursor_key, moved=False))
 
+    def repaint(self) -> None:
+        """Ask for the cells of every visible row again: the ages in them pass without any change of an item."""
+        self._refresh_changed(range(self._top, self.size.height))
+
     def _lines_of(self, keys: Collection[Hashable]) -> Iterable[int]:
         """Lines of the widget in which rows with these keys are visible."""
         first, height = self.scroll_offset.y, self.size.height
@@ -180,7 +184,7 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
 
     def _fit_scrolling(self) -> None:
         """Follow the number of rows; the screen is laid out again only when the scroll bar comes or goes."""
-        size = Size(self.size.width, len(self._items) + self._top)
+        size = Size(self._width, len(self._items) + self._top)
         if size == self.virtual_size:
             return
         if (size.height > self.container_size.height) != self.show_vertical_scrollbar:
@@ -285,6 +289,7 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
 
     def render_line(self, y: int) -> Strip:
         """Build line `y` of the widget, or take it from those that are kept."""
+        self._follow_width()
         if y < self._top:
             return self._strip([column.title for column in self._columns], "header")
         if not self._items:
@@ -292,7 +297,7 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         wanted = self._wanted(y)
         if wanted is None:
             self._drawn.pop(y, None)
-            return Strip.blank(self.size.width, self._style("", ""))
+            return Strip.blank(self._width, self._style("", ""))
         self._drawn[y] = wanted
         strip = self._strips.get(wanted)
         if strip is None:
@@ -301,15 +306,25 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
             strip = self._strips[wanted] = self._strip(wanted.cells, wanted.cursor)
         return strip
 
-    def _strip(self, cells: Sequence[Cell], sort: str) -> Strip:
-        width = self.size.width
+    @property
+    def _width(self) -> int:
+        """Cells of a line: the scroll bar stands beside it, not on it."""
+        return self.scrollable_content_region.width
+
+    def _follow_width(self) -> None:
+        """Lay the columns out again when the widget, or its scroll bar, takes another width."""
+        width = self._width
         if self._layout_at[0] != width:
             self._layout_at = (width, lay_out(self._columns, width, airy=self._top > 0))
+            self._strips.clear()
+
+    def _strip(self, cells: Sequence[Cell], sort: str) -> Strip:
+        width = self._width
         segments = line(cells, self._columns, self._layout_at[1], width, lambda role: self._style(sort, role))
         return Strip(segments, width)
 
     def _empty_line(self, number: int) -> Strip:
-        width = self.size.width
+        width = self._width
         lines = wrapped(self.empty_text, max(1, width - 2))
         text = f" {lines[number]}" if number < len(lines) else ""
         return Strip([Segment(fit(text, width), self._style("empty", ""))], width)

@@ -1,8 +1,10 @@
+from datetime import datetime, timedelta
+
 from diagnosis.engine import diagnose
 from playbooks.commands import Target, render
 from playbooks.quick_checklist import QUESTIONS, AnswerState, Facts
 from situation.findings import Diagnosis, Effect
-from situation.readings import SourceState
+from situation.readings import Reading, SourceState
 from situation.selectors import is_settled
 from situation.situation import Situation
 from tests.build import NOW, Manifest, node, pod, situation
@@ -12,8 +14,8 @@ PULL = {"waiting": {"reason": "ImagePullBackOff", "message": "manifest unknown: 
 BROKEN = pod("search-1", phase="Pending", ready=False, container_status={"state": PULL})
 
 
-def facts(known: Situation, diagnosis: Diagnosis) -> Facts:
-    return Facts(known, diagnosis, sum(not is_settled(item, NOW) for item in known.pods.values()))
+def facts(known: Situation, diagnosis: Diagnosis, now: datetime = NOW) -> Facts:
+    return Facts(known, diagnosis, sum(not is_settled(item, NOW) for item in known.pods.values()), now)
 
 
 def answers(known: Situation, diagnosis: Diagnosis | None = None) -> list[AnswerState]:
@@ -29,7 +31,7 @@ def test_a_broken_pod_answers_the_first_two_questions() -> None:
     known = situation(node("node-1"), BROKEN, pod("web-1"))
     assert answers(known)[:4] == [AnswerState.BROKEN, AnswerState.BROKEN, AnswerState.FINE, AnswerState.FINE]
     evidence = [question.answer(facts(known, diagnose(known, NOW))).evidence for question in QUESTIONS]
-    assert evidence[0] == "1 of 2 pods are not plainly fine"
+    assert evidence[0] == "1 of 2 pods is not plainly fine"
     assert "search-1 cannot pull" in evidence[1]
 
 
@@ -39,6 +41,20 @@ def test_what_cannot_be_read_is_unknown_with_its_reason() -> None:
     assert answers(known, judged)[0] is AnswerState.UNKNOWN
     assert answers(known, judged)[5] is AnswerState.UNKNOWN
     assert QUESTIONS[0].answer(facts(known, judged)).evidence == "cannot list pods"
+
+
+def test_pods_that_were_last_seen_a_while_ago_are_unknown_with_their_age() -> None:
+    known = situation(pod("web-1"))
+    known.apply(Reading("kubernetes/pods", SourceState.UNREACHABLE, NOW, error="connection refused"))
+    answer = QUESTIONS[0].answer(facts(known, Diagnosis(), NOW + timedelta(seconds=90)))
+    assert answer.state is AnswerState.UNKNOWN
+    assert answer.evidence == "unreachable; 0 of 1 pods were not plainly fine 90s ago"
+
+
+def test_a_cluster_without_pods_is_not_called_fine() -> None:
+    answer = QUESTIONS[0].answer(facts(situation(node("node-1")), Diagnosis()))
+    assert answer.state is AnswerState.UNKNOWN
+    assert answer.evidence.startswith("no pods")
 
 
 def test_every_question_only_reads() -> None:

@@ -63,7 +63,7 @@ async def open_cockpit(
     now: datetime = NOW,
     keymap: dict[str, str] | None = None,
     driver: type[Driver] | None = None,
-    hz: float = 50,
+    hz: float = 20,
     **more: Any,
 ) -> AsyncIterator[Pilot[int]]:
     """Run the cockpit until its first picture is complete; `driver` gets what a terminal would."""
@@ -83,7 +83,7 @@ async def open_cockpit(
     if driver is not None:
         app.driver_class = driver
     async with app.run_test(headless=driver is None, size=size, notifications=True) as pilot:
-        await until(pilot, lambda: app.feed.situation.knows("pods") and app.feed.diagnosis.judged_at is not None)
+        await until(pilot, lambda: app.feed.situation.knows("pods") and bool(app.feed.diagnosis.layers))
         await pilot.pause()
         yield pilot
 

@@ -179,7 +179,7 @@ async def test_a_hand_tick_stays_when_the_answer_changes(pilot: Pilot[int], clus
     for name in ("search-1", "search-2"):
         fixed = made(pod(name, owner="StatefulSet/search", labels={"app": "search"}))
         cluster.publish(Reading("kubernetes/pods", SourceState.LIVE, NOW, Changed("pods", (fixed,))))
-    await until(pilot, lambda: "1 of 4 pods are not plainly fine" in screen_text(pilot))
+    await until(pilot, lambda: "1 of 4 pods is not plainly fine" in screen_text(pilot))
     assert "1 of 6 ticked" in screen_text(pilot)
 
 

@@ -1,4 +1,5 @@
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -6,12 +7,16 @@ from playbooks.commands import Target
 from situation.kinds import WATCHED
 from situation.meta import Ref
 from situation.readings import Reading, SourceState
-from tests.build import NOW, Manifest, pod
-from tests.tui.cockpits import cluster_readings
+from tests.build import NOW, Manifest, node, pod
+from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
+from tui.app import Cockpit
 from tui.attention import Attention
 from tui.feed import Feed
 from tui.painter import Painter, connection_problem
+from widgets.events import EventsPane
 from widgets.evidence import Card
+from widgets.nodes import NodesPane
+from widgets.pods import PodsPane
 
 PULL = {"waiting": {"reason": "ImagePullBackOff", "message": "manifest unknown: not found"}}
 BROKEN = pod("search-1", phase="Pending", ready=False, container_status={"state": PULL})
@@ -65,3 +70,41 @@ def test_the_card_is_the_first_causes_until_something_is_selected() -> None:
     assert "search-1 cannot pull" in shown.card(NOW).title
     well, _, _ = painter(pod("web-1"))
     assert well.card(NOW) == Card()
+
+
+async def test_ages_of_pods_pass_although_no_pod_changes(tmp_path: Path) -> None:
+    cluster = Cluster(cluster_readings(pod("web-1", age_s=60)))
+    async with open_cockpit(cluster, tmp_path) as pilot:
+        assert " 60s" in screen_text(pilot)
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        turn = app.feed.turn()
+        app.cockpit.painter.pods(
+            app.cockpit.query_one(PodsPane), app.cockpit.painter.relation(), turn, NOW + timedelta(seconds=30)
+        )
+        await until(pilot, lambda: " 90s" in screen_text(pilot))
+
+
+async def test_before_the_first_list_no_pane_counts_to_zero(tmp_path: Path) -> None:
+    readings = [reading for reading in cluster_readings(pod()) if reading.source != "kubernetes/nodes"]
+    readings.append(Reading("kubernetes/nodes", SourceState.FORBIDDEN, NOW, error="cannot list nodes"))
+    async with open_cockpit(Cluster(readings), tmp_path) as pilot:
+        assert "Pods · 1" in screen_text(pilot)
+        assert "Nodes ───" in screen_text(pilot)
+        assert "Nodes · 0" not in screen_text(pilot)
+
+
+async def test_with_a_focus_the_other_panes_are_painted_too(tmp_path: Path) -> None:
+    cluster = Cluster(cluster_readings(BROKEN, node("node-1")))
+    async with open_cockpit(cluster, tmp_path) as pilot:
+        await pilot.press("1")
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        shown, cockpit, later = app.cockpit.painter, app.cockpit, NOW + timedelta(seconds=30)
+        relation, turn = shown.relation(), app.feed.turn()
+        for _ in range(3):  # at most one slow pane in a turn
+            later += timedelta(seconds=1)
+            shown.pods(cockpit.query_one(PodsPane), relation, turn, later)
+            shown.nodes(cockpit.query_one(NodesPane), relation, turn, later)
+            shown.events(cockpit.query_one(EventsPane), relation, turn, later)
+        await until(pilot, lambda: screen_text(pilot).count("live 30s") == 3)

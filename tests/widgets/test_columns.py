@@ -46,6 +46,15 @@ def test_the_least_important_columns_go_first() -> None:
     assert shown(1) == ["pod"]
 
 
+def test_a_column_shrinks_before_another_goes_and_grows_back_before_the_flexible_one() -> None:
+    columns = (Column("reason", 18, least=16), Column("object", 26, priority=2, least=22), Column("message", 0))
+    least = 16 + 22 + LEAST_FLEXIBLE + 2
+    assert [index for index, _ in lay_out(columns, least - 1).shown] == [0, 2]
+    assert [width for _, width in lay_out(columns, least).shown] == [16, 22, LEAST_FLEXIBLE]
+    assert [width for _, width in lay_out(columns, least + 3).shown] == [18, 23, LEAST_FLEXIBLE]
+    assert [width for _, width in lay_out(columns, least + 16).shown] == [18, 26, LEAST_FLEXIBLE + 10]
+
+
 def test_of_two_equals_the_right_one_goes() -> None:
     assert lay_out((Column("a", 10), Column("b", 10)), 15).shown == ((0, 10),)
 

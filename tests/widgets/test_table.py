@@ -441,3 +441,27 @@ async def test_rows_that_came_while_the_table_was_hidden_are_there_when_it_is_sh
         table.display = True
         await pilot.pause()
         assert [line[:9] for line in app.lines()[:5]] == ["name     ", "pod-00040", "pod-00041", "pod-00042", ""]
+
+
+async def test_the_scroll_bar_covers_no_cell() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 6)) as pilot:
+        table = await shown(app, pilot, items(3))
+        assert app.lines()[1].rstrip().endswith("0")
+        table.show(items(100))
+        await pilot.pause()
+        assert table.show_vertical_scrollbar
+        assert {table.render_line(y).cell_length for y in range(6)} == {39}
+        table.show(items(3))
+        await pilot.pause()
+        assert {table.render_line(y).cell_length for y in range(6)} == {40}
+
+
+async def test_repaint_sends_only_lines_that_read_different() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 6)) as pilot:
+        table = await shown(app, pilot, items(3))
+        table.drawn.clear()
+        table.repaint()
+        await pilot.pause()
+        assert table.drawn == []
