@@ -167,10 +167,13 @@ class _Due:
         self._state: SourceState | None = None
 
     def is_due(self, source: Source, now: datetime, slow_at: datetime | None = None) -> bool:
-        """Tell whether it is, unless another slow pane was painted (`slow_at`) in this turn already."""
+        """Tell whether it is, but later if another slow pane was painted (`slow_at`) in this turn."""
         if self._at is None or source.state is not self._state:
             return True
-        return slow_at != now and (now - self._at).total_seconds() >= self._every_s
+        waited_s = (now - self._at).total_seconds()
+        if slow_at == now:  # where turns are seconds apart, another pane is always first: wait twice as long at most
+            return waited_s >= 2 * self._every_s
+        return waited_s >= self._every_s
 
     def painted(self, source: Source, now: datetime) -> datetime:
         """Note that it was painted; return when."""
