@@ -9,14 +9,20 @@ from situation.findings import Finding, Layer, LayerState, LayerStatus, Severity
 from situation.readings import Source, SourceState
 from situation.situation import Situation
 
+NOT_GIVEN: Final = "not in the"
+"""Starts the error of a kind that a dump or recording does not hold; the cluster may have it."""
 ESSENTIAL: Final[dict[Layer, tuple[str, ...]]] = {
     Layer.APPLICATION: ("pods",),
     Layer.SCHEDULING: ("pods",),
     Layer.NETWORK: ("services", "endpointslices", "pods"),
-    Layer.CONTROL_PLANE: ("pods",),
+    Layer.CONTROL_PLANE: ("pods", "deployments", "replicasets"),
     Layer.NODE: ("nodes",),
 }
-"""Kinds without which a layer cannot be called fine."""
+"""Kinds without which a layer cannot be called fine.
+
+Of the control plane: pods show whether the scheduler works, Deployments and ReplicaSets whether the controller manager
+does, also where leases and readiness are hidden (managed control planes).
+"""
 
 
 def layer_statuses(
@@ -57,6 +63,8 @@ def doubt(source: Source, now: datetime) -> str:
     state = source.state_at(now)
     if state is SourceState.LIVE:
         return f"{_short(source)}: {source.skipped} not readable" if source.skipped else ""
+    if state is SourceState.ABSENT and not source.error.startswith(NOT_GIVEN):
+        return ""  # the server does not have the kind, so there is nothing of it to judge
     if state is SourceState.STARTING:
         return f"{_short(source)}: not read yet"
     if source.observed_at is not None:

@@ -27,6 +27,8 @@ class Target(msgspec.Struct, frozen=True):
     """Name of the kubeconfig context; empty (in-cluster, dump) leaves the option out."""
     kubeconfig: str = ""
     """Path given on our command line; empty when the shell's own default is right."""
+    limited_to: str = ""
+    """The only namespace that is read, empty for all. Told to people; commands name their own namespace."""
 
 
 class CommandRefusedError(ValueError):

@@ -11,7 +11,6 @@ from situation.meta import Ref
 from situation.pods import Pod
 from situation.selectors import node_status_text, pod_status_text, ready_count, restarts
 from situation.situation import Situation
-from situation.store import involved_ref
 from widgets.evidence import Card, CardCommand, CardLine
 from widgets.glyphs import SEVERITY, SEVERITY_ROLE
 
@@ -21,7 +20,8 @@ _EVENTS_SHOWN: Final = 5
 
 def finding_card(finding: Finding, situation: Situation, target: Target, now: datetime, cause: Finding | None) -> Card:
     """Return the card of a finding; `cause` is set when it is only a consequence of that."""
-    about = str(finding.subject) + (f" on {finding.node}" if finding.node and finding.subject.kind != "Node" else "")
+    subject = str(finding.subject) if finding.subject.name else "the whole cluster"
+    about = subject + (f" on {finding.node}" if finding.node and finding.subject.kind != "Node" else "")
     if finding.count > 1:
         about += f" · {finding.count} objects"
     notices = []
@@ -121,11 +121,6 @@ def _event_line(event: Event, now: datetime) -> CardLine:
 
 def _describe(ref: Ref) -> Command:
     return Command(("kubectl", "describe", ref.kind.lower(), ref.name), "all about it", ref.namespace)
-
-
-def event_ref(event: Event) -> Ref:
-    """The object to focus when an event is picked."""
-    return involved_ref(event)
 
 
 def rendered(command: Command, target: Target) -> str | None:

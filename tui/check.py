@@ -119,7 +119,7 @@ def _parse_time(text: str | None) -> datetime | None:
 def _check_cluster(options: CheckOptions) -> int:
     import asyncio
 
-    from tui.connection import KubernetesConnection
+    from tui.connection import KubernetesConnection, path_text
     from tui.logs import log_to_file
     from tui.paths import state_dir
     from tui.start import read_config
@@ -127,7 +127,7 @@ def _check_cluster(options: CheckOptions) -> int:
     config = read_config(options.config)
     log_to_file(state_dir())
     connection = KubernetesConnection(
-        str(options.kubeconfig.expanduser()) if options.kubeconfig else config.kubeconfig or None,
+        path_text(options.kubeconfig) or config.kubeconfig or None,
         options.context or config.context or None,
         options.namespace or config.namespace or None,
         plugin_deadline_s=options.timeout_s * 0.75,

@@ -61,7 +61,7 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
     @property
     def target(self) -> Target:
         """What is known of the target before connecting."""
-        return Target(self.context or "", self.kubeconfig or "")
+        return Target(self.context or "", self.kubeconfig or "", self.namespace or "")
 
     @asynccontextmanager
     async def __call__(self, publish: Callable[[Reading], None]) -> AsyncIterator[Connected]:
@@ -83,7 +83,7 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
             wishes = Wishes()
             for collector in kubernetes_collectors(client, self.namespace, wishes=wishes):
                 runner.start(collector)
-            target = Target(client.context, self.kubeconfig or "")
+            target = Target(client.context, self.kubeconfig or "", self.namespace or "")
             yield Connected(target, wishes.want, client.server, lambda: _own_fault(client, self.namespace))
 
 
@@ -117,5 +117,5 @@ def check_namespace_name(namespace: str | None) -> None:
 
 
 def path_text(path: Path | None) -> str | None:
-    """A path as an option's value, user's home expanded."""
-    return None if path is None else str(path.expanduser())
+    """A path as an option's value: absolute, because commands that carry it are pasted elsewhere."""
+    return None if path is None else str(path.expanduser().absolute())

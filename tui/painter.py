@@ -135,7 +135,7 @@ class Painter:
     def header(self, mode: str, now: datetime) -> HeaderFacts:
         situation = self._feed.situation
         return HeaderFacts(
-            context=self.target.context,
+            context=self.target.context + (f" · only namespace {limit}" if (limit := self.target.limited_to) else ""),
             mode=mode,
             version=situation.version.git_version if situation.version else None,
             nodes=len(situation.nodes) if situation.knows("nodes") else None,

@@ -51,6 +51,8 @@ class Report:
         """Yield the lines of the text report: causes first, evidence and next command under each."""
         version = f" · {self._situation.version.git_version}" if self._situation.version else ""
         where = harmless(self._target.context) or "no context"
+        if self._target.limited_to:
+            where += f" · only namespace {self._target.limited_to}"
         yield f"midwatch · {where}{version} · {self._now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         yield "layers: " + " · ".join(_layer_text(layer) for layer in self._diagnosis.layers)
         if not self._diagnosis.causes:
@@ -120,6 +122,7 @@ class Report:
         return {
             "version": JSON_VERSION,
             "context": harmless(self._target.context),
+            "namespace": self._target.limited_to or None,
             "server": version.git_version if version else None,
             "observed_at": self._now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "layers": [

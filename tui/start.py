@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui.config import Config, ConfigError, load_config
-from tui.connection import KubernetesConnection
+from tui.connection import KubernetesConnection, path_text
 from tui.exits import UsageProblem
 from tui.logs import log_to_file
 from tui.paths import state_dir, themes_dir
@@ -62,7 +62,7 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
     environ = dict(os.environ)
     themes = load_themes(themes_dir())
     connection = KubernetesConnection(
-        str(options.kubeconfig.expanduser()) if options.kubeconfig else config.kubeconfig or None,
+        path_text(options.kubeconfig) or config.kubeconfig or None,
         options.context or config.context or None,
         options.namespace or config.namespace or None,
     )
@@ -97,11 +97,13 @@ def cockpit_bindings() -> "list[Binding]":
 
     from tui.app import Cockpit
     from tui.cockpit_screen import CockpitScreen
+    from tui.dialogs import ChooseScreen, CommandList, HelpScreen
     from widgets.checklist import ChecklistPane
     from widgets.evidence import EvidencePane
     from widgets.table import RowTable
 
     made: list[Binding] = []
-    for owner in (Cockpit, CockpitScreen, RowTable, EvidencePane.Body, ChecklistPane.Body):
+    panes = (RowTable, EvidencePane.Body, ChecklistPane.Body)
+    for owner in (Cockpit, CockpitScreen, *panes, HelpScreen, ChooseScreen, CommandList):
         made += [binding for binding in owner.BINDINGS if isinstance(binding, Binding)]
     return made

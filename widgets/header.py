@@ -41,7 +41,7 @@ class HeaderBar(Widget):
 
 
 def header_line(facts: HeaderFacts, width: int) -> Content:
-    """Build the line for a width in cells; own load goes first when it is narrow; a problem and the clock stay."""
+    """Build the line for a width in cells; when it is narrow the mode goes first; a problem and the clock stay."""
     counts = " ".join(_counted(number, word) for number, word in ((facts.nodes, "node"), (facts.pods, "pod")))
     load = facts.load
     version = f" {facts.version}" if facts.version else ""
@@ -57,7 +57,7 @@ def header_line(facts: HeaderFacts, width: int) -> Content:
         ]
     parts = left + middle
     while len(parts) > 1 and sum(cell_len(text) for text, _ in parts) + cell_len(clock) > width:
-        parts.pop(1 if facts.problem else -1)
+        parts.pop(1 if facts.problem else min(2, len(parts) - 1))
     gap = max(0, width - sum(cell_len(text) for text, _ in parts) - cell_len(clock))
     return Content.assemble(*parts, " " * gap, (clock, "bold"))
 

@@ -1,7 +1,7 @@
 """Lists of a kind from the API server's watch cache, decoded while they stream in."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Final
@@ -74,9 +74,6 @@ class Decoder:
         except (BadObjectError, RecursionError):
             self.skipped += 1
             return None
-
-    def decode_all(self, items: Iterable[bytes]) -> list[KubernetesObject]:
-        return [item for raw in items if (item := self.decode(raw)) is not None]
 
 
 async def list_cached(client: Client, kind: ObjectKind, namespace: str | None) -> ObjectList:

@@ -19,10 +19,10 @@ def test_the_line_fills_the_width_and_always_has_cluster_clock_and_problem(width
     assert not problem or width < 50 or "▲ API server unreachable" in line
 
 
-def test_own_load_goes_first_then_mode_then_counts() -> None:
-    for width, shown in ((120, 4), (72, 3), (60, 2), (40, 1)):
+def test_the_mode_goes_first_then_own_load_then_counts() -> None:
+    for width, shown in ((120, 4), (88, 3), (60, 2), (40, 1)):
         line = header_line(FACTS, width).plain
-        assert [part in line for part in ("prod-h100", "1 000 nodes 10 000 pods", "read-only", "17 watches")] == [
+        assert [part in line for part in ("prod-h100", "1 000 nodes 10 000 pods", "17 watches", "read-only")] == [
             number < shown for number in range(4)
         ], width
 
