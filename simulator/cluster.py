@@ -10,12 +10,21 @@ from uuid import NAMESPACE_OID, uuid5
 import msgspec
 
 from situation.kinds import BY_NAME, KINDS, ObjectKind
+from situation.meta import KubernetesObject
 from situation.readings import ObjectKey
 
 Manifest = dict[str, Any]
 
 DEFAULT_HISTORY: Final = 1000
 READY_TEXT: Final = "[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]informer-sync ok\n[+]shutdown ok\nreadyz check passed\n"
+
+
+SERVED: Final = (
+    *KINDS,
+    ObjectKind("configmaps", "ConfigMap", "v1", KubernetesObject),
+    ObjectKind("secrets", "Secret", "v1", KubernetesObject),
+)
+"""All kinds that are served. The last two are always empty: Midwatch never reads them, but offers kubectl commands."""
 
 
 class Stored(NamedTuple):
@@ -125,7 +134,7 @@ class Cluster:
         """Container logs: `namespace/pod` or `namespace/pod/container` to text."""
         self._version = 1
         self._tables: dict[str, Table] = {}
-        for kind in KINDS:
+        for kind in SERVED:
             self._tables.setdefault(_resource_key(kind), Table(kind, history))
 
     @property

@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Set
 from typing import Any
 
-from situation.kinds import KINDS, ObjectKind
+from simulator.cluster import SERVED
+from situation.kinds import ObjectKind
 
 _SHORT_NAMES = {
     "pods": ["po"],
@@ -38,7 +39,7 @@ def discovery(path: str, absent: Set[str]) -> dict[str, Any] | None:
     Kinds named in `absent` are left out.
     """
     by_version: defaultdict[str, list[ObjectKind]] = defaultdict(list)
-    for kind in KINDS:
+    for kind in SERVED:
         if not kind.label and kind.name not in absent:
             by_version[kind.group_version].append(kind)
     parts = path.strip("/").split("/")
