@@ -51,7 +51,7 @@ SCENARIOS: Final = {
     "gpu_driver_nouveau": _Scenario(
         "The GPU driver does not load, everything on the node waits for it, and two model servers find no GPU",
         "gpu-prod",
-        20.0,
+        46.0,
         52.5,
         {"gpu-operator/nvidia-driver-daemonset-": DRIVER_LOG},
     ),
