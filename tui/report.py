@@ -8,17 +8,16 @@ from typing import Any, Final
 from diagnosis.commands import shorten
 from playbooks.commands import Target, offered
 from situation.clock import duration_text
-from situation.findings import Command, Diagnosis, Evidence, Finding, LayerState, LayerStatus, Mark, Severity
+from situation.findings import Command, Diagnosis, Evidence, Finding, LayerState, LayerStatus, Severity
 from situation.meta import Ref
 from situation.readings import Source, SourceState
 from situation.situation import Situation
 from situation.text import harmless
+from widgets.glyphs import MARK, SEVERITY
 
 JSON_VERSION: Final = 1
 """Version of the JSON's shape; grows when a field changes its meaning or goes away."""
 
-GLYPHS: Final = {Severity.CRITICAL: "▲", Severity.WARNING: "●", Severity.INFO: "○"}
-_MARKS: Final = {Mark.SUPPORTS: "✗", Mark.EXCLUDES: "✓", Mark.OPEN: "?"}
 _EVIDENCE_SHOWN: Final = 4
 _EVIDENCE_LENGTH: Final = 200
 """Characters; the JSON has every line in full."""
@@ -81,11 +80,11 @@ class Report:
     def _cause_text(self, cause: Finding) -> Iterator[str]:
         count = f" ×{cause.count}" if cause.count > 1 else ""
         age = f" (as of {cause.as_of:%H:%M:%S} UTC)" if cause.as_of else ""
-        yield f"{GLYPHS[cause.severity]} L{cause.layer} {cause.title}{count}{age}"
+        yield f"{SEVERITY[cause.severity]} L{cause.layer} {cause.title}{count}{age}"
         about = [cause.severity.value, cause.rule, str(cause.subject) if cause.subject.name else "whole cluster"]
         yield "    " + " · ".join(about + [cause.node] * bool(cause.node and cause.subject.name != cause.node))
         for line in cause.evidence[:_EVIDENCE_SHOWN]:
-            yield f"    {_MARKS[line.mark]} {shorten(line.text, _EVIDENCE_LENGTH)}{self._age_note(line)}"
+            yield f"    {MARK[line.mark]} {shorten(line.text, _EVIDENCE_LENGTH)}{self._age_note(line)}"
         for consequence in cause.consequences[:_CONSEQUENCES_SHOWN]:
             times = f" ×{consequence.count}" if consequence.count > 1 else ""
             yield f"    └ follows: {consequence.title}{times}"
@@ -229,5 +228,5 @@ def _layer_text(layer: LayerStatus) -> str:
             return f"{layer.layer.value} {layer.layer.title} ✓"
         case LayerState.UNKNOWN:
             return f"{layer.layer.value} {layer.layer.title} ?"
-    glyph = GLYPHS[layer.severity] if layer.severity else "●"
+    glyph = SEVERITY[layer.severity] if layer.severity else "●"
     return f"{layer.layer.value} {layer.layer.title} {glyph} {layer.causes}"
