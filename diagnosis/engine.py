@@ -1,23 +1,28 @@
 """The engine: judges what changed, keeps the verdicts, and hands them on to be ranked and folded."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis.dependents import dependents
 from diagnosis.fold import Hit, fold
 from diagnosis.layers import layer_statuses
-from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Wait
+from diagnosis.rule import Clear, Fired, Rule, Unknown, Wait
 from diagnosis.rules import ALL
-from situation.findings import Diagnosis
+from situation.boundary import Boundary, Fault
+from situation.findings import Diagnosis, Layer
 from situation.kinds import BY_NAME, KINDS
 from situation.meta import CLUSTER, KubernetesObject, Ref
 from situation.pods import Pod
+from situation.readings import SourceState
 from situation.selectors import is_settled
 from situation.situation import Situation
 from situation.store import Change
 
+CLUSTER_RECHECK: Final = timedelta(seconds=1)
+"""Leases, readiness and how far the sources can be believed change with time alone, so the cluster as a whole is judged
+again this often; at once when a source's state changes."""
 RECHECK: Final = timedelta(seconds=5)
 """Subjects with a fault, or unknown, are judged again this often though nothing changed: evidence ages."""
 
@@ -38,6 +43,11 @@ class Engine:
         self._hits: dict[Ref, tuple[Hit, ...]] = {}
         self._due: dict[Ref, datetime] = {}
         self._wants: dict[Ref, frozenset[str]] = {}
+        self._boundary = Boundary()
+        self._failed: dict[Ref, tuple[tuple[Rule, Fault], ...]] = {}
+        """Subjects that a rule failed on: an error of ours, so nothing is known of them as far as this rule goes."""
+        self._cluster_due: datetime | None = None
+        self._states: tuple[SourceState, ...] = ()
         self._usable: frozenset[str] = frozenset()
         self._usable_rules = self._rules_for(self._usable)
         self._always_wanted = frozenset(
@@ -49,26 +59,42 @@ class Engine:
         usable = frozenset(name for name in BY_NAME if situation.knows(name))
         if usable != self._usable:
             self._usable = usable
+            self._cluster_due = None
             self._usable_rules = self._rules_for(usable)
             subjects = dict.fromkeys(self._everything(situation, now))
         else:
             subjects = dict.fromkeys(ref for ref in dependents(situation, changes, now) if ref.kind in self._rules)
         subjects |= dict.fromkeys(ref for ref, due in self._due.items() if due <= now)
-        subjects[CLUSTER] = None
+        if self._is_cluster_due(situation, now):
+            subjects[CLUSTER] = None
         for ref in subjects:
             self._judge_one(situation, ref, now)
         causes = fold(self._hits, situation, self._order)
         wanted = self._always_wanted.union(*self._wants.values())
-        return Diagnosis(causes, layer_statuses(self._all, causes, situation, now), wanted, now)
+        return Diagnosis(causes, layer_statuses(self._all, causes, situation, now, self._faulty()), wanted, now)
+
+    def _is_cluster_due(self, situation: Situation, now: datetime) -> bool:
+        states = tuple(source.state for source in situation.sources.values())
+        if states == self._states and self._cluster_due is not None and now < self._cluster_due:
+            return False
+        self._states = states
+        self._cluster_due = now + CLUSTER_RECHECK
+        return True
+
+    def _faulty(self) -> Mapping[Layer, str]:
+        """Return what could not be judged because a rule of ours failed, one of them for each layer."""
+        return {rule.layer: f"{fault.text} (see the log)" for failed in self._failed.values() for rule, fault in failed}
 
     def _rules_for(self, usable: frozenset[str]) -> Mapping[str, tuple[Rule, ...]]:
         return {
             kind: tuple(rule for rule in rules if usable.issuperset(rule.needs)) for kind, rules in self._rules.items()
         }
 
-    def not_judged(self, situation: Situation, now: datetime) -> Diagnosis:
-        """Return a diagnosis without causes that says of each layer what has not been read."""
-        return Diagnosis((), layer_statuses(self._all, (), situation, now), frozenset(), None)
+    def not_judged(self, situation: Situation, now: datetime, fault: str = "") -> Diagnosis:
+        """Return a diagnosis without causes that says of each layer what has not been read, or that judging failed."""
+        faults = dict.fromkeys(Layer, fault) if fault else {}
+        statuses = layer_statuses(self._all, (), situation, now, faults)
+        return Diagnosis((), statuses, self._always_wanted, now if fault else None)
 
     def _everything(self, situation: Situation, now: datetime) -> Iterable[Ref]:
         """Yield all that there is to judge, and all that was judged before; settled pods need no look."""
@@ -85,6 +111,7 @@ class Engine:
         self._hits.pop(ref, None)
         self._due.pop(ref, None)
         self._wants.pop(ref, None)
+        self._failed.pop(ref, None)
         subject = None if ref == CLUSTER else situation.get(ref)
         if subject is None and ref != CLUSTER:
             return
@@ -93,33 +120,28 @@ class Engine:
         self._keep(situation, ref, subject, now)
 
     def _keep(self, situation: Situation, ref: Ref, subject: KubernetesObject | None, now: datetime) -> None:
-        hits: list[Hit] = []
-        due: list[datetime] = []
-        wants: set[str] = set()
+        judged = list(self._verdicts(situation, ref, subject, now))
+        if not judged:
+            return
+        self._due[ref] = min(verdict.until if isinstance(verdict, Wait) else now + RECHECK for _, verdict in judged)
+        if hits := tuple(Hit(rule, ref, verdict) for rule, verdict in judged if isinstance(verdict, Fired)):
+            self._hits[ref] = hits
+        if failed := tuple((rule, verdict) for rule, verdict in judged if isinstance(verdict, Fault)):
+            self._failed[ref] = failed
+        wants = (verdict.wants for _, verdict in judged if isinstance(verdict, Fired | Unknown))
+        if wanted := frozenset(filter(None, wants)):
+            self._wants[ref] = wanted
+
+    def _verdicts(
+        self, situation: Situation, ref: Ref, subject: KubernetesObject | None, now: datetime
+    ) -> Iterator[tuple[Rule, Fired | Wait | Unknown | Fault]]:
+        """Yield every verdict but clear ones; for a pod, the first rule that fires is the last to be asked."""
         for rule in self._usable_rules.get(ref.kind, ()):
-            verdict = rule.judge(subject, situation, now)
-            if verdict is CLEAR:
-                continue
-            match verdict:
-                case Fired() as fired:
-                    hits.append(Hit(rule, ref, fired))
-                    due.append(now + RECHECK)
-                    if fired.wants:
-                        wants.add(fired.wants)
-                    if ref.kind == "Pod":
-                        break
-                case Wait() as wait:
-                    due.append(wait.until)
-                case Unknown() as unknown:
-                    due.append(now + RECHECK)
-                    if unknown.wants:
-                        wants.add(unknown.wants)
-        if hits:
-            self._hits[ref] = tuple(hits)
-        if due:
-            self._due[ref] = min(due)
-        if wants:
-            self._wants[ref] = frozenset(wants)
+            verdict = self._boundary.attempt(rule.id, rule.judge, subject, situation, now)
+            if not isinstance(verdict, Clear):
+                yield rule, verdict
+            if ref.kind == "Pod" and isinstance(verdict, Fired):
+                return
 
 
 def diagnose(situation: Situation, now: datetime) -> Diagnosis:

@@ -1,6 +1,6 @@
 """The state of each layer: broken, fine, or not known, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -26,22 +26,27 @@ does, also where leases and readiness are hidden (managed control planes).
 
 
 def layer_statuses(
-    rules: Sequence[Rule], causes: Sequence[Finding], situation: Situation, now: datetime
+    rules: Sequence[Rule],
+    causes: Sequence[Finding],
+    situation: Situation,
+    now: datetime,
+    faults: Mapping[Layer, str] = {},
 ) -> tuple[LayerStatus, ...]:
-    """Return one status for each layer, in order.
+    """Return one status for each layer, in order. `faults`: why a layer was not judged though its sources were there.
 
     A layer without findings is `ok` only while everything essential to it is live; what else its rules would read but
     could not is named in the reason.
     """
-    return tuple(_status(layer, rules, causes, situation, now) for layer in Layer)
+    return tuple(_status(layer, rules, causes, situation, now, faults.get(layer, "")) for layer in Layer)
 
 
 def _status(
-    layer: Layer, rules: Sequence[Rule], causes: Sequence[Finding], situation: Situation, now: datetime
+    layer: Layer, rules: Sequence[Rule], causes: Sequence[Finding], situation: Situation, now: datetime, fault: str
 ) -> LayerStatus:
     here = [cause for cause in causes if cause.layer is layer]
     grave = [cause for cause in here if cause.severity is not Severity.INFO]
-    missing = [text for name in ESSENTIAL[layer] if (text := doubt(situation.source(name), now))]
+    missing = [fault] if fault else []
+    missing += [text for name in ESSENTIAL[layer] if (text := doubt(situation.source(name), now))]
     needs = dict.fromkeys(need for rule in rules if rule.layer is layer for need in rule.needs)
     partial = [text for name in needs if name not in ESSENTIAL[layer] and (text := doubt(situation.source(name), now))]
     severity = min((cause.severity for cause in here), key=lambda item: item.rank, default=None)

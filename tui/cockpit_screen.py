@@ -14,6 +14,7 @@ from textual.widgets import Footer, Input
 
 from playbooks.commands import Target
 from playbooks.quick_checklist import Facts
+from situation.boundary import Boundary, Fault
 from situation.findings import Effect, Layer
 from situation.focus import Focus
 from tui.attention import Attention
@@ -28,7 +29,7 @@ from widgets.evidence import CardCommand, EvidencePane
 from widgets.header import HeaderBar
 from widgets.layers import LayerStrip
 from widgets.nodes import NodesPane
-from widgets.pane import pane_state
+from widgets.pane import Pane, pane_state
 from widgets.pods import PodsPane
 from widgets.tabs import PaneTabs
 
@@ -95,6 +96,7 @@ class CockpitScreen(Screen[None]):
         self._top_lines = 0
         self.attention = Attention()
         self.checklist = Checklist()
+        self._boundary = Boundary()
         self.painter = Painter(feed, self.attention, target)
 
     def compose(self) -> ComposeResult:
@@ -130,13 +132,19 @@ class CockpitScreen(Screen[None]):
         strip = self.query_one(LayerStrip)
         strip.statuses = self._feed.diagnosis.layers
         strip.picked = self.attention.focus.layer
-        painter.causes(self.query_one(CausesPane), relation, now)
-        painter.evidence(self.query_one(EvidencePane), now)
-        painter.pods(self.query_one(PodsPane), relation, turn, now)
-        painter.nodes(self.query_one(NodesPane), relation, turn, now)
-        painter.events(self.query_one(EventsPane), relation, turn, now)
+        self._paint_pane(CausesPane, painter.causes, relation, now)
+        self._paint_pane(EvidencePane, painter.evidence, now)
+        self._paint_pane(PodsPane, painter.pods, relation, turn, now)
+        self._paint_pane(NodesPane, painter.nodes, relation, turn, now)
+        self._paint_pane(EventsPane, painter.events, relation, turn, now)
         self._paint_checklist(now)
         self._fit_rows()
+
+    def _paint_pane(self, kind: type[Pane], paint: Callable[..., None], *arguments: object) -> None:
+        """Paint one pane; an error of ours in it is told on its title, and the others are painted all the same."""
+        pane = self.query_one(kind)
+        outcome = self._boundary.attempt(f"pane {kind.TITLE}", paint, pane, *arguments)
+        pane.fault = outcome.text if isinstance(outcome, Fault) else ""
 
     def _fit_rows(self) -> None:
         """Let the upper rows be no taller than what they hold, so that pods and events get the rest.

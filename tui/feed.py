@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from diagnosis.engine import Engine
+from situation.boundary import Boundary, Fault
 from situation.findings import Diagnosis
 from situation.kinds import WATCHED
 from situation.ordering import PodOrder
@@ -41,6 +42,7 @@ class Feed:
         self.order = PodOrder()
         self._clock = clock
         self._engine = Engine()
+        self._boundary = Boundary()
         self._waiting: list[Reading] = []
         self._resort_at: datetime | None = None
         self._judge_from: datetime | None = None
@@ -54,8 +56,12 @@ class Feed:
         """Apply all waiting readings and judge."""
         now = self._clock()
         readings, self._waiting = self._waiting, []
-        changes = [change for reading in readings for change in self.situation.apply(reading)]
-        self._judge(changes, now)
+        changes = [change for reading in readings for change in self._apply(reading)]
+        judged = self._boundary.attempt("diagnosis", self._judge, changes, now)
+        if isinstance(judged, Fault):
+            self._unjudged = []
+            self._engine = Engine()  # what the old one kept may be half of the truth
+            self.diagnosis = self._engine.not_judged(self.situation, now, f"{judged.text} (see the log)")
         reordered = self._keep_order(changes, now)
         return Turn(
             self.diagnosis,
@@ -63,6 +69,14 @@ class Feed:
             frozenset((change.ref.namespace, change.ref.name) for change in changes if change.ref.kind == "Pod"),
             reordered,
         )
+
+    def _apply(self, reading: Reading) -> list[Change]:
+        """Fold a reading in; one that cannot be leaves its source not to be believed, with the reason."""
+        changes = self._boundary.attempt(reading.source, self.situation.apply, reading)
+        if isinstance(changes, Fault):
+            failed = Reading(reading.source, SourceState.UNREACHABLE, reading.observed_at, None, changes.text)
+            return self.situation.apply(failed)
+        return changes
 
     def _judge(self, changes: list[Change], now: datetime) -> None:
         """Judge, but at the start not before every kind has been read: half a picture gives false findings."""

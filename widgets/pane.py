@@ -55,9 +55,18 @@ class PaneTitle(Widget):
     note: reactive[str] = reactive("")
     state: reactive[PaneState] = reactive(PaneState)
     active: reactive[bool] = reactive(False)
+    fault: reactive[str] = reactive("")
 
     def render(self) -> Content:
+        if self.fault:
+            return fault_line(self.name_text, self.fault, self.size.width)
         return title_line(self.name_text, self.note, self.state, self.active, self.size.width)
+
+
+def fault_line(name: str, fault: str, width: int) -> Content:
+    """Build the title line of a pane that could not be painted."""
+    text = set_cell_size(f"▲ {name}: not painted, see the log: {fault}", width)
+    return Content.styled(text, color("critical", "bold"))
 
 
 def title_line(name: str, note: str, state: PaneState, active: bool, width: int) -> Content:
@@ -88,6 +97,9 @@ class Pane(Vertical):
 
     TITLE = ""
 
+    fault: reactive[str] = reactive("", init=False)
+    """An error of ours because of which the pane could not be painted: what it shows is not to be believed."""
+
     def compose(self) -> ComposeResult:
         yield PaneTitle()
         yield from self.compose_body()
@@ -98,6 +110,9 @@ class Pane(Vertical):
 
     def on_mount(self) -> None:
         self._title.name_text = self.TITLE
+
+    def watch_fault(self, fault: str) -> None:
+        self._title.fault = fault
 
     @property
     def _title(self) -> PaneTitle:

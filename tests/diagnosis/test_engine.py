@@ -116,6 +116,30 @@ def test_a_workload_that_also_fails_on_a_good_node_is_not_explained_by_the_bad_o
     assert sorted(titles(engine.judge(known, (), NOW))) == ["a is not ready x2", "n1 is down x1"]
 
 
+def test_a_rule_that_raises_silences_no_other_and_its_layer_is_not_called_fine(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    @rule("raises", signature="T-6", layer=Layer.NETWORK, severity=Severity.WARNING, kind="Pod", looks_at="-")
+    def raises(subject: Any, known: Situation, now: datetime) -> Verdict:
+        """Has an error of ours."""
+        if subject.name != "sound":
+            raise KeyError("x\x1b[31m")
+        return CLEAR
+
+    engine = Engine((raises, *RULES))
+    known = situation(node("n1"), pod("a", ready=False), pod("b", ready=False))
+    diagnosis = engine.judge(known, (), NOW)
+    assert titles(diagnosis) == ["a is not ready x1", "b is not ready x1"]
+    status = diagnosis.layers[Layer.NETWORK - 1]
+    assert status.status is LayerState.UNKNOWN
+    assert "internal error in raises: KeyError" in status.reason
+    assert "\x1b" not in status.reason
+    assert len(caplog.records) == 1, "one fault, however many objects it hits, is logged once"
+    gone = known.apply(Reading("kubernetes/pods", SourceState.LIVE, NOW, Listed("pods", (made(pod("sound")),))))
+    after = engine.judge(known, gone, NOW)
+    assert "internal error" not in after.layers[Layer.NETWORK - 1].reason, "what it failed on is gone"
+
+
 def test_a_finding_is_withdrawn_when_the_object_recovers(engine: Engine) -> None:
     known = situation(pod("a", ready=False), service())
     assert titles(engine.judge(known, (), NOW)) == ["a is not ready x1"]

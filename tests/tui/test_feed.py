@@ -3,8 +3,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from situation.findings import LayerState
 from situation.readings import Changed, Listed, Reading, SourceState
-from tests.build import NOW, ago, made, pod
+from tests.build import NOW, ago, made, node, pod
 from tests.tui.cockpits import cluster_readings
 from tui.feed import RESORT, Feed
 
@@ -46,6 +47,30 @@ def test_nothing_takes_effect_before_the_turn(clock: Clock) -> None:
     feed.turn()
     assert feed.situation.knows("pods")
     assert feed.diagnosis.judged_at == NOW
+
+
+def test_a_reading_that_cannot_be_folded_in_costs_only_its_source(clock: Clock) -> None:
+    feed = fed(clock, *cluster_readings(pod("a"), node("n1")))
+    feed.turn()
+    feed.publish(Reading("kubernetes/nodes", SourceState.LIVE, NOW, Changed("no-such-kind", (made(node("n2")),))))
+    feed.publish(broken("a"))
+    turn = feed.turn()
+    assert [cause.subject.name for cause in turn.diagnosis.causes] == ["a"]
+    source = feed.situation.source("nodes")
+    assert source.state is SourceState.UNREACHABLE
+    assert "internal error in kubernetes/nodes: KeyError" in source.error
+
+
+def test_when_judging_fails_no_layer_is_called_fine_and_the_next_turn_tries_again(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = fed(clock, *cluster_readings(pod("a")), broken("b"))
+    with monkeypatch.context() as patch:
+        patch.setattr("diagnosis.engine.fold", None)
+        turn = feed.turn()
+        assert {layer.status for layer in turn.diagnosis.layers} == {LayerState.UNKNOWN}
+        assert "internal error in diagnosis" in turn.diagnosis.layers[0].reason
+    assert [cause.subject.name for cause in feed.turn().diagnosis.causes] == ["b"]
 
 
 def test_all_readings_since_the_last_turn_are_one_change(clock: Clock) -> None:

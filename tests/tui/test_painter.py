@@ -31,6 +31,35 @@ def painter(*manifests: Manifest) -> tuple[Painter, Feed, Attention]:
     return Painter(feed, attention, Target("prod")), feed, attention
 
 
+async def test_a_pane_that_cannot_be_painted_says_so_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("of ours")
+
+    async with open_cockpit(Cluster(cluster_readings(BROKEN, node("n1"))), tmp_path) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        with monkeypatch.context() as patch:
+            patch.setattr(app.cockpit.painter, "nodes", broken)
+            app.cockpit.paint(None)
+            await pilot.pause()
+            assert "Nodes: not painted, see the log: internal error in pane Nodes" in screen_text(pilot)
+            assert "search-1" in screen_text(pilot)
+        app.cockpit.paint(None)
+        await pilot.pause()
+        assert "not painted" not in screen_text(pilot)
+
+
+async def test_a_row_that_cannot_be_drawn_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr("widgets.pods.pod_cells", broken)
+    async with open_cockpit(Cluster(cluster_readings(BROKEN, node("n1"))), tmp_path) as pilot:
+        assert "internal error in table" in screen_text(pilot)
+
+
 def failing(feed: Feed, number: int, state: SourceState) -> None:
     for kind in WATCHED[:number]:
         feed.publish(Reading(kind.source, state, NOW, error="refused"))
