@@ -1,14 +1,45 @@
 """The order of the pod table, kept up incrementally: pods that need a look come first."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import overload
 
 from situation.pods import Pod
 from situation.readings import ObjectKey
 from situation.selectors import is_settled
 
 _SortKey = tuple[bool, str, str]
+
+
+class PodRows(Sequence[ObjectKey]):
+    """The order as it was at one moment. Taking it copies ten thousand references, nothing else."""
+
+    def __init__(self, keys: list[_SortKey]) -> None:
+        self._sorted = keys
+
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+    @overload
+    def __getitem__(self, number: int) -> ObjectKey: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[ObjectKey]: ...
+
+    def __getitem__(self, number: int | slice) -> ObjectKey | list[ObjectKey]:
+        if isinstance(number, slice):
+            return [(namespace, name) for _, namespace, name in self._sorted[number]]
+        return self._sorted[number][1:]
+
+    def position(self, key: ObjectKey) -> int | None:
+        """Return the row of a pod by binary search, None if it is not there."""
+        for settled in (False, True):
+            wanted = (settled, *key)
+            row = bisect_left(self._sorted, wanted)
+            if row < len(self._sorted) and self._sorted[row] == wanted:
+                return row
+        return None
 
 
 class PodOrder:
@@ -23,6 +54,10 @@ class PodOrder:
 
     def __iter__(self) -> Iterator[ObjectKey]:
         return ((namespace, name) for _, namespace, name in self._sorted)
+
+    def rows(self) -> PodRows:
+        """Return the present order, unchanged by what comes later."""
+        return PodRows(self._sorted.copy())
 
     @property
     def unsettled(self) -> int:

@@ -29,6 +29,10 @@ from widgets.evidence import CardCommand
 
 _IMPATIENT_S: Final = 0.02
 """Pause between turns until the first judgement."""
+_GC_THRESHOLDS: Final = (20_000, 10, 20)
+"""What the cluster consists of is not tracked by the collector and has no cycles. With the default thresholds a
+thousand events a second bring a full collection, and a pause of 30 ms, every five seconds; with these, every few
+minutes."""
 _KIOSK_IDLE_S: Final = 60.0
 """A kiosk that nobody touched for this long shows the whole cluster again."""
 _NOTICE_CHARS: Final = 300
@@ -123,6 +127,7 @@ class Cockpit(App[int]):
         self._unpainted.append(self.feed.turn())
         if not gc.isenabled() and self.feed.diagnosis.judged_at is not None:
             gc.freeze()  # the first picture lives long: later collections need not walk it
+            gc.set_threshold(*_GC_THRESHOLDS)
             gc.enable()
         if self.cockpit.is_mounted and not self._pressure.is_backed_up():
             self.cockpit.paint(_merged(self._unpainted))

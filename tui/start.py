@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from textual.binding import Binding
 
     from tui.app import Cockpit
+
+
+_FRAMES_PER_S: Final = 120
+"""A change waits 8 ms at most for its frame. What the cluster does is painted 10 times a second at most in any case;
+only what a key does comes sooner."""
 
 
 class CockpitOptions(msgspec.Struct, frozen=True):
@@ -45,6 +50,7 @@ def open_cockpit(options: CockpitOptions) -> int:
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageProblem("the cockpit needs a terminal (also for errors); without one use `midwatch check`")
     config = read_config(options.config)
+    os.environ.setdefault("TEXTUAL_FPS", str(_FRAMES_PER_S))  # read when textual is imported
     app = build_app(options, config)
     log_to_file(state_dir())
     environ = dict(os.environ)

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -60,10 +60,12 @@ def parse_filter(text: str) -> Filter:
     return Filter(tuple(words), namespace)
 
 
-def visible_pods(situation: Situation, order: PodOrder, relation: Relation, wanted: Filter) -> list[ObjectKey]:
+def visible_pods(situation: Situation, order: PodOrder, relation: Relation, wanted: Filter) -> Sequence[ObjectKey]:
     """Return the keys of the pods to show, those that need a look first."""
     related = relation.pods
-    found = list(order) if related is None else [key for key in order if key in related]
+    if related is None and wanted.is_empty:
+        return order.rows()
+    found = [key for key in order if related is None or key in related]
     if wanted.is_empty:
         return found
     return [key for key in found if _passes(situation.pods[key], wanted)]

@@ -7,7 +7,6 @@ import msgspec
 from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
@@ -57,63 +56,98 @@ _EFFECT_NOTE: Final = {
 }
 
 
+class CardBody(Static, can_focus=True):
+    """Draws a card in a fixed area: the facts scroll, the next command stands below them and is always seen.
+
+    It is one widget of the height that it is given, so that another card is a repaint of its lines only; a container
+    that scrolls would have the whole screen laid out again for each card.
+    """
+
+    DEFAULT_CSS = """
+    CardBody { height: 1fr; min-height: 3; padding: 0 1; }
+    """
+
+    BINDINGS = [
+        Binding("j,down", "scroll_facts(1)", "Down", show=False, id="evidence.down"),
+        Binding("k,up", "scroll_facts(-1)", "Up", show=False, id="evidence.up"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(markup=False)
+        self._facts: list[Content] = []
+        self._next: list[Content] = []
+        self._first = 0
+        """Line of the facts that is the first to be seen."""
+
+    def show(self, card: Card, *, anew: bool) -> None:
+        """Draw a card; `anew` starts at its first line."""
+        width = max(20, self.content_size.width)
+        self._facts = card_content(card, width).wrap(width)
+        following = next_content(card, width)
+        self._next = following.wrap(width) if following else []
+        if anew:
+            self._first = 0
+        self._draw()
+
+    @property
+    def line_count(self) -> int:
+        """Lines that all of the card takes at this width."""
+        return len(self._facts) + len(self._next)
+
+    def action_scroll_facts(self, by: int) -> None:
+        self._first += by
+        self._draw()
+
+    def on_mouse_scroll_down(self) -> None:
+        self.action_scroll_facts(1)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.action_scroll_facts(-1)
+
+    def _draw(self) -> None:
+        height = self.content_size.height
+        below = self._next[: max(2, height * 6 // 10)]
+        room = max(0, height - len(below))
+        cut = len(self._facts) > room
+        if cut:
+            room = max(0, room - 1)
+        self._first = max(0, min(self._first, len(self._facts) - room))
+        lines = self._facts[self._first : self._first + room]
+        if cut:
+            lines = [*lines, _more(self._first, len(self._facts) - self._first - room)]
+        lines += [Content("")] * (height - len(lines) - len(below))
+        self.update(Content("\n").join([*lines, *below]), layout=False)
+
+
+def _more(above: int, below: int) -> Content:
+    """Say how many lines of facts are out of sight."""
+    parts = [f"↑ {above}"] if above else []
+    parts += [f"↓ {below}"] if below else []
+    return Content.styled(f"  {' · '.join(parts)} more, j and k scroll here", color("waiting"))
+
+
 class EvidencePane(Pane):
     """Shows a Card; scrolls when it does not fit."""
 
     TITLE = "Evidence and next command"
 
-    DEFAULT_CSS = """
-    EvidencePane VerticalScroll {
-        height: 1fr; min-height: 3; padding: 0 1; scrollbar-size-vertical: 1; scrollbar-gutter: stable;
-    }
-    EvidencePane Static { width: 1fr; height: auto; }
-    EvidencePane #next { padding: 0 1; max-height: 60%; }
-    """
-
-    class Body(VerticalScroll, can_focus=True):
-        """The scrolling part."""
-
-        BINDINGS = [
-            Binding("j,down", "scroll_down", "Down", show=False, id="evidence.down"),
-            Binding("k,up", "scroll_up", "Up", show=False, id="evidence.up"),
-        ]
+    Body = CardBody
 
     card: reactive[Card] = reactive(Card, init=False)
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._lines = (0, 0)
-        """Heights of what is drawn: only other heights need a new layout of the screen."""
-
     def compose_body(self) -> ComposeResult:
-        with self.Body():
-            yield Static(markup=False, id="facts")
-        yield Static(markup=False, id="next")  # outside of what scrolls: it must always be seen
+        yield CardBody()
 
     @property
     def line_count(self) -> int:
         """Lines that all of the card takes at this width."""
-        return sum(self._lines)
+        return self.query_one(CardBody).line_count
 
     def watch_card(self, before: Card, after: Card) -> None:
-        if before.title != after.title:
-            self.query_one(self.Body).scroll_home(animate=False)
-        self._draw()
+        self.query_one(CardBody).show(after, anew=before.title != after.title)
 
     def on_resize(self) -> None:
-        self._draw()
-
-    def _draw(self) -> None:
-        width = max(20, self.query_one(self.Body).scrollable_content_region.width or self.size.width - 3)
-        facts, following = card_content(self.card, width), next_content(self.card, width)
-        lines = (len(facts.wrap(width)), len(following.wrap(width)) if following else 0)
-        layout = lines != self._lines
-        self.query_one("#facts", Static).update(facts, layout=layout)
-        below = self.query_one("#next", Static)
-        if below.display != bool(following):
-            below.display = bool(following)
-        below.update(following, layout=layout)
-        self._lines = lines
+        self.call_after_refresh(self.query_one(CardBody).show, self.card, anew=False)
 
 
 def card_content(card: Card, width: int) -> Content:

@@ -9,6 +9,7 @@ from textual.message import Message
 
 from situation.clock import age_text
 from situation.meta import Ref
+from situation.ordering import PodRows
 from situation.pods import Pod
 from situation.readings import ObjectKey
 from situation.selectors import is_finished, last_restart, pod_status_text, ready_count, restarts
@@ -64,7 +65,7 @@ class PodsPane(Pane):
         self._pods = pods
         self._keys = keys
         self.table.empty_text = empty
-        self.table.show(keys)
+        self.table.show(keys, position=keys.position if isinstance(keys, PodRows) else None)
 
     def repaint(self, keys: frozenset[ObjectKey], now: datetime) -> None:
         """Repaint those of these pods that are visible; order and number are as before."""

@@ -14,6 +14,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
+from situation.boundary import Boundary, Fault
 from widgets.columns import Cell, Column, Layout, fit, lay_out, line
 from widgets.wrapping import wrapped
 
@@ -122,7 +123,8 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         self._cells_of = cells_of
         self._top = 1 if header else 0
         self._items: Sequence[T] = ()
-        self._index: dict[Hashable, int] = {}
+        self._boundary = Boundary()
+        self._position: Callable[[Any], int | None] = {}.get
         self._cursor = 0
         self._layout_at: tuple[int, Layout] = (0, Layout((), 1))
         self._strips: dict[_Drawn, Strip] = {}
@@ -146,22 +148,31 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         """Key of the row with the cursor; None while there are no rows."""
         return self._key_of(self._items[self._cursor]) if self._items else None
 
-    def show(self, items: Sequence[T], changed: Collection[Hashable] | None = None) -> None:
+    def show(
+        self,
+        items: Sequence[T],
+        changed: Collection[Hashable] | None = None,
+        position: Callable[[Any], int | None] | None = None,
+    ) -> None:
         """Show these items; the cursor stays on its key, the scroll position stays, equal lines are not sent again.
 
         `changed` promises that keys and their order are as before, and names those of which the cells may differ.
+        `position` finds the row of a key where the items can tell it themselves; without it they are all gone through.
         `items` must not be changed afterwards. Raises ValueError when two items have one key.
         """
         if changed is not None and len(items) == len(self._items):
             self._items = items
             self._refresh_changed(self._lines_of(changed))
             return
-        index = {self._key_of(item): number for number, item in enumerate(items)}
-        if len(index) != len(items):
-            raise ValueError("two rows have one key")
+        if position is None:
+            index = {self._key_of(item): number for number, item in enumerate(items)}
+            if len(index) != len(items):
+                raise ValueError("two rows have one key")
+            position = index.get
         before, was_empty = self.cursor_key, not self._items
-        self._items, self._index = items, index
-        self._cursor = index.get(before, max(0, min(self._cursor, len(items) - 1)))
+        self._items, self._position = items, position
+        row = position(before) if before is not None else None
+        self._cursor = max(0, min(self._cursor, len(items) - 1)) if row is None else row
         self._fit_scrolling()
         if was_empty or not items:
             self.refresh()
@@ -179,7 +190,8 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         first, height = self.scroll_offset.y, self.size.height
         if len(keys) > height:
             return range(self._top, height)
-        lines = (self._index[key] - first + self._top for key in keys if key in self._index)
+        rows = map(self._position, keys)
+        lines = (row - first + self._top for row in rows if row is not None)
         return [y for y in lines if self._top <= y < height]
 
     def _fit_scrolling(self) -> None:
@@ -200,7 +212,7 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
 
     def move_to(self, key: Hashable) -> bool:
         """Put the cursor on the row with this key and show it; tell whether there is one."""
-        row = self._index.get(key)
+        row = self._position(key)
         if row is None:
             return False
         self._move(row, moved=False)
@@ -285,7 +297,8 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         if row >= len(self._items):
             return None
         cursor = "" if row != self._cursor else "focus" if self.has_focus else "blur"
-        return _Drawn(self._cells_of(self._items[row]), cursor)
+        cells = self._boundary.attempt("table", self._cells_of, self._items[row])
+        return _Drawn((cells.text,) * len(self._columns) if isinstance(cells, Fault) else cells, cursor)
 
     def render_line(self, y: int) -> Strip:
         """Build line `y` of the widget, or take it from those that are kept."""

@@ -91,7 +91,7 @@ def test_all_words_must_occur_and_the_namespace_must_be_the_one(typed: str, pass
 def test_pods_that_need_a_look_come_first_and_the_filter_reads_name_node_status_and_namespace() -> None:
     known = situation(node("n1"), pod("b", node="n1"), pod("a", node="n2"), broken("z", "pay"))
     order = ordered(known)
-    assert visible_pods(known, order, ALL, Filter()) == [("pay", "z"), ("shop", "a"), ("shop", "b")]
+    assert list(visible_pods(known, order, ALL, Filter())) == [("pay", "z"), ("shop", "a"), ("shop", "b")]
     for typed, keys in (
         ("n2", [("shop", "a")]),
         ("imagepull", [("pay", "z")]),
