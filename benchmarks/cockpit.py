@@ -6,11 +6,8 @@ from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
-from benchmarks.commands import MIDWATCH, environ
+from benchmarks.commands import MIDWATCH, environ, next_line, serving
 from benchmarks.terminal import Terminal, cpu_s, resident_mb
-from simulator.cluster import Cluster
-from simulator.generator import churn, generate
-from simulator.server import Simulator
 
 _RATE_PER_S = 1_000
 _SAMPLES = 100
@@ -53,15 +50,13 @@ async def start(kubeconfig: Path, pods: int) -> Start:
 
 async def under_load(folder: Path, nodes: int, pods: int, *, over_ssh: bool) -> Busy:
     """Run the cockpit while pods change at 1,000 events/s; a beacon pod and keys are timed to the screen."""
-    cluster = generate(nodes=nodes, pods=pods)
     kubeconfig = folder / "busy-kubeconfig"
-    async with Simulator(cluster) as simulator:
-        simulator.write_kubeconfig(kubeconfig)
-        _beacon(cluster, 0)
+    argv = ["benchmarks.busy_cluster", str(nodes), str(pods), str(_RATE_PER_S), str(kubeconfig)]
+    async with serving(argv) as cluster:
+        await next_line(cluster)
         argv = [MIDWATCH, "--kubeconfig", str(kubeconfig)]
         async with Terminal(argv, environ(folder, over_ssh=over_ssh)) as terminal:
             await terminal.until("explain")
-            churning = asyncio.create_task(churn(cluster, _RATE_PER_S))
             await asyncio.sleep(3)
             sent, began, cpu = terminal.received_bytes, monotonic(), cpu_s(terminal.pid)
             await asyncio.sleep(15)
@@ -71,26 +66,15 @@ async def under_load(folder: Path, nodes: int, pods: int, *, over_ssh: bool) -> 
             terminal.emulates = False
             to_screen = [await _time_beacon(cluster, terminal, number) for number in range(1, _SAMPLES)]
             to_paint = [await _time_key(terminal, number % 2 == 0) for number in range(_SAMPLES)]
-            churning.cancel()
     return Busy(_p99_ms(to_screen), _p99_ms(to_paint), cores, kb_per_s)
 
 
-def _beacon(cluster: Cluster, number: int) -> None:
-    """A pod that is not well (so it stands at the top of the table) and shows a number as its status."""
-    cluster.put(
-        "pods",
-        {
-            "metadata": {"name": "a-beacon", "namespace": "a-bench", "creationTimestamp": "2026-11-23T00:00:00Z"},
-            "spec": {"containers": [{"name": "app"}]},
-            "status": {"phase": "Failed", "reason": f"Beacon{number}"},
-        },
-    )
-
-
-async def _time_beacon(cluster: Cluster, terminal: Terminal, number: int) -> float:
+async def _time_beacon(cluster: asyncio.subprocess.Process, terminal: Terminal, number: int) -> float:
     await asyncio.sleep(0.05 + 0.013 * (number % 7))
-    began = terminal.mark()
-    _beacon(cluster, number)
+    terminal.mark()
+    assert cluster.stdin is not None  # noqa: S101 - for the type checker: it is a pipe
+    cluster.stdin.write(b"\n")
+    began = float(await next_line(cluster))
     return await terminal.until_bytes(f"Beacon{number} ".encode()) - began
 
 

@@ -7,7 +7,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
@@ -47,19 +47,31 @@ def _wall_s(argv: list[str], expected: int | None) -> float:
 @asynccontextmanager
 async def simulated(nodes: int, pods: int, kubeconfig: Path) -> AsyncIterator[str]:
     """A generated cluster in a process of its own; yields its URL."""
+    argv = ["simulator", "--nodes", str(nodes), "--pods", str(pods), "--kubeconfig", str(kubeconfig)]
+    async with serving(argv) as child:
+        yield (await next_line(child)).removeprefix("ready ")
+
+
+@asynccontextmanager
+async def serving(argv: Sequence[str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A Python module in a process of its own, ended with the context: what it costs must not be measured with us."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "simulator", "--nodes", str(nodes), "--pods", str(pods), "--kubeconfig", str(kubeconfig),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        sys.executable, "-m", *argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
     try:
-        assert child.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
-        line = (await child.stdout.readline()).decode()
-        if not line.startswith("ready "):
-            raise RuntimeError(f"the simulator said {line!r}")
-        yield line.removeprefix("ready ").strip()
+        yield child
     finally:
         child.terminate()
         await child.wait()
+
+
+async def next_line(child: asyncio.subprocess.Process) -> str:
+    """The next line a child prints. Raises RuntimeError when it ended instead."""
+    assert child.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
+    line = (await child.stdout.readline()).decode().strip()
+    if not line:
+        raise RuntimeError("the child ended")
+    return line
 
 
 async def kubectl_get_pods(kubeconfig: Path) -> Cost | None:
