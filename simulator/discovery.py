@@ -5,6 +5,7 @@ from collections.abc import Set
 from typing import Any
 
 from simulator.cluster import SERVED
+from simulator.metrics_api import METRICS, VERBS
 from situation.kinds import ObjectKind
 
 _SHORT_NAMES = {
@@ -39,8 +40,8 @@ def discovery(path: str, absent: Set[str]) -> dict[str, Any] | None:
     Kinds named in `absent` are left out.
     """
     by_version: defaultdict[str, list[ObjectKind]] = defaultdict(list)
-    for kind in SERVED:
-        if not kind.label and kind.name not in absent:
+    for kind in (*(kind for kind in SERVED if not kind.label), *METRICS):
+        if kind.name not in absent:
             by_version[kind.group_version].append(kind)
     parts = path.strip("/").split("/")
     match parts:
@@ -73,11 +74,11 @@ def _resources(group_version: str, kinds: list[ObjectKind]) -> dict[str, Any]:
             "singularName": kind.kind.lower(),
             "namespaced": kind.namespaced,
             "kind": kind.kind,
-            "verbs": ["get", "list", "watch"],
+            "verbs": VERBS if kind in METRICS else [*VERBS, "watch"],
         }
-        if kind.resource in _SHORT_NAMES:
-            entry["shortNames"] = _SHORT_NAMES[kind.resource]
-        if kind.resource in _IN_ALL:
+        if kind.name in _SHORT_NAMES:
+            entry["shortNames"] = _SHORT_NAMES[kind.name]
+        if kind.name in _IN_ALL:
             entry["categories"] = ["all"]
         resources.append(entry)
         if kind.kind == "Pod":

@@ -19,8 +19,9 @@ from simulator.faults import Faults, Request
 from simulator.health import answer_health
 from simulator.lists import answer_list, answer_object, check_version
 from simulator.logs import answer_log
+from simulator.metrics_api import METRICS, metrics_table
 from simulator.selection import parse_selection
-from simulator.statuses import StatusError, forbidden, no_such_path, unauthorized
+from simulator.statuses import StatusError, forbidden, no_such_method, no_such_path, unauthorized
 from simulator.watches import Watch
 
 REQUESTS_KEPT: Final = 10_000
@@ -183,9 +184,7 @@ class Simulator:
         self._authenticate(request)
         path = request.path.rstrip("/") or "/"
         if request.method != "GET":
-            raise StatusError(
-                405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
-            )
+            raise no_such_method()
         if (health := answer_health(path, request.query, self.cluster, self.faults)) is not None:
             return health
         if (document := discovery(path, self.faults.absent)) is not None:
@@ -210,7 +209,10 @@ class Simulator:
         if target.kind_name in self.faults.forbid:
             verb = "get" if target.name else "watch" if watching else "list"
             raise forbidden(kind, verb, target.namespace, target.name)
-        if self.faults.freeze_etcd and not _from_cache(query):
+        has_metrics = kind in METRICS
+        if has_metrics and watching:
+            raise no_such_method()
+        if self.faults.freeze_etcd and not has_metrics and not _from_cache(query):
             await self._freeze()
         if target.subresource:
             return answer_log(self.cluster, target.namespace, target.name, query)
@@ -241,7 +243,7 @@ class Simulator:
         namespace = ""
         if rest[0] == "namespaces" and len(rest) > 2:
             namespace, rest = rest[1], rest[2:]
-        table = self.cluster.table_at(group_version, rest[0])
+        table = self.cluster.table_at(group_version, rest[0]) or metrics_table(self.cluster, group_version, rest[0])
         name, subresource = [*rest[1:], "", ""][:2]
         if table is None or len(rest) > 3 or (namespace and not table.kind.namespaced):
             return None

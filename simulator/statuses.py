@@ -57,6 +57,11 @@ def bad_request(message: str) -> StatusError:
     return StatusError(400, "BadRequest", message)
 
 
+def no_such_method() -> StatusError:
+    """The answer to a verb that a resource does not know."""
+    return StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+
+
 def expired(message: str = EXPIRED_MESSAGE) -> Json:
     """Status of a version that is not kept any more."""
     return status(410, "Expired", message)

@@ -84,7 +84,8 @@ async def kubectl(tmp_path: Path) -> AsyncIterator["Kubectl"]:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
     cluster = Cluster()
-    cluster.put("pods", pod("web-1", container_status={"restartCount": 2}))
+    ended = {"terminated": {"exitCode": 1}}
+    cluster.put("pods", pod("web-1", container_status={"restartCount": 2, "lastState": ended}))
     cluster.put("nodes", node())
     cluster.put("events", event("Pod/web-1", "BackOff", "Back-off restarting"))
     cluster.put("services", {"metadata": {"name": "web", "namespace": "shop"}, "spec": {"ports": [{"port": 80}]}})
@@ -125,6 +126,9 @@ class Kubectl:
         ("describe node node-1", ["Ready", "web-1", "Allocatable:"]),
         ("logs -n shop web-1 -c app", ["hello from web"]),
         ("logs -n shop web-1 --previous", ["hello from web"]),
+        ("top pod -n shop web-1 --containers", ["web-1", "app", "m ", "Mi"]),
+        ("top pods -A --sort-by=memory", ["NAMESPACE", "shop", "web-1"]),
+        ("top node", ["node-1", "%"]),
         ("get ns", ["No resources found"]),
         ("get --raw /readyz?verbose", ["readyz check passed"]),
     ],
