@@ -1,43 +1,78 @@
-"""`kubectl logs`."""
+"""`kubectl logs`: the text on the tape where the container has run, else what API server and kubelet say instead."""
 
 from collections.abc import Mapping
+from typing import Any, Final
 
 from aiohttp import web
 
 from simulator.cluster import Cluster, Manifest
-from simulator.statuses import bad_request, not_found
+from simulator.statuses import StatusError, bad_request, not_found
 from situation.kinds import BY_NAME
+
+_WAITS: Final = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
+"""Reasons that the kubelet puts into words; it repeats the others as they are."""
 
 
 def answer_log(cluster: Cluster, namespace: str, name: str, query: Mapping[str, str]) -> web.Response:
     """Answer with the text in `cluster.logs`; the same for a container's present and previous run.
 
-    Raises StatusError as the API server does: 404 without the pod, 400 for a container that is not in it, must be
-    named, or has not started.
+    A container that has run and of which no log is there answers with one line that says so. A pod without a node
+    answers with nothing. Raises StatusError as the API server does: 404 without the pod, 400 for a container that is
+    not in it, must be named, or has no such run.
     """
     manifest = cluster.get("pods", namespace, name)
     if manifest is None:
         raise not_found(BY_NAME["pods"], name)
-    spec = manifest.get("spec", {})
-    containers = [item["name"] for item in spec.get("containers", [])]
-    every = [*containers, *(item["name"] for item in spec.get("initContainers", []))]
-    container = query.get("container") or (containers[0] if len(containers) == 1 else "")
-    if not container:
-        raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{' '.join(containers)}]")
-    if container not in every:
-        raise bad_request(f"container {container} is not valid for pod {name}")
-    text = cluster.logs.get(f"{namespace}/{name}/{container}", cluster.logs.get(f"{namespace}/{name}", ""))
-    previous = query.get("previous") == "true"
-    status = manifest.get("status", {})
-    statuses = [*status.get("containerStatuses", []), *status.get("initContainerStatuses", [])]
-    found: Manifest = next((item for item in statuses if item["name"] == container), {})
-    if previous and not found.get("restartCount"):
-        raise bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
-    waiting = found.get("state", {}).get("waiting")
-    if waiting is not None and not found.get("restartCount") and not text:
-        reason = waiting.get("reason", "ContainerCreating")
-        raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: {reason}')
+    container = _container(manifest, query.get("container", ""))
+    if not manifest.get("spec", {}).get("nodeName"):
+        return web.Response(text="")
+    if refusal := _refusal(manifest, container, previous=query.get("previous") == "true"):
+        raise refusal
+    pod = f"{namespace}/{name}"
+    text = cluster.logs.get(f"{pod}/{container}", cluster.logs.get(pod))
+    if text is None:
+        text = f"(simulated cluster: no log of container {container} was recorded)\n"
     lines = text.splitlines(keepends=True)
     if (tail := query.get("tailLines", "")).isdigit():
         lines = lines[len(lines) - min(int(tail), len(lines)) :]
     return web.Response(text="".join(lines))
+
+
+def _container(manifest: Manifest, asked: str) -> str:
+    """Return the container that is meant. Raises StatusError 400 for one that is not there, or must be named."""
+    spec, pod = manifest.get("spec", {}), manifest["metadata"]["name"]
+    containers = [item["name"] for item in spec.get("containers", [])]
+    init_containers = [item["name"] for item in spec.get("initContainers", [])]
+    if asked:
+        if asked not in (*containers, *init_containers):
+            raise bad_request(f"container {asked} is not valid for pod {pod}")
+        return asked
+    if len(containers) == 1:
+        return str(containers[0])
+    message = f"a container name must be specified for pod {pod}, choose one of: [{' '.join(containers)}]"
+    if init_containers:
+        message += f" or one of the init containers: [{' '.join(init_containers)}]"
+    raise bad_request(message)
+
+
+def _refusal(manifest: Manifest, container: str, *, previous: bool) -> StatusError | None:
+    """Return why the kubelet has no log of this run, in its words; None if it has."""
+    about = f'container "{container}" in pod "{manifest["metadata"]["name"]}"'
+    status = manifest.get("status", {})
+    statuses = [*status.get("containerStatuses", []), *status.get("initContainerStatuses", [])]
+    found: Manifest | None = next((item for item in statuses if item["name"] == container), None)
+    if found is None:
+        return bad_request(f"{about} is not available")
+    state: dict[str, Any] = found.get("state") or {}
+    has_ended = bool((found.get("lastState") or {}).get("terminated"))
+    if previous:
+        return None if has_ended else bad_request(f"previous terminated {about} not found")
+    if "running" in state or "terminated" in state or has_ended:
+        return None
+    reason = state.get("waiting", {}).get("reason")
+    if reason is None:
+        return bad_request(f"{about} is waiting to start - no logs yet")
+    return bad_request(f"{about} is waiting to start: {_WAITS.get(reason, reason)}")

@@ -94,7 +94,7 @@ class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     """With `error`: what it means for the source; unreachable if absent."""
     down: bool | None = None
     pod: str = ""
-    """With logs: `namespace/name`."""
+    """With logs: `namespace/name`, or `namespace/name/container` for one of several containers."""
 
     def __post_init__(self) -> None:
         given = (self.list, self.watch, self.body, self.text, self.error, self.down)

@@ -22,7 +22,7 @@ from simulator.scenarios.story import (
     pod_of,
     workload_of,
 )
-from tape.format import READYZ_SOURCE, SERVER_SOURCE, TAPE_VERSION, VERSION_SOURCE, Frame, Header
+from tape.format import LOGS_SOURCE, READYZ_SOURCE, SERVER_SOURCE, TAPE_VERSION, VERSION_SOURCE, Frame, Header
 from tape.writer import write_tape
 
 DOWN_AT: Final = 20.0
@@ -34,6 +34,11 @@ CONTROL_PLANE: Final = ("cp-1", "cp-2", "cp-3")
 GPU_NODES: Final = ("gpu-1", "gpu-2", "gpu-3", "gpu-4")
 NODES: Final = (*CONTROL_PLANE, *GPU_NODES, "cpu-1")
 VLLM: Final[Manifest] = {"image": "vllm/vllm-openai:v0.32.0", "container": "vllm", "memory": "64Gi"}
+MODEL_LOG: Final = (
+    "INFO: loading weights, 1 of 1 GPUs\nINFO: CPU offload buffer: 48 GiB\nINFO: Application startup complete.\n"
+    "INFO: running 41 requests, waiting 7\nINFO: CPU offload buffer grows to 62 GiB\n"
+)
+"""Ends in the middle: a process that is killed for its memory has no last word."""
 LEADERS: Final = {"kube-controller-manager": "cp-1", "kube-scheduler": "cp-2"}
 CHECKS: Final = ("ping", "log", "etcd", "informer-sync", "poststarthook/rbac/bootstrap-roles", "shutdown")
 
@@ -189,6 +194,7 @@ def frames() -> Iterator[Frame]:
     story.say(Frame(0.0, READYZ_SOURCE, status=200, text=f"{ready}readyz check passed\n"))
     before = _before(story)
     story.start(before)
+    story.say(Frame(0.0, LOGS_SOURCE, text=MODEL_LOG, pod="serving/vllm-mistral-7b-7d9f8b6c5-0xvk"))
     t = RENEW_EVERY_S
     while t <= END:
         if not DOWN_AT <= t < UP_AT:

@@ -1,10 +1,12 @@
 """Makes the tapes that rest on recordings: `python -m simulator.scenarios.make_recorded RECORDINGS [--tests FOLDER]`.
 
 Added to what was recorded: what the recorder did not ask for. The cluster had no storage classes and no webhooks; its
-scheduler and controller manager were at work, so their leases are renewed; the logs are what the containers print.
+scheduler and controller manager were at work, so their leases are renewed; the logs are what
+the containers print, or would print in earnest.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -28,6 +30,15 @@ DRIVER_LOG: Final = (
     "built against the wrong or improperly configured kernel sources, or if another driver, such as nouveau, is "
     "present and prevents the NVIDIA kernel module from obtaining ownership of the NVIDIA device(s)\n"
 )
+CART_LOG: Final = (
+    "starting\nsession cache: no size limit is set\nlistening on :8080\n"
+    "session cache: 12000 entries, 9 MiB\nsession cache: 24000 entries, 18 MiB\nsession cache: 36000 entries, 27 MiB\n"
+)
+"""Ends in the middle: a process that is killed for its memory has no last word."""
+WAITS_FOR_DRIVER: Final = "failed to validate the driver, retrying after 5 seconds\n" * 3
+WAITS_FOR_TOOLKIT: Final = "waiting for nvidia container stack to be setup\n" * 3
+_RUNTIME_SOCKET: Final = re.compile(rb"dial unix \S+/containerd\.sock")
+"""The recorded nodes have it in an unusual place."""
 
 
 class _Scenario(NamedTuple):
@@ -36,7 +47,7 @@ class _Scenario(NamedTuple):
     start_at: float
     hold_at: float | None
     logs: dict[str, str]
-    """Start of a pod's name, after `namespace/`, to its log."""
+    """Start of a pod's name, after `namespace/`, to its log; `START/CONTAINER` for one of several containers."""
     for_tests: bool = False
 
 
@@ -46,14 +57,27 @@ SCENARIOS: Final = {
         "shop-prod",
         60.0,
         98.4,
-        {"shop/checkout-": "starting\nFATAL: missing DATABASE_URL\n"},
+        {
+            "shop/cart-": CART_LOG,
+            "shop/checkout-": "starting\nFATAL: missing DATABASE_URL\n",
+            "shop/orders-": "starting\nlistening on :8080\n",
+            "shop/web-": "starting\nloading the catalogue; /ready answers once it is complete\n",
+        },
     ),
     "gpu_driver_nouveau": _Scenario(
         "The GPU driver does not load, everything on the node waits for it, and two model servers find no GPU",
         "gpu-prod",
         46.0,
         52.5,
-        {"gpu-operator/nvidia-driver-daemonset-": DRIVER_LOG},
+        {
+            "gpu-operator/nvidia-driver-daemonset-/nvidia-driver-ctr": DRIVER_LOG,
+            "gpu-operator/nvidia-container-toolkit-daemonset-/driver-validation": WAITS_FOR_DRIVER,
+            "gpu-operator/nvidia-operator-validator-/driver-validation": WAITS_FOR_DRIVER,
+            "gpu-operator/gpu-feature-discovery-/toolkit-validation": WAITS_FOR_TOOLKIT,
+            "gpu-operator/nvidia-dcgm-exporter-/toolkit-validation": WAITS_FOR_TOOLKIT,
+            "gpu-operator/nvidia-device-plugin-daemonset-/toolkit-validation": WAITS_FOR_TOOLKIT,
+            "gpu-operator/nvidia-mig-manager-/toolkit-validation": WAITS_FOR_TOOLKIT,
+        },
     ),
     "gpu_healthy": _Scenario("A GPU node comes up and two model servers start", "gpu-prod", 0.0, None, {}, True),
 }
@@ -65,7 +89,7 @@ def frames_of(recording: Recording, logs: dict[str, str]) -> Iterator[Frame]:
     extra = [Frame(0.0, READYZ_SOURCE, status=200, text=READY)]
     extra += [Frame(0.0, BY_NAME[name].source, list=ListBody((), "1")) for name in EMPTY_KINDS]
     extra += _leases(started_at, recording.frames[-1].t)
-    recorded = list(slim_frames(recording.frames))
+    recorded = list(slim_frames(_usual_socket(frame) for frame in recording.frames))
     extra += _logs(recorded, logs)
     yield from sorted((*extra, *recorded), key=lambda frame: frame.t)
 
@@ -105,9 +129,24 @@ def _logs(frames: Sequence[Frame], logs: dict[str, str]) -> Iterator[Frame]:
             continue
         metadata = msgspec.json.decode(frame.watch.object)["metadata"]
         pod = f"{metadata['namespace']}/{metadata['name']}"
-        for prefix, text in logs.items():
-            if pod.startswith(prefix):
-                yield Frame(frame.t, LOGS_SOURCE, text=text, pod=pod)
+        for place, text in logs.items():
+            namespace, start, *container = place.split("/")
+            if pod.startswith(f"{namespace}/{start}"):
+                yield Frame(frame.t, LOGS_SOURCE, text=text, pod="/".join((pod, *container)))
+
+
+def _usual_socket(frame: Frame) -> Frame:
+    if frame.list is not None:
+        items = tuple(_renamed(item) for item in frame.list.items)
+        return msgspec.structs.replace(frame, list=msgspec.structs.replace(frame.list, items=items))
+    if frame.watch is not None:
+        watch = msgspec.structs.replace(frame.watch, object=_renamed(frame.watch.object))
+        return msgspec.structs.replace(frame, watch=watch)
+    return frame
+
+
+def _renamed(raw: msgspec.Raw) -> msgspec.Raw:
+    return msgspec.Raw(_RUNTIME_SOCKET.sub(b"dial unix /run/containerd/containerd.sock", bytes(raw)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

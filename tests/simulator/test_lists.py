@@ -184,13 +184,3 @@ async def test_tables_for_kubectl(filled: Simulator) -> None:
         ("a", "1/1", "Pending"),
         ("b", "1/1", "Running"),
     ]
-
-
-async def test_log_of_a_container(filled: Simulator) -> None:
-    filled.cluster.logs["shop/b"] = "one\ntwo\n"
-    log = "/api/v1/namespaces/shop/pods/b/log"
-    assert await get(filled, log) == (200, "one\ntwo\n")
-    assert await get(filled, log, container="app", tailLines="1") == (200, "two\n")
-    assert (await get(filled, log, container="other"))[0] == 400
-    assert (await get(filled, log, previous="true"))[0] == 400
-    assert (await get(filled, "/api/v1/namespaces/shop/pods/none/log"))[0] == 404

@@ -1,0 +1,84 @@
+"""Logs: the text on the tape where a container has run, else what a real server says."""
+
+from typing import Any
+
+import pytest
+
+from simulator.server import Simulator
+from tests.build import Manifest, pod
+from tests.simulator.client import get
+
+LOG = "/api/v1/namespaces/shop/pods/web-1/log"
+ENDED: Manifest = {"terminated": {"exitCode": 1, "reason": "Error"}}
+
+
+def waiting(reason: str, **fields: Any) -> Manifest:
+    return {"state": {"waiting": {"reason": reason}}, **fields}
+
+
+async def test_log_of_a_container(simulator: Simulator) -> None:
+    simulator.cluster.put("pods", pod())
+    simulator.cluster.logs["shop/web-1"] = "one\ntwo\n"
+    assert await get(simulator, LOG) == (200, "one\ntwo\n")
+    assert await get(simulator, LOG, container="app", tailLines="1") == (200, "two\n")
+    assert (await get(simulator, LOG, container="other"))[0] == 400
+    assert (await get(simulator, LOG.replace("web-1", "none")))[0] == 404
+
+
+async def test_one_of_several_containers(simulator: Simulator) -> None:
+    spec = {"containers": [{"name": "app"}, {"name": "proxy"}], "initContainers": [{"name": "setup"}]}
+    statuses = [{"name": name, "state": {"running": {}}} for name in ("app", "proxy")]
+    status = {"containerStatuses": statuses, "initContainerStatuses": [{"name": "setup", "state": ENDED}]}
+    simulator.cluster.put("pods", pod(spec={"nodeName": "node-1", **spec}, status={"phase": "Running", **status}))
+    simulator.cluster.logs["shop/web-1/setup"] = "set up\n"
+    assert await get(simulator, LOG, container="setup") == (200, "set up\n")
+    _, text = await get(simulator, LOG, container="proxy")
+    assert "no log of container proxy was recorded" in text
+    _, refused = await get(simulator, LOG)
+    assert refused["message"] == (
+        "a container name must be specified for pod web-1, choose one of: [app proxy] or one of the init containers: "
+        "[setup]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("container_status", "query", "message"),
+    [
+        (waiting("ContainerCreating"), {}, "is waiting to start: ContainerCreating"),
+        (waiting("ImagePullBackOff"), {}, "is waiting to start: trying and failing to pull image"),
+        (waiting("ErrImagePull"), {}, "is waiting to start: image can't be pulled"),
+        ({"state": {}}, {}, "is waiting to start - no logs yet"),
+        ({"name": "other"}, {}, "is not available"),
+        (waiting("CrashLoopBackOff"), {"previous": "true"}, None),
+        ({"state": {"running": {}}, "restartCount": 0}, {"previous": "true"}, None),
+    ],
+)
+async def test_a_run_that_never_was(
+    simulator: Simulator, container_status: Manifest, query: dict[str, str], message: str | None
+) -> None:
+    simulator.cluster.put("pods", pod(container_status=container_status))
+    simulator.cluster.logs["shop/web-1"] = "of later\n"
+    status, found = await get(simulator, LOG, **query)
+    expected = (
+        f'container "app" in pod "web-1" {message}'
+        if message
+        else 'previous terminated container "app" in pod "web-1" not found'
+    )
+    assert (status, found["reason"], found["message"]) == (400, "BadRequest", expected)
+
+
+@pytest.mark.parametrize(
+    "container_status",
+    [{"state": ENDED}, waiting("CrashLoopBackOff", lastState=ENDED), {"state": {"running": {}}, "lastState": ENDED}],
+)
+async def test_a_run_that_was(simulator: Simulator, container_status: Manifest) -> None:
+    simulator.cluster.put("pods", pod(container_status=container_status))
+    simulator.cluster.logs["shop/web-1"] = "one\n"
+    assert await get(simulator, LOG) == (200, "one\n")
+    if "lastState" in container_status:
+        assert await get(simulator, LOG, previous="true") == (200, "one\n")
+
+
+async def test_a_pod_without_a_node_logs_nothing(simulator: Simulator) -> None:
+    simulator.cluster.put("pods", pod(phase="Pending", node=""))
+    assert await get(simulator, LOG) == (200, "")
