@@ -51,7 +51,7 @@ def metrics_table(cluster: Cluster, group_version: str, resource: str) -> Table 
     found = _pods(cluster) if kind is POD_METRICS else _nodes(cluster)
     for metadata, body in found:
         key = (metadata.get("namespace", ""), metadata["name"])
-        kept = {name: metadata[name] for name in ("name", "namespace", "labels") if name in metadata}
+        kept: Manifest = {name: metadata[name] for name in ("name", "namespace", "labels") if name in metadata}
         manifest = {"metadata": {**kept, "creationTimestamp": stamp_text(datetime.now(UTC))}, **body}
         table.objects[key] = Stored(key, cluster.resource_version, msgspec.json.encode(manifest)[1:])
     return table
@@ -65,11 +65,14 @@ def _pods(cluster: Cluster) -> Iterable[tuple[Manifest, Manifest]]:
             continue
         containers = [{"name": name, "usage": use.written()} for name, (use, _) in used.items()]
         seen_at = max((ended for _, ended in used.values()), key=lambda ended: ended or "~")
-        yield manifest["metadata"], {
-            "timestamp": seen_at or stamp_text(datetime.now(UTC)),
-            "window": _WINDOW,
-            "containers": containers,
-        }
+        yield (
+            manifest["metadata"],
+            {
+                "timestamp": seen_at or stamp_text(datetime.now(UTC)),
+                "window": _WINDOW,
+                "containers": containers,
+            },
+        )
 
 
 def _nodes(cluster: Cluster) -> Iterable[tuple[Manifest, Manifest]]:

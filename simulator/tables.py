@@ -212,6 +212,18 @@ def _service(manifest: Manifest, now: datetime) -> list[Any]:
     ]
 
 
+def _endpointslice(manifest: Manifest, now: datetime) -> list[Any]:
+    addresses = [address for endpoint in manifest.get("endpoints", []) for address in endpoint.get("addresses", [])]
+    more = f" + {len(addresses) - 3} more..." if len(addresses) > 3 else ""
+    return [
+        manifest["metadata"]["name"],
+        manifest.get("addressType") or "IPv4",
+        ",".join(str(port.get("port", "*")) for port in manifest.get("ports", [])) or "<unset>",
+        (",".join(addresses[:3]) or "<unset>") + more,
+        _age(manifest, now),
+    ]
+
+
 def _deployment(manifest: Manifest, now: datetime) -> list[Any]:
     spec, found = manifest.get("spec", {}), manifest.get("status", {})
     containers = spec.get("template", {}).get("spec", {}).get("containers", [])
@@ -250,6 +262,7 @@ _PRINTERS: Final[Mapping[str, _Printer]] = {
         _event,
     ),
     "Service": (_columns("Name|Type|Cluster-IP|External-IP|Port(s)|Age|Selector*"), _service),
+    "EndpointSlice": (_columns("Name|AddressType|Ports|Endpoints|Age"), _endpointslice),
     "Deployment": (
         _columns(
             "Name|Ready|Up-to-date|Available|Age|Containers*|Images*|Selector*",

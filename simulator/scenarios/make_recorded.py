@@ -1,8 +1,8 @@
 """Makes the tapes that rest on recordings: `python -m simulator.scenarios.make_recorded RECORDINGS [--tests FOLDER]`.
 
 Added to what was recorded: what the recorder did not ask for. The cluster had no storage classes and no webhooks; its
-scheduler and controller manager were at work, so their leases are renewed; the logs are what
-the containers print, or would print in earnest.
+scheduler and controller manager were at work, so their leases are renewed; the logs are what the
+containers print, or would print in earnest.
 """
 
 import argparse

@@ -93,6 +93,8 @@ async def kubectl(tmp_path: Path) -> AsyncIterator["Kubectl"]:
         "deployments",
         {"metadata": {"name": "web", "namespace": "shop"}, "spec": {"replicas": 2}, "status": {"readyReplicas": 1}},
     )
+    endpoints = {"endpoints": [{"addresses": ["10.0.0.7"]}], "ports": [{"port": 8080}]}
+    cluster.put("endpointslices", {"metadata": {"name": "web-0", "namespace": "shop"}, **endpoints})
     cluster.logs["shop/web-1"] = "hello from web\n"
     async with Simulator(cluster, token=None) as simulator:
         simulator.write_kubeconfig(tmp_path / "config")
@@ -120,6 +122,7 @@ class Kubectl:
         ("get pods -A -o wide", ["NODE", "node-1"]),
         ("get pods -n shop -l app=web -o name", ["pod/web-1"]),
         ("get nodes", ["node-1", "Ready"]),
+        ("get endpointslices -A", ["web-0", "ENDPOINTS", "10.0.0.7", "8080"]),
         ("get events -A", ["BackOff", "pod/web-1", "Back-off restarting"]),
         ("get deploy,svc -A", ["deployment.apps/web", "1/2", "service/web", "80/TCP"]),
         ("describe pod -n shop web-1", ["Node:", "node-1", "Restart Count:  2", "BackOff"]),

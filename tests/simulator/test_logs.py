@@ -27,7 +27,7 @@ async def test_log_of_a_container(simulator: Simulator) -> None:
 
 async def test_one_of_several_containers(simulator: Simulator) -> None:
     spec = {"containers": [{"name": "app"}, {"name": "proxy"}], "initContainers": [{"name": "setup"}]}
-    statuses = [{"name": name, "state": {"running": {}}} for name in ("app", "proxy")]
+    statuses: list[Manifest] = [{"name": name, "state": {"running": {}}} for name in ("app", "proxy")]
     status = {"containerStatuses": statuses, "initContainerStatuses": [{"name": "setup", "state": ENDED}]}
     simulator.cluster.put("pods", pod(spec={"nodeName": "node-1", **spec}, status={"phase": "Running", **status}))
     simulator.cluster.logs["shop/web-1/setup"] = "set up\n"
