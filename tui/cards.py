@@ -7,9 +7,10 @@ from playbooks.commands import CommandRefusedError, Target, offered, render
 from situation.clock import age_text, duration_text
 from situation.cluster import Event, Node
 from situation.findings import Command, Evidence, Finding
+from situation.kinds import NAMES_OF
 from situation.meta import Ref
 from situation.pods import Pod
-from situation.selectors import node_status_text, pod_status_text, ready_count, restarts
+from situation.selectors import container_pairs, last_end, node_status_text, pod_status_text, ready_count, restarts
 from situation.situation import Situation
 from widgets.evidence import Card, CardCommand, CardLine
 from widgets.glyphs import SEVERITY, SEVERITY_ROLE
@@ -70,6 +71,8 @@ def object_card(ref: Ref, situation: Situation, target: Target, now: datetime) -
     commands: list[Command] = [_describe(ref)]
     if item is None:
         lines.append(CardLine(f"{ref} is not known (any more)"))
+        if ref.kind in NAMES_OF:
+            commands = [_events(ref)]
     elif isinstance(item, Pod):
         ready, total = ready_count(item)
         age = age_text(item.metadata.creation_timestamp, now)
@@ -78,9 +81,7 @@ def object_card(ref: Ref, situation: Situation, target: Target, now: datetime) -
         )
         if item.spec.node_name:
             lines.append(CardLine(f"on node {item.spec.node_name}, workload {situation.workload_of(item)}"))
-        commands.append(
-            Command(("kubectl", "logs", ref.name, "--all-containers", "--tail=100"), "what does it log?", ref.namespace)
-        )
+        commands += _logs(item)
     elif isinstance(item, Node):
         lines += _node_lines(item, situation)
     events = [event for event in situation.events_by_object.get(ref).values()]
@@ -121,6 +122,21 @@ def _event_line(event: Event, now: datetime) -> CardLine:
 
 def _describe(ref: Ref) -> Command:
     return Command(("kubectl", "describe", ref.kind.lower(), ref.name), "all about it", ref.namespace)
+
+
+def _events(ref: Ref) -> Command:
+    only = f"involvedObject.name={ref.name}"
+    return Command(("kubectl", "get", "events", "--field-selector", only), "what happened to it?", ref.namespace)
+
+
+def _logs(pod: Pod) -> list[Command]:
+    """The logs of all containers; of the first that has run while others have not: kubectl would fail on those."""
+    pairs = list(container_pairs(pod))
+    run = [container.name for container, status in pairs if status.state.running or last_end(status)]
+    if not run:
+        return []
+    which = ("--all-containers",) if len(run) == len(pairs) else ("-c", run[0])
+    return [Command(("kubectl", "logs", pod.name, *which, "--tail=100"), "what does it log?", pod.namespace)]
 
 
 def rendered(command: Command, target: Target) -> str | None:

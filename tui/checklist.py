@@ -5,7 +5,9 @@ import msgspec
 from playbooks.commands import Target
 from playbooks.quick_checklist import QUESTIONS, Facts, Question
 from situation.findings import Command, Diagnosis, Finding
-from situation.meta import Ref
+from situation.meta import KubernetesObject, Ref
+from situation.pods import Pod
+from situation.situation import Situation
 from tui.cards import rendered
 from widgets.checklist import Step
 
@@ -30,7 +32,7 @@ class Checklist:
 
     def _step(self, number: int, question: Question, facts: Facts, target: Target, pod: Ref | None) -> Step:
         answer = question.answer(facts)
-        command = _command(question, _gravest(question, facts.diagnosis), pod)
+        command = _command(question, _gravest(question, facts.diagnosis), pod, facts.situation)
         return Step(
             question.text,
             answer.state.value,
@@ -46,11 +48,12 @@ def _gravest(question: Question, diagnosis: Diagnosis) -> Finding | None:
     return next((cause for cause in diagnosis.causes if cause.layer is question.layer), None)
 
 
-def _command(question: Question, finding: Finding | None, pod: Ref | None) -> Command:
+def _command(question: Question, finding: Finding | None, pod: Ref | None, situation: Situation) -> Command:
     """The first command of the layer's gravest finding, else the question's own filled from the selected pod."""
     if finding is not None and finding.next:
         return finding.next[0]
-    if pod is None:
+    item = situation.get(pod) if pod else None
+    if pod is None or item is None or ("--previous" in question.command.argv and not _has_previous_log(item)):
         return question.command
     filled = {"<pod>": pod.name, "<namespace>": pod.namespace}
     own = question.command
@@ -59,3 +62,11 @@ def _command(question: Question, finding: Finding | None, pod: Ref | None) -> Co
         argv=tuple(filled.get(argument, argument) for argument in own.argv),
         namespace=filled.get(own.namespace, own.namespace),
     )
+
+
+def _has_previous_log(pod: KubernetesObject) -> bool:
+    """Tell whether the container that kubectl takes unless told otherwise, the first, has ended before."""
+    if not isinstance(pod, Pod) or not pod.spec.containers:
+        return False
+    first = pod.spec.containers[0].name
+    return any(status.name == first and status.last_state.terminated for status in pod.status.container_statuses)

@@ -4,10 +4,11 @@ from diagnosis.engine import diagnose
 from playbooks.commands import Target, render
 from playbooks.quick_checklist import QUESTIONS, AnswerState, Facts
 from situation.findings import Diagnosis, Effect
+from situation.meta import Ref
 from situation.readings import Reading, SourceState
 from situation.selectors import is_settled
 from situation.situation import Situation
-from tests.build import NOW, Manifest, node, pod, situation
+from tests.build import NOW, Manifest, ago, node, pod, situation
 from tui.checklist import Checklist
 
 PULL = {"waiting": {"reason": "ImagePullBackOff", "message": "manifest unknown: not found"}}
@@ -75,6 +76,22 @@ def test_a_command_with_a_placeholder_is_not_offered_until_a_pod_is_known() -> N
     sick = commands(node("node-1"), BROKEN)
     assert sick[1].startswith("kubectl --context prod -n shop get pod search-1")
     assert sick[2] == "kubectl --context prod -n shop describe pod search-1"
+
+
+def test_a_previous_log_is_offered_of_a_pod_that_has_one() -> None:
+    ended = {"lastState": {"terminated": {"exitCode": 1, "finishedAt": ago(7200)}}}
+
+    def offered(*manifests: Manifest) -> list[str]:
+        steps = Checklist().steps(facts(situation(*manifests), Diagnosis()), Target(), Ref("Pod", "shop", "web-1"))
+        return [step.command for step in steps[1:3]]
+
+    describe = "kubectl -n shop describe pod web-1"
+    assert offered(pod("web-1")) == ["", describe]
+    assert offered(pod("web-1", container_status=ended)) == [
+        "kubectl -n shop logs web-1 --previous --tail=100",
+        describe,
+    ]
+    assert offered() == ["", ""], "the pod is gone"
 
 
 def test_commands_without_placeholders_can_be_rendered_as_they_are() -> None:

@@ -104,6 +104,18 @@ def test_a_pod_that_nothing_is_wrong_with() -> None:
     ]
 
 
+def test_logs_are_offered_of_what_has_run() -> None:
+    waits = {"state": {"waiting": {"reason": "PodInitializing"}}, "ready": False}
+    spec = {"nodeName": "node-1", "containers": [{"name": "app"}], "initContainers": [{"name": "setup"}]}
+    init = {"initContainerStatuses": [{"name": "setup", "state": {"running": {}}}]}
+    statuses = {"containerStatuses": [{"name": "app", **waits}]}
+    starting = pod(phase="Pending", spec=spec, status={"phase": "Pending", **init, **statuses})
+    card = object_card(WEB, situation(starting), TARGET, NOW)
+    assert card.commands[1].line == "kubectl --context prod -n shop logs web-1 -c setup --tail=100"
+    card = object_card(WEB, situation(pod(phase="Pending", container_status=waits)), TARGET, NOW)
+    assert len(card.commands) == 1
+
+
 def test_a_node_shows_its_taints_and_only_the_conditions_that_are_wrong() -> None:
     conditions = [
         {"type": "Ready", "status": "False", "reason": "KubeletNotReady"},
@@ -120,8 +132,14 @@ def test_a_node_shows_its_taints_and_only_the_conditions_that_are_wrong() -> Non
 
 def test_an_object_that_is_gone_is_said_to_be_and_keeps_its_events() -> None:
     known = situation(event("Pod/web-1", "Killing", "Stopping container"))
-    texts = [line.text for line in object_card(WEB, known, TARGET, NOW).lines]
-    assert texts == ["Pod/shop/web-1 is not known (any more)", "Killing: Stopping container"]
+    card = object_card(WEB, known, TARGET, NOW)
+    assert [line.text for line in card.lines] == [
+        "Pod/shop/web-1 is not known (any more)",
+        "Killing: Stopping container",
+    ]
+    assert [command.line for command in card.commands] == [
+        "kubectl --context prod -n shop get events --field-selector involvedObject.name=web-1"
+    ]
 
 
 def test_an_object_of_a_kind_without_a_card_of_its_own_still_has_events_and_a_command() -> None:
