@@ -1,0 +1,144 @@
+"""Every reading command that the cockpit offers in a demo, run by a stock kubectl on the demo's cluster."""
+
+import asyncio
+import os
+import shlex
+import shutil
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import pytest
+
+from diagnosis.engine import diagnose
+from playbooks.commands import Target, offered
+from playbooks.quick_checklist import Facts
+from simulator.scenarios import SCENARIOS, open_scenario
+from simulator.server import Simulator
+from simulator.show import Show
+from situation.findings import Diagnosis, Effect
+from situation.meta import Ref
+from situation.store import involved_ref
+from tui.attention import Attention
+from tui.cards import object_card
+from tui.checklist import Checklist
+from tui.collect import collect_once
+from tui.connection import KubernetesConnection
+from tui.feed import Feed
+
+DEADLINE_S: Final = 60.0
+AT_ONCE: Final = 3
+LATER: Final = timedelta(seconds=30)
+"""Some consequences count only after a while."""
+IS_THE_FAULT: Final = {"get secret not-there": 'secrets "not-there" not found'}
+"""How a command ends that must fail, because what it asks for is what is missing, and what kubectl then says."""
+
+pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs a stock kubectl")
+
+
+class Offer(NamedTuple):
+    """A command line, and who offers it."""
+
+    line: str
+    by: str
+
+
+class Outcome(NamedTuple):
+    code: int | None
+    out: str
+    err: str
+
+
+@asynccontextmanager
+async def demo_at_its_end(scenario: str, kubeconfig: Path) -> AsyncIterator[None]:
+    tape = open_scenario(scenario)
+    end = tape.header.hold_at or max(frame.t for frame in tape.frames())
+    tape.header = msgspec.structs.replace(tape.header, start_at=end)
+    show = Show(tape)
+    async with Simulator(show.cluster, token=None) as simulator:
+        simulator.faults.absent |= show.absent
+        simulator.write_kubeconfig(kubeconfig, show.tape.header.context)
+        playing = asyncio.create_task(show.play(simulator))
+        try:
+            yield
+        finally:
+            playing.cancel()
+            await asyncio.gather(playing, return_exceptions=True)
+
+
+async def offers(kubeconfig: Path) -> list[Offer]:
+    """All reading commands for this place: of findings, of the checklist, and of objects that no finding is about."""
+    feed = Feed(lambda: datetime.now(UTC))
+    async with KubernetesConnection(str(kubeconfig))(feed.publish) as connected:
+        assert await collect_once(feed, connected, DEADLINE_S)
+    assert feed.diagnosis.causes
+    later = diagnose(feed.situation, datetime.now(UTC) + LATER)
+    judged = [
+        *_of_findings(feed.diagnosis, connected.target),
+        *_of_findings(later, connected.target),
+        *_of_objects(feed, connected.target),
+    ]
+    return list({offer.line: offer for offer in reversed(judged)}.values())
+
+
+def _of_findings(diagnosis: Diagnosis, target: Target) -> Iterator[Offer]:
+    for cause in diagnosis.causes:
+        for finding in (cause, *cause.consequences):
+            for command, line in offered(finding.next, target):
+                if (command.effect, command.where, command.argv[0]) == (Effect.READ, "here", "kubectl"):
+                    yield Offer(line, finding.rule)
+
+
+def _of_objects(feed: Feed, target: Target) -> Iterator[Offer]:
+    """What is offered when a pod, a node or the object of an event is picked."""
+    situation, now = feed.situation, datetime.now(UTC)
+    facts = Facts(situation, feed.diagnosis, feed.order.unsettled, now)
+    pods_and_nodes = [Ref("Pod", *key) for key in situation.pods] + [Ref("Node", *key) for key in situation.nodes]
+    for ref in dict.fromkeys((*pods_and_nodes, *map(involved_ref, situation.events.values()))):
+        attention = Attention()
+        attention.focus_on_object(ref, feed.diagnosis)
+        for step in Checklist().steps(facts, target, attention.pod(feed.diagnosis)):
+            if step.command.startswith("kubectl "):
+                yield Offer(step.command, f"checklist: {step.text}")
+        if attention.finding(feed.diagnosis) is None:
+            for command in object_card(ref, situation, target, now).commands:
+                yield Offer(command.line, f"card of {ref}")
+
+
+async def run(line: str, home: Path) -> Outcome:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KUBE")}
+    child = await asyncio.create_subprocess_exec(
+        *shlex.split(line), stdout=PIPE, stderr=PIPE, env={**kept, "HOME": str(home)}
+    )
+    async with asyncio.timeout(DEADLINE_S):
+        out, err = await child.communicate()
+    return Outcome(child.returncode, out.decode(), err.decode())
+
+
+@pytest.mark.parametrize(("scenario", "fewest"), [("api_outage", 50), ("faults_a", 40), ("gpu_driver_nouveau", 30)])
+async def test_every_command_works(scenario: str, fewest: int, tmp_path: Path) -> None:
+    at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def complaint(offer: Offer) -> str:
+        async with at_once:
+            code, out, err = await run(offer.line, tmp_path)
+        refusal = next((text for end, text in IS_THE_FAULT.items() if offer.line.endswith(end)), "")
+        if refusal:
+            well = code == 1 and refusal in err
+        else:
+            well = code == 0 and bool(out.strip() or err.startswith("No resources found"))
+        return "" if well else f"{offer.by}: {offer.line}\n  exit code {code}: {out}{err}"
+
+    async with demo_at_its_end(scenario, tmp_path / "kubeconfig"):
+        found = await offers(tmp_path / "kubeconfig")
+        complaints = await asyncio.gather(*map(complaint, found))
+    assert list(filter(None, complaints)) == []
+    assert len(found) >= fewest
+
+
+def test_no_demo_is_left_out() -> None:
+    assert set(SCENARIOS) == {"api_outage", "faults_a", "gpu_driver_nouveau"}
