@@ -28,7 +28,7 @@ from widgets.nodes import NodesPane
 from widgets.pane import pane_state
 from widgets.pods import PodsPane
 
-_SLOW_PANES_EVERY_S: Final = 1.0
+_SLOW_PANES_EVERY_S: Final = 1.5
 """Events scroll with each event, nodes and pods with each change of order: at full rate that floods a slow line.
 Pods that change in place are painted at once."""
 _AGES_EVERY_S: Final = 5.0
