@@ -80,7 +80,8 @@ class Sharing:
             return
         first_metadata, first_spec = model
         for part in _SPEC_PARTS:
-            if (value := getattr(first_spec, part)) == getattr(spec, part):
+            own, value = getattr(spec, part), getattr(first_spec, part)
+            if own is not value and own == value:
                 force_setattr(spec, part, value)
         for part in ("labels", "owner_references"):
             if (value := getattr(first_metadata, part)) == getattr(metadata, part):

@@ -42,5 +42,5 @@ def test_the_measure_sees_a_terminal_library() -> None:
 
 def test_the_command_line_answers_without_terminal_or_network_libraries() -> None:
     found = loaded("itself", "tui.cli")
-    assert {"tui", "typer"} <= found
+    assert {"tui", "click"} <= found
     assert not found & {"textual", "kubernetes", "aiohttp", "yaml", "collectors", "diagnosis", "simulator"}

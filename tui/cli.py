@@ -1,49 +1,59 @@
 """The command line. Everything heavy is imported inside the command that needs it: `--help` must answer at once."""
 
+import math
 import signal
 import sys
-from enum import StrEnum
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Any, Final
 
-import typer
+import click
 
 from situation.text import harmless
 from tui.exits import EXIT_INTERRUPTED, EXIT_USAGE, UsageProblem
 from tui.output import make_printable, write_lines
 
-app = typer.Typer(
-    name="midwatch",
-    help="The terminal cockpit for live incident response on Kubernetes clusters that serve models on GPUs.",
-    epilog="Midwatch only reads. It never changes the cluster and never runs a command: it copies it.",
-    no_args_is_help=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+Command = Callable[..., Any] | click.Command
+_EPILOG: Final = "Midwatch only reads. It never changes the cluster and never runs a command: it copies it."
+
+
+class FilePath(click.Path):
+    """A path that may or may not exist: who opens it says what is wrong with it."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+
+class Number(click.FloatRange):
+    """A number within bounds; "nan" is within none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
+
+
+def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order in which `--help` lists them."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+_config = click.option("--config", type=FilePath(), help="Configuration file; see `midwatch config`.")
+_theme = click.option("--theme", help="Colour theme; see `midwatch themes`.")
+_cluster = _options(
+    click.option(
+        "--kubeconfig", type=FilePath(), help="Kubeconfig file; else $KUBECONFIG, ~/.kube/config, in-cluster."
+    ),
+    click.option("--context", help="Kubeconfig context; else the current one."),
+    click.option("--namespace", "-n", help="Read this namespace only, for users without cluster-wide rights."),
 )
-
-
-class Output(StrEnum):
-    TEXT = "text"
-    JSON = "json"
-
-
-Kubeconfig = Annotated[
-    Path | None, typer.Option("--kubeconfig", help="Kubeconfig file; else $KUBECONFIG, ~/.kube/config, in-cluster.")
-]
-Context = Annotated[str | None, typer.Option("--context", help="Kubeconfig context; else the current one.")]
-Namespace = Annotated[
-    str | None,
-    typer.Option("--namespace", "-n", help="Read this namespace only, for users without cluster-wide rights."),
-]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="Configuration file; see `midwatch config`.")]
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        write_lines([f"midwatch {program_version()}"])
-        raise typer.Exit
 
 
 def program_version() -> str:
@@ -56,79 +66,111 @@ def program_version() -> str:
         return "0"
 
 
-@app.callback(invoke_without_command=True)
-def cockpit(
-    context_: typer.Context,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    namespace: Namespace = None,
-    theme: Annotated[str | None, typer.Option("--theme", help="Colour theme; see `midwatch themes`.")] = None,
-    kiosk: Annotated[bool, typer.Option("--kiosk", help="For a screen without a keyboard; leave with ctrl+q.")] = False,
-    config: ConfigFile = None,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Open the cockpit on the current context."""
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        write_lines([f"midwatch {program_version()}"])
+        context.exit()
+
+
+@click.group(
+    "midwatch",
+    invoke_without_command=True,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+@_cluster
+@_theme
+@click.option("--kiosk", is_flag=True, help="For a screen without a keyboard; leave with ctrl+q.")
+@_config
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+)
+@click.pass_context
+def app(
+    context_: click.Context,
+    kubeconfig: Path | None,
+    context: str | None,
+    namespace: str | None,
+    theme: str | None,
+    kiosk: bool,
+    config: Path | None,
+) -> int:
+    """The terminal cockpit for live incident response on Kubernetes clusters that serve models on GPUs.
+
+    Without a command: open the cockpit on the current context.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if context_.invoked_subcommand is not None:
-        return
+        return 0
     from tui.start import CockpitOptions, open_cockpit
 
-    options = CockpitOptions(kubeconfig, context, namespace, theme, kiosk, config)
-    raise typer.Exit(open_cockpit(options))
+    return open_cockpit(CockpitOptions(kubeconfig, context, namespace, theme, kiosk, config))
 
 
 @app.command()
+@_cluster
+@click.option(
+    "--output",
+    "-o",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Shape of the report.",
+)
+@click.option(
+    "--dump",
+    type=FilePath(),
+    help="Judge files: `kubectl get ... -A -o json` or YAML, a folder, a tape; `-` reads a pipe.",
+)
+@click.option("--at", help="With --dump: the time that counts as now (RFC 3339); else its newest.")
+@click.option(
+    "--timeout",
+    type=Number(1.0, 3600.0),
+    default=20.0,
+    show_default=True,
+    help="Seconds to wait for the cluster.",
+)
+@_config
 def check(
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    namespace: Namespace = None,
-    output: Annotated[Output, typer.Option("--output", "-o", help="Shape of the report.")] = Output.TEXT,
-    dump: Annotated[
-        Path | None,
-        typer.Option(
-            "--dump", help="Judge files: `kubectl get ... -A -o json` or YAML, a folder, a tape; `-` reads a pipe."
-        ),
-    ] = None,
-    at: Annotated[
-        str | None, typer.Option("--at", help="With --dump: the time that counts as now (RFC 3339); else its newest.")
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option("--timeout", min=1.0, max=3600.0, help="Seconds to wait for the cluster.")
-    ] = 20.0,
-    config: ConfigFile = None,
-) -> None:
+    kubeconfig: Path | None,
+    context: str | None,
+    namespace: str | None,
+    output: str,
+    dump: Path | None,
+    at: str | None,
+    timeout: float,
+    config: Path | None,
+) -> int:
     """Collect, judge, print, exit: 0 nothing wrong, 1 warnings, 2 critical, 3 could not tell."""
     from tui.check import CheckOptions, run_check
 
-    options = CheckOptions(kubeconfig, context, namespace, output is Output.JSON, dump, at, timeout, config)
-    raise typer.Exit(run_check(options))
+    return run_check(CheckOptions(kubeconfig, context, namespace, output == "json", dump, at, timeout, config))
 
 
 @app.command()
-def demo(
-    scenario: Annotated[str, typer.Argument(help="Name of the incident; see --list.")] = "gpu_driver_nouveau",
-    list_: Annotated[bool, typer.Option("--list", help="Name the incidents and exit.")] = False,
-    speed: Annotated[float, typer.Option("--speed", min=0.1, max=100, help="How fast the incident plays.")] = 1.0,
-    theme: Annotated[str | None, typer.Option("--theme", help="Colour theme.")] = None,
-) -> None:
+@click.argument("scenario", default="gpu_driver_nouveau")
+@click.option("--list", "list_", is_flag=True, help="Name the incidents and exit.")
+@click.option("--speed", type=Number(0.1, 100), default=1.0, help="How fast the incident plays.")
+@_theme
+def demo(scenario: str, list_: bool, speed: float, theme: str | None) -> int:
     """Open the cockpit on a simulated incident on loopback; needs nothing installed."""
     from tui.demo import list_scenarios, open_demo
 
     if list_:
         write_lines(list_scenarios())
-        return
-    raise typer.Exit(open_demo(scenario, speed, theme))
+        return 0
+    return open_demo(scenario, speed, theme)
 
 
 @app.command()
-def explain(
-    rule: Annotated[str | None, typer.Argument(help="Rule id, for example crash-loop, or a row such as L1-02.")] = None,
-    list_: Annotated[bool, typer.Option("--list", help="List all rules.")] = False,
-) -> None:
-    """Print what a rule looks at, its look-alikes and how it tells them apart."""
+@click.argument("rule", required=False)
+@click.option("--list", "list_", is_flag=True, help="List all rules.")
+def explain(rule: str | None, list_: bool) -> None:
+    """Print what a rule looks at, its look-alikes and how it tells them apart.
+
+    RULE is an id, for example crash-loop, or a row such as L1-02.
+    """
     from tui.explain import explain_rule, list_rules
 
     write_lines(list_rules() if list_ or rule is None else explain_rule(rule))
@@ -152,20 +194,18 @@ def last() -> None:
 
 
 @app.command()
-def doctor(
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    namespace: Namespace = None,
-    config: ConfigFile = None,
-) -> None:
+@_cluster
+@_config
+def doctor(kubeconfig: Path | None, context: str | None, namespace: str | None, config: Path | None) -> int:
     """Say what works from here: kubeconfig, credentials, rights by resource, terminal and clipboard."""
     from tui.doctor import run_doctor
 
-    raise typer.Exit(run_doctor(kubeconfig, context, namespace, config))
+    return run_doctor(kubeconfig, context, namespace, config)
 
 
 @app.command()
-def themes(config: ConfigFile = None) -> None:
+@_config
+def themes(config: Path | None) -> None:
     """List the colour themes, shipped and your own."""
     from tui.settings import theme_lines
 
@@ -195,12 +235,16 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        return int(app(standalone_mode=False) or 0)
+        # Not `app.main`: it would answer an interrupt with an empty line.
+        with app.make_context("midwatch", sys.argv[1:]) as context:
+            return int(app.invoke(context) or 0)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except UsageProblem as problem:
         print(f"midwatch: {harmless(str(problem))}", file=sys.stderr)
-    except typer.TyperException as error:
+    except click.ClickException as error:
         message = error.format_message().rstrip(".")
         print(f"midwatch: {harmless(message[:1].lower() + message[1:])}; see `midwatch --help`", file=sys.stderr)
-    except typer.Abort:
+    except click.Abort:
         return EXIT_INTERRUPTED
     return EXIT_USAGE

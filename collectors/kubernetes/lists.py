@@ -17,7 +17,7 @@ from collectors.errors import (
 )
 from collectors.kubernetes.client import Client
 from collectors.kubernetes.list_items import CutListError, ListSplitter
-from situation.decode import BadObjectError, decode_object
+from situation.decode import BadObjectError, checked, decode_object
 from situation.kinds import ObjectKind
 from situation.meta import KubernetesObject
 from situation.sharing import Sharing
@@ -68,12 +68,22 @@ class Decoder:
     def decode(self, raw: bytes) -> KubernetesObject | None:
         """Return the object, or None for a bad one."""
         try:
-            item = decode_object(raw, self._kind)
-            self._sharing.share(item)
-            return item
+            return self._shared(decode_object(raw, self._kind))
         except (BadObjectError, RecursionError):
             self.skipped += 1
             return None
+
+    def check(self, item: KubernetesObject) -> KubernetesObject | None:
+        """Do for an object that is decoded already what `decode` does afterwards."""
+        try:
+            return self._shared(checked(item, self._kind))
+        except BadObjectError:
+            self.skipped += 1
+            return None
+
+    def _shared(self, item: KubernetesObject) -> KubernetesObject:
+        self._sharing.share(item)
+        return item
 
 
 async def list_cached(client: Client, kind: ObjectKind, namespace: str | None) -> ObjectList:

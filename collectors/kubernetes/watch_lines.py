@@ -1,6 +1,6 @@
 """Turns the lines of a watch into changes of one kind."""
 
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -9,12 +9,22 @@ from situation.kinds import ObjectKind
 from situation.meta import KubernetesObject
 from situation.readings import Changed, ObjectKey
 
+O = TypeVar("O", bound=KubernetesObject)  # noqa: E741 - the usual letter for "object"
+
+_CHANGES: Final = frozenset({"ADDED", "MODIFIED", "DELETED"})
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
 
 class _Line(msgspec.Struct):
     type: str
     object: msgspec.Raw
+
+
+class _ObjectLine(msgspec.Struct, Generic[O]):
+    """A line whose object is of the kind that is watched, as nearly all are: decoded in one pass."""
+
+    type: str
+    object: O
 
 
 class _BookmarkMeta(msgspec.Struct, rename="camel"):
@@ -61,6 +71,7 @@ class WatchLines:
         """The server has said that all initial events are out."""
         self.skipped = 0
         self._decoder = Decoder(kind)
+        self._object_line = msgspec.json.Decoder(_ObjectLine[kind.type])  # type: ignore[name-defined]
         self._kind = kind
         self._known: dict[ObjectKey, int] = {}
         self._upserts: dict[ObjectKey, KubernetesObject] = {}
@@ -75,15 +86,24 @@ class WatchLines:
     def add(self, raw: bytes) -> WatchError | None:
         """Take one line in; return the error if it is one. A line that makes no sense is counted in `skipped`."""
         try:
+            line = self._object_line.decode(raw)
+        except _BAD_JSON:
+            return self._add_other(raw)
+        if line.type not in _CHANGES:
+            return self._add_other(raw)
+        self._change(line.type, self._decoder.check(line.object))
+        return None
+
+    def _add_other(self, raw: bytes) -> WatchError | None:
+        """Take in what is no sound object: bookmarks, errors, objects with nulls, nonsense."""
+        try:
             line = _line.decode(raw)
         except _BAD_JSON:
             self.skipped += 1
             return None
         match line.type:
-            case "ADDED" | "MODIFIED":
-                self._put(bytes(line.object), line.type)
-            case "DELETED":
-                self._remove(bytes(line.object))
+            case type if type in _CHANGES:
+                self._change(type, self._decoder.decode(bytes(line.object)))
             case "BOOKMARK":
                 self._mark(line.object)
             case "ERROR":
@@ -100,15 +120,18 @@ class WatchLines:
         self._upserts, self._removed, self.skipped = {}, {}, 0
         return changed
 
-    def _decode(self, raw: bytes) -> KubernetesObject | None:
-        item = self._decoder.decode(raw)
+    def _change(self, type: str, item: KubernetesObject | None) -> None:
+        """Take a change in; None for an object that could not be decoded."""
         self.skipped += self._decoder.skipped
         self._decoder.skipped = 0
-        return item
-
-    def _put(self, raw: bytes, type: str) -> None:
-        if (item := self._decode(raw)) is None:
+        if item is None:
             return
+        if type == "DELETED":
+            self._remove(item)
+        else:
+            self._put(item, type)
+
+    def _put(self, item: KubernetesObject, type: str) -> None:
         key, number = item.key, _number(item.metadata.resource_version)
         known = self._known.get(key)
         if known is not None and number and number <= known:
@@ -120,9 +143,7 @@ class WatchLines:
         self._removed.pop(key, None)
         self._advance(item.metadata.resource_version)
 
-    def _remove(self, raw: bytes) -> None:
-        if (item := self._decode(raw)) is None:
-            return
+    def _remove(self, item: KubernetesObject) -> None:
         key, number = item.key, _number(item.metadata.resource_version)
         if number and number < self._known.get(key, 0):
             return
