@@ -18,11 +18,12 @@ from collectors.kubernetes.exec_plugin import PLUGIN_DEADLINE_S
 from collectors.kubernetes.failures import Target, error_for_status, foreign_errors, web_page
 from collectors.kubernetes.kubeconfig import SERVICE_ACCOUNT, Kubeconfig, find_kubeconfig
 from collectors.kubernetes.meter import Meter
+from collectors.kubernetes.oidc import OIDC_DEADLINE_S, OidcLogin, is_oidc
 
 BODY_LIMIT_BYTES: Final = 64 * 2**20
 ERROR_BODY_BYTES: Final = 64 * 2**10
 PLUGIN_RETRY_S: Final = 30.0
-"""After a failure, or a renewal that did not help, an exec plugin is left alone this long: some open a browser."""
+"""After a failure, or a renewal that did not help, a plugin or issuer is left alone this long: some open a browser."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,9 @@ async def connect(
 ) -> "Client":
     """Read the configuration and return a client; nothing is sent yet, and no exec plugin runs yet.
 
-    `kubeconfig` and `context` are the command line's arguments, None for kubectl's defaults. Raises ConfigurationError.
+    `kubeconfig` and `context` are the command line's arguments, None for kubectl's defaults. `plugin_deadline_s` bounds
+    what an exec plugin takes, and what an OpenID issuer does if it is less than OIDC_DEADLINE_S. Raises
+    ConfigurationError.
     """
 
     def load() -> Kubeconfig:
@@ -98,7 +101,8 @@ class Client:
         self._clock = clock
         self._environ = environ
         self._plugin_deadline_s = plugin_deadline_s
-        self._wants_plugin = "exec" in kubeconfig.user
+        self._oidc = OidcLogin(environ, min(OIDC_DEADLINE_S, plugin_deadline_s))
+        self._asks_for_credentials = "exec" in kubeconfig.user or is_oidc(kubeconfig.user)
         self._first = kubeconfig
         self._session: Session | None = None
         self._retired: Any = None
@@ -127,9 +131,9 @@ class Client:
                 await rest.close()
 
     async def prepare(self) -> None:
-        """Load what needs no exec plugin, so that mistakes in files show at once. Raises ConfigurationError."""
-        session = await self._open(self._first, with_plugin=False)
-        self._session = None if self._wants_plugin else session
+        """Load what needs nobody's answer, so that mistakes in files show at once. Raises ConfigurationError."""
+        session = await self._open(self._first, may_ask=False)
+        self._session = None if self._asks_for_credentials else session
 
     async def get(
         self,
@@ -248,7 +252,7 @@ class Client:
         async with self._renewal:
             if self._session is not None and self._session is not seen:
                 return self._session
-            if self._wants_plugin and monotonic() < self._quiet_until:
+            if self._asks_for_credentials and monotonic() < self._quiet_until:
                 if self._refusal is not None:
                     raise UnauthorizedError(str(self._refusal))
                 if seen is not None:
@@ -267,12 +271,13 @@ class Client:
             self._session = opened
             return opened
 
-    async def _open(self, kubeconfig: Kubeconfig, *, with_plugin: bool = True) -> Session:
+    async def _open(self, kubeconfig: Kubeconfig, *, may_ask: bool = True) -> Session:
         return await open_session(
             kubeconfig,
             self._clock(),
             self._session,
-            with_plugin=with_plugin,
+            oidc=self._oidc if may_ask else None,
+            with_plugin=may_ask,
             plugin_deadline_s=self._plugin_deadline_s,
             environ=self._environ,
         )

@@ -20,6 +20,7 @@ from collectors.errors import BadAnswerError, ConfigurationError
 from collectors.kubernetes.exec_plugin import PLUGIN_DEADLINE_S, PluginCredentials, run_plugin
 from collectors.kubernetes.failures import client_certificate
 from collectors.kubernetes.kubeconfig import Kubeconfig
+from collectors.kubernetes.oidc import OidcLogin, read_oidc
 from collectors.kubernetes.proxies import proxy_for
 from situation.text import harmless
 
@@ -80,14 +81,16 @@ async def open_session(
     now: datetime,
     before: Session | None = None,
     *,
+    oidc: OidcLogin | None = None,
     with_plugin: bool = True,
     plugin_deadline_s: float = PLUGIN_DEADLINE_S,
     environ: Mapping[str, str] = os.environ,
 ) -> Session:
     """Load all that `kubeconfig` names and build a session; the transport of `before` is kept if it still fits.
 
-    Without `with_plugin` everything but the exec plugin is loaded, to find mistakes at once. Raises ConfigurationError,
-    and UnauthorizedError if an exec plugin gives no credentials.
+    `oidc` renews the tokens of an OpenID user; without it no issuer is asked, and without `with_plugin` no exec plugin
+    runs, but all else is loaded, to find mistakes at once. Raises ConfigurationError, and UnauthorizedError if a plugin
+    or an issuer gives no credentials.
     """
     await asyncio.to_thread(_import_client)
     user, found = dict(kubeconfig.user), PluginCredentials()
@@ -96,13 +99,14 @@ async def open_session(
     if isinstance(plugin, dict) and with_plugin and not (user.get("token") or user.get("tokenFile")):
         found = await run_plugin(plugin, kubeconfig.cluster, where, plugin_deadline_s)
         user |= _plugin_user(found)
-    expires_at = found.expires_at
-    if expires_at is not None and expires_at.tzinfo is None:
+    ends_at = found.expires_at
+    if ends_at is not None and ends_at.tzinfo is None:
         raise ConfigurationError(f"{where}: the exec plugin's expirationTimestamp has no time zone")
+    read_again_at = None
     if (token_file := user.pop("tokenFile", None)) and not user.get("token"):
         user["token"] = _read_token(Path(str(token_file)), where)
-        expires_at = now + TOKEN_FILE_LIFE
-    _take_provider(user, where)
+        read_again_at = now + TOKEN_FILE_LIFE
+    ends_at = await _take_provider(user, kubeconfig, oidc, before, now) or ends_at
     configuration = await _configuration(kubeconfig, user)
     proxy = configuration.proxy or proxy_for(kubeconfig.server, environ)
     configuration.proxy = proxy
@@ -120,8 +124,8 @@ async def open_session(
         groups=tuple(str(group) for group in user.get("as-groups") or ()),
         proxy=proxy,
         opened_at=now,
-        expires_at=expires_at,
-        is_hard_expiry=found.expires_at is not None,
+        expires_at=read_again_at or ends_at,
+        is_hard_expiry=read_again_at is None and ends_at is not None,
     )
 
 
@@ -172,15 +176,30 @@ def _read_token(path: Path, where: str) -> str:
     return token
 
 
-def _take_provider(user: dict[str, Any], where: str) -> None:
-    """Use the token that an `auth-provider` section holds.
+async def _take_provider(
+    user: dict[str, Any], kubeconfig: Kubeconfig, oidc: OidcLogin | None, before: Session | None, now: datetime
+) -> datetime | None:
+    """Use the token that an `auth-provider` section leads to, and return when it ends, if that is known.
 
-    It is not refreshed here: that could use up a refresh token that kubectl still has in the file, and so lock the user
-    out. kubectl renews the file; we read it again after a 401.
+    Only OpenID tokens are renewed: kubectl dropped the other providers for exec plugins. The file is read again after a
+    401.
     """
     provider = user.pop("auth-provider", None)
     if not isinstance(provider, dict) or user.get("token"):
-        return
+        return None
+    if provider.get("name") != "oidc":
+        user["token"] = _provider_token(provider, f"{kubeconfig.path}: user {kubeconfig.user_name!r}")
+        return None
+    openid = read_oidc(provider, kubeconfig)
+    if oidc is None:
+        return None
+    in_use = before.headers.get("Authorization", "").removeprefix("Bearer ") if before else ""
+    tokens = await oidc.tokens(openid, in_use, now)
+    user["token"] = tokens.id_token
+    return tokens.expires_at
+
+
+def _provider_token(provider: Mapping[str, Any], where: str) -> str:
     config = provider.get("config") or {}
     token = config.get("id-token") or config.get("access-token") if isinstance(config, dict) else None
     if not token:
@@ -188,7 +207,7 @@ def _take_provider(user: dict[str, Any], where: str) -> None:
             f"{where}: auth-provider {provider.get('name')!r} holds no token: run `kubectl get ns` to log in, "
             "or use the provider's exec plugin"
         )
-    user["token"] = str(token)
+    return str(token)
 
 
 async def _configuration(kubeconfig: Kubeconfig, user: dict[str, Any]) -> Any:

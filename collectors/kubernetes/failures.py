@@ -31,6 +31,10 @@ from collectors.kubernetes.exec_plugin import login_hint
 from collectors.kubernetes.kubeconfig import Kubeconfig
 from situation.text import harmless
 
+OIDC_LOGIN: Final = (
+    "log in again with the tool that wrote these tokens, or put new ones there with `kubectl config set-credentials`"
+)
+"""kubectl itself cannot log in to an OpenID issuer: it only renews what is in the file."""
 _BODY_SHOWN: Final = 200
 _THROTTLED_WAIT_S: Final = 1.0
 """What client-go waits when a 429 comes without Retry-After."""
@@ -204,7 +208,9 @@ def _rejected(target: Target) -> str:
         return f"credentials expired or not accepted for {who}: {login_hint(str(plugin.get('command')))}"
     if not config.user:
         return f"{target.server} wants credentials, but the context of {target.origin} names no user"
-    if "auth-provider" in config.user:
+    if isinstance(provider := config.user.get("auth-provider"), dict):
+        if provider.get("name") == "oidc":
+            return f"credentials expired or not accepted for {who}: {OIDC_LOGIN}"
         return f"credentials expired or not accepted for {who}: run `kubectl get ns` to renew them"
     return f"credentials expired or not accepted for {who}: log in again, or put a new token in its place"
 

@@ -19,7 +19,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     host = (parts.hostname or "").lower()
     port = parts.port or (443 if parts.scheme == "https" else 80)
     proxy = _variable(environ, f"{parts.scheme}_proxy")
-    if not proxy or _is_loopback(host):
+    if not proxy or is_loopback(host):
         return None
     if any(_excludes(entry.strip().lower(), host, port) for entry in _variable(environ, "no_proxy").split(",")):
         return None
@@ -30,7 +30,8 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
     return environ.get(name.upper()) or environ.get(name) or ""
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or an address is this machine."""
     address = _address(host)
     return host == "localhost" or (address is not None and address.is_loopback)
 

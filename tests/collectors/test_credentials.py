@@ -3,45 +3,30 @@
 import base64
 import os
 import ssl
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import pytest
-import yaml
 from aiohttp import web
 
-from collectors.errors import BadAnswerError, ConfigurationError, SourceError, UnauthorizedError, UnreachableError
+from collectors.errors import BadAnswerError, ConfigurationError, UnauthorizedError, UnreachableError
 from collectors.kubernetes.certificates import not_after
-from collectors.kubernetes.client import Client, connect, utc_now
 from simulator.server import Simulator
+from tests.collectors.kubeconfigs import (
+    Certificates,
+    Clock,
+    connected,
+    encoded,
+    error_of,
+    kubeconfig,
+    needs_openssl,
+    server_context,
+)
 
-needs_openssl = pytest.mark.skipif(which("openssl") is None, reason="certificates are made with openssl")
 V1 = "client.authentication.k8s.io/v1"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime.now(UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-def kubeconfig(folder: Path, server: str, user: dict[str, Any], cluster: dict[str, Any] | None = None) -> Path:
-    file = folder / "kubeconfig"
-    data = {
-        "clusters": [{"name": "c", "cluster": {"server": server, **(cluster or {})}}],
-        "users": [{"name": "u", "user": user}],
-        "contexts": [{"name": "prod", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "prod",
-    }
-    file.write_text(yaml.safe_dump(data))
-    return file
 
 
 def plugin(folder: Path, code: str, name: str = "aws", **fields: Any) -> dict[str, Any]:
@@ -55,18 +40,6 @@ def plugin(folder: Path, code: str, name: str = "aws", **fields: Any) -> dict[st
 def giving(token: str, expires: str | None = None) -> str:
     status = {"token": token, **({"expirationTimestamp": expires} if expires else {})}
     return f"print(json.dumps({ {'apiVersion': V1, 'kind': 'ExecCredential', 'status': status}!r}))"
-
-
-async def connected(file: Path, clock: Clock | None = None, **options: Any) -> Client:
-    return await connect(str(file), environ={}, clock=clock or utc_now, **options)
-
-
-async def error_of(file: Path, **options: Any) -> SourceError:
-    """Connect and ask for the version; return what went wrong."""
-    async with await connected(file, **options) as client:
-        with pytest.raises(SourceError) as raised:
-            await client.get("/api/v1/pods", deadline_s=5)
-    return raised.value
 
 
 async def test_plugin_gives_the_token_and_is_asked_once(simulator: Simulator, tmp_path: Path) -> None:
@@ -218,8 +191,8 @@ async def test_empty_token_file_is_named(tmp_path: Path) -> None:
         await connected(kubeconfig(tmp_path, "http://127.0.0.1:1", {"tokenFile": "token"}))
 
 
-async def test_provider_token_is_used_and_never_refreshed(simulator: Simulator, tmp_path: Path) -> None:
-    user = {"auth-provider": {"name": "oidc", "config": {"id-token": "midwatch-demo", "refresh-token": "r"}}}
+async def test_token_of_another_provider_is_used_as_it_is(simulator: Simulator, tmp_path: Path) -> None:
+    user = {"auth-provider": {"name": "gcp", "config": {"access-token": "midwatch-demo"}}}
     async with await connected(kubeconfig(tmp_path, simulator.url, user)) as client:
         assert (await client.get("/api/v1/pods"))[0] == 200
     with pytest.raises(ConfigurationError, match="auth-provider 'gcp' holds no token"):
@@ -245,35 +218,9 @@ async def test_broken_certificate_data_is_named(tmp_path: Path) -> None:
 # TLS
 
 
-class Certificates:
-    """A certificate authority in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._run("req", "-x509", *self._key("ca"), "-days", "2", "-subj", "/CN=test-ca", "-out", "ca.pem")
-
-    def issue(self, name: str, *, host: str = "IP:127.0.0.1", days: str = "2") -> tuple[str, str]:
-        """Return certificate and key of a new name signed by the authority; `days` may be negative."""
-        self._run("req", *self._key(name), "-subj", f"/CN={name}", "-out", f"{name}.csr")
-        (self.folder / "ext").write_text(f"subjectAltName={host}\n")
-        signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", days, "-extfile", "ext")
-        self._run("x509", "-req", "-in", f"{name}.csr", *signing, "-out", f"{name}.pem")
-        return str(self.folder / f"{name}.pem"), str(self.folder / f"{name}.key")
-
-    def _key(self, name: str) -> tuple[str, ...]:
-        return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key")
-
-    def _run(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("authority"))
-
-
-def encoded(file: str) -> str:
-    return base64.b64encode(Path(file).read_bytes()).decode()
 
 
 async def serve(context: ssl.SSLContext | None) -> AsyncIterator[str]:
@@ -289,12 +236,6 @@ async def serve(context: ssl.SSLContext | None) -> AsyncIterator[str]:
     port = runner.addresses[0][1]
     yield f"{'https' if context else 'http'}://127.0.0.1:{port}"
     await runner.cleanup()
-
-
-def server_context(certificates: Certificates, name: str = "server", **options: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*certificates.issue(name, **options))
-    return context
 
 
 @needs_openssl
