@@ -8,6 +8,7 @@ SourceError
 │   └── ExpiredError        410: the resource version is too old; start from a new list
 ├── UnauthorizedError       401, or no usable credentials
 ├── ForbiddenError          403
+│   └── WatchForbiddenError the watch is; a list may be allowed
 ├── AbsentError             404: the server has no such thing
 └── ConfigurationError      kubeconfig, files, arguments: the user has to change something
     └── DumpError           a dump that cannot be read
@@ -68,6 +69,10 @@ class ForbiddenError(SourceError):
 
     def __init__(self, message: str, retry_after_s: float | None = FORBIDDEN_RETRY_S) -> None:
         super().__init__(message, retry_after_s)
+
+
+class WatchForbiddenError(ForbiddenError):
+    """RBAC does not allow to watch it; it may allow to list it."""
 
 
 class AbsentError(SourceError):

@@ -89,7 +89,10 @@ class Reading(msgspec.Struct, frozen=True):
     value: Listed | Changed | ServerVersion | Readiness | OwnLoad | None = None
     """None confirms (`live`) or casts doubt on (any other state) the last value."""
     error: str = ""
-    """For people: what failed, with the URL or name it failed on, and what to do."""
+    """For people: what failed, with the URL or name it failed on, and what to do.
+
+    A live reading has one where less works than could: a kind that is polled because watching it is forbidden.
+    """
     fresh_for_s: float = 150.0
     """How long a live reading stays true without word; then the source counts as stale."""
 

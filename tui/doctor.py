@@ -122,14 +122,23 @@ async def _probe(client: "Client", what: str, path: str, *, needed: bool) -> Che
 
 
 async def _may_read(client: "Client", kind: ObjectKind, namespace: str | None) -> Checkup:
-    """Ask for one object. Without a resource version: with one, the server ignores the limit and sends everything."""
-    from collectors.errors import AbsentError, ForbiddenError, SourceError
+    """Ask for one object, and for a watch if the kind is one that is watched."""
+    from collectors.errors import AbsentError, ForbiddenError, SourceError, WatchForbiddenError
+    from collectors.kubernetes.lists import list_one, refusals_named
+    from collectors.kubernetes.watchless import POLL_S
 
     what = f"{_MAY_READ}{kind.name}"
     bad = False if _needed(kind) else None
     try:
-        async with client.stream(kind.path(namespace), {"limit": "1"}, first_byte_s=_FIRST_BYTE_S):
-            return Checkup(True, what, "yes")
+        listed = await list_one(client, kind, namespace)
+        if not kind.on_demand and listed.resource_version:
+            query = {"watch": "1", "timeoutSeconds": "1", "resourceVersion": listed.resource_version}
+            with refusals_named(kind, namespace, "watch"):
+                async with client.stream(kind.path(namespace), query, first_byte_s=_FIRST_BYTE_S):
+                    pass
+        return Checkup(True, what, "yes")
+    except WatchForbiddenError as error:
+        return Checkup(None, what, f"list only, so it is polled every {POLL_S:.0f} s or slower: {error}")
     except ForbiddenError:
         where = f" in namespace {namespace}" if namespace and kind.namespaced else ""
         return Checkup(

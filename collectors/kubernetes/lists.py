@@ -14,6 +14,7 @@ from collectors.errors import (
     ExpiredError,
     ForbiddenError,
     UnreachableError,
+    WatchForbiddenError,
 )
 from collectors.kubernetes.client import Client
 from collectors.kubernetes.list_items import CutListError, ListSplitter
@@ -86,6 +87,14 @@ class Decoder:
         return item
 
 
+async def list_one(client: Client, kind: ObjectKind, namespace: str | None) -> ObjectList:
+    """Return one object, if there is any, and the version to watch from: asks little, to find out what is allowed.
+
+    Without a resource version: with one, the server ignores the limit and sends everything. Raises SourceError.
+    """
+    return await _list(client, kind, namespace, {"limit": "1"})
+
+
 async def list_cached(client: Client, kind: ObjectKind, namespace: str | None) -> ObjectList:
     """Return all objects of a kind as the server's watch cache has them (`resourceVersion=0`). Raises SourceError."""
     return await _list(client, kind, namespace, {"resourceVersion": "0"})
@@ -148,6 +157,5 @@ def refusals_named(kind: ObjectKind, namespace: str | None, verb: str) -> Iterat
     except ForbiddenError as error:
         scope = (kind.fixed_namespace or namespace) if kind.namespaced else None
         where = f" in namespace {scope}" if scope else " in all namespaces" if kind.namespaced else ""
-        raise ForbiddenError(
-            f"cannot {verb} {kind.resource}{where} (RBAC: verb {verb}, resource {resource})"
-        ) from error
+        refused = WatchForbiddenError if verb == "watch" else ForbiddenError
+        raise refused(f"cannot {verb} {kind.resource}{where} (RBAC: verb {verb}, resource {resource})") from error

@@ -1,4 +1,7 @@
-"""Mirrors one kind: a list once, then watches that resume where the last one ended."""
+"""Mirrors one kind: a list once, then watches that resume where the last one ended.
+
+Lists are not polled, except where RBAC allows to list a kind but not to watch it: see watchless.py.
+"""
 
 import logging
 import math
@@ -12,18 +15,22 @@ from typing import Final
 from collectors.errors import (
     BadAnswerError,
     ExpiredError,
+    ForbiddenError,
     RefusedError,
     SourceError,
     UnreachableError,
+    WatchForbiddenError,
 )
 from collectors.kubernetes.client import Answer, Client
 from collectors.kubernetes.failures import error_for_status, web_page
 from collectors.kubernetes.lines import LineSplitter
 from collectors.kubernetes.lists import BODY_IDLE_S, FIRST_BYTE_S, Slicer, list_cached, list_events, refusals_named
 from collectors.kubernetes.watch_lines import WatchError, WatchLines
+from collectors.kubernetes.watchless import POLL_MIN_S, Watchless
 from situation.kinds import ObjectKind
 from situation.readings import Changed, Listed, Reading, SourceState
 
+PAUSE_S: Final = 0.3
 WATCH_S: Final = (300, 600)
 """Asked for as `timeoutSeconds`, at random in this range, so that watches do not all end at once (as in client-go)."""
 IDLE_S: Final = 150.0
@@ -44,7 +51,6 @@ class Reflector:
     then only what the watch cache can answer is asked for, which events are never part of.
     """
 
-    pause_s = 0.3
     deadline_s = None
 
     def __init__(
@@ -56,12 +62,17 @@ class Reflector:
         etcd_fails: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = kind.source
+        self.pause_s = PAUSE_S
         self._client = client
         self._kind = kind
         self._namespace = namespace
         self._clock = clock
         self._etcd_fails = etcd_fails
         self._lines = WatchLines(kind)
+        self._polls = Watchless(kind)
+        self._listed_at = -math.inf
+        self._list_took_s = 0.0
+        self._seen_at = clock()
         self._confirmed_at = 0.0
         self._try_plain = False
         """The last streaming list came to nothing: take the other way once."""
@@ -81,6 +92,34 @@ class Reflector:
                     yield reading
 
     async def _pass(self) -> AsyncGenerator[Reading, None]:
+        if not self._polls.is_on:
+            self.pause_s = PAUSE_S
+            try:
+                async with aclosing(self._mirror()) as readings:
+                    async for reading in readings:
+                        yield reading
+                return
+            except WatchForbiddenError as error:
+                _log.info("%s: lists are polled: %s", self.name, error)
+                self._polls.begin(error)
+        yield await self._poll()
+
+    async def _poll(self) -> Reading:
+        """Return the kind as a list has it now; without a new value if the last list was made just now."""
+        value = None
+        if monotonic() - self._listed_at >= POLL_MIN_S:
+            try:
+                value = await self._list()
+            except ForbiddenError as error:
+                raise self._polls.end() from error
+            except SourceError as error:
+                self._polls.slow_down(error)
+                raise
+        self.pause_s = self._polls.pause_after(self._list_took_s)
+        text, fresh_for_s = self._polls.text(self.pause_s), self._polls.fresh_for_s(self.pause_s)
+        return Reading(self.name, SourceState.LIVE, self._seen_at, value, text, fresh_for_s)
+
+    async def _mirror(self) -> AsyncGenerator[Reading, None]:
         if not self._lines.version and self._may_stream():
             self._try_plain = True
             self._lines.begin()
@@ -97,7 +136,7 @@ class Reflector:
                 self._client.streaming_lists = False
         if not self._lines.version:
             self._try_plain = False
-            yield await self._list()
+            yield self._live(await self._list())
         async with aclosing(self._follow(initial=False)) as readings:
             async for reading in readings:
                 yield reading
@@ -107,7 +146,8 @@ class Reflector:
             return False
         return self._client.streaming_lists
 
-    async def _list(self) -> Reading:
+    async def _list(self) -> Listed:
+        began = monotonic()
         if self._kind.name == "events":
             if self._etcd_fails():
                 raise UnreachableError(
@@ -117,7 +157,9 @@ class Reflector:
         else:
             listed = await list_cached(self._client, self._kind, self._namespace)
         self._lines.begin(listed.objects, listed.resource_version)
-        return self._live(Listed(self._kind.name, listed.objects, listed.skipped))
+        self._seen_at, self._listed_at = self._clock(), monotonic()
+        self._list_took_s = self._listed_at - began
+        return Listed(self._kind.name, listed.objects, listed.skipped)
 
     async def _follow(self, *, initial: bool) -> AsyncGenerator[Reading, None]:
         """Watch until the server ends it; with `initial` the watch begins with all objects (streaming list)."""

@@ -153,7 +153,9 @@ async def test_403_names_verb_resource_and_namespace(simulator: Simulator, clien
     simulator.faults.forbid.add("pods")
     async with reflecting(client, namespace="shop") as heard:
         source = await heard.until_state(SourceState.FORBIDDEN)
-        assert source.error == "cannot watch pods in namespace shop (RBAC: verb watch, resource pods)"
+        assert source.error == (
+            "cannot watch pods in namespace shop (RBAC: verb watch, resource pods), nor list them (verb list)"
+        )
         assert not source.has_value
         simulator.faults.forbid.clear()
         await heard.until_state(SourceState.LIVE)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from simulator.cluster import Cluster
+from simulator.faults import Answer
 from simulator.server import Simulator
 from tests.build import pod
 from tests.tui.commands import Finished, midwatch, write_kubeconfig
@@ -18,12 +19,16 @@ async def test_all_is_well(tmp_path: Path) -> None:
     async with Simulator(Cluster()) as simulator:
         simulator.write_kubeconfig(tmp_path / "kubeconfig")
         finished = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig")
-        lists = [request for request in simulator.requests if request.path.endswith("/pods")]
+        pods = [request.query for request in simulator.requests if request.path.endswith("/pods")]
+        on_demand = [request.query for request in simulator.requests if request.path.endswith("/limitranges")]
     assert (finished.code, finished.err) == (0, "")
     assert "✗" not in finished.out
     assert line_of(finished, "may read pods").endswith("yes")
-    assert [request.query.get("limit") for request in lists] == ["1"]
-    assert all("resourceVersion" not in request.query for request in lists), "with it, the limit would be ignored"
+    asked, watched = pods
+    assert asked == {"limit": "1"}, "with a resourceVersion the limit would be ignored"
+    assert (watched["watch"], watched["timeoutSeconds"]) == ("1", "1")
+    assert int(watched["resourceVersion"]) > 0, "without it, or with 0, everything there is would be sent"
+    assert on_demand == [{"limit": "1"}]
 
 
 async def test_missing_rights_name_what_is_needed(tmp_path: Path) -> None:
@@ -43,6 +48,20 @@ async def test_missing_rights_name_what_is_needed(tmp_path: Path) -> None:
     assert none.code == 3
     assert line_of(none, "may read pods").startswith("✗ ")
     assert "on pods in namespace shop" in none.out
+
+
+async def test_a_kind_that_may_be_listed_but_not_watched_is_told(tmp_path: Path) -> None:
+    async with Simulator(Cluster()) as simulator:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        simulator.faults.answers.append(Answer("/api/v1/pods", 403, "no", query={"watch": "*"}, times=None))
+        finished = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig")
+    assert finished.code == 0
+    assert line_of(finished, "may read pods").endswith(
+        "list only, so it is polled every 60 s or slower: cannot watch pods in all namespaces "
+        "(RBAC: verb watch, resource pods)"
+    )
+    assert line_of(finished, "may read pods").startswith("● ")
+    assert line_of(finished, "may read nodes").endswith("yes")
 
 
 async def test_each_step_that_fails_says_why_and_ends_the_rest(tmp_path: Path) -> None:
