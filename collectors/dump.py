@@ -10,6 +10,7 @@ import msgspec
 
 from collectors.dump_files import Document, Head, find_files, read_documents
 from collectors.errors import DumpError
+from collectors.new_events import NEW_EVENTS, NewEvent
 from collectors.newest import newest_time
 from situation.decode import BadObjectError, decode_object
 from situation.kinds import BY_NAME, KINDS, ObjectKind, kind_of
@@ -137,7 +138,7 @@ class _Gathered:
         except (BadObjectError, RecursionError):
             self._skipped[kind.name] += 1
             return
-        objects[item.key] = item
+        objects[item.key] = item.as_event() if isinstance(item, NewEvent) else item
 
     def newest(self) -> datetime | None:
         times = [newest_time(item) for objects in self._objects.values() for item in objects.values()]
@@ -179,7 +180,10 @@ def _kind(manifest_kind: str, api_version: str, namespace: str = "") -> ObjectKi
     kind = kind_of(manifest_kind, namespace)
     if kind is None or not api_version:
         return kind
-    return kind if _group(kind.group_version) == _group(api_version) else None
+    for known in (kind, NEW_EVENTS):
+        if known.kind == manifest_kind and _group(known.group_version) == _group(api_version):
+            return known
+    return None
 
 
 def _group(api_version: str) -> str:
