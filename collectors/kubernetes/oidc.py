@@ -16,7 +16,7 @@ import binascii
 import logging
 import ssl
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote_plus, urlsplit
 
@@ -30,6 +30,8 @@ from situation.text import harmless
 
 OIDC_DEADLINE_S: Final = 10.0
 """For discovery and the token request together."""
+LIFE_MIN: Final = timedelta(seconds=10)
+"""A new token that seems to live no longer says more about this machine's clock than about itself."""
 ANSWER_LIMIT_BYTES: Final = 2**20
 _SAID_SHOWN: Final = 200
 _BASE64_QUANTUM: Final = 4
@@ -63,11 +65,8 @@ class Tokens(msgspec.Struct, frozen=True):
     refresh_token: str
     filed: tuple[str, str]
     """id-token and refresh-token of the file: when they change, somebody has logged in again."""
-
-    @property
-    def expires_at(self) -> datetime | None:
-        """The end of the id-token, None if it does not tell."""
-        return expiry_of(self.id_token)
+    expires_at: datetime | None
+    """The end of the id-token, None if it is not known: then it is used until it is refused."""
 
 
 class _Claims(msgspec.Struct):
@@ -144,7 +143,7 @@ class OidcLogin:
         filed = (config.id_token, config.refresh_token)
         held = self._held
         if held is None or held.filed != filed:
-            held, self._spent = Tokens(config.id_token, config.refresh_token, filed), None
+            held, self._spent = Tokens(config.id_token, config.refresh_token, filed, expiry_of(config.id_token)), None
             self._held = held
         ends = held.expires_at
         if held.id_token and held.id_token != in_use and (ends is None or now < ends):
@@ -169,7 +168,13 @@ class OidcLogin:
         if answer.refresh_token and answer.refresh_token != held.refresh_token and not self._told_rotation:
             self._told_rotation = True
             _log.warning("%s: the issuer replaced the refresh token; kubectl may ask for a login", config.who)
-        self._held = Tokens(str(answer.id_token), answer.refresh_token or held.refresh_token, filed)
+        id_token = str(answer.id_token)
+        ends = expiry_of(id_token)
+        if ends is not None and ends <= now + LIFE_MIN:
+            # Believing it would have us ask the issuer again for each request.
+            _log.warning("the issuer's new id-token ends at %s: is the clock of this machine right?", ends)
+            ends = None
+        self._held = Tokens(id_token, answer.refresh_token or held.refresh_token, filed, ends)
         return self._held
 
 

@@ -181,6 +181,18 @@ async def test_after_a_401_it_is_renewed_and_collectors_go_on(issuer: Issuer, tm
     assert len(issuer.asked) == 1
 
 
+async def test_a_clock_that_runs_ahead_does_not_make_us_ask_for_each_request(issuer: Issuer, tmp_path: Path) -> None:
+    clock = Clock()
+    issuer.gives = [jwt(clock.now - timedelta(minutes=5), name) for name in ("one", "two")]
+    async with await connected(kubeconfig(tmp_path, issuer.simulator.url, user(issuer)), clock) as client:
+        for _ in range(3):
+            assert (await client.get(PODS))[0] == 200
+        assert len(issuer.asked) == 1
+        issuer.simulator.token = "nobody has this one"
+        assert (await client.get(PODS))[0] == 200, "renewed after the 401"
+    assert len(issuer.asked) == 2
+
+
 async def test_what_kubectl_renewed_in_the_file_comes_first(issuer: Issuer, tmp_path: Path) -> None:
     clock = Clock()
     filed = issuer.simulator.token = jwt(clock.now + timedelta(minutes=5), "filed")
