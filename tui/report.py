@@ -159,7 +159,7 @@ class Report:
             "name": source.name,
             "state": state.value,
             "age_s": None if age is None else round(age, 1),
-            "error": source.error or None if state is not SourceState.LIVE else None,
+            "error": source.error or None,
             "skipped": source.skipped,
         }
 
@@ -176,6 +176,8 @@ def doubt_lines(sources: Collection[Source], now: datetime) -> Iterator[str]:
             by_reason[f"{source.skipped} broken {'object' if source.skipped == 1 else 'objects'} left out"].append(
                 _short(source)
             )
+        elif source.error:
+            by_reason[source.error].append(_short(source))
     for state, doubted in by_state.items():
         errors = dict.fromkeys(source.error for source in doubted)
         # Messages that differ by a name or a URL only would fill the screen: the first stands for all.

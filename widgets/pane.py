@@ -26,11 +26,14 @@ class PaneState(msgspec.Struct, frozen=True):
     state: SourceState = SourceState.STARTING
     age_s: float | None = None
     """Rounded down to a step, so that equal states are equal."""
+    polled: bool = False
+    """Live, but only as of the last list: it may not be watched."""
 
     @property
     def text(self) -> str:
-        """`live 0s`, `stale 3m`, `forbidden` ..."""
-        return self.state.value if self.age_s is None else f"{self.state.value} {duration_text(self.age_s)}"
+        """`live 0s`, `polled 40s`, `stale 3m`, `forbidden` ..."""
+        word = "polled" if self.polled else self.state.value
+        return word if self.age_s is None else f"{word} {duration_text(self.age_s)}"
 
 
 def pane_state(*sources: Source, now: datetime) -> PaneState:
@@ -41,7 +44,8 @@ def pane_state(*sources: Source, now: datetime) -> PaneState:
     if age_s is not None:
         step = _STEP_S if age_s < 120 else 60.0
         age_s = age_s // step * step
-    return PaneState(worst.state_at(now), age_s)
+    state = worst.state_at(now)
+    return PaneState(state, age_s, polled=state is SourceState.LIVE and bool(worst.error))
 
 
 class PaneTitle(Widget):

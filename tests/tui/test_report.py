@@ -187,6 +187,13 @@ def test_a_reason_that_many_sources_share_is_told_once() -> None:
     ]
 
 
+def test_a_source_that_is_polled_says_so_though_it_is_live() -> None:
+    polled = "polled every 60 s: cannot watch pods (RBAC: verb watch, resource pods)"
+    known = situation_with(Reading("kubernetes/pods", SourceState.LIVE, NOW, error=polled))
+    assert list(doubt_lines(known.sources.values(), NOW)) == [f"pods: {polled}"]
+    assert Report(known, Diagnosis(), Target(), NOW).json()["sources"][0]["error"] == polled
+
+
 def test_a_hostile_context_is_shown_as_marks() -> None:
     made = Report(Situation(), Diagnosis((finding(),), layers()), Target(context="a\x1b]0;x\x07"), NOW)
     assert "\x1b" not in "\n".join(made.text())

@@ -33,6 +33,11 @@ def test_the_state_tells_how_fresh_the_content_is(known: Source, text: str) -> N
     assert pane_state(known, now=NOW).text == text
 
 
+def test_what_is_only_polled_is_not_called_live() -> None:
+    polled = Source("kubernetes/pods", SourceState.LIVE, "polled every 60 s", NOW - timedelta(seconds=41))
+    assert pane_state(polled, now=NOW).text == "polled 40s"
+
+
 def test_of_several_sources_the_worst_counts() -> None:
     assert pane_state(source(), source(SourceState.UNREACHABLE, 30.0), now=NOW).text == "unreachable 30s"
     assert pane_state(source(), source(age_s=60.0), now=NOW).text == "live 60s"
