@@ -12,9 +12,8 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from situation.findings import Effect
 from widgets.evidence import CardCommand
-from widgets.glyphs import color
+from widgets.glyphs import EFFECT, color
 
 HelpRow = tuple[str, str, str]
 """(keys, what they do, id for the configuration file)."""
@@ -88,12 +87,12 @@ class CommandList(OptionList):
 
 def _prompt(command: CardCommand) -> Content:
     """Two lines, without colours of their own: on the bar of the cursor these could not be read."""
-    effect = {Effect.READ: "", Effect.MUTATING: "  CHANGES THE CLUSTER", Effect.DISRUPTIVE: "  INTERRUPTS SERVICE"}
+    effect = f"  {EFFECT[command.effect]}" if EFFECT[command.effect] else ""
     where = "" if command.where == "here" else f" (on {command.where})"
     return Content.assemble(
         (command.purpose, "bold"),
         where,
-        (effect[command.effect], "bold"),
+        (effect, "bold"),
         "\n",
         f"  {command.line}",
     )

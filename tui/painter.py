@@ -1,15 +1,15 @@
 """Paints a Feed onto the panes: after each turn what changed, after a key everything."""
 
 from datetime import datetime
-from typing import Final
 
 from playbooks.commands import Target
 from situation.focus import Relation, related
 from situation.kinds import WATCHED
 from situation.meta import Ref
-from situation.readings import Source, SourceState
+from situation.readings import SourceState
 from situation.situation import Situation
 from tui.attention import Attention
+from tui.cadence import AGES_EVERY_S, Due
 from tui.cards import finding_card, object_card
 from tui.feed import Feed, Turn
 from tui.view import (
@@ -28,13 +28,6 @@ from widgets.nodes import NodesPane
 from widgets.pane import pane_state
 from widgets.pods import PodsPane
 
-_SLOW_PANES_EVERY_S: Final = 1.0
-"""Events scroll with each event, nodes and pods with each change of order: at full rate that floods a slow line.
-Pods that change in place are painted at once."""
-_AGES_EVERY_S: Final = 5.0
-"""Ages in the pod table are never older than this; each repaint sends the lines whose age reads different."""
-
-
 class Painter:
     """Knows what was painted last, and paints only what may differ."""
 
@@ -46,10 +39,10 @@ class Painter:
         self._pods_reordered = False
         self._slow_at: datetime | None = None
         """When a slow pane was painted last: at most one in a turn, so that a key never waits for all of them."""
-        self._pods_due = _Due()
-        self._ages_due = _Due(_AGES_EVERY_S)
-        self._events_due = _Due()
-        self._nodes_due = _Due()
+        self._pods_due = Due()
+        self._ages_due = Due(AGES_EVERY_S)
+        self._events_due = Due()
+        self._nodes_due = Due()
 
     def relation(self) -> Relation:
         return related(self._attention.focus, self._feed.situation, self._feed.diagnosis)
@@ -156,29 +149,6 @@ class Painter:
         if not attention.wanted.is_empty:
             parts.append(f"filter “{attention.wanted.text}”")
         return f"{' · '.join(parts)} · {shown} of {total}"
-
-
-class _Due:
-    """Whether a slow pane is to be painted again: after a while, or at once when its source's state changes."""
-
-    def __init__(self, every_s: float = _SLOW_PANES_EVERY_S) -> None:
-        self._every_s = every_s
-        self._at: datetime | None = None
-        self._state: SourceState | None = None
-
-    def is_due(self, source: Source, now: datetime, slow_at: datetime | None = None) -> bool:
-        """Tell whether it is, but later if another slow pane was painted (`slow_at`) in this turn."""
-        if self._at is None or source.state is not self._state:
-            return True
-        waited_s = (now - self._at).total_seconds()
-        if slow_at == now:  # where turns are seconds apart, another pane is always first: wait twice as long at most
-            return waited_s >= 2 * self._every_s
-        return waited_s >= self._every_s
-
-    def painted(self, source: Source, now: datetime) -> datetime:
-        """Note that it was painted; return when."""
-        self._at, self._state = now, source.state
-        return now
 
 
 def connection_problem(situation: Situation) -> str:

@@ -1,7 +1,6 @@
 """Evidence and next command: the proof of what is selected, and what to do about it."""
 
 import shlex
-from typing import Final
 
 import msgspec
 from rich.cells import cell_len
@@ -13,7 +12,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from situation.findings import Effect, Mark
-from widgets.glyphs import MARK, MARK_ROLE, color
+from widgets.glyphs import EFFECT, MARK, MARK_ROLE, color
 from widgets.pane import Pane
 from widgets.wrapping import wrapped
 
@@ -48,13 +47,6 @@ class Card(msgspec.Struct, frozen=True):
     commands: tuple[CardCommand, ...] = ()
     notice: str = ""
     """For example that the state is history, or that it is read from a recording."""
-
-
-_EFFECT_NOTE: Final = {
-    Effect.READ: "",
-    Effect.MUTATING: " CHANGES THE CLUSTER",
-    Effect.DISRUPTIVE: " INTERRUPTS SERVICE",
-}
 
 
 class EvidencePane(Pane):
@@ -156,11 +148,12 @@ def _line(line: CardLine, width: int) -> list[Content]:
 
 def _command(command: CardCommand, width: int, *, first: bool) -> list[Content]:
     where = "" if command.where == "here" else f" (on {command.where})"
+    effect = f" {EFFECT[command.effect]}" if EFFECT[command.effect] else ""
     head = Content.assemble(
         ("next " if first else "also ", "bold" if first else color("dim")),
         (command.purpose, ""),
         (where, color("warning")),
-        (_EFFECT_NOTE[command.effect], color("critical", "bold")),
+        (effect, color("critical", "bold")),
         ("   c copies it", color("focus")) if first else ("", ""),
     )
     style = color("focus", "bold") if first else color("dim")

@@ -2,12 +2,14 @@
 
 from typing import Final
 
-from situation.findings import LayerState, LayerStatus, Mark, Severity
+from situation.findings import Effect, LayerState, LayerStatus, Mark, Severity
 from situation.readings import SourceState
 
 SEVERITY: Final = {Severity.CRITICAL: "▲", Severity.WARNING: "●", Severity.INFO: "○"}
 FINE: Final = "✓"
 UNKNOWN: Final = "?"
+EFFECT: Final = {Effect.READ: "", Effect.MUTATING: "CHANGES THE CLUSTER", Effect.DISRUPTIVE: "INTERRUPTS SERVICE"}
+"""Words that stand beside a command that does more than read."""
 MARK: Final = {Mark.SUPPORTS: "✗", Mark.EXCLUDES: "✓", Mark.OPEN: "?"}
 
 SEVERITY_ROLE: Final = {Severity.CRITICAL: "critical", Severity.WARNING: "warning", Severity.INFO: "info"}
