@@ -28,6 +28,7 @@ from widgets.nodes import NodesPane
 from widgets.pane import pane_state
 from widgets.pods import PodsPane
 
+
 class Painter:
     """Knows what was painted last, and paints only what may differ."""
 
