@@ -21,7 +21,8 @@ HelpRow = tuple[str, str, str]
 _READING = (
     "Read from the top left: which layer is broken, which cause, what proves it, what to do next. "
     "A cause is the first broken link; what only follows from it is folded under it. "
-    "▲ critical, ● warning, ○ worth knowing, ✓ fine, ? not known. "
+    "▲ critical, ● warning, ○ worth knowing, ✓ fine, ? not known, "
+    "◐ partly: nothing found, but not all of it could be judged. "
     "Midwatch only reads, and never runs a command: it copies it."
 )
 

@@ -13,7 +13,7 @@ from situation.meta import Ref
 from situation.readings import Source, SourceState
 from situation.situation import Situation
 from situation.text import harmless
-from widgets.glyphs import MARK, SEVERITY
+from widgets.glyphs import FINE, MARK, PARTLY, PARTLY_WORD, SEVERITY, UNKNOWN, is_partly_judged
 
 JSON_VERSION: Final = 1
 """Version of the JSON's shape; grows when a field changes its meaning or goes away."""
@@ -223,10 +223,11 @@ def _command_note(command: Command) -> str:
 
 
 def _layer_text(layer: LayerStatus) -> str:
+    name = f"{layer.layer.value} {layer.layer.title}"
     match layer.status:
         case LayerState.OK:
-            return f"{layer.layer.value} {layer.layer.title} ✓"
+            return f"{name} {PARTLY} {PARTLY_WORD}" if is_partly_judged(layer) else f"{name} {FINE}"
         case LayerState.UNKNOWN:
-            return f"{layer.layer.value} {layer.layer.title} ?"
+            return f"{name} {UNKNOWN}"
     glyph = SEVERITY[layer.severity] if layer.severity else "●"
-    return f"{layer.layer.value} {layer.layer.title} {glyph} {layer.causes}"
+    return f"{name} {glyph} {layer.causes}"

@@ -176,6 +176,12 @@ def test_nothing_found_differs_from_could_not_tell() -> None:
     assert list(report(of_layers=blind).text())[-1] == "could not tell: exec plugin failed"
 
 
+def test_a_layer_that_is_judged_in_part_is_not_printed_as_fine() -> None:
+    partly = (*layers()[:4], LayerStatus(Layer.NODE, LayerState.OK, "leases: forbidden"))
+    line = list(report(of_layers=partly).text())[1]
+    assert line.endswith("4 control plane ✓ · 5 node and GPU ◐ partly")
+
+
 def test_a_reason_that_many_sources_share_is_told_once() -> None:
     down = [Reading(f"kubernetes/{n}", SourceState.UNREACHABLE, NOW, error="refused") for n in ("pods", "nodes")]
     assert list(doubt_lines(situation_with(*down).sources.values(), NOW)) == ["all 2 sources: unreachable (refused)"]
