@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+import msgspec
+
 from playbooks.commands import Target
 from situation.focus import Relation, related
 from situation.kinds import WATCHED
@@ -12,6 +14,7 @@ from tui.attention import Attention
 from tui.cadence import AGES_EVERY_S, Due
 from tui.cards import finding_card, object_card
 from tui.feed import Feed, Turn
+from tui.other_cards import family_card, layer_card, withdrawn_card
 from tui.view import (
     empty_causes_text,
     empty_text,
@@ -23,6 +26,7 @@ from tui.view import (
 from widgets.causes import CausesPane
 from widgets.events import EventsPane
 from widgets.evidence import Card, EvidencePane
+from widgets.families import FamilyKey, fold_families
 from widgets.header import HeaderFacts
 from widgets.nodes import NodesPane
 from widgets.pane import pane_state
@@ -46,14 +50,22 @@ class Painter:
         self._nodes_due = Due()
 
     def relation(self) -> Relation:
-        return related(self._attention.focus, self._feed.situation, self._feed.diagnosis)
+        """Return what relates to the focus; what a withdrawn cause was about still does, to be looked at."""
+        diagnosis = self._feed.diagnosis
+        if (withdrawn := self._attention.withdrawn_focus) is not None:
+            diagnosis = msgspec.structs.replace(diagnosis, causes=(*diagnosis.causes, withdrawn))
+        return related(self._attention.focus, self._feed.situation, diagnosis)
 
     def causes(self, pane: CausesPane, relation: Relation, now: datetime) -> None:
-        situation, diagnosis, wanted = self._feed.situation, self._feed.diagnosis, self._attention.wanted
-        empty = empty_causes_text(diagnosis, situation, now, wanted)
-        pane.show(visible_causes(diagnosis, wanted), relation.causes, empty)
-        if self._attention.selection is None and diagnosis.causes:
-            pane.table.move_to(diagnosis.causes[0].key)  # nobody moved yet: stay with the gravest
+        situation, diagnosis, attention = self._feed.situation, self._feed.diagnosis, self._attention
+        shown = visible_causes(diagnosis, attention.wanted)
+        withdrawn = attention.withdrawn
+        if withdrawn is not None:  # stays in its place, so that no other moves under the cursor
+            shown = (*shown[: withdrawn.place], withdrawn.finding, *shown[withdrawn.place :])
+        empty = empty_causes_text(diagnosis, situation, now, attention.wanted)
+        pane.show(shown, relation.causes, empty, attention.kept, withdrawn.finding.key if withdrawn else "")
+        if attention.selection is None and (gravest := attention.finding(diagnosis)) is not None:
+            pane.table.move_to(gravest.key)  # nobody moved yet
         explained = sum(cause.explains + cause.count for cause in diagnosis.causes)
         verb = "explains" if len(diagnosis.causes) == 1 else "explain"
         symptoms = f"{explained} symptom{'' if explained == 1 else 's'}"
@@ -66,13 +78,19 @@ class Painter:
 
     def card(self, now: datetime) -> Card:
         """Return the card of what is selected."""
-        situation, diagnosis = self._feed.situation, self._feed.diagnosis
-        selection = self._attention.selection
+        situation, diagnosis, attention = self._feed.situation, self._feed.diagnosis, self._attention
+        selection = attention.selection
         if isinstance(selection, Ref):
             return object_card(selection, situation, self.target, now)
-        finding = self._attention.finding(diagnosis)
+        if isinstance(selection, FamilyKey):
+            families = fold_families(visible_causes(diagnosis, attention.wanted), attention.kept).families
+            return family_card(selection, next((family for family in families if family.key == selection), None))
+        if (withdrawn := attention.withdrawn) is not None and withdrawn.withdrawn_at is not None:
+            return withdrawn_card(withdrawn.finding, withdrawn.withdrawn_at, situation, diagnosis, now)
+        finding = attention.finding(diagnosis)
         if finding is None:
-            return Card()
+            layer = next((item for item in diagnosis.layers if item.layer is attention.focus.layer), None)
+            return layer_card(layer) if layer else Card()
         cause = next((item for item in diagnosis.causes if finding in item.consequences), None)
         return finding_card(finding, situation, self.target, now, cause)
 

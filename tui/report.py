@@ -13,6 +13,7 @@ from situation.meta import Ref
 from situation.readings import Source, SourceState
 from situation.situation import Situation
 from situation.text import harmless
+from widgets.families import Family, fold_families
 from widgets.glyphs import FINE, MARK, PARTLY, PARTLY_WORD, SEVERITY, UNKNOWN, is_partly_judged
 
 JSON_VERSION: Final = 1
@@ -57,9 +58,13 @@ class Report:
         if not self._diagnosis.causes:
             yield ""
             yield self._nothing()
-        for cause in self._diagnosis.causes:
+        folded = fold_families(self._diagnosis.causes)
+        for cause in folded.listed:
             yield ""
             yield from self._cause_text(cause)
+        for family in folded.families:
+            yield ""
+            yield from _family_text(family)
         yield from self._doubts()
 
     @property
@@ -220,6 +225,14 @@ def _command_note(command: Command) -> str:
     effect = "" if command.effect.value == "read" else f" [{command.effect.value}]"
     where = "" if command.where == "here" else f" (on {command.where})"
     return f"{command.purpose}{effect}{where}"
+
+
+def _family_text(family: Family) -> Iterator[str]:
+    """Yield the lines that stand for causes left out: what is pasted into an incident channel has to stay short."""
+    first = family.rest[0]
+    follow = f", {family.explains} more follow" if family.explains else ""
+    yield f"{SEVERITY[first.severity]} L{first.layer} and {family.text} ×{family.count}{follow}"
+    yield f"    {first.severity.value} · {family.key.rule} · left out here; `-o json` has them all, with their commands"
 
 
 def _layer_text(layer: LayerStatus) -> str:

@@ -87,6 +87,11 @@ class EvidencePane(Pane):
         """Lines that all of the card takes at this width."""
         return sum(self._lines)
 
+    @property
+    def command_lines(self) -> int:
+        """Lines that the next command takes of them."""
+        return self._lines[1]
+
     def watch_card(self, before: Card, after: Card) -> None:
         if before.title != after.title:
             self.query_one(self.Body).scroll_home(animate=False)
@@ -96,7 +101,8 @@ class EvidencePane(Pane):
         self._draw()
 
     def _draw(self) -> None:
-        width = max(20, self.query_one(self.Body).scrollable_content_region.width or self.size.width - 3)
+        # Not laid out yet: it takes the whole line when it comes (a blank on each side, and a scroll bar).
+        width = max(20, self.query_one(self.Body).scrollable_content_region.width or self.app.size.width - 3)
         facts, following = card_content(self.card, width), next_content(self.card, width)
         lines = (len(facts.wrap(width)), len(following.wrap(width)) if following else 0)
         layout = lines != self._lines

@@ -164,6 +164,24 @@ def test_many_consequences_end_in_a_sum() -> None:
     assert lines[-1] == "    └ follows: 4 more (4 objects)"
 
 
+def test_a_big_family_is_three_causes_and_a_line_after_all_else_while_the_json_is_complete() -> None:
+    crashes = [
+        finding(subject=Ref("Deployment", "shop", f"app-{n:02}"), title=f"app-{n:02} crashes") for n in range(60)
+    ]
+    made = report(*crashes, finding(rule="node-not-ready", subject=Ref("Node", "", "gpu-07"), title="gpu-07 is dead"))
+    titles = [line for line in made.text() if line.startswith("▲")]
+    assert titles == [
+        "▲ L1 app-00 crashes",
+        "▲ L1 app-01 crashes",
+        "▲ L1 app-02 crashes",
+        "▲ L1 gpu-07 is dead",
+        "▲ L1 and 57 more crash-loop: app-03, app-04, app-05, app-06, app-07, app-08, app-09, app-10, … ×57",
+    ]
+    assert "    critical · crash-loop · left out here; `-o json` has them all, with their commands" in list(made.text())
+    assert len(list(made.text())) < 40
+    assert len(made.json()["causes"]) == 61
+
+
 def test_the_cluster_as_a_subject_reads_as_words() -> None:
     assert "    critical · crash-loop · whole cluster" in list(report(finding(subject=CLUSTER)).text())
 
