@@ -20,6 +20,10 @@ _MEMBERS_SHOWN: Final = 5
 """Objects of a withdrawn finding whose present state is told."""
 
 
+_CAUSES_SHOWN: Final = 8
+"""Causes of a family that its card names: enter lists all of them."""
+
+
 def withdrawn_card(finding: Finding, at: datetime, situation: Situation, diagnosis: Diagnosis, now: datetime) -> Card:
     """Return the card of a finding that was selected when it was withdrawn: why, and how its objects are now.
 
@@ -49,7 +53,7 @@ def _why_withdrawn(finding: Finding, when: str, situation: Situation, diagnosis:
         for other in (cause, *cause.consequences):
             if other.subject == finding.subject:
                 return f"{when}: now it is “{other.title}”"
-    if _is_gone(finding.subject, situation):
+    if all(_is_gone(ref, situation) for ref in (finding.subject, *finding.members)):
         return f"{when}: {finding.subject} is gone"
     return f"recovered: {when}"
 
@@ -72,13 +76,17 @@ def _present_state(ref: Ref, situation: Situation) -> str:
 
 def family_card(key: FamilyKey, family: Family | None) -> Card:
     """Return the card of the line that stands for the rest of a family; `family` is None once there is no rest."""
+    rest = family.rest if family else ()
+    lines = [CardLine(cause.title) for cause in rest[:_CAUSES_SHOWN]]
+    if len(rest) > _CAUSES_SHOWN:
+        lines.append(CardLine("…"))
     title = f"more of {key.rule}" if family else f"no more of {key.rule} than those listed"
     return Card(
         title=title,
         glyph=SEVERITY[key.severity],
         role=SEVERITY_ROLE[key.severity],
         about=f"{key.severity.value} · {key.rule} · enter lists them or folds them again",
-        lines=tuple(CardLine(cause.title) for cause in family.rest) if family else (),
+        lines=tuple(lines),
     )
 
 
