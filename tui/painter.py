@@ -40,6 +40,8 @@ class Painter:
         self._feed = feed
         self._attention = attention
         self.target = target
+        self._selected = False
+        self._gravest = ""
         self._pods_shown = 0
         self._pods_reordered = False
         self._slow_at: datetime | None = None
@@ -63,14 +65,25 @@ class Painter:
         if withdrawn is not None:  # stays in its place, so that no other moves under the cursor
             shown = (*shown[: withdrawn.place], withdrawn.finding, *shown[withdrawn.place :])
         empty = empty_causes_text(diagnosis, situation, now, attention.wanted)
+        before = pane.table.cursor_key
         pane.show(shown, relation.causes, empty, attention.kept, withdrawn.finding.key if withdrawn else "")
-        if attention.selection is None and (gravest := attention.finding(diagnosis)) is not None:
-            pane.table.move_to(gravest.key)  # nobody moved yet
+        self._stay_with_gravest(pane, before)
         explained = sum(cause.explains + cause.count for cause in diagnosis.causes)
         verb = "explains" if len(diagnosis.causes) == 1 else "explain"
         symptoms = f"{explained} symptom{'' if explained == 1 else 's'}"
         note = f"{len(diagnosis.causes)} {verb} {symptoms}" if diagnosis.causes else ""
         pane.tell(pane_state(situation.source("pods"), now=now), note)
+
+    def _stay_with_gravest(self, pane: CausesPane, before: object) -> None:
+        """While nothing is selected the cursor stays with the gravest cause; `before` is the key it was on.
+
+        Where it is on another, somebody moved it and the message that says so is still on its way.
+        """
+        was_selected, self._selected = self._selected, self._attention.selection is not None
+        gravest = self._attention.finding(self._feed.diagnosis)
+        if not self._selected and gravest is not None and (was_selected or before in (None, self._gravest)):
+            self._gravest = gravest.key
+            pane.table.move_to(gravest.key)
 
     def evidence(self, pane: EvidencePane, now: datetime) -> None:
         pane.card = self.card(now)
