@@ -18,8 +18,6 @@ from widgets.glyphs import PARTLY_WORD, SEVERITY, SEVERITY_ROLE, is_partly_judge
 
 _MEMBERS_SHOWN: Final = 5
 """Objects of a withdrawn finding whose present state is told."""
-
-
 _CAUSES_SHOWN: Final = 8
 """Causes of a family that its card names: enter lists all of them."""
 

@@ -12,6 +12,7 @@ from tests.build import node, pod
 from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
 from tests.tui.test_cockpit import incident, screen
 from tests.tui.test_terminal_bytes import Recorder, leftovers
+from tui.app import Cockpit
 from tui.feed import Turn
 from tui.room import evidence_lines
 from widgets.evidence import EvidencePane
@@ -88,9 +89,11 @@ async def test_nothing_is_sent_while_nothing_changes(tmp_path: Path, size: tuple
         await to_tab(pilot, 1)
         await pilot.press("enter")
         await pilot.pause(0.3)
+        app = pilot.app
+        assert isinstance(app, Cockpit)
         Recorder.written.clear()
         for _ in range(5):
-            screen(pilot).paint(Turn(screen(pilot).painter._feed.diagnosis, frozenset(), frozenset(), False))
+            app.cockpit.paint(Turn(app.feed.diagnosis, frozenset(), frozenset(), False))
             await pilot.pause()
         assert not any(leftovers(text).strip() for text in Recorder.written)
 
