@@ -20,8 +20,9 @@ from situation.findings import Layer
 from situation.readings import Reading
 from tui.backpressure import TerminalPressure
 from tui.clipboard import copy
-from tui.cockpit_screen import ChooseCommand, CockpitScreen, CopyCommand
+from tui.cockpit_screen import CockpitScreen
 from tui.connection import Connected, ConnectionFailed
+from tui.copying import ChooseCommand, CopyCommand
 from tui.dialogs import ChooseScreen, HelpRow, HelpScreen
 from tui.feed import Feed, Turn
 from tui.themes import Themes, variable_defaults

@@ -1,12 +1,26 @@
 """What the engineer attends to: one focus, a selection, a filter, and the way back."""
 
+from datetime import datetime
+from typing import NamedTuple
+
 from situation.findings import Diagnosis, Finding, Layer
 from situation.focus import EVERYTHING, Focus
 from situation.meta import Ref
 from tui.view import Filter
+from widgets.families import FamilyKey
 
-Selection = str | Ref | None
-"""What the evidence pane shows: a finding by key, an object, or None for the first cause."""
+Selection = str | Ref | FamilyKey | None
+"""What the evidence pane shows: a finding by key, an object, the rest of a family, or None for the first cause."""
+
+
+class Followed(NamedTuple):
+    """A finding that was selected: as it was when it was last proven."""
+
+    finding: Finding
+    place: int
+    """Its rank among the causes, or that below its cause."""
+    withdrawn_at: datetime | None = None
+    """None while it is proven."""
 
 
 class Attention:
@@ -17,6 +31,7 @@ class Attention:
         self.selection: Selection = None
         self.wanted = Filter()
         self._back: list[tuple[Focus, Selection]] = []
+        self._followed: dict[str, Followed] = {}
 
     def focus_on(self, focus: Focus, selection: Selection) -> None:
         """Focus everything on something; where we were is remembered."""
@@ -53,15 +68,55 @@ class Attention:
         self.selection = None
         self.wanted = Filter()
         self._back.clear()
+        self._followed.clear()
+
+    def follow(self, diagnosis: Diagnosis, now: datetime) -> None:
+        """Remember what is selected or waits on the way back, and notice when it is withdrawn or proven again."""
+        keys = {key for key in (self.selection, *(item for _, item in self._back)) if isinstance(key, str)}
+        keys |= {focus.cause for focus in (self.focus, *(item for item, _ in self._back)) if focus.cause}
+        followed: dict[str, Followed] = {}
+        for place, cause in enumerate(diagnosis.causes if keys else ()):
+            for finding in (cause, *cause.consequences):
+                if (key := finding.key) in keys:
+                    followed[key] = Followed(finding, place if finding is cause else place + 1)
+        for key in (keys - followed.keys()) & self._followed.keys():
+            before = self._followed[key]
+            followed[key] = before if before.withdrawn_at else before._replace(withdrawn_at=now)
+        self._followed = followed
+
+    @property
+    def withdrawn(self) -> Followed | None:
+        """What is selected, if it is no longer proven."""
+        return self._withdrawn(self.selection) if isinstance(self.selection, str) else None
+
+    @property
+    def withdrawn_focus(self) -> Finding | None:
+        """The cause everything is focused on, if it is no longer proven: what it was about is still looked at."""
+        followed = self._withdrawn(self.focus.cause)
+        return followed.finding if followed else None
+
+    def _withdrawn(self, key: str) -> Followed | None:
+        followed = self._followed.get(key)
+        return followed if followed is not None and followed.withdrawn_at is not None else None
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Keys of the findings that must be listed whatever is folded."""
+        selected = {self.selection} if isinstance(self.selection, str) else set()
+        return frozenset(selected | ({self.focus.cause} if self.focus.cause else set()))
 
     def finding(self, diagnosis: Diagnosis) -> Finding | None:
-        """The finding whose evidence is shown: the selected, else the first cause; None while an object is shown."""
-        if isinstance(self.selection, Ref):
+        """The finding whose evidence is shown; None while something else is: an object, a family, what was withdrawn.
+
+        Until something is selected it is the gravest, under the focus on a layer the gravest there.
+        """
+        if isinstance(self.selection, Ref | FamilyKey) or self.withdrawn is not None:
             return None
         found = diagnosis.find(self.selection) if self.selection else None
-        if found is None and diagnosis.causes:
-            return diagnosis.causes[0]
-        return found
+        if found is not None:
+            return found
+        layer = self.focus.layer
+        return next((cause for cause in diagnosis.causes if layer is None or cause.layer is layer), None)
 
     def pod(self, diagnosis: Diagnosis) -> Ref | None:
         """The pod that placeholders in commands are filled from."""

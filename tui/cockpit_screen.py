@@ -7,21 +7,24 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
-from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import Footer, Input
+from textual.widgets import Footer
 
 from playbooks.commands import Target
 from playbooks.quick_checklist import Facts
 from situation.boundary import Boundary, Fault
 from situation.findings import Effect, Layer
 from situation.focus import Focus
+from situation.meta import Ref
 from tui.attention import Attention
 from tui.checklist import Checklist
+from tui.copying import ChooseCommand, CopyCommand, why_no_command
 from tui.feed import Feed, Turn
+from tui.filter_line import FilterLine
 from tui.painter import Painter
-from tui.view import Filter, parse_filter
+from tui.room import Room
+from tui.view import Filter
 from widgets.causes import CausesPane
 from widgets.checklist import ChecklistPane
 from widgets.events import EventsPane
@@ -31,30 +34,10 @@ from widgets.layers import LayerStrip
 from widgets.nodes import NodesPane
 from widgets.pane import Pane, pane_state
 from widgets.pods import PodsPane
+from widgets.table import RowTable
 from widgets.tabs import PaneTabs
 
 _TABS: Final = (("Causes", "causes"), ("Pods", "pods"), ("Nodes", "nodes"), ("Events", "events"))
-
-
-_LEAST_TOP: Final = 8
-_LEAST_NODES: Final = 4
-"""Lines of the two upper rows, titles included."""
-
-
-class CopyCommand(Message):
-    """Copy this command."""
-
-    def __init__(self, command: CardCommand) -> None:
-        self.command = command
-        super().__init__()
-
-
-class ChooseCommand(Message):
-    """Let the user choose among these commands."""
-
-    def __init__(self, commands: tuple[CardCommand, ...]) -> None:
-        self.commands = commands
-        super().__init__()
 
 
 class CockpitScreen(Screen[None]):
@@ -93,7 +76,7 @@ class CockpitScreen(Screen[None]):
         self._feed = feed
         self._clock = clock
         self._mode = mode
-        self._top_lines = 0
+        self._room = Room(self)
         self.attention = Attention()
         self.checklist = Checklist()
         self._boundary = Boundary()
@@ -113,13 +96,12 @@ class CockpitScreen(Screen[None]):
                     yield PodsPane(id="pods")
                     yield EventsPane(id="events")
             yield ChecklistPane(id="checklist")
-        yield Input(placeholder="words, ns:NAMESPACE · enter keeps, esc clears", id="filter", compact=True)
+        yield FilterLine(id="filter")
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         self.query_one(PaneTabs).names = tuple(name for name, _ in _TABS)
         self.query_one(ChecklistPane).display = False
-        self.query_one("#filter").display = False
         self.watch_tab(self.tab)
         self.query_one(CausesPane).table.focus()
         self.paint(None)
@@ -127,6 +109,7 @@ class CockpitScreen(Screen[None]):
     def paint(self, turn: Turn | None) -> None:
         """Show the present state; `turn` tells what changed since the last call, None repaints everything."""
         now = self._clock()
+        self.attention.follow(self._feed.diagnosis, now)
         painter, relation = self.painter, self.painter.relation()
         self.query_one(HeaderBar).facts = painter.header(self._mode, now)
         strip = self.query_one(LayerStrip)
@@ -138,7 +121,7 @@ class CockpitScreen(Screen[None]):
         self._paint_pane(NodesPane, painter.nodes, relation, turn, now)
         self._paint_pane(EventsPane, painter.events, relation, turn, now)
         self._paint_checklist(now)
-        self._fit_rows()
+        self._fit()
 
     def _paint_pane(self, kind: type[Pane], paint: Callable[..., None], *arguments: object) -> None:
         """Paint one pane; an error of ours in it is told on its title, and the others are painted all the same."""
@@ -146,26 +129,15 @@ class CockpitScreen(Screen[None]):
         outcome = self._boundary.attempt(f"pane {kind.TITLE}", paint, pane, *arguments)
         pane.fault = outcome.text if isinstance(outcome, Fault) else ""
 
-    def _fit_rows(self) -> None:
-        """Let the upper rows be no taller than what they hold, so that pods and events get the rest.
-
-        The top row never shrinks again before the terminal changes size: panes that jump while causes are read
-        are worse than empty lines.
-        """
-        causes, evidence = self.query_one(CausesPane), self.query_one(EvidencePane)
-        self._top_lines = max(self._top_lines, _LEAST_TOP, causes.table.row_count + 1, evidence.line_count + 1)
-        rows = {"#top": self._top_lines, "#nodes": max(_LEAST_NODES, self.query_one(NodesPane).table.row_count + 2)}
-        for selector, lines in rows.items():
-            row = self.query_one(selector)
-            wanted = None if self._has_tabs else lines
-            before = row.styles.max_height
-            if (before.value if before else None) != wanted:
-                row.styles.max_height = wanted
+    def _fit(self) -> None:
+        attention, table = self.attention, None
+        if self._evidence_is_below:
+            table = self.query_one(f"#{_TABS[self.tab][1]}-table", RowTable)
+        self._room.fit(tabs=self._has_tabs, above=table, since=(attention.focus, attention.selection, self.tab))
 
     def on_resize(self) -> None:
-        self._top_lines = 0
         if self.is_mounted:
-            self.call_after_refresh(self._fit_rows)
+            self.call_after_refresh(self._fit)
 
     def _paint_checklist(self, now: datetime) -> None:
         pane = self.query_one(ChecklistPane)
@@ -178,26 +150,34 @@ class CockpitScreen(Screen[None]):
     # What the panes say
 
     def on_causes_pane_cause_highlighted(self, event: CausesPane.CauseHighlighted) -> None:
-        if not event.moved and self.attention.finding(self._feed.diagnosis) is not None:
-            return  # rows came or went under the cursor: what was selected is still there
-        self.attention.selection = event.key
-        self.painter.evidence(self.query_one(EvidencePane), self._clock())
+        if event.moved:  # else rows came or went under the cursor: what was selected still is
+            self.attention.selection = event.key
+            self.attention.follow(self._feed.diagnosis, self._clock())
+            self.painter.evidence(self.query_one(EvidencePane), self._clock())
 
     def on_causes_pane_cause_picked(self, event: CausesPane.CausePicked) -> None:
+        if self._feed.diagnosis.find(event.key) is None:
+            return  # withdrawn: nothing relates to it, and its card says why
         self.attention.focus_on(Focus(cause=event.key), event.key)
         self.paint(None)
 
     def on_pods_pane_pod_picked(self, event: PodsPane.PodPicked) -> None:
-        self.attention.focus_on_object(event.ref, self._feed.diagnosis)
-        self.paint(None)
+        self._focus_on_object(event.ref)
 
     def on_nodes_pane_node_picked(self, event: NodesPane.NodePicked) -> None:
-        self.attention.focus_on_object(event.ref, self._feed.diagnosis)
-        self.paint(None)
+        self._focus_on_object(event.ref)
 
     def on_events_pane_event_picked(self, event: EventsPane.EventPicked) -> None:
-        self.attention.focus_on_object(event.ref, self._feed.diagnosis)
+        self._focus_on_object(event.ref)
+
+    def _focus_on_object(self, ref: Ref) -> None:
+        self.attention.focus_on_object(ref, self._feed.diagnosis)
+        self._show_attention()
+
+    def _show_attention(self) -> None:
+        """Paint everything, with the cursor on the cause whose evidence is shown."""
         self.paint(None)
+        self.query_one(CausesPane).table.move_to(self.attention.selection)
 
     def on_layer_strip_layer_picked(self, event: LayerStrip.LayerPicked) -> None:
         self.action_layer(event.layer.value)
@@ -213,39 +193,33 @@ class CockpitScreen(Screen[None]):
         if self.attention.focus.layer is layer:
             self.action_back()
             return
-        first = self.attention.focus_on_layer(layer, self._feed.diagnosis)
-        self.paint(None)
-        if first is not None:
-            self.query_one(CausesPane).table.move_to(first.key)
+        self.attention.focus_on_layer(layer, self._feed.diagnosis)
+        self._show_attention()
 
     def action_back(self) -> None:
         """Undo one step: close the filter line, clear the filter, go back to the focus before, close the checklist."""
-        field = self.query_one("#filter", Input)
-        if field.display or not self.attention.wanted.is_empty:
-            field.value = ""
+        line = self.query_one(FilterLine)
+        if line.display or not self.attention.wanted.is_empty:
+            line.value = ""
             self._set_filter(Filter())
             self._close_filter()
         elif self.attention.go_back():
-            self.paint(None)
+            self._show_attention()
         elif self.query_one(ChecklistPane).display:
             self.action_checklist()
 
     def action_filter(self) -> None:
         """Open the filter line."""
-        field = self.query_one("#filter", Input)
-        field.display = True
-        field.focus()
+        self.query_one(FilterLine).open()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        self._set_filter(parse_filter(event.value))
+    def on_filter_line_filter_changed(self, event: FilterLine.FilterChanged) -> None:
+        self._set_filter(event.wanted)
 
-    def on_input_submitted(self) -> None:
+    def on_filter_line_filter_kept(self) -> None:
         self._close_filter()
 
     def _close_filter(self) -> None:
-        field = self.query_one("#filter", Input)
-        if field.display:
-            field.display = False
+        if self.query_one(FilterLine).close():
             self.watch_tab(self.tab)
 
     def _set_filter(self, wanted: Filter) -> None:
@@ -256,8 +230,7 @@ class CockpitScreen(Screen[None]):
     def filter_namespace(self, namespace: str) -> None:
         """Show one namespace only, all if empty."""
         wanted = Filter(self.attention.wanted.words, namespace)
-        with self.prevent(Input.Changed):
-            self.query_one("#filter", Input).value = wanted.text
+        self.query_one(FilterLine).write(wanted)
         self._set_filter(wanted)
 
     def action_copy(self) -> None:
@@ -277,14 +250,16 @@ class CockpitScreen(Screen[None]):
             self._say_no_command()
 
     def _say_no_command(self) -> None:
-        self.notify("There is no command for this yet.", severity="warning", markup=False)
+        said = why_no_command(self.attention, is_shown=self._shows_evidence)
+        self.notify(said, severity="warning", markup=False)
 
     def _commands(self) -> tuple[CardCommand, ...]:
         pane = self.query_one(ChecklistPane)
         if pane.display and pane.has_focus_within:
             step = pane.step
             return (CardCommand(step.text, step.command, Effect.READ),) if step and step.command else ()
-        return self.painter.card(self._clock()).commands
+        # What is copied is what stands on the screen, also if more is known by now.
+        return self.query_one(EvidencePane).card.commands if self._shows_evidence else ()
 
     def action_checklist(self) -> None:
         """Open the checklist beside the panes, or close it."""
@@ -324,9 +299,21 @@ class CockpitScreen(Screen[None]):
     def _has_tabs(self) -> bool:
         return self.has_class("-narrow") or self.has_class("-short")
 
+    @property
+    def _evidence_is_below(self) -> bool:
+        """Below the table of a tab, as long as something is focused: without, the table takes all."""
+        return self._has_tabs and _TABS[self.tab][1] != "causes" and not self.attention.focus.is_cluster
+
+    @property
+    def _shows_evidence(self) -> bool:
+        if self.has_class("-narrow") and self.query_one(ChecklistPane).display:
+            return False  # the checklist covers everything
+        return not self._has_tabs or _TABS[self.tab][1] == "causes" or self._evidence_is_below
+
     def watch_tab(self, number: int) -> None:
         for index, (_, pane_id) in enumerate(_TABS):
             self.set_class(index == number, f"tab-{pane_id}")
         self.query_one(PaneTabs).current = number
-        if not self.query_one("#filter").display:
+        self._fit()
+        if not self.query_one(FilterLine).display:
             self.query_one(f"#{_TABS[number][1]}-table").focus()

@@ -12,9 +12,8 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from situation.findings import Effect
 from widgets.evidence import CardCommand
-from widgets.glyphs import color
+from widgets.glyphs import EFFECT, color
 
 HelpRow = tuple[str, str, str]
 """(keys, what they do, id for the configuration file)."""
@@ -22,7 +21,8 @@ HelpRow = tuple[str, str, str]
 _READING = (
     "Read from the top left: which layer is broken, which cause, what proves it, what to do next. "
     "A cause is the first broken link; what only follows from it is folded under it. "
-    "▲ critical, ● warning, ○ worth knowing, ✓ fine, ? not known. "
+    "▲ critical, ● warning, ○ worth knowing, ✓ fine, ? not known, "
+    "◐ partly: nothing found, but not all of it could be judged. "
     "Midwatch only reads, and never runs a command: it copies it."
 )
 
@@ -88,12 +88,12 @@ class CommandList(OptionList):
 
 def _prompt(command: CardCommand) -> Content:
     """Two lines, without colours of their own: on the bar of the cursor these could not be read."""
-    effect = {Effect.READ: "", Effect.MUTATING: "  CHANGES THE CLUSTER", Effect.DISRUPTIVE: "  INTERRUPTS SERVICE"}
+    effect = f"  {EFFECT[command.effect]}" if EFFECT[command.effect] else ""
     where = "" if command.where == "here" else f" (on {command.where})"
     return Content.assemble(
         (command.purpose, "bold"),
         where,
-        (effect[command.effect], "bold"),
+        (effect, "bold"),
         "\n",
         f"  {command.line}",
     )

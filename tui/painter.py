@@ -1,17 +1,20 @@
 """Paints a Feed onto the panes: after each turn what changed, after a key everything."""
 
 from datetime import datetime
-from typing import Final
+
+import msgspec
 
 from playbooks.commands import Target
 from situation.focus import Relation, related
 from situation.kinds import WATCHED
 from situation.meta import Ref
-from situation.readings import Source, SourceState
+from situation.readings import SourceState
 from situation.situation import Situation
 from tui.attention import Attention
+from tui.cadence import AGES_EVERY_S, Due
 from tui.cards import finding_card, object_card
 from tui.feed import Feed, Turn
+from tui.other_cards import family_card, layer_card, withdrawn_card
 from tui.view import (
     empty_causes_text,
     empty_text,
@@ -23,16 +26,11 @@ from tui.view import (
 from widgets.causes import CausesPane
 from widgets.events import EventsPane
 from widgets.evidence import Card, EvidencePane
+from widgets.families import FamilyKey, fold_families
 from widgets.header import HeaderFacts
 from widgets.nodes import NodesPane
 from widgets.pane import pane_state
 from widgets.pods import PodsPane
-
-_SLOW_PANES_EVERY_S: Final = 1.5
-"""Events scroll with each event, nodes and pods with each change of order: at full rate that floods a slow line.
-Pods that change in place are painted at once."""
-_AGES_EVERY_S: Final = 5.0
-"""Ages in the pod table are never older than this; each repaint sends the lines whose age reads different."""
 
 
 class Painter:
@@ -42,29 +40,50 @@ class Painter:
         self._feed = feed
         self._attention = attention
         self.target = target
+        self._selected = False
+        self._gravest = ""
         self._pods_shown = 0
         self._pods_reordered = False
         self._slow_at: datetime | None = None
         """When a slow pane was painted last: at most one in a turn, so that a key never waits for all of them."""
-        self._pods_due = _Due()
-        self._ages_due = _Due(_AGES_EVERY_S)
-        self._events_due = _Due()
-        self._nodes_due = _Due()
+        self._pods_due = Due()
+        self._ages_due = Due(AGES_EVERY_S)
+        self._events_due = Due()
+        self._nodes_due = Due()
 
     def relation(self) -> Relation:
-        return related(self._attention.focus, self._feed.situation, self._feed.diagnosis)
+        """Return what relates to the focus; what a withdrawn cause was about still does, to be looked at."""
+        diagnosis = self._feed.diagnosis
+        if (withdrawn := self._attention.withdrawn_focus) is not None:
+            diagnosis = msgspec.structs.replace(diagnosis, causes=(*diagnosis.causes, withdrawn))
+        return related(self._attention.focus, self._feed.situation, diagnosis)
 
     def causes(self, pane: CausesPane, relation: Relation, now: datetime) -> None:
-        situation, diagnosis, wanted = self._feed.situation, self._feed.diagnosis, self._attention.wanted
-        empty = empty_causes_text(diagnosis, situation, now, wanted)
-        pane.show(visible_causes(diagnosis, wanted), relation.causes, empty)
-        if self._attention.selection is None and diagnosis.causes:
-            pane.table.move_to(diagnosis.causes[0].key)  # nobody moved yet: stay with the gravest
+        situation, diagnosis, attention = self._feed.situation, self._feed.diagnosis, self._attention
+        shown = visible_causes(diagnosis, attention.wanted)
+        withdrawn = attention.withdrawn
+        if withdrawn is not None:  # stays in its place, so that no other moves under the cursor
+            shown = (*shown[: withdrawn.place], withdrawn.finding, *shown[withdrawn.place :])
+        empty = empty_causes_text(diagnosis, situation, now, attention.wanted)
+        before = pane.table.cursor_key
+        pane.show(shown, relation.causes, empty, attention.kept, withdrawn.finding.key if withdrawn else "")
+        self._stay_with_gravest(pane, before)
         explained = sum(cause.explains + cause.count for cause in diagnosis.causes)
         verb = "explains" if len(diagnosis.causes) == 1 else "explain"
         symptoms = f"{explained} symptom{'' if explained == 1 else 's'}"
         note = f"{len(diagnosis.causes)} {verb} {symptoms}" if diagnosis.causes else ""
         pane.tell(pane_state(situation.source("pods"), now=now), note)
+
+    def _stay_with_gravest(self, pane: CausesPane, before: object) -> None:
+        """While nothing is selected the cursor stays with the gravest cause; `before` is the key it was on.
+
+        Where it is on another, somebody moved it and the message that says so is still on its way.
+        """
+        was_selected, self._selected = self._selected, self._attention.selection is not None
+        gravest = self._attention.finding(self._feed.diagnosis)
+        if not self._selected and gravest is not None and (was_selected or before in (None, self._gravest)):
+            self._gravest = gravest.key
+            pane.table.move_to(gravest.key)
 
     def evidence(self, pane: EvidencePane, now: datetime) -> None:
         pane.card = self.card(now)
@@ -72,13 +91,19 @@ class Painter:
 
     def card(self, now: datetime) -> Card:
         """Return the card of what is selected."""
-        situation, diagnosis = self._feed.situation, self._feed.diagnosis
-        selection = self._attention.selection
+        situation, diagnosis, attention = self._feed.situation, self._feed.diagnosis, self._attention
+        selection = attention.selection
         if isinstance(selection, Ref):
             return object_card(selection, situation, self.target, now)
-        finding = self._attention.finding(diagnosis)
+        if isinstance(selection, FamilyKey):
+            families = fold_families(visible_causes(diagnosis, attention.wanted), attention.kept).families
+            return family_card(selection, next((family for family in families if family.key == selection), None))
+        if (withdrawn := attention.withdrawn) is not None and withdrawn.withdrawn_at is not None:
+            return withdrawn_card(withdrawn.finding, withdrawn.withdrawn_at, situation, diagnosis, now)
+        finding = attention.finding(diagnosis)
         if finding is None:
-            return Card()
+            layer = next((item for item in diagnosis.layers if item.layer is attention.focus.layer), None)
+            return layer_card(layer) if layer else Card()
         cause = next((item for item in diagnosis.causes if finding in item.consequences), None)
         return finding_card(finding, situation, self.target, now, cause)
 
@@ -156,29 +181,6 @@ class Painter:
         if not attention.wanted.is_empty:
             parts.append(f"filter “{attention.wanted.text}”")
         return f"{' · '.join(parts)} · {shown} of {total}"
-
-
-class _Due:
-    """Whether a slow pane is to be painted again: after a while, or at once when its source's state changes."""
-
-    def __init__(self, every_s: float = _SLOW_PANES_EVERY_S) -> None:
-        self._every_s = every_s
-        self._at: datetime | None = None
-        self._state: SourceState | None = None
-
-    def is_due(self, source: Source, now: datetime, slow_at: datetime | None = None) -> bool:
-        """Tell whether it is, but later if another slow pane was painted (`slow_at`) in this turn."""
-        if self._at is None or source.state is not self._state:
-            return True
-        waited_s = (now - self._at).total_seconds()
-        if slow_at == now:  # where turns are seconds apart, another pane is always first: wait twice as long at most
-            return waited_s >= 2 * self._every_s
-        return waited_s >= self._every_s
-
-    def painted(self, source: Source, now: datetime) -> datetime:
-        """Note that it was painted; return when."""
-        self._at, self._state = now, source.state
-        return now
 
 
 def connection_problem(situation: Situation) -> str:

@@ -13,7 +13,8 @@ from situation.meta import Ref
 from situation.readings import Source, SourceState
 from situation.situation import Situation
 from situation.text import harmless
-from widgets.glyphs import MARK, SEVERITY
+from widgets.families import Family, fold_families
+from widgets.glyphs import FINE, MARK, PARTLY, PARTLY_WORD, SEVERITY, UNKNOWN, is_partly_judged
 
 JSON_VERSION: Final = 1
 """Version of the JSON's shape; grows when a field changes its meaning or goes away."""
@@ -57,9 +58,13 @@ class Report:
         if not self._diagnosis.causes:
             yield ""
             yield self._nothing()
-        for cause in self._diagnosis.causes:
+        folded = fold_families(self._diagnosis.causes)
+        for cause in folded.listed:
             yield ""
             yield from self._cause_text(cause)
+        for family in folded.families:
+            yield ""
+            yield from _family_text(family)
         yield from self._doubts()
 
     @property
@@ -224,11 +229,20 @@ def _command_note(command: Command) -> str:
     return f"{command.purpose}{effect}{where}"
 
 
+def _family_text(family: Family) -> Iterator[str]:
+    """Yield the lines that stand for causes left out: what is pasted into an incident channel has to stay short."""
+    first = family.rest[0]
+    follow = f", {family.explains} more follow" if family.explains else ""
+    yield f"{SEVERITY[first.severity]} L{first.layer} and {family.text} ×{family.count}{follow}"
+    yield f"    {first.severity.value} · {family.key.rule} · left out here; `-o json` has them all, with their commands"
+
+
 def _layer_text(layer: LayerStatus) -> str:
+    name = f"{layer.layer.value} {layer.layer.title}"
     match layer.status:
         case LayerState.OK:
-            return f"{layer.layer.value} {layer.layer.title} ✓"
+            return f"{name} {PARTLY} {PARTLY_WORD}" if is_partly_judged(layer) else f"{name} {FINE}"
         case LayerState.UNKNOWN:
-            return f"{layer.layer.value} {layer.layer.title} ?"
+            return f"{name} {UNKNOWN}"
     glyph = SEVERITY[layer.severity] if layer.severity else "●"
-    return f"{layer.layer.value} {layer.layer.title} {glyph} {layer.causes}"
+    return f"{name} {glyph} {layer.causes}"

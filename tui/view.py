@@ -17,6 +17,7 @@ from situation.readings import ObjectKey, Source, SourceState
 from situation.selectors import is_node_ready, pod_status_text
 from situation.situation import Situation
 from situation.store import involved_ref
+from widgets.glyphs import FINE, PARTLY, PARTLY_WORD, is_partly_judged
 from widgets.nodes import NodeRow
 
 EVENTS_SHOWN: Final = 200
@@ -141,7 +142,12 @@ def empty_causes_text(diagnosis: Diagnosis, situation: Situation, now: datetime,
         return "nothing found, but could not tell: " + "; ".join(
             f"{item.layer.title} ({item.reason})" for item in unknown
         )
-    return "✓ nothing wrong found in five layers"
+    partly = [layer for layer in diagnosis.layers if is_partly_judged(layer)]
+    if partly:
+        return f"{PARTLY} nothing wrong found, but judged only {PARTLY_WORD}: " + "; ".join(
+            f"{item.layer.title} ({item.reason})" for item in partly
+        )
+    return f"{FINE} nothing wrong found in five layers"
 
 
 def empty_text(what: str, source: Source, now: datetime, focus: Focus, wanted: Filter) -> str:

@@ -1,7 +1,6 @@
 """Evidence and next command: the proof of what is selected, and what to do about it."""
 
 import shlex
-from typing import Final
 
 import msgspec
 from rich.cells import cell_len
@@ -12,7 +11,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from situation.findings import Effect, Mark
-from widgets.glyphs import MARK, MARK_ROLE, color
+from widgets.glyphs import EFFECT, MARK, MARK_ROLE, color
 from widgets.pane import Pane
 from widgets.wrapping import wrapped
 
@@ -49,13 +48,6 @@ class Card(msgspec.Struct, frozen=True):
     """For example that the state is history, or that it is read from a recording."""
 
 
-_EFFECT_NOTE: Final = {
-    Effect.READ: "",
-    Effect.MUTATING: " CHANGES THE CLUSTER",
-    Effect.DISRUPTIVE: " INTERRUPTS SERVICE",
-}
-
-
 class CardBody(Static, can_focus=True):
     """Draws a card in a fixed area: the facts scroll, the next command stands below them and is always seen.
 
@@ -81,7 +73,8 @@ class CardBody(Static, can_focus=True):
 
     def show(self, card: Card, *, anew: bool) -> None:
         """Draw a card; `anew` starts at its first line."""
-        width = max(20, self.content_size.width)
+        # Not laid out yet: it takes the whole line when it comes, with a blank on each side.
+        width = max(20, self.content_size.width or self.app.size.width - 2)
         self._facts = card_content(card, width).wrap(width)
         following = next_content(card, width)
         self._next = following.wrap(width) if following else []
@@ -93,6 +86,11 @@ class CardBody(Static, can_focus=True):
     def line_count(self) -> int:
         """Lines that all of the card takes at this width."""
         return len(self._facts) + len(self._next)
+
+    @property
+    def command_lines(self) -> int:
+        """Lines that the next command takes of them."""
+        return len(self._next)
 
     def action_scroll_facts(self, by: int) -> None:
         self._first += by
@@ -106,7 +104,7 @@ class CardBody(Static, can_focus=True):
 
     def _draw(self) -> None:
         height = self.content_size.height
-        below = self._next[: max(2, height * 6 // 10)]
+        below = self._next[:height]
         room = max(0, height - len(below))
         cut = len(self._facts) > room
         if cut:
@@ -142,6 +140,11 @@ class EvidencePane(Pane):
     def line_count(self) -> int:
         """Lines that all of the card takes at this width."""
         return self.query_one(CardBody).line_count
+
+    @property
+    def command_lines(self) -> int:
+        """Lines that the next command takes of them."""
+        return self.query_one(CardBody).command_lines
 
     def watch_card(self, before: Card, after: Card) -> None:
         self.query_one(CardBody).show(after, anew=before.title != after.title)
@@ -190,11 +193,12 @@ def _line(line: CardLine, width: int) -> list[Content]:
 
 def _command(command: CardCommand, width: int, *, first: bool) -> list[Content]:
     where = "" if command.where == "here" else f" (on {command.where})"
+    effect = f" {EFFECT[command.effect]}" if EFFECT[command.effect] else ""
     head = Content.assemble(
         ("next " if first else "also ", "bold" if first else color("dim")),
         (command.purpose, ""),
         (where, color("warning")),
-        (_EFFECT_NOTE[command.effect], color("critical", "bold")),
+        (effect, color("critical", "bold")),
         ("   c copies it", color("focus")) if first else ("", ""),
     )
     style = color("focus", "bold") if first else color("dim")

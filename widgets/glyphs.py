@@ -2,12 +2,17 @@
 
 from typing import Final
 
-from situation.findings import LayerState, LayerStatus, Mark, Severity
+from situation.findings import Effect, LayerState, LayerStatus, Mark, Severity
 from situation.readings import SourceState
 
 SEVERITY: Final = {Severity.CRITICAL: "▲", Severity.WARNING: "●", Severity.INFO: "○"}
 FINE: Final = "✓"
 UNKNOWN: Final = "?"
+PARTLY: Final = "◐"
+PARTLY_WORD: Final = "partly"
+"""Nothing found, but not all of it could be judged: never to be taken for wholly fine."""
+EFFECT: Final = {Effect.READ: "", Effect.MUTATING: "CHANGES THE CLUSTER", Effect.DISRUPTIVE: "INTERRUPTS SERVICE"}
+"""Words that stand beside a command that does more than read."""
 MARK: Final = {Mark.SUPPORTS: "✗", Mark.EXCLUDES: "✓", Mark.OPEN: "?"}
 
 SEVERITY_ROLE: Final = {Severity.CRITICAL: "critical", Severity.WARNING: "warning", Severity.INFO: "info"}
@@ -34,4 +39,9 @@ def layer_glyph(layer: LayerStatus) -> tuple[str, str]:
         return UNKNOWN, "waiting"
     if layer.severity is not None:
         return SEVERITY[layer.severity], SEVERITY_ROLE[layer.severity]
-    return FINE, "fine"
+    return (PARTLY, "waiting") if is_partly_judged(layer) else (FINE, "fine")
+
+
+def is_partly_judged(layer: LayerStatus) -> bool:
+    """Tell whether a layer is called fine although some of it could not be judged."""
+    return layer.status is LayerState.OK and bool(layer.reason)

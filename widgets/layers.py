@@ -1,6 +1,6 @@
 """The strip of five layers: where is it broken?"""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 from textual import events
@@ -10,12 +10,23 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from situation.findings import Layer, LayerStatus
-from widgets.glyphs import color, layer_glyph
+from widgets.glyphs import PARTLY_WORD, color, is_partly_judged, layer_glyph
 
-_NAMES: Final = ("Application", "Scheduling", "Network", "Control plane", "Node/GPU")
-_SHORT_NAMES: Final = ("App", "Sched", "Network", "Control", "Node")
-_WIDE: Final = 100
-"""Cells from which the long names fit."""
+
+class _Setting(NamedTuple):
+    """One way to set the line: the roomiest that fits is taken."""
+
+    names: tuple[str, str, str, str, str]
+    pad: str
+    between: str
+
+
+_SETTINGS: Final = (
+    _Setting(("Application", "Scheduling", "Network", "Control plane", "Node/GPU"), " ", " │ "),
+    _Setting(("App", "Sched", "Network", "Control", "Node"), " ", " │ "),
+    _Setting(("App", "Sched", "Network", "Control", "Node"), "", " │ "),
+    _Setting(("App", "Sched", "Net", "Ctrl", "Node"), "", "│"),
+)
 
 
 class LayerStrip(Widget):
@@ -37,34 +48,44 @@ class LayerStrip(Widget):
 
     def render(self) -> Content:
         parts: list[tuple[str, str]] = []
-        for number, segment in enumerate(layer_segments(self.statuses, self.picked, self.size.width)):
+        segments, between = layer_segments(self.statuses, self.picked, self.size.width)
+        for number, segment in enumerate(segments):
             if number:
-                parts.append((" │ ", color("dim")))
+                parts.append((between, color("dim")))
             parts.append(segment)
         return Content.assemble(*parts)
 
     def on_click(self, event: events.Click) -> None:
         start = 0
-        for status, (text, _) in zip(
-            self.statuses, layer_segments(self.statuses, self.picked, self.size.width), strict=False
-        ):
+        segments, between = layer_segments(self.statuses, self.picked, self.size.width)
+        for status, (text, _) in zip(self.statuses, segments, strict=True):
             if start <= event.x < start + cell_len(text):
                 self.post_message(self.LayerPicked(status.layer))
                 return
-            start += cell_len(text) + 3
+            start += cell_len(text) + len(between)
 
 
-def layer_segments(layers: tuple[LayerStatus, ...], picked: Layer | None, width: int) -> list[tuple[str, str]]:
-    """Return (text, style) for each layer."""
-    names = _NAMES if width >= _WIDE else _SHORT_NAMES
-    segments = []
-    for status in layers:
-        glyph, role = layer_glyph(status)
-        count = f" {status.causes}" if status.causes else ""
-        text = f" {glyph} {status.layer.value} {names[status.layer - 1]}{count} "
-        if status.layer is picked:
-            style = f"bold $background on $midwatch-{role}"
-        else:
-            style = color(role, "bold") if status.causes else color(role)
-        segments.append((text, style))
-    return segments
+def layer_segments(
+    layers: tuple[LayerStatus, ...], picked: Layer | None, width: int
+) -> tuple[list[tuple[str, str]], str]:
+    """Return (text, style) for each layer, and what stands between them; names and blanks give way first."""
+    for setting in _SETTINGS:
+        texts = [_text(status, setting) for status in layers]
+        if sum(map(cell_len, texts)) + len(setting.between) * (len(texts) - 1) <= width:
+            break
+    styles = (_style(status, picked=status.layer is picked) for status in layers)
+    return list(zip(texts, styles, strict=True)), setting.between
+
+
+def _text(status: LayerStatus, setting: _Setting) -> str:
+    glyph, _ = layer_glyph(status)
+    count = f" {status.causes}" if status.causes else ""
+    partly = f" {PARTLY_WORD}" if is_partly_judged(status) else ""
+    return f"{setting.pad}{glyph} {status.layer.value} {setting.names[status.layer - 1]}{count}{partly}{setting.pad}"
+
+
+def _style(status: LayerStatus, *, picked: bool) -> str:
+    _, role = layer_glyph(status)
+    if picked:
+        return f"bold $background on $midwatch-{role}"
+    return color(role, "bold") if status.causes else color(role)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -16,14 +15,13 @@ from textual.widget import Widget
 
 from situation.boundary import Boundary, Fault
 from widgets.columns import Cell, Column, Layout, fit, lay_out, line
+from widgets.row_styles import COLORS, ROLES, RowStyles
 from widgets.wrapping import wrapped
 
 __all__ = ["Cell", "Column", "RowTable"]
 
 T = TypeVar("T")
 
-_COLORS: Final = ("critical", "warning", "info", "fine", "waiting", "special", "dim", "focus")
-_ROLES: Final = (*_COLORS, "strong")
 _KEPT_STRIPS: Final = 1000
 """Lines that are kept for scrolling back and forth."""
 
@@ -57,7 +55,7 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         "rowtable--header",
         "rowtable--empty",
         "rowtable--cursor",
-        *(f"rowtable--{role}" for role in _ROLES),
+        *(f"rowtable--{role}" for role in ROLES),
     }
     DEFAULT_CSS = """
     RowTable {
@@ -82,7 +80,7 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         }
         & > .rowtable--strong { text-style: bold; }
     }
-    """ + "".join(f"RowTable > .rowtable--{role} {{ color: $midwatch-{role}; }}\n" for role in _COLORS)
+    """ + "".join(f"RowTable > .rowtable--{role} {{ color: $midwatch-{role}; }}\n" for role in COLORS)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "move(1)", "Down", show=False, tooltip="Next row", id="table.down"),
         Binding("k,up", "move(-1)", "Up", show=False, tooltip="Previous row", id="table.up"),
@@ -129,7 +127,7 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         self._layout_at: tuple[int, Layout] = (0, Layout((), 1))
         self._strips: dict[_Drawn, Strip] = {}
         self._drawn: dict[int, _Drawn] = {}
-        self._styles: dict[tuple[str, str], Style] = {}
+        self._style = RowStyles(self)
 
     # Rows
 
@@ -272,7 +270,7 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
             self.refresh()
 
     def notify_style_update(self) -> None:
-        self._styles.clear()
+        self._style.forget()
         self._forget_lines()
         super().notify_style_update()
 
@@ -341,19 +339,3 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         lines = wrapped(self.empty_text, max(1, width - 2))
         text = f" {lines[number]}" if number < len(lines) else ""
         return Strip([Segment(fit(text, width), self._style("empty", ""))], width)
-
-    def _style(self, sort: str, role: str) -> Style:
-        """Return the style of a role in a line of this sort: `header`, `empty`, `focus` and `blur` (cursor), or ""."""
-        style = self._styles.get((sort, role))
-        if style is None:
-            style = self._styles[sort, role] = self._make_style(sort, role)
-        return style
-
-    def _make_style(self, sort: str, role: str) -> Style:
-        if sort in ("header", "empty"):
-            return self.get_component_rich_style(f"rowtable--{sort}")
-        base = self.get_component_rich_style("rowtable--cursor") if sort else self.rich_style
-        # On the bar of the focused cursor the colours of states would be unreadable in some theme or other.
-        if sort == "focus" or role not in _ROLES:
-            return base
-        return base + self.get_component_rich_style(f"rowtable--{role}", partial=True)

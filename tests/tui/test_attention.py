@@ -57,9 +57,10 @@ def test_a_layer_selects_its_first_cause_if_it_has_one(diagnosis: Diagnosis) -> 
     assert attention.text == "layer 1"
     assert attention.focus_on_layer(Layer.NETWORK, diagnosis) is None
     assert attention.selection is None
+    assert attention.finding(diagnosis) is None  # the gravest of another layer is not what was asked for
 
 
-def test_a_finding_that_was_withdrawn_gives_way_to_the_first(diagnosis: Diagnosis) -> None:
+def test_a_finding_that_was_never_seen_gives_way_to_the_first(diagnosis: Diagnosis) -> None:
     attention = Attention()
     attention.selection = "gone:Pod/shop/x"
     assert attention.finding(diagnosis) == diagnosis.causes[0]

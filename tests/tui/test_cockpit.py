@@ -202,6 +202,18 @@ async def test_the_cursor_stays_with_the_gravest_until_somebody_moves(cluster: C
         assert screen(pilot).query_one(CausesPane).table.cursor_row == 0
 
 
+async def test_a_painting_between_a_key_and_its_message_does_not_take_the_cursor_back(pilot: Pilot[int]) -> None:
+    table = screen(pilot).query_one(CausesPane).table
+    table.action_move(1)
+    screen(pilot).paint(None)
+    assert table.cursor_row == 1
+    await until(pilot, lambda: "▲ needs refers" in screen_text(pilot))
+    screen(pilot).paint(None)
+    screen(pilot).attention.reset()
+    screen(pilot).paint(None)
+    assert table.cursor_row == 0
+
+
 async def test_the_api_server_going_away_keeps_the_last_picture_and_says_so(
     pilot: Pilot[int], cluster: Cluster
 ) -> None:

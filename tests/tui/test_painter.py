@@ -96,7 +96,7 @@ def test_the_card_is_the_first_causes_until_something_is_selected() -> None:
     assert "search-1 cannot pull" in shown.card(NOW).title
     attention.selection = Ref("Pod", "shop", "web-1")
     assert shown.card(NOW).title == "Pod web-1"
-    attention.selection = "withdrawn:Pod/shop/x"
+    attention.selection = "never-seen:Pod/shop/x"
     assert "search-1 cannot pull" in shown.card(NOW).title
     well, _, _ = painter(pod("web-1"))
     assert well.card(NOW) == Card()

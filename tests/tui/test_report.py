@@ -164,6 +164,24 @@ def test_many_consequences_end_in_a_sum() -> None:
     assert lines[-1] == "    └ follows: 4 more (4 objects)"
 
 
+def test_a_big_family_is_three_causes_and_a_line_after_all_else_while_the_json_is_complete() -> None:
+    crashes = [
+        finding(subject=Ref("Deployment", "shop", f"app-{n:02}"), title=f"app-{n:02} crashes") for n in range(60)
+    ]
+    made = report(*crashes, finding(rule="node-not-ready", subject=Ref("Node", "", "gpu-07"), title="gpu-07 is dead"))
+    titles = [line for line in made.text() if line.startswith("▲")]
+    assert titles == [
+        "▲ L1 app-00 crashes",
+        "▲ L1 app-01 crashes",
+        "▲ L1 app-02 crashes",
+        "▲ L1 gpu-07 is dead",
+        "▲ L1 and 57 more crash-loop: app-03, app-04, app-05, app-06, app-07, app-08, app-09, app-10, … ×57",
+    ]
+    assert "    critical · crash-loop · left out here; `-o json` has them all, with their commands" in list(made.text())
+    assert len(list(made.text())) < 40
+    assert len(made.json()["causes"]) == 61
+
+
 def test_the_cluster_as_a_subject_reads_as_words() -> None:
     assert "    critical · crash-loop · whole cluster" in list(report(finding(subject=CLUSTER)).text())
 
@@ -174,6 +192,12 @@ def test_nothing_found_differs_from_could_not_tell() -> None:
     assert "nothing found, but could not tell for: node and GPU" in list(report(of_layers=partly).text())
     blind = layers(*(LayerState.UNKNOWN,) * 5, reason="exec plugin failed")
     assert list(report(of_layers=blind).text())[-1] == "could not tell: exec plugin failed"
+
+
+def test_a_layer_that_is_judged_in_part_is_not_printed_as_fine() -> None:
+    partly = (*layers()[:4], LayerStatus(Layer.NODE, LayerState.OK, "leases: forbidden"))
+    line = list(report(of_layers=partly).text())[1]
+    assert line.endswith("4 control plane ✓ · 5 node and GPU ◐ partly")
 
 
 def test_a_reason_that_many_sources_share_is_told_once() -> None:

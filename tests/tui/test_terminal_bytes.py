@@ -170,6 +170,7 @@ async def look_everywhere(pilot: Pilot[int]) -> None:
     cockpit.attention.selection = next(
         cause.key for cause in app.feed.diagnosis.causes if "plain" in str(cause.subject)
     )  # of those with a hostile name no command is offered
+    cockpit.paint(None)
     for key, screen in (("C", ChooseScreen), ("question_mark", HelpScreen), ("ctrl+p", CommandPalette)):
         cockpit.query_one(CausesPane).table.focus()
         await pilot.press(key)

@@ -242,6 +242,13 @@ def test_no_cause_is_explained() -> None:
     assert text == "nothing found, but could not tell: node and GPU (cannot list nodes)"
 
 
+def test_nothing_found_in_a_part_of_the_picture_is_not_called_well() -> None:
+    well = situation(node("node-1"), pod())
+    partly = LayerStatus(Layer.SCHEDULING, LayerState.OK, "resourcequotas: forbidden")
+    text = empty_causes_text(Diagnosis(layers=(partly,)), well, NOW, Filter())
+    assert text == "◐ nothing wrong found, but judged only partly: scheduling (resourcequotas: forbidden)"
+
+
 def test_no_cause_that_passes_the_filter_is_not_no_cause() -> None:
     sick = situation(broken("web"))
     diagnosis = diagnose(sick, NOW)

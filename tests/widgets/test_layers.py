@@ -1,4 +1,5 @@
 import pytest
+from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
 from situation.findings import Layer, LayerState, LayerStatus, Severity
@@ -39,34 +40,56 @@ class Strips(App[None]):
 
 
 def test_every_state_has_a_glyph_and_a_number_of_causes() -> None:
-    assert [text.strip() for text, _ in layer_segments(STATUSES, None, 160)] == [
+    assert [text.strip() for text, _ in layer_segments(STATUSES, None, 160)[0]] == [
         "▲ 1 Application 12",
         "● 2 Scheduling 1",
         "✓ 3 Network",
         "? 4 Control plane",
         "○ 5 Node/GPU 2",
     ]
-    assert [text.strip() for text, _ in layer_segments(STATUSES, None, 80)][3] == "? 4 Control"
+    assert [text.strip() for text, _ in layer_segments(STATUSES, None, 80)[0]][3] == "? 4 Control"
 
 
 def test_the_picked_layer_looks_different() -> None:
-    plain, picked = layer_segments(STATUSES, None, 160), layer_segments(STATUSES, Layer.NETWORK, 160)
+    plain, picked = layer_segments(STATUSES, None, 160)[0], layer_segments(STATUSES, Layer.NETWORK, 160)[0]
     assert [a == b for a, b in zip(plain, picked, strict=True)] == [True, True, False, True, True]
 
 
-def test_the_strip_fits_into_the_narrowest_terminal() -> None:
-    segments = layer_segments(STATUSES, None, 80)
-    assert sum(len(text) for text, _ in segments) + 3 * 4 <= 80
+PARTLY = tuple(LayerStatus(layer, LayerState.OK, "quotas: forbidden") for layer in Layer)
+LONGEST = (*PARTLY[:4], LayerStatus(Layer.NODE, LayerState.OK, "leases: forbidden", Severity.INFO, 2))
+
+
+def test_a_layer_that_is_judged_in_part_differs_from_a_fine_one_by_glyph_and_word() -> None:
+    statuses = (*STATUSES[:2], PARTLY[2], STATUSES[3], LONGEST[4])
+    texts = [text.strip() for text, _ in layer_segments(statuses, None, 160)[0]]
+    assert texts[2:] == ["◐ 3 Network partly", "? 4 Control plane", "○ 5 Node/GPU 2 partly"]
+    assert "✓" not in "".join(texts)
+
+
+def test_a_broken_layer_that_is_judged_in_part_stays_broken() -> None:
+    broken = LayerStatus(Layer.NETWORK, LayerState.FINDINGS, "leases: forbidden", Severity.CRITICAL, 1)
+    assert layer_segments((broken,), None, 80)[0][0][0].strip() == "▲ 3 Network 1"
+
+
+@pytest.mark.parametrize("statuses", [STATUSES, PARTLY, LONGEST], ids=["mixed", "all in part", "longest"])
+def test_the_strip_fits_into_the_narrowest_terminal(statuses: tuple[LayerStatus, ...]) -> None:
+    segments, between = layer_segments(statuses, None, 80)
+    assert sum(cell_len(text) for text, _ in segments) + len(between) * 4 <= 80
 
 
 @pytest.mark.parametrize("width", [80, 160])
-async def test_a_click_picks_the_layer_under_it_and_nothing_between_or_behind(width: int) -> None:
+@pytest.mark.parametrize("statuses", [STATUSES, PARTLY], ids=["mixed", "all in part"])
+async def test_a_click_picks_the_layer_under_it_and_nothing_between_or_behind(
+    statuses: tuple[LayerStatus, ...], width: int
+) -> None:
     app = Strips()
     async with app.run_test(size=(width, 5)) as pilot:
+        app.query_one(LayerStrip).statuses = statuses
         start = 0
-        for text, _ in layer_segments(STATUSES, None, width):
+        segments, between = layer_segments(statuses, None, width)
+        for text, _ in segments:
             await pilot.click(LayerStrip, offset=(start, 0))
             await pilot.click(LayerStrip, offset=(start + len(text) - 1, 0))
-            await pilot.click(LayerStrip, offset=(min(start + len(text) + 1, width - 1), 0))
-            start += len(text) + 3
+            await pilot.click(LayerStrip, offset=(min(start + len(text) + len(between) // 2, width - 1), 0))
+            start += len(text) + len(between)
         assert app.picked == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]

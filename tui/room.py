@@ -1,0 +1,86 @@
+"""Which pane gets how many lines, so that none has blank lines that another lacks."""
+
+from typing import Any, Final
+
+from textual.screen import Screen
+from textual.widget import Widget
+
+from widgets.causes import CausesPane
+from widgets.evidence import EvidencePane
+from widgets.nodes import NodesPane
+from widgets.table import RowTable
+
+_LEAST_TOP: Final = 8
+_LEAST_NODES: Final = 4
+"""Lines of the two upper rows, titles included."""
+_LEAST_TABLE: Final = 4
+"""Lines that a table above the evidence keeps: title, header and two rows."""
+_FACTS: Final = 3
+"""Lines of facts that are worth having."""
+
+
+class _Steady:
+    """The most of a number since something changed: panes that jump while they are read are worse than blank lines."""
+
+    def __init__(self) -> None:
+        self._since: object = None
+        self._most = 0
+
+    def most(self, number: int, since: object) -> int:
+        """Return the greatest `number` given since `since` was another."""
+        self._most = max(self._most, number) if since == self._since else number
+        self._since = since
+        return self._most
+
+
+def evidence_lines(room: int, table: int, evidence: int, command: int) -> int:
+    """Return the lines of the evidence pane that stands below a table, its title included.
+
+    Arguments are lines too: of both together, and what table, evidence (titles included) and the next command, which
+    is part of the evidence, would take. The table gets what it needs up to one half; the command is never cut.
+    """
+    wanted = min(evidence, room - min(table, room // 2))
+    worth_having = min(1 + _FACTS + command, room - _LEAST_TABLE)
+    return min(max(wanted, worth_having, 2 + command), room)
+
+
+class Room:
+    """Fits the rows of the cockpit's screen to what its panes hold."""
+
+    def __init__(self, screen: Screen[Any]) -> None:
+        self._screen = screen
+        self._top = _Steady()
+        self._table = _Steady()
+        self._evidence = _Steady()
+
+    def fit(self, *, tabs: bool, above: RowTable[Any] | None, since: object) -> None:
+        """Let the upper rows be no taller than what they hold; with `tabs` the visible one takes everything.
+
+        `above` is the table that the evidence stands below, if it does; `since` is what it is the evidence of.
+        """
+        screen = self._screen
+        top, panes = screen.query_one("#top"), screen.query_one("#panes")
+        nodes, evidence = screen.query_one(NodesPane), screen.query_one(EvidencePane)
+        held = max(_LEAST_TOP, screen.query_one(CausesPane).table.row_count + 1, evidence.line_count + 1)
+        lines = self._top.most(held, screen.size)
+        _limit(top, None if tabs else lines)
+        _limit(nodes, None if tabs else max(_LEAST_NODES, nodes.table.row_count + 2))
+        panes.set_class(above is not None, "-evidence-below")
+        height = None
+        if above is not None:
+            seen = (since, panes.size)
+            height = evidence_lines(
+                panes.size.height,
+                self._table.most(above.row_count + 2, seen),
+                self._evidence.most(evidence.line_count + 1, seen),
+                evidence.command_lines,
+            )
+        before = top.styles.inline.height
+        if (before.value if before else None) != height:
+            top.styles.height = height
+
+
+def _limit(row: Widget, lines: int | None) -> None:
+    before = row.styles.max_height
+    if (before.value if before else None) != lines:
+        row.styles.max_height = lines
