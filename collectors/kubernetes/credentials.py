@@ -137,23 +137,38 @@ def user_agent() -> str:
         return "midwatch/0"
 
 
-def _skip_synchronous_half() -> None:
-    """Stand in for the package `kubernetes`, whose own `__init__` imports the synchronous client too: 0.1 s and 8 MB.
-
-    Its subpackages are found as always, `kubernetes.aio` among them.
-    """
-    found = importlib.util.find_spec("kubernetes") if "kubernetes" not in sys.modules else None
-    if found is not None and found.submodule_search_locations is not None:
-        package = ModuleType("kubernetes")
-        package.__path__ = list(found.submodule_search_locations)
-        sys.modules["kubernetes"] = package
-
-
 def _import_client() -> None:
-    _skip_synchronous_half()
-    """Importing takes most of a second: done in a thread, so that the first paint need not wait."""
-    import kubernetes.aio.client.rest
-    import kubernetes.aio.config  # noqa: F401
+    """Import the two modules that are used; most of a second, so it is done in a thread: the first paint need not wait.
+
+    The packages around them import the synchronous client, the dynamic one and, with the generated API classes,
+    pydantic: twice the time and 20 MB more. Bare packages and an empty module stand in for these; should another
+    version of the client not do without them, it is imported as it is.
+    """
+    known = {name for name in sys.modules if name.split(".")[0] == "kubernetes"}
+    try:
+        if not known:
+            _stand_in()
+        import kubernetes.aio.client.rest
+        import kubernetes.aio.config
+    except (ImportError, AttributeError):
+        for name in [name for name in sys.modules if name.split(".")[0] == "kubernetes" and name not in known]:
+            del sys.modules[name]
+        import kubernetes.aio.client.rest
+        import kubernetes.aio.config  # noqa: F401
+
+
+def _stand_in() -> None:
+    """Put bare packages in the places of `kubernetes` and `kubernetes.aio`; what is below them is found as always."""
+    for name in ("kubernetes", "kubernetes.aio"):
+        found = importlib.util.find_spec(name)
+        if found is None or found.submodule_search_locations is None:
+            raise ImportError(name)
+        package = ModuleType(name)
+        package.__path__ = list(found.submodule_search_locations)
+        sys.modules[name] = package
+    unused = ModuleType("kubernetes.aio.client.api_client")
+    unused.ApiClient = object  # type: ignore[attr-defined]  # kube_config.py names it and makes one only on request
+    sys.modules[unused.__name__] = unused
 
 
 def _plugin_user(found: PluginCredentials) -> dict[str, str]:
