@@ -65,6 +65,8 @@ class CockpitScreen(Screen[None]):
         Binding("n", "step(1)", "Next step of the checklist", show=False, id="next-step"),
         Binding("N", "step(-1)", "Previous step of the checklist", show=False, id="previous-step"),
         Binding("space", "tick", "Tick the step by hand", show=False, id="tick"),
+        Binding("J", "scroll_evidence(1)", "Scroll the evidence down", show=False, id="evidence-down"),
+        Binding("K", "scroll_evidence(-1)", "Scroll the evidence up", show=False, id="evidence-up"),
         Binding("tab", "pane(1)", "Next pane", show=False, priority=True, id="next-pane"),
         Binding("shift+tab", "pane(-1)", "Previous pane", show=False, priority=True, id="previous-pane"),
     ]
@@ -285,6 +287,10 @@ class CockpitScreen(Screen[None]):
         if pane.display:
             self.checklist.toggle(pane.cursor)
             self._paint_checklist(self._clock())
+
+    def action_scroll_evidence(self, by: int) -> None:
+        """Scroll the evidence from wherever the keyboard is: with tabs it cannot be reached otherwise."""
+        self.query_one(EvidencePane).scroll_facts(by)
 
     def action_pane(self, by: int) -> None:
         """Go to the next pane: on a narrow terminal the next tab."""

@@ -121,7 +121,7 @@ def _more(above: int, below: int) -> Content:
     """Say how many lines of facts are out of sight."""
     parts = [f"↑ {above}"] if above else []
     parts += [f"↓ {below}"] if below else []
-    return Content.styled(f"  {' · '.join(parts)} more, j and k scroll here", color("waiting"))
+    return Content.styled(f"  {' · '.join(parts)} more, J and K scroll", color("waiting"))
 
 
 class EvidencePane(Pane):
@@ -145,6 +145,10 @@ class EvidencePane(Pane):
     def command_lines(self) -> int:
         """Lines that the next command takes of them."""
         return self.query_one(CardBody).command_lines
+
+    def scroll_facts(self, by: int) -> None:
+        """Move the facts by so many lines, where they do not fit."""
+        self.query_one(CardBody).action_scroll_facts(by)
 
     def watch_card(self, before: Card, after: Card) -> None:
         self.query_one(CardBody).show(after, anew=before.title != after.title)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.pilot import Pilot
 
-from tests.build import node, pod
+from tests.build import event, node, pod
 from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
 from tests.tui.test_cockpit import incident, screen
 from tests.tui.test_terminal_bytes import Recorder, leftovers
@@ -69,6 +69,23 @@ async def test_the_command_is_whole_and_rows_stay_at_any_size(tmp_path: Path, si
         for command in pane.card.commands[:1]:
             assert command.line in " ".join(screen_text(pilot).replace(" \\", " ").split())
         assert cockpit.query_one(EvidencePane.Body).size.height > pane.command_lines
+
+
+async def test_what_does_not_fit_is_counted_and_scrolls_by_key(tmp_path: Path) -> None:
+    events = [event("Pod/web-1", f"Reason{n}", "a message", age_s=n) for n in range(9)]
+    cluster = Cluster(cluster_readings(node("n1"), pod("web-1", node="n1"), *events))
+    async with open_cockpit(cluster, tmp_path, size=(80, 18)) as pilot:
+        await to_tab(pilot, 1)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "more, J and K scroll" in screen_text(pilot)
+        first = screen_text(pilot)
+        await pilot.press("J")
+        await pilot.pause()
+        assert "↑ 1" in screen_text(pilot)
+        await pilot.press("K", "K")
+        await pilot.pause()
+        assert screen_text(pilot) == first
 
 
 async def test_c_copies_nothing_that_is_not_on_the_screen(pilot: Pilot[int], tmp_path: Path) -> None:
