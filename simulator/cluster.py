@@ -10,8 +10,7 @@ from uuid import NAMESPACE_OID, uuid5
 import msgspec
 
 from situation.kinds import BY_NAME, KINDS, ObjectKind
-from situation.meta import KubernetesObject
-from situation.readings import ObjectKey
+from situation.meta import KubernetesObject, ObjectKey
 
 Manifest = dict[str, Any]
 

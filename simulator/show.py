@@ -12,7 +12,7 @@ from simulator.server import Simulator
 from simulator.wire import manifest_of
 from situation.decode import BadObjectError
 from situation.kinds import BY_NAME, KINDS, ObjectKind, kind_of
-from situation.readings import ObjectKey
+from situation.meta import ObjectKey
 from tape.format import LOGS_SOURCE, READYZ_SOURCE, SERVER_SOURCE, VERSION_SOURCE, Frame
 from tape.reader import Tape
 from tape.slim import read_object
