@@ -235,8 +235,11 @@ def test_shipped_incidents(name: str) -> None:
     assert b'"annotations"' not in b"".join(stored.tail for table in show.cluster.tables for stored in table.ordered())
 
 
-def test_there_are_three_incidents_and_no_other() -> None:
-    assert set(SCENARIOS) == {"api_outage", "faults_a", "gpu_driver_nouveau"}
+def test_there_are_these_incidents_and_no_other() -> None:
+    from simulator.scenarios.make_gpu import INCIDENTS
+
+    assert set(SCENARIOS) == {"api_outage", "faults_a", "gpu_driver_nouveau", *INCIDENTS}
+    assert len(INCIDENTS) == 7
     with pytest.raises(KeyError, match="faults_a"):
         open_scenario("none")
 
