@@ -14,8 +14,8 @@ from collectors.new_events import NEW_EVENTS, NewEvent
 from collectors.newest import newest_time
 from situation.decode import BadObjectError, decode_object
 from situation.kinds import BY_NAME, KINDS, ObjectKind, kind_of
-from situation.meta import KubernetesObject
-from situation.readings import Listed, ObjectKey, Reading, ServerVersion, SourceState
+from situation.meta import KubernetesObject, ObjectKey
+from situation.readings import Listed, Reading, ServerVersion, SourceState
 from situation.text import harmless
 
 _KINDS_NAMED: Final = 8

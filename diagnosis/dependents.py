@@ -10,7 +10,7 @@ from datetime import datetime
 from diagnosis.container_facts import siblings
 from diagnosis.node_agents import Agent, agent_of
 from situation.cluster import Event, Namespace, Node
-from situation.meta import KubernetesObject, Ref
+from situation.meta import KubernetesObject, ObjectKey, Ref
 from situation.network import (
     EndpointSlice,
     MutatingWebhookConfiguration,
@@ -19,7 +19,6 @@ from situation.network import (
     ValidatingWebhookConfiguration,
 )
 from situation.pods import Pod, PodSpec
-from situation.readings import ObjectKey
 from situation.selectors import claim_names, is_settled
 from situation.situation import Situation
 from situation.storage import PersistentVolume, PersistentVolumeClaim, StorageClass

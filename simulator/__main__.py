@@ -24,6 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("scenario", nargs="?", help=f"a tape, or one of {', '.join(SCENARIOS)}")
     parser.add_argument("--nodes", type=int, default=0, help="generate a cluster with so many nodes instead")
     parser.add_argument("--pods", type=int, default=0, help="pods of the generated cluster")
+    parser.add_argument("--gpu-nodes", type=int, default=0, help="nodes with the GPU Operator's pods besides those")
     parser.add_argument("--churn", type=float, default=0.0, help="watch events per second of the generated cluster")
     parser.add_argument("--kubeconfig", type=Path, help="write a kubeconfig for this server there")
     parser.add_argument("--speed", type=float, default=1.0, help="how fast the incident plays")
@@ -40,7 +41,7 @@ async def serve(given: argparse.Namespace) -> None:
         loop.add_signal_handler(number, stopped.set)
     _stop_with_parent(loop, stopped)
     show = _show(given)
-    cluster: Cluster = show.cluster if show else generate(given.nodes, given.pods)
+    cluster: Cluster = show.cluster if show else generate(given.nodes, given.pods, gpu_nodes=given.gpu_nodes)
     async with Simulator(cluster, token=None, port=given.port) as simulator:
         simulator.faults.bookmark_every_s = given.bookmarks
         if show is not None:
@@ -96,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    if given.scenario is None and given.nodes <= 0:
+    if given.scenario is None and given.nodes <= 0 and given.gpu_nodes <= 0:
         parser.error("name a scenario, or give --nodes and --pods")
     if given.speed <= 0 or given.bookmarks <= 0 or given.churn < 0 or given.pods < 0:
         parser.error("--speed and --bookmarks are greater than 0, --churn and --pods at least 0")

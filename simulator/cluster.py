@@ -10,8 +10,8 @@ from uuid import NAMESPACE_OID, uuid5
 import msgspec
 
 from situation.kinds import BY_NAME, KINDS, ObjectKind
-from situation.meta import KubernetesObject
-from situation.readings import ObjectKey
+from situation.meta import KubernetesObject, ObjectKey
+from tape.format import PageName
 
 Manifest = dict[str, Any]
 
@@ -122,6 +122,27 @@ class Table:
         self._listeners.discard(listener)
 
 
+class GpuFacts(msgspec.Struct, frozen=True):
+    """What the exporter of a node shows of one GPU beyond what the objects tell. None: made up."""
+
+    xid: int = 0
+    """The last Xid that was reported, 0 for none."""
+    lost: bool = False
+    """Fallen off the bus: nothing else can be read of it."""
+    utilization_ratio: float | None = None
+    """0 to 1, around which it moves."""
+    memory_used_mib: int | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """What a pod answers over HTTP at one path."""
+
+    status: int = 200
+    text: str = ""
+    error: str = ""
+    """Why nobody answers, as the end of the API server's text; empty if somebody does."""
+
+
 class Cluster:
     """The state that the simulator serves. Every `put` and `delete` is a watch event with its own resource version."""
 
@@ -132,6 +153,10 @@ class Cluster:
         """HTTP status and verbose text of `/readyz`."""
         self.logs: dict[str, str] = {}
         """Container logs: `namespace/pod` or `namespace/pod/container` to text."""
+        self.pages: dict[PageName, Page] = {}
+        """What pods answer through the API server's proxy, as far as it was recorded."""
+        self.gpus: dict[str, Mapping[int, GpuFacts]] = {}
+        """By node and index, what exporters are to show."""
         self._version = 1
         self._tables: dict[str, Table] = {}
         for kind in SERVED:

@@ -82,7 +82,7 @@ def _resources(group_version: str, kinds: list[ObjectKind]) -> dict[str, Any]:
             entry["categories"] = ["all"]
         resources.append(entry)
         if kind.kind == "Pod":
-            resources.append(
-                {"name": "pods/log", "singularName": "", "namespaced": True, "kind": "Pod", "verbs": ["get"]}
-            )
+            of_pods = {"singularName": "", "namespaced": True, "verbs": ["get"]}
+            resources.append({"name": "pods/log", "kind": "Pod", **of_pods})
+            resources.append({"name": "pods/proxy", "kind": "PodProxyOptions", **of_pods})
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}

@@ -59,7 +59,7 @@ class Faults:
     expire_watches: Literal["", "status", "event"] = ""
     """The next watch that names a version gets 410: as HTTP status, or as an ERROR event. Then the switch goes back."""
     forbid: set[str] = field(default_factory=set)
-    """Kind names (`pods`, `nodeleases`) answered with 403."""
+    """Kind names (`pods`, `nodeleases`) answered with 403; `pods/proxy` for the proxy to pods alone."""
     absent: set[str] = field(default_factory=set)
     """Kind names the server does not have: plain-text 404."""
     unauthorized: bool = False

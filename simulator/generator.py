@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from simulator.cluster import Cluster, Manifest
+from simulator.fleet import gpu_fleet
 from simulator.templates import ManifestMaker
 from simulator.wire import stamp_text
 from situation.kinds import NAMES_OF
@@ -19,9 +20,17 @@ _TABLES: Final = {kind: names[0] for kind, names in NAMES_OF.items()}
 
 
 def generate(
-    nodes: int = 1000, pods: int = 10_000, pod_bytes: int = 7000, *, seed: int = 0, now: datetime | None = None
+    nodes: int = 1000,
+    pods: int = 10_000,
+    pod_bytes: int = 7000,
+    *,
+    gpu_nodes: int = 0,
+    seed: int = 0,
+    now: datetime | None = None,
 ) -> Cluster:
     """Return a cluster with that many nodes and pods, and in it a handful of faults.
+
+    `gpu_nodes` more nodes (`gpu-0000` ...) carry the GPU Operator's nine components each, all in order.
 
     `pod_bytes` is the size of a pod's JSON, most of it managed fields and annotations as on a real cluster. The same
     arguments give the same cluster; `now` is the time that all ages count from.
@@ -29,6 +38,8 @@ def generate(
     make = ManifestMaker(random.Random(seed), now or datetime.now(UTC), pod_bytes)  # noqa: S311 - no secrets here
     cluster = Cluster()
     for manifest in make.cluster_wide(nodes):
+        _put(cluster, manifest)
+    for manifest in gpu_fleet(make, gpu_nodes):
         _put(cluster, manifest)
     names = [f"node-{index:04}" for index in range(nodes)]
     left, index = pods, 0

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from simulator.cluster import Cluster
 from simulator.wire import stamp_text
-from situation.readings import ObjectKey
+from situation.meta import ObjectKey
 
 PERIOD_S: Final = 5.0
 _TICK_S: Final = 0.25

@@ -20,9 +20,11 @@ from simulator.health import answer_health
 from simulator.lists import answer_list, answer_object, check_version
 from simulator.logs import answer_log
 from simulator.metrics_api import METRICS, metrics_table
+from simulator.proxies import PodProxy, ProxyTarget, proxy_target
 from simulator.selection import parse_selection
 from simulator.statuses import StatusError, forbidden, no_such_method, no_such_path, unauthorized
 from simulator.watches import Watch
+from situation.kinds import BY_NAME
 
 REQUESTS_KEPT: Final = 10_000
 HOST: Final = "127.0.0.1"
@@ -70,6 +72,7 @@ class Simulator:
         self._runner: web.AppRunner | None = None
         self._site: web.SockSite | None = None
         self._watches: set[Watch] = set()
+        self._proxy = PodProxy(cluster)
         cluster.limit_history(history)
 
     @property
@@ -189,10 +192,19 @@ class Simulator:
             return health
         if (document := discovery(path, self.faults.absent)) is not None:
             return web.json_response(body=msgspec.json.encode(document))
+        if (proxied := proxy_target(request.path)) is not None and "pods" not in self.faults.absent:
+            return await self._answer_proxy(proxied)
         target = self._target(path)
         if target is None or target.kind_name in self.faults.absent:
             return no_such_path()
         return await self._answer_resource(request, target)
+
+    async def _answer_proxy(self, target: ProxyTarget) -> web.Response:
+        if "pods/proxy" in self.faults.forbid:
+            raise forbidden(BY_NAME["pods"], "get", target.namespace, target.id, "proxy")
+        if self.faults.freeze_etcd:
+            await self._freeze()
+        return self._proxy.answer(target)
 
     def _authenticate(self, request: web.Request) -> None:
         sent = request.headers.get("Authorization")

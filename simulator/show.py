@@ -6,14 +6,25 @@ from datetime import UTC, datetime, timedelta
 from math import floor
 from typing import Final
 
-from simulator.cluster import Cluster
+import msgspec
+
+from simulator.cluster import Cluster, GpuFacts, Page
 from simulator.leases import keep_renewing, leases_renewed_since
 from simulator.server import Simulator
 from simulator.wire import manifest_of
 from situation.decode import BadObjectError
 from situation.kinds import BY_NAME, KINDS, ObjectKind, kind_of
-from situation.readings import ObjectKey
-from tape.format import LOGS_SOURCE, READYZ_SOURCE, SERVER_SOURCE, VERSION_SOURCE, Frame
+from situation.meta import ObjectKey
+from tape.format import (
+    GPUS_PREFIX,
+    LOGS_SOURCE,
+    READYZ_SOURCE,
+    SERVER_SOURCE,
+    VERSION_SOURCE,
+    Frame,
+    TapeError,
+    page_name,
+)
 from tape.reader import Tape
 from tape.slim import read_object
 
@@ -103,8 +114,19 @@ class Show:
             self.cluster.readyz = (frame.status, frame.text)
         elif frame.source == VERSION_SOURCE and frame.body is not None:
             self.cluster.version = frame.body
+        elif page := page_name(frame.source):
+            self.cluster.pages[page] = Page(frame.status or 200, frame.text or "", frame.error or "")
+        elif frame.source.startswith(GPUS_PREFIX) and frame.body is not None:
+            self.cluster.gpus[frame.source.removeprefix(GPUS_PREFIX)] = self._gpu_facts(frame)
         elif kind := BY_NAME.get(frame.source.removeprefix("kubernetes/")):
             self._apply_objects(frame, kind)
+
+    def _gpu_facts(self, frame: Frame) -> dict[int, GpuFacts]:
+        try:
+            return msgspec.convert(frame.body, type=dict[int, GpuFacts], strict=False)
+        except msgspec.ValidationError as error:
+            message = f"{self.tape.path}: bad frame at {frame.t:g} s: {frame.source}: {error}"
+            raise TapeError(message) from error
 
     def _apply_objects(self, frame: Frame, kind: ObjectKind) -> None:
         if frame.list is not None:

@@ -35,13 +35,14 @@ def unauthorized() -> StatusError:
     return StatusError(401, "Unauthorized", "Unauthorized")
 
 
-def forbidden(kind: ObjectKind, verb: str, namespace: str, name: str = "") -> StatusError:
+def forbidden(kind: ObjectKind, verb: str, namespace: str, name: str = "", subresource: str = "") -> StatusError:
     """The answer of RBAC."""
     group = group_of(kind)
     scope = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
     subject = f'{kind.resource} "{name}"' if name else kind.resource
+    resource = f"{kind.resource}/{subresource}" if subresource else kind.resource
     message = (
-        f'{subject} is forbidden: User "{USER}" cannot {verb} resource "{kind.resource}" in API group "{group}" {scope}'
+        f'{subject} is forbidden: User "{USER}" cannot {verb} resource "{resource}" in API group "{group}" {scope}'
     )
     return StatusError(403, "Forbidden", message, **_details(kind, name))
 
@@ -55,6 +56,11 @@ def not_found(kind: ObjectKind, name: str) -> StatusError:
 def bad_request(message: str) -> StatusError:
     """The answer to parameters that cannot be read."""
     return StatusError(400, "BadRequest", message)
+
+
+def unavailable(message: str) -> StatusError:
+    """The answer for what cannot be reached from the API server."""
+    return StatusError(503, "ServiceUnavailable", message)
 
 
 def no_such_method() -> StatusError:

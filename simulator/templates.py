@@ -34,20 +34,20 @@ class ManifestMaker:
     def cluster_wide(self, nodes: int) -> Iterator[Manifest]:
         """Namespaces, nodes with their leases, the control plane's leases, a storage class."""
         for name in ("default", "kube-system", "kube-node-lease", *NAMESPACES):
-            yield {"kind": "Namespace", "metadata": self._meta(name, "", 90 * 86400), "status": {"phase": "Active"}}
+            yield {"kind": "Namespace", "metadata": self.meta(name, "", 90 * 86400), "status": {"phase": "Active"}}
         for name in ("kube-scheduler", "kube-controller-manager"):
-            yield self._lease(name, "kube-system", f"control-1_{_uid('leases', name)}", 15)
+            yield self.lease(name, "kube-system", f"control-1_{_uid('leases', name)}", 15)
         annotations = {"storageclass.kubernetes.io/is-default-class": "true"}
         yield {
             "kind": "StorageClass",
-            "metadata": self._meta("standard", "", 90 * 86400, annotations=annotations),
+            "metadata": self.meta("standard", "", 90 * 86400, annotations=annotations),
             "provisioner": "csi.example.com",
             "volumeBindingMode": "WaitForFirstConsumer",
         }
         for index in range(nodes):
             name = f"node-{index:04}"
-            yield self._node(name, has_gpus=index < nodes * GPU_SHARE, is_ready=index != nodes // 2 or nodes < 3)
-            yield self._lease(name, "kube-node-lease", name, 40, age_s=600 if index == nodes // 2 and nodes >= 3 else 5)
+            yield self.node(name, has_gpus=index < nodes * GPU_SHARE, is_ready=index != nodes // 2 or nodes < 3)
+            yield self.lease(name, "kube-node-lease", name, 40, age_s=600 if index == nodes // 2 and nodes >= 3 else 5)
 
     def workload(self, index: int, nodes: Sequence[str]) -> Iterator[Manifest]:
         """A Deployment with one pod on each of `nodes`, its ReplicaSet, Service and EndpointSlices."""
@@ -65,12 +65,12 @@ class ManifestMaker:
         )
         selector = {"matchLabels": {"app": name}}
         template = {"metadata": {"labels": labels}, "spec": pods[0]["spec"]}
-        meta = self._meta(name, namespace, 86400, labels={"app": name}, generation=1)
+        meta = self.meta(name, namespace, 86400, labels={"app": name}, generation=1)
         spec = {"replicas": len(pods), "selector": selector, "template": template}
         yield {"kind": "Deployment", "metadata": meta, "spec": spec, "status": counts}
         yield {
             "kind": "ReplicaSet",
-            "metadata": self._meta(replicaset, namespace, 86400, owner=("Deployment", name), labels=labels),
+            "metadata": self.meta(replicaset, namespace, 86400, owner=("Deployment", name), labels=labels),
             "spec": {"replicas": len(pods), "selector": selector},
             "status": {"replicas": len(pods), **({"readyReplicas": ready} if ready else {})},
         }
@@ -84,7 +84,7 @@ class ManifestMaker:
         address = f"10.96.{self.random.randrange(256)}.{self.random.randrange(1, 255)}"
         yield {
             "kind": "Service",
-            "metadata": self._meta(name, namespace, 86400, labels={"app": name}),
+            "metadata": self.meta(name, namespace, 86400, labels={"app": name}),
             "spec": {"type": "ClusterIP", "clusterIP": address, "selector": {"app": name}, "ports": [port]},
         }
         endpoints = [
@@ -100,7 +100,7 @@ class ManifestMaker:
         labels = {"kubernetes.io/service-name": name}
         yield {
             "kind": "EndpointSlice",
-            "metadata": self._meta(f"{name}-0", namespace, 86400, owner=("Service", name), labels=labels),
+            "metadata": self.meta(f"{name}-0", namespace, 86400, owner=("Service", name), labels=labels),
             "addressType": "IPv4",
             "endpoints": endpoints,
             "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
@@ -110,7 +110,7 @@ class ManifestMaker:
         self, replicaset: str, namespace: str, labels: dict[str, str], node: str, fault: int, number: int
     ) -> Manifest:
         suffix = f"{self.random.getrandbits(25):05x}"
-        meta = self._meta(
+        meta = self.meta(
             f"{replicaset}-{suffix}{number}", namespace, 7200, owner=("ReplicaSet", replicaset), labels=labels
         )
         image = f"registry.example.com/{namespace}/{labels['app']}:1.7"
@@ -146,10 +146,10 @@ class ManifestMaker:
         if node and fault != PENDING:
             spec["nodeName"] = node
         pod = {"kind": "Pod", "metadata": meta, "spec": spec, "status": self._pod_status(fault, image)}
-        self._fill_up(pod)
+        self.fill_up(pod)
         return pod
 
-    def _fill_up(self, pod: Manifest) -> None:
+    def fill_up(self, pod: Manifest) -> None:
         """Add managed fields and an annotation until the pod has its size on the wire."""
         meta = pod["metadata"]
         meta["managedFields"] = self._managed
@@ -213,7 +213,7 @@ class ManifestMaker:
         about = {"kind": "Pod", "apiVersion": "v1", "namespace": meta["namespace"], "name": meta["name"]}
         return {
             "kind": "Event",
-            "metadata": self._meta(f"{meta['name']}.{self.random.getrandbits(60):015x}", meta["namespace"], 300),
+            "metadata": self.meta(f"{meta['name']}.{self.random.getrandbits(60):015x}", meta["namespace"], 300),
             "involvedObject": {**about, "uid": meta["uid"]},
             "type": "Warning",
             "reason": reason,
@@ -224,7 +224,8 @@ class ManifestMaker:
             "source": {"component": "default-scheduler" if fault == PENDING else "kubelet"},
         }
 
-    def _node(self, name: str, *, has_gpus: bool, is_ready: bool) -> Manifest:
+    def node(self, name: str, *, has_gpus: bool, is_ready: bool) -> Manifest:
+        """A node, with 8 GPUs or without."""
         resources = {"cpu": "64", "memory": "512Gi", "pods": "110", "ephemeral-storage": "900Gi"}
         labels = {"kubernetes.io/hostname": name, "kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux"}
         if has_gpus:
@@ -248,7 +249,7 @@ class ManifestMaker:
         taints = [{"key": "node.kubernetes.io/unreachable", "effect": key} for key in ("NoSchedule", "NoExecute")]
         return {
             "kind": "Node",
-            "metadata": self._meta(name, "", 90 * 86400, labels=labels),
+            "metadata": self.meta(name, "", 90 * 86400, labels=labels),
             "spec": {} if is_ready else {"taints": taints},
             "status": {
                 "capacity": resources,
@@ -265,14 +266,16 @@ class ManifestMaker:
             },
         }
 
-    def _lease(self, name: str, namespace: str, holder: str, duration_s: int, age_s: float = 5) -> Manifest:
+    def lease(self, name: str, namespace: str, holder: str, duration_s: int, age_s: float = 5) -> Manifest:
+        """A lease renewed `age_s` seconds ago."""
         renewed = stamp_text(self.now - timedelta(seconds=age_s), micro=True)
         spec = {"holderIdentity": holder, "leaseDurationSeconds": duration_s, "renewTime": renewed}
-        return {"kind": "Lease", "metadata": self._meta(name, namespace, 90 * 86400), "spec": spec}
+        return {"kind": "Lease", "metadata": self.meta(name, namespace, 90 * 86400), "spec": spec}
 
-    def _meta(
+    def meta(
         self, name: str, namespace: str, age_s: float, *, owner: tuple[str, str] | None = None, **fields: Any
     ) -> Manifest:
+        """Metadata; `owner` is kind and name of the controller."""
         made: Manifest = {"name": name, "uid": _uid(namespace, name), "creationTimestamp": self.ago(age_s), **fields}
         if namespace:
             made["namespace"] = namespace

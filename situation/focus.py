@@ -5,10 +5,9 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from situation.findings import Diagnosis, Finding, Layer
-from situation.meta import Ref
+from situation.meta import ObjectKey, Ref
 from situation.network import Service
 from situation.pods import Pod
-from situation.readings import ObjectKey
 from situation.situation import Situation
 from situation.workloads import WORKLOAD_KINDS
 

@@ -4,8 +4,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
-from situation.meta import KubernetesObject, Ref
-from situation.readings import ObjectKey
+from situation.meta import KubernetesObject, ObjectKey, Ref
 
 K = TypeVar("K", bound=Hashable)
 O = TypeVar("O", bound=KubernetesObject)  # noqa: E741 - the usual letter for "object"

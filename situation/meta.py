@@ -22,6 +22,9 @@ class Ref(NamedTuple):
         return f"{self.kind}/{self.namespace}/{self.name}" if self.namespace else f"{self.kind}/{self.name}"
 
 
+ObjectKey = tuple[str, str]
+"""(namespace, name)."""
+
 CLUSTER = Ref("Cluster", "", "")
 """The subject of findings about the cluster as a whole: the API server, the scheduler, the controller manager."""
 

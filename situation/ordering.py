@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import overload
 
+from situation.meta import ObjectKey
 from situation.pods import Pod
-from situation.readings import ObjectKey
 from situation.selectors import is_settled
 
 _SortKey = tuple[bool, str, str]

@@ -5,10 +5,8 @@ from enum import StrEnum
 
 import msgspec
 
-from situation.meta import KubernetesObject
-
-ObjectKey = tuple[str, str]
-"""(namespace, name)."""
+from situation.gpu.devices import GpuReading
+from situation.meta import KubernetesObject, ObjectKey
 
 
 class SourceState(StrEnum):
@@ -86,7 +84,7 @@ class Reading(msgspec.Struct, frozen=True):
     source: str
     state: SourceState
     observed_at: datetime
-    value: Listed | Changed | ServerVersion | Readiness | OwnLoad | None = None
+    value: Listed | Changed | ServerVersion | Readiness | OwnLoad | GpuReading | None = None
     """None confirms (`live`) or casts doubt on (any other state) the last value."""
     error: str = ""
     """For people: what failed, with the URL or name it failed on, and what to do.

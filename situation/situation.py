@@ -7,6 +7,7 @@ from typing import Final, cast
 import msgspec
 
 from situation.cluster import Event
+from situation.gpu.devices import GpuReading, NodeDevices
 from situation.indexes import controller_ref
 from situation.kinds import BY_NAME
 from situation.meta import KubernetesObject, LabelSelector, Ref
@@ -34,6 +35,8 @@ class Situation(Store):
         self.version: ServerVersion | None = None
         self.readiness: Readiness | None = None
         self.own_load = OwnLoad()
+        self.devices: dict[str, NodeDevices] = {}
+        """GPUs by node name, as they were read last."""
 
     def apply(self, reading: Reading) -> list[Change]:
         """Fold a reading in and return what it changed, in order."""
@@ -49,6 +52,8 @@ class Situation(Store):
                 self.readiness = readiness
             case OwnLoad() as load:
                 self.own_load = load
+            case GpuReading() as gpus:
+                self._take_devices(gpus)
         return []
 
     def _note_source(self, reading: Reading) -> None:
@@ -67,6 +72,14 @@ class Situation(Store):
             reading.fresh_for_s,
             skipped,
         )
+
+    def _take_devices(self, reading: GpuReading) -> None:
+        """Keep what was known of a node that could not be read this time, with the reason."""
+        for item in reading.nodes:
+            before = self.devices.get(item.node)
+            if item.observed_at is None and before is not None:
+                item = msgspec.structs.replace(before, error=item.error)
+            self.devices[item.node] = item
 
     def _replace_all(self, listed: Listed) -> list[Change]:
         table = self._tables[listed.kind]

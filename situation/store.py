@@ -6,10 +6,9 @@ from typing import Any, Final, NamedTuple, cast
 from situation.cluster import Event, Lease, Namespace, Node, ResourceQuota
 from situation.indexes import Index, controller_ref
 from situation.kinds import BY_NAME, KINDS, NAMES_OF
-from situation.meta import KubernetesObject, Ref
+from situation.meta import KubernetesObject, ObjectKey, Ref
 from situation.network import EndpointSlice, NetworkPolicy, Service
 from situation.pods import Pod
-from situation.readings import ObjectKey
 from situation.storage import PersistentVolumeClaim, StorageClass
 from situation.workloads import DaemonSet, Deployment, Job, ReplicaSet, StatefulSet
 

@@ -15,14 +15,19 @@ Every further line is a frame, `t` in seconds since `started_at`, never falling:
     {"t", "source": "kubernetes/pods", "error": "cannot connect ...", "state": "unreachable"}
     {"t", "source": "server", "down": true}
     {"t", "source": "logs", "pod": "shop/web-1", "text": "..."}
+    {"t", "source": "page/serving/vllm-0:8000/metrics", "status": 200, "text": "..."}
+    {"t", "source": "page/serving/vllm-0:8000/metrics", "error": "connect: connection refused"}
+    {"t", "source": "gpus/gpu-1", "body": {"3": {"xid": 79, "lost": true}}}
 
 `kubernetes/<name>` are the sources of `situation.kinds`. `server` says that the API server went away or came back.
+`page/<namespace>/<pod>:<port>/<path>` is what a pod answers over HTTP from then on; with `error`, that nobody answers
+there. `gpus/<node>` holds, by GPU index, what a node's exporter shows beyond what the objects tell (`simulator.dcgm`).
 Sources that a reader does not know are passed over. Objects have the shape of the API, slimmed to the fields that
 Midwatch reads (`tape.slim`): no values of environment variables except `host:port`, no annotations, no managed fields.
 """
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -33,6 +38,8 @@ SERVER_SOURCE: Final = "server"
 LOGS_SOURCE: Final = "logs"
 VERSION_SOURCE: Final = "kubernetes/version"
 READYZ_SOURCE: Final = "kubernetes/readyz"
+PAGE_PREFIX: Final = "page/"
+GPUS_PREFIX: Final = "gpus/"
 
 
 class TapeError(Exception):
@@ -41,6 +48,31 @@ class TapeError(Exception):
 
 class NotATapeError(TapeError):
     """Some other file."""
+
+
+class PageName(NamedTuple):
+    """Names what a pod serves over HTTP: the source of frames with its answers."""
+
+    namespace: str
+    pod: str
+    port: int
+    path: str = "/metrics"
+    """With the leading slash; without query."""
+
+    @property
+    def source(self) -> str:
+        """The name as a frame carries it."""
+        return f"{PAGE_PREFIX}{self.namespace}/{self.pod}:{self.port}{self.path}"
+
+
+def page_name(source: str) -> PageName | None:
+    """Read the source of a page; None for any other source."""
+    namespace, _, rest = source.removeprefix(PAGE_PREFIX).partition("/")
+    target, slash, path = rest.partition("/")
+    pod, _, port = target.rpartition(":")
+    if not source.startswith(PAGE_PREFIX) or not (namespace and pod and slash and port.isascii() and port.isdigit()):
+        return None
+    return PageName(namespace, pod, int(port), f"/{path}")
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -85,9 +117,9 @@ class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     list: ListBody | None = None
     watch: WatchEvent | None = None
     body: dict[str, Any] | None = None
-    """Answer of `/version`."""
+    """Answer of `/version`, or what is told of a node's GPUs."""
     status: int = 0
-    """HTTP status that came with `text`."""
+    """HTTP status that came with `text`; of a page, 0 means 200."""
     text: str | None = None
     error: str | None = None
     state: SourceState | None = None

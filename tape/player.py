@@ -9,8 +9,8 @@ import msgspec
 
 from situation.decode import BadObjectError, decode_object
 from situation.kinds import BY_NAME, KINDS, ObjectKind
-from situation.meta import KubernetesObject
-from situation.readings import Listed, ObjectKey, Readiness, Reading, ServerVersion, SourceState
+from situation.meta import KubernetesObject, ObjectKey
+from situation.readings import Listed, Readiness, Reading, ServerVersion, SourceState
 from tape.format import READYZ_SOURCE, SERVER_SOURCE, VERSION_SOURCE, Frame, NotATapeError, TapeError
 from tape.reader import Tape
 from tape.recording import Recording, is_recording

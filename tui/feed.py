@@ -8,9 +8,10 @@ from diagnosis.engine import Engine
 from situation.boundary import Boundary, Fault
 from situation.findings import Diagnosis
 from situation.kinds import WATCHED
+from situation.meta import ObjectKey
 from situation.ordering import PodOrder
 from situation.pods import Pod
-from situation.readings import ObjectKey, Reading, SourceState
+from situation.readings import Reading, SourceState
 from situation.situation import Situation
 from situation.store import Change
 

@@ -11,9 +11,10 @@ import msgspec
 from situation.cluster import Event
 from situation.findings import Diagnosis, Finding, LayerState
 from situation.focus import Focus, Relation
+from situation.meta import ObjectKey
 from situation.ordering import PodOrder
 from situation.pods import Pod
-from situation.readings import ObjectKey, Source, SourceState
+from situation.readings import Source, SourceState
 from situation.selectors import is_node_ready, pod_status_text
 from situation.situation import Situation
 from situation.store import involved_ref

@@ -8,10 +8,9 @@ from textual.app import ComposeResult
 from textual.message import Message
 
 from situation.clock import age_text
-from situation.meta import Ref
+from situation.meta import ObjectKey, Ref
 from situation.ordering import PodRows
 from situation.pods import Pod
-from situation.readings import ObjectKey
 from situation.selectors import is_finished, last_restart, pod_status_text, ready_count, restarts
 from widgets.columns import Cell, Column
 from widgets.pane import Pane

@@ -6,8 +6,8 @@ import msgspec
 
 from collectors.kubernetes.lists import Decoder
 from situation.kinds import ObjectKind
-from situation.meta import KubernetesObject
-from situation.readings import Changed, ObjectKey
+from situation.meta import KubernetesObject, ObjectKey
+from situation.readings import Changed
 
 O = TypeVar("O", bound=KubernetesObject)  # noqa: E741 - the usual letter for "object"
 

@@ -39,6 +39,10 @@ class Story:
             metadata["ownerReferences"] = [{"kind": owner_kind, "name": owner_name, "controller": True}]
         return {"kind": kind, "metadata": metadata, **fields}
 
+    def at(self, t: float) -> datetime:
+        """The time at `t`."""
+        return at(t)
+
     def start(self, manifests: list[Manifest]) -> None:
         """The lists at t=0: every kind is there, empty or not."""
         for kind in KINDS:
@@ -127,13 +131,17 @@ def lease_of(story: Story, name: str, namespace: str, holder: str, t: float) -> 
 def pod_of(story: Story, name: str, namespace: str, node: str, **over: Any) -> Manifest:
     """A pod with one container, running and ready unless `state` (of the container) says otherwise.
 
-    Also read: `gpus`, `memory`, `image`, `container`, `last`, `restarts`, `since`, `phase`, `labels`, `owner`.
+    Also read: `gpus`, `memory`, `image`, `container`, `ports`, `last`, `restarts`, `since`, `born`, `phase`, `labels`,
+    `owner`.
     """
+    born = over.get("born", -WEEK_S)
     gpus, state, since = over.get("gpus", 0), over.get("state"), over.get("since", -WEEK_S)
     image = over.get("image", "registry.example.com/app:1.4")
     limits = {"memory": over.get("memory", "2Gi")} | ({"nvidia.com/gpu": str(gpus)} if gpus else {})
     resources = {"limits": limits, "requests": limits}
     container = {"name": over.get("container", "app"), "image": image, "resources": resources}
+    if ports := over.get("ports"):
+        container["ports"] = ports
     is_ready = state is None and over.get("ready", True)
     conditions = [
         {
@@ -156,12 +164,12 @@ def pod_of(story: Story, name: str, namespace: str, node: str, **over: Any) -> M
         "phase": over.get("phase", "Running"),
         "conditions": conditions,
         "podIP": f"10.20.0.{sum(name.encode()) % 250}",
-        "startTime": at(-WEEK_S),
+        "startTime": at(born),
         "containerStatuses": [container_status],
     }
     spec = {"nodeName": node, "containers": [container], "hostNetwork": over.get("host_network", False)}
     return story.manifest(
-        "Pod", name, namespace, spec=spec, status=status, labels=over.get("labels"), owner=over.get("owner")
+        "Pod", name, namespace, -born, spec=spec, status=status, labels=over.get("labels"), owner=over.get("owner")
     )
 
 

@@ -109,3 +109,18 @@ def test_an_empty_cluster_has_nothing_to_change() -> None:
     before = cluster.resource_version
     churn_once(cluster, random.Random(1), NOW)  # noqa: S311
     assert cluster.resource_version == before
+
+
+def test_a_gpu_fleet_has_nine_components_on_every_node() -> None:
+    cluster = generate(4, 20, gpu_nodes=30, now=NOW)
+    on_nodes: Counter[str] = Counter()
+    for stored in cluster.table("pods").ordered():
+        item = decode_object(b"{" + stored.tail, BY_NAME["pods"])
+        assert isinstance(item, Pod)
+        if item.namespace == "gpu-operator":
+            on_nodes[item.spec.node_name] += 1
+            assert (item.status.phase, len(stored.tail) > 6900) == ("Running", True)
+    assert on_nodes == {f"gpu-{index:04}": 9 for index in range(30)}
+    assert len(cluster.table("daemonsets").objects) == 9
+    assert not generate(4, 20, now=NOW).table("daemonsets").objects
+    assert b'"nvidia.com/gpu.product"' in cluster.table("nodes").objects["", "gpu-0029"].tail

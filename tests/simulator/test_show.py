@@ -12,11 +12,12 @@ import aiohttp
 import msgspec
 import pytest
 
+from simulator.cluster import GpuFacts, Page
 from simulator.scenarios import SCENARIOS, open_scenario
 from simulator.server import Simulator
 from simulator.show import Show, utc_now
 from situation.meta import KubernetesObject
-from tape.format import Frame, Header, ListBody, WatchEvent
+from tape.format import Frame, Header, ListBody, PageName, TapeError, WatchEvent
 from tape.reader import Tape
 from tape.writer import write_tape
 from tests.build import pod
@@ -198,6 +199,23 @@ def test_health_and_logs_come_from_the_tape(tmp_path: Path) -> None:
     assert cluster.logs == {"shop/a": "hello\n"}
 
 
+def test_pages_and_gpus_come_from_the_tape(tmp_path: Path) -> None:
+    page = PageName("serving", "vllm-0", 8000)
+    frames = (
+        Frame(0, page.source, status=200, text="a 1\n"),
+        Frame(1, "gpus/gpu-1", body={"3": {"xid": 79, "lost": True, "said_by_a_later_program": 1}}),
+        Frame(2, page._replace(path="/health").source, error="i/o timeout"),
+    )
+    cluster = Show(make(tmp_path, *frames)).cluster
+    assert cluster.pages == {page: Page(200, "a 1\n"), page._replace(path="/health"): Page(error="i/o timeout")}
+    assert cluster.gpus == {"gpu-1": {3: GpuFacts(xid=79, lost=True)}}
+
+
+def test_gpus_that_make_no_sense_name_the_tape(tmp_path: Path) -> None:
+    with pytest.raises(TapeError, match="bad frame at 1 s: gpus/gpu-1"):
+        Show(make(tmp_path, Frame(1, "gpus/gpu-1", body={"all": {}})))
+
+
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
 def test_shipped_incidents(name: str) -> None:
     tape = open_scenario(name)
@@ -217,8 +235,11 @@ def test_shipped_incidents(name: str) -> None:
     assert b'"annotations"' not in b"".join(stored.tail for table in show.cluster.tables for stored in table.ordered())
 
 
-def test_there_are_three_incidents_and_no_other() -> None:
-    assert set(SCENARIOS) == {"api_outage", "faults_a", "gpu_driver_nouveau"}
+def test_there_are_these_incidents_and_no_other() -> None:
+    from simulator.scenarios.make_gpu import INCIDENTS
+
+    assert set(SCENARIOS) == {"api_outage", "faults_a", "gpu_driver_nouveau", *INCIDENTS}
+    assert len(INCIDENTS) == 7
     with pytest.raises(KeyError, match="faults_a"):
         open_scenario("none")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from simulator.scenarios import SCENARIOS
 from tests.tui.commands import DEADLINE_S, environment, midwatch
 from tui.demo import list_scenarios, simulated_cluster
 from tui.exits import UsageProblem
@@ -18,8 +19,9 @@ from tui.exits import UsageProblem
 
 def test_every_scenario_has_a_title() -> None:
     lines = list(list_scenarios())
-    assert [line.split()[0] for line in lines] == ["api_outage", "faults_a", "gpu_driver_nouveau"]
-    assert all(len(line.split()) > 3 for line in lines)
+    assert [line.split()[0] for line in lines] == sorted(SCENARIOS)
+    assert {"api_outage", "faults_a", "gpu_driver_nouveau", "gpu_lost"} <= set(SCENARIOS)
+    assert all(len(line.split()) > 3 and len(line) < 140 for line in lines)
 
 
 def test_a_simulator_that_cannot_start_says_why(tmp_path: Path) -> None:

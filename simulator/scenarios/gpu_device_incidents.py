@@ -1,0 +1,102 @@
+"""Incidents of the GPUs themselves: a MIG change that is stuck, a GPU that is lost, GPUs that too many share."""
+
+from typing import Any, Final
+
+from simulator.dcgm import gpu_uuid
+from simulator.gpu_operator import DEPLOY, EXPORTER, GFD, MIG, NAMESPACE, PLUGIN, pod_name
+from simulator.scenarios import gpu_logs
+from simulator.scenarios.gpu_chain_incidents import BAD, FAULT_AT, FULL, GOOD, one_more, usual_cluster
+from simulator.scenarios.gpu_objects import crashes, gpu_node, model_server
+from simulator.scenarios.gpu_story import GpuStory, gpu_cluster
+from simulator.scenarios.story import WEEK_S, Manifest
+
+STUCK_UNTIL: Final = 1510.0
+LOST: Final = 0
+"""Index of the GPU that is lost."""
+CLIENT: Final = f"{DEPLOY}client"
+
+
+def mig_stuck() -> GpuStory:
+    """A MIG change waits for a model server that its disruption budget keeps where it is."""
+    story = GpuStory()
+    node = gpu_node(story, BAD)
+    node["metadata"]["labels"][CLIENT] = "true"
+    gpu_cluster(story, node, gpu_node(story, GOOD))
+    story.put(0, *model_server(story, "vllm-llama3-70b", (GOOD, {}), gpus=8))
+    server: dict[str, Any] = {"gpus": 8, "spec": {"nodeSelector": {CLIENT: "true"}}}
+    story.put(0, *model_server(story, "vllm-llama3-8b", (BAD, {}), **server))
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "vllm-llama3-8b"}}}
+    counts = {"disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1}
+    story.put(0, story.manifest("PodDisruptionBudget", "vllm-llama3-8b", "serving", spec=spec, status=counts))
+    story.begin()
+    story.node(FAULT_AT, BAD, {"nvidia.com/mig.config": "all-1g.10gb"})
+    manager = story.get("Pod", pod_name(MIG.name, BAD), NAMESPACE)
+    story.log(FAULT_AT + 2, manager, gpu_logs.MIG_WAITS, "nvidia-mig-manager")
+    clients = (*(operand.deploy for operand in (PLUGIN, GFD, EXPORTER)), "dcgm", "client")
+    paused = dict.fromkeys((f"{DEPLOY}{name}" for name in clients), "paused-for-mig-change")
+    story.node(FAULT_AT + 2, BAD, {"nvidia.com/mig.config.state": "pending", **paused})
+    for number, operand in enumerate((PLUGIN, GFD, EXPORTER)):
+        story.operand_gone(FAULT_AT + 4 + number, operand, BAD)
+    story.node(FAULT_AT + 5, BAD, gpus=(8, 0))
+    story.node(FAULT_AT + 306, BAD, gpus=(0, 0))
+    story.log(FAULT_AT + 310, manager, gpu_logs.MIG_GAVE_UP, "nvidia-mig-manager")
+    one_more(story, STUCK_UNTIL - 60, "embedder-bge", 0, FULL, gpus=1)
+    return story
+
+
+def gpu_lost() -> GpuStory:
+    """One of eight GPUs falls off the bus; its pod crashes, and a pod for eight GPUs finds seven."""
+    story = GpuStory()
+    usual_cluster(story)
+    story.begin()
+    uuid = gpu_uuid(BAD, LOST)
+    story.gpus(FAULT_AT, BAD, {LOST: {"xid": 79, "lost": True}})
+    plugin = story.get("Pod", pod_name(PLUGIN.name, BAD), NAMESPACE)
+    story.log(FAULT_AT + 1, plugin, gpu_logs.plugin_lost(uuid), "nvidia-device-plugin")
+    story.node(FAULT_AT + 2, BAD, gpus=(8, 7))
+    *_, victim, _other = model_server(story, "vllm-mistral-7b", (BAD, {}), (BAD, {}), gpus=1)
+    name = f"{victim['metadata']['name']}_serving({victim['metadata']['uid']})"
+    for t, now in crashes("vllm", name, -WEEK_S, 12, 90, FAULT_AT + 3):
+        made = model_server(story, "vllm-mistral-7b", (BAD, now), (BAD, {}), gpus=1)
+        pod = made[-2]
+        devices = [{"resourceID": uuid, "health": "Unhealthy"}]
+        pod["status"]["containerStatuses"][0]["allocatedResourcesStatus"] = [
+            {"name": "nvidia.com/gpu", "resources": devices}
+        ]
+        story.put(t, *made[:-1])
+        if "waiting" in now["state"]:
+            story.event(t, pod, "BackOff", f"Back-off restarting failed container vllm in pod {name}", first=30)
+    story.log(FAULT_AT + 3, victim, gpu_logs.VLLM_NO_GPU)
+    one_more(story, 30, "vllm-qwen3-235b", 0, FULL, gpus=8)
+    return story
+
+
+def time_slicing() -> GpuStory:
+    """Four pods may share a GPU, and nobody divides its memory: two more model servers are two too many."""
+    story = GpuStory()
+    gpu_cluster(story, gpu_node(story, BAD, gpus=2, replicas=4), gpu_node(story, GOOD, gpus=2, replicas=4))
+    story.put(0, *model_server(story, "embedder-bge", *((BAD, {}) for _ in range(3)), gpus=1))
+    story.put(0, *model_server(story, "reranker-bge", *((BAD, {}) for _ in range(3)), gpus=1))
+    story.put(0, *model_server(story, "vllm-llama3-8b", (GOOD, {}), (GOOD, {}), gpus=1))
+    story.gpus(0, BAD, {0: _memory(61_400, 0.71), 1: _memory(58_900, 0.66)})
+    story.begin()
+    story.gpus(FAULT_AT + 4, BAD, {0: _memory(80_870, 0.96), 1: _memory(80_120, 0.94)})
+    born = {"born": FAULT_AT, "gpus": 1}
+    running = (BAD, {**born, "since": FAULT_AT + 2})
+    starting = {"state": {"running": {"startedAt": story.at(FAULT_AT + 2)}}, "since": FAULT_AT + 2}
+    *_, victim, other = made = model_server(story, "vllm-phi4", (BAD, {**born, **starting}), running)
+    story.put(FAULT_AT + 2, *made)
+    story.log(FAULT_AT + 9, victim, gpu_logs.VLLM_OUT_OF_MEMORY)
+    story.log(FAULT_AT + 9, other, gpu_logs.VLLM_SERVES)
+    name = f"{victim['metadata']['name']}_serving({victim['metadata']['uid']})"
+    for t, now in crashes("vllm", name, FAULT_AT + 2, 7, 90):
+        pods: list[Manifest] = model_server(story, "vllm-phi4", (BAD, {**born, **now, "since": FAULT_AT + 2}), running)
+        story.put(t, *pods)
+        if "waiting" in now["state"]:
+            message = f"Back-off restarting failed container vllm in pod {name}"
+            story.event(t, pods[-2], "BackOff", message, first=FAULT_AT + 17)
+    return story
+
+
+def _memory(used_mib: int, utilization: float) -> dict[str, Any]:
+    return {"memory_used_mib": used_mib, "utilization_ratio": utilization}

@@ -1,0 +1,89 @@
+"""Makes the tapes of the GPU incidents: `python -m simulator.scenarios.make_gpu`."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from simulator.scenarios import gpu_chain_incidents as chain
+from simulator.scenarios import gpu_device_incidents as devices
+from simulator.scenarios.gpu_story import GpuStory, keep_renewing
+from simulator.scenarios.story import STARTED_AT
+from tape.format import TAPE_VERSION, Frame, Header
+from tape.writer import write_tape
+
+OPENS_AT: Final = 4.0
+
+
+class Incident(NamedTuple):
+    title: str
+    tell: Callable[[], GpuStory]
+    hold_at: float
+    opens_at: float = OPENS_AT
+
+
+INCIDENTS: Final = {
+    "gpu_toolkit": Incident(
+        "The container toolkit cannot signal containerd: no runtime for the operands of one GPU node",
+        chain.toolkit,
+        150.0,
+    ),
+    "gpu_device_plugin": Incident(
+        "The device plugin of one GPU node crashes, NVML does not start: its GPUs are not offered",
+        chain.device_plugin,
+        150.0,
+    ),
+    "gpu_fabric_manager": Incident(
+        "A driver comes back without Fabric Manager: GPUs are offered, but no CUDA program starts",
+        chain.fabric_manager,
+        chain.FABRIC_UNTIL,
+    ),
+    "gpu_nfd_down": Incident(
+        "A new GPU node has a taint that node feature discovery does not tolerate: its GPUs stay unseen",
+        chain.nfd_down,
+        430.0,
+    ),
+    "gpu_mig_stuck": Incident(
+        "A MIG change never ends: a disruption budget keeps a model server on the GPUs",
+        devices.mig_stuck,
+        devices.STUCK_UNTIL,
+        devices.STUCK_UNTIL - 70,
+    ),
+    "gpu_lost": Incident(
+        "A GPU falls off the bus (Xid 79): seven of eight are left, a pod for eight waits", devices.gpu_lost, 90.0
+    ),
+    "gpu_time_slicing": Incident(
+        "Four pods share each GPU of a node and its memory is full: a model server runs out of it",
+        devices.time_slicing,
+        90.0,
+    ),
+}
+
+
+def frames(name: str) -> Iterator[Frame]:
+    """Tell one incident. Raises KeyError for an unknown name."""
+    incident = INCIDENTS[name]
+    story = incident.tell()
+    keep_renewing(story, incident.hold_at)
+    return (frame for frame in story.frames() if frame.t <= incident.hold_at)
+
+
+def main() -> int:
+    """Write the tapes beside this file."""
+    for name, incident in INCIDENTS.items():
+        header = Header(
+            TAPE_VERSION,
+            name=name,
+            title=incident.title,
+            started_at=STARTED_AT,
+            start_at=incident.opens_at,
+            hold_at=incident.hold_at,
+            context="gpu-prod",
+            server="v1.36.2",
+        )
+        write_tape(Path(__file__).parent / f"{name}.jsonl.gz", header, frames(name))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

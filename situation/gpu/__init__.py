@@ -1,0 +1,1 @@
+"""What is known of the GPUs: the operator's chain on each node, and the devices."""

@@ -1,0 +1,65 @@
+"""What the GPUs themselves say: one type for all the ways in which they are asked."""
+
+from datetime import datetime
+
+import msgspec
+
+from situation.meta import ObjectKey
+
+
+class GpuDevice(msgspec.Struct, frozen=True, gc=False):
+    """One GPU, or one MIG device. None is "not measured", never 0."""
+
+    index: int
+    uuid: str = ""
+    product: str = ""
+    """`NVIDIA H100 80GB HBM3`."""
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    utilization_ratio: float | None = None
+    """0 to 1."""
+    temperature_c: float | None = None
+    memory_temperature_c: float | None = None
+    power_w: float | None = None
+    power_limit_w: float | None = None
+    sm_clock_mhz: float | None = None
+    memory_clock_mhz: float | None = None
+    throttle_reasons: tuple[str, ...] = ()
+    """In NVML's words: `hw_thermal_slowdown`, `sw_power_cap` ..."""
+    ecc_corrected: int | None = None
+    """Single-bit errors since the driver was loaded (volatile)."""
+    ecc_uncorrected: int | None = None
+    """Double-bit errors since the driver was loaded (volatile)."""
+    remapped_correctable: int | None = None
+    remapped_uncorrectable: int | None = None
+    row_remap_failed: bool | None = None
+    last_xid: int | None = None
+    """The last Xid reported, 0 for none. It stays until the exporter restarts: not proof of a present fault."""
+    xid_changed_at: datetime | None = None
+    """When we saw `last_xid` change; None if it was there when we first looked: then it is history."""
+    nvlink_errors: int | None = None
+    mig_profile: str = ""
+    """`1g.10gb`; empty for a whole GPU."""
+    mig_id: str = ""
+    holders: tuple[ObjectKey, ...] = ()
+    """(namespace, name) of the pods that hold it, as far as the source knows."""
+
+
+class NodeDevices(msgspec.Struct, frozen=True):
+    """The GPUs of one node, or why they are not known."""
+
+    node: str
+    devices: tuple[GpuDevice, ...] = ()
+    origin: str = ""
+    """`nvml`, `dcgm`, `prometheus`."""
+    driver_version: str = ""
+    observed_at: datetime | None = None
+    """None if they were never read."""
+    error: str = ""
+    """Why they could not be read now, or that the exporter answers without samples."""
+
+
+class GpuReading(msgspec.Struct, frozen=True):
+    """What one round over the nodes brought; nodes that were not asked keep what was known of them."""
+
+    nodes: tuple[NodeDevices, ...] = ()
