@@ -94,11 +94,11 @@ CPU_NODE = node("cpu-1")
         ),
         pytest.param(
             wants(gpu="1"), [gpu_node("g1", "8", "0")], f"wants 1 {GPU}: the GPU nodes offer none", Layer.NODE,
-            f"g1 has 8 {GPU}, offers 0", id="plugin gone",
+            "g1: capacity 8, allocatable 0, allocated 0", id="plugin gone",
         ),
         pytest.param(
-            wants(gpu="8"), [gpu_node("g1", "8", "7")], f"wants 8 {GPU}: g1 offers less than it has", Layer.NODE,
-            f"g1 has 8 {GPU}, offers 7", id="one GPU lost",
+            wants(gpu="8"), [gpu_node("g1", "8", "7")], f"wants 8 {GPU}: g1 offers 7 of its 8", Layer.NODE,
+            "g1: capacity 8, allocatable 7, allocated 0", id="one GPU lost",
         ),
         pytest.param(
             wants(gpu="16"), [gpu_node("g1"), gpu_node("g2", "4")], f"wants 16 {GPU}: the largest node offers 8", None,
@@ -106,7 +106,8 @@ CPU_NODE = node("cpu-1")
         ),
         pytest.param(
             wants(gpu="4"), [gpu_node("g1"), pod("a", node="g1", container=wants(gpu="6"))],
-            f"wants 4 {GPU}: all are in use", None, "g1: 6 of 8 requested", id="in use",
+            f"wants 4 {GPU}: only 2 of 8 free", None, "g1: capacity 8, allocatable 8, allocated 6: 6 by shop/a",
+            id="allocated",
         ),
     ],
 )  # fmt: skip
