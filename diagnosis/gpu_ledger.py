@@ -44,14 +44,9 @@ class Account(msgspec.Struct, frozen=True):
     broken: bool
     """It has GPUs and offers none at all: its chain is broken, or every GPU is unhealthy."""
 
-    @property
-    def free(self) -> float:
-        return max(0.0, self.allocatable - self.allocated)
-
-    @property
-    def lost(self) -> bool:
-        """Offers less than it has."""
-        return self.broken or self.allocatable < (self.capacity or 0.0)
+    free: float
+    lost: bool
+    """Offers less than it has."""
 
     @property
     def whole(self) -> float | None:
@@ -107,7 +102,8 @@ def _ledger(resource: str, situation: Situation) -> Ledger:
             continue  # the key outlives another MIG layout or another name: nothing is wrong with this node
         holders = holders_of(situation.pods_by_node.get(node.name).values(), resource, situation)
         taken = sum(holder.amount for holder in holders)
-        accounts.append(Account(node, capacity, offered, taken, holders, broken))
+        free, lost = max(0.0, offered - taken), broken or offered < (capacity or 0.0)
+        accounts.append(Account(node, capacity, offered, taken, holders, broken, free, lost))
     accounts.sort(key=lambda account: account.node.name)
     waiting = [amount for pod in situation.unscheduled_pods.get(True).values() if (amount := wanted(pod, resource))]
     return Ledger(resource, tuple(accounts), len(waiting), sum(waiting))

@@ -39,9 +39,26 @@ class View(msgspec.Struct, frozen=True):
 
     ledger: Ledger
     places: tuple[Place, ...]
+    open: tuple[Place, ...]
 
-    def at(self, *reaches: Reach) -> list[Place]:
-        return [place for place in self.places if place.reach in reaches]
+    def at(self, reach: Reach) -> list[Place]:
+        return [place for place in self.places if place.reach is reach]
+
+    @property
+    def taken(self) -> list[Account]:
+        """The nodes that take the pod, GPUs aside."""
+        return [place.account for place in self.open]
+
+
+class Chances(msgspec.Struct, frozen=True):
+    """Where a pod that asks for so many GPUs could go, or could if something were put right."""
+
+    offering: tuple[Place, ...]
+    """Take the pod, and offer as many; free or not."""
+    roomy: tuple[Place, ...]
+    """Of these, those that have as many free."""
+    lost: tuple[Place, ...]
+    """Take the pod, and would have as many free if they offered all they have."""
 
 
 def view_of(pod: Pod, resource: str, situation: Situation) -> View:
@@ -53,7 +70,21 @@ def view_of(pod: Pod, resource: str, situation: Situation) -> View:
 
 
 def _view(pod: Pod, ledger: Ledger) -> View:
-    return View(ledger, tuple(_place(pod, account) for account in ledger.accounts))
+    places = tuple(_place(pod, account) for account in ledger.accounts)
+    return View(ledger, places, tuple(place for place in places if place.reach is Reach.OPEN))
+
+
+def chances(view: View, wants: float, situation: Situation) -> Chances:
+    """Return where a pod with this View could go; the same for all pods that want as many."""
+    return situation.once(("gpu chances", id(view), wants), lambda: _chances(view, wants))
+
+
+def _chances(view: View, wants: float) -> Chances:
+    offering = tuple(place for place in view.open if place.account.allocatable >= wants)
+    roomy = tuple(place for place in offering if place.account.free >= wants)
+    lost = tuple(place for place in view.open if place.would_fit(wants))
+    lost = lost or tuple(place for place in view.at(Reach.CORDONED) if place.would_fit(wants))
+    return Chances(offering, roomy, lost)
 
 
 def _place(pod: Pod, account: Account) -> Place:

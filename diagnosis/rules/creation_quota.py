@@ -69,7 +69,7 @@ def quota_refused(item: Workload, situation: Situation, now: datetime) -> Verdic
     title = f"is refused by quota {quota}: it does not set {_fields(match['what'])}" if unspecified else ""
     if exceeded:
         asked, used, limited = (_amounts(exceeded[name]) for name in ("asked", "used", "limited"))
-        key = next((name for name in asked if _gpu(name)), next(iter(asked), ""))
+        key = min(asked, key=lambda name: not _gpu(name), default="")
         what = f"{asked[key]} {_gpu(key)}" if _gpu(key) else f"{key} {asked.get(key, '?')}"
         title = f"is refused by quota {quota}: {what} asked, {used.get(key, '?')} of {limited.get(key, '?')} used"
     evidence = _quota_now(found, situation, quota, _amounts(exceeded["asked"]) if exceeded else {})

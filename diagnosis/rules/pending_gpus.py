@@ -16,7 +16,7 @@ from diagnosis.gpu_chain import DRIVER_START_S
 from diagnosis.gpu_ledger import WHOLE, is_gpu
 from diagnosis.gpu_names import misnamed, shape_text, shapes
 from diagnosis.gpu_offer import MIG_STATE, PRESENT, paused_why
-from diagnosis.gpu_places import Place, Reach, View, view_of
+from diagnosis.gpu_places import Place, Reach, View, chances, view_of
 from diagnosis.node_agents import Agent, agents
 from diagnosis.placement import amount_text, selects, wanted
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
@@ -74,24 +74,19 @@ class _Question:
         self.pod, self.resource, self.situation, self.now, self.said = pod, resource, situation, now, said
         self.wants = wanted(pod, resource)
         self.view: View = view_of(pod, resource, situation)
-        self.open = self.view.at(Reach.OPEN)
         self.asks = amount_text(resource, self.wants)
 
     def answer(self) -> Fired | None:
-        wants = self.wants
-        offering = [place for place in self.open if place.account.allocatable >= wants]
-        roomy = [place for place in offering if place.account.free >= wants]
-        if roomy and len(self.said.insufficient) > 1:
+        found = chances(self.view, self.wants, self.situation)
+        if found.roomy and len(self.said.insufficient) > 1:
             return None
-        lost = [place for place in self.open if place.would_fit(wants)]
-        lost = lost or [place for place in self.view.at(Reach.CORDONED) if place.would_fit(wants)]
-        if lost and not roomy:
-            return self._lost(lost)
-        if roomy:
-            return self._room(roomy)
-        if offering:
+        if found.roomy:
+            return self._room(found.roomy)
+        if found.lost:
+            return self._lost(found.lost)
+        if found.offering:
             return self._full()
-        if any(place.account.allocatable >= wants for place in self.view.places):
+        if any(place.account.allocatable >= self.wants for place in self.view.places):
             return self._elsewhere()
         if any(place.account.allocatable for place in self.view.places):
             return self._too_large()
@@ -113,10 +108,10 @@ class _Question:
             follows=follows, layer=layer, severity=severity,
         )  # fmt: skip
 
-    def _lost(self, lost: list[Place]) -> Fired:
+    def _lost(self, lost: tuple[Place, ...]) -> Fired:
         """The pod would fit if these nodes offered all they have: they are the cause, layer 5."""
         broken = [place for place in lost if place.account.broken]
-        nodes = [place.account.node for place in broken or lost]
+        nodes = [place.account.node for place in (broken or lost)]
         some = any(place.account.allocatable for place in self.view.places)
         evidence = []
         if broken and not some:
@@ -142,7 +137,7 @@ class _Question:
             severity=Severity.WARNING if broken and _all_new(nodes, self.now) else None,
         )  # fmt: skip
 
-    def _room(self, roomy: list[Place]) -> Fired:
+    def _room(self, roomy: tuple[Place, ...]) -> Fired:
         """By all that can be seen the pod would fit: it was freed just now, is held out of sight, or nobody tries."""
         evidence = [
             fact("pods", "pods that can be seen leave room: others hold it, or it was freed just now", Mark.OPEN)
@@ -153,7 +148,7 @@ class _Question:
         return self._fired(what, evidence, next, follows=(CLUSTER,))
 
     def _full(self) -> Fired:
-        accounts = [place.account for place in self.open]
+        accounts = self.view.taken
         total = sum(account.allocatable for account in accounts)
         free, most = sum(account.free for account in accounts), max(account.free for account in accounts)
         if free >= self.wants:
@@ -181,7 +176,7 @@ class _Question:
         chosen = [node for node in self.situation.nodes.values() if selects(self.pod, node)]
         if not chosen and self.said.mentions(SELECTOR):
             return None
-        most = max((place.account.allocatable for place in self.open), default=0.0)
+        most = max((place.account.allocatable for place in self.view.open), default=0.0)
         if kept != {Reach.UNSELECTED}:
             what = "the nodes that offer as many do not take it"
         elif most:

@@ -120,13 +120,13 @@ def sharing(account: Account, resource: str = WHOLE) -> tuple[str, int] | None:
     return strategy, int(replicas)
 
 
-def sharing_lines(accounts: Iterable[Account], wants: float, resource: str) -> Iterator[Evidence]:
+def sharing_lines(accounts: Iterable[Account], several: bool, resource: str) -> Iterator[Evidence]:
     """Yield what the numbers mean where GPUs are shared (playbook: GPU sharing)."""
     kinds = Counter(found for account in accounts if (found := sharing(account, resource)))
     for (strategy, replicas), count in kinds.most_common(2):
         text = f"{counted(count, 'node')} with {strategy}: the numbers are shares, {replicas} of each GPU"
         yield fact("nodes", f"{text}, without isolation of memory")
-    if kinds and wants > 1:
+    if kinds and several:
         yield fact("nodes", "several shares may be of the same GPU: they bring no more memory or speed")
 
 
@@ -139,21 +139,20 @@ def demand(view: View) -> Iterator[Evidence]:
 
 def occupation(view: View, wants: float, situation: Situation, now: datetime) -> tuple[Evidence, ...]:
     """Return who holds the GPUs of the nodes that take the pod, whether they use them, and what shares are."""
-    key = ("gpu occupation", id(view), wants, now)
-    return situation.once(key, lambda: tuple(_occupation(view, wants, situation, now)))
+    key = ("gpu occupation", id(view), wants > 1, now)
+    return situation.once(key, lambda: tuple(_occupation(view, wants > 1, situation, now)))
 
 
-def _occupation(view: View, wants: float, situation: Situation, now: datetime) -> Iterator[Evidence]:
-    resource, accounts = view.ledger.resource, [place.account for place in view.at(Reach.OPEN)]
+def _occupation(view: View, several: bool, situation: Situation, now: datetime) -> Iterator[Evidence]:
+    resource, accounts = view.ledger.resource, view.taken
     yield from holders(accounts, resource)
     yield from use(measured_use(view, situation, now), accounts, resource)
-    yield from sharing_lines(accounts, wants, resource)
+    yield from sharing_lines(accounts, several, resource)
 
 
 def measured_use(view: View, situation: Situation, now: datetime) -> Use:
     """Return the use of the GPUs of the nodes that take the pod."""
-    accounts = (place.account for place in view.at(Reach.OPEN))
-    return situation.once(("gpu use", id(view), now), lambda: use_of(accounts, situation, now))
+    return situation.once(("gpu use", id(view), now), lambda: use_of(view.taken, situation, now))
 
 
 def gpu_numbers(pod: Pod, situation: Situation) -> list[Evidence]:
