@@ -9,7 +9,6 @@ import msgspec
 from diagnosis.gpu_offer import Offer, gpu_offer, gpu_resources
 from diagnosis.placement import allocatable, wanted
 from situation.cluster import Node
-from situation.indexes import controller_ref
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.quantity import parse_quantity
@@ -148,10 +147,15 @@ def merged(accounts: Iterable[Account]) -> tuple[Holder, ...]:
 
 def workload_of(pod: Pod, situation: Situation) -> Ref:
     """Return the workload of a pod, looked up once a round for all pods of the same owner."""
-    owner = controller_ref(pod)
+    owner = pod.metadata.controller
     if owner is None:
         return situation.workload_of(pod)
-    return situation.once(("workload", owner), lambda: situation.workload_of(pod))
+    key = (pod.metadata.namespace, owner.kind, owner.name)
+    known: dict[tuple[str, str, str], Ref] = situation.once("workloads", dict)
+    found = known.get(key)
+    if found is None:
+        found = known[key] = situation.workload_of(pod)
+    return found
 
 
 def holder_text(holder: Holder) -> str:

@@ -41,11 +41,12 @@ def use_of(accounts: Iterable[Account], situation: Situation, now: datetime) -> 
         known = situation.devices.get(account.node.name)
         if known is None or known.observed_at is None or now - known.observed_at > READING_AGE:
             continue
+        holders = {holder.workload for holder in account.holders}  # of this resource: a node may have several
         for device in known.devices:
             if device.utilization_ratio is None or not device.holders:
                 continue
             pods = (situation.pods.get(key) for key in device.holders)
-            workloads = {workload_of(pod, situation) for pod in pods if pod is not None}
+            workloads = {workload_of(pod, situation) for pod in pods if pod is not None} & holders
             if not workloads:
                 continue
             is_idle = device.utilization_ratio < IDLE_BELOW

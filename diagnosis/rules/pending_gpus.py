@@ -112,21 +112,15 @@ class _Question:
         """The pod would fit if these nodes offered all they have: they are the cause, layer 5."""
         broken = [place for place in lost if place.account.broken]
         nodes = [place.account.node for place in (broken or lost)]
-        some = any(place.account.allocatable for place in self.view.places)
         evidence = []
-        if broken and not some:
-            what = "the GPU nodes offer none"
+        if broken:
+            what = self._broken(nodes)
             evidence.append(fact("nodes", f"has GPUs by its labels or its capacity, but offers none: {names(nodes)}"))
-        elif broken:
-            what = f"{names(nodes)} {'offers' if len(nodes) == 1 else 'offer'} none, no room on the others"
         elif len(lost) == 1:
             account = lost[0].account
             what = f"{account.node.name} offers {account.allocatable:.10g} of its {account.capacity:.10g}"
         else:
             what = f"{counted(len(lost), 'node')} offer less than they have"
-        whys = {paused_why(node.metadata.labels) for node in nodes} if broken else set()
-        if len(whys) == 1 and (why := whys.pop()):
-            what += f" {why}"
         if not broken:
             evidence.append(fact("nodes", f"it would fit but for unhealthy GPUs: {names(nodes)}"))
         reads = [commands.offers(self.resource)]
@@ -136,6 +130,15 @@ class _Question:
             what, evidence, reads, follows=(*node_refs(nodes), *operands), layer=Layer.NODE,
             severity=Severity.WARNING if broken and _all_new(nodes, self.now) else None,
         )  # fmt: skip
+
+    def _broken(self, nodes: list[Node]) -> str:
+        offer = "offers none" if len(nodes) == 1 else "offer none"
+        whys = {paused_why(node.metadata.labels) for node in nodes}
+        if len(whys) == 1 and (why := whys.pop()):
+            return f"{names(nodes)} {offer} {why if len(nodes) == 1 else why.replace('its', 'their')}"
+        if any(place.account.allocatable for place in self.view.places):
+            return f"{names(nodes)} {offer}, no room on the others"
+        return "the GPU nodes offer none"
 
     def _room(self, roomy: tuple[Place, ...]) -> Fired:
         """By all that can be seen the pod would fit: it was freed just now, is held out of sight, or nobody tries."""
