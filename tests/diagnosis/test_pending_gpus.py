@@ -1,23 +1,19 @@
 """Why a GPU pod is Pending: one row per cause and its look-alikes, which of several comes first, and its end."""
 
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pytest
 
-from diagnosis.engine import Engine, diagnose
+from diagnosis.engine import Engine
 from diagnosis.rules import scheduling
 from playbooks.commands import Target, render
-from situation.findings import Effect, Finding, Layer, Mark, Severity
-from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
-from situation.kinds import BY_NAME
+from situation.findings import Effect, Finding, Layer, Severity
 from situation.meta import CLUSTER, Ref
-from situation.readings import Reading, SourceState
-from situation.situation import Situation
-from tests.build import NOW, Manifest, event, judged, meta, node, pod, situation
+from tests.build import NOW, Manifest, event, judged, node, pod, situation
 from tests.diagnosis.healthy import HEALTHY
 from tests.diagnosis.objects import daemonset, lease, workload
-from tests.diagnosis.unscheduled import GPU, first, gpu_node, none_of, ours, texts, waiting, wants
+from tests.diagnosis.unscheduled import GPU, asks, first, gpu_node, held, none_of, offering, ours, texts, waiting, wants
 
 H100: Final = "NVIDIA-H100-80GB-HBM3"
 PRODUCT: Final = "nvidia.com/gpu.product"
@@ -29,22 +25,6 @@ TAINTED: Final = "node(s) had untolerated taint(s)"
 DEDICATED: Final = {"taints": [{"key": "dedicated", "value": "ml", "effect": "NoSchedule"}]}
 CONTROL_PLANE: Final = {"taints": [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]}
 CORDON: Final = {"unschedulable": True}
-
-
-def offering(name: str, labels: dict[str, str] | None = None, **resources: str) -> Manifest:
-    """Return a node that has and offers these GPU resources; `mig_1g_10gb` cannot be written, so pass them as **."""
-    have = {"cpu": "64", "memory": "512Gi", "pods": "110", **resources}
-    return node(name, labels=labels or {}, status={"capacity": have, "allocatable": have})
-
-
-def held(where: str, gpus: int, name: str = "train-0", owner: str = "StatefulSet/train", **over: Any) -> Manifest:
-    return pod(name, node=where, owner=owner, namespace="ml", container=wants(gpu=str(gpus)), **over)
-
-
-def asks(resource: str = GPU, amount: int = 1, *others: str, **over: Any) -> Manifest:
-    """Return a pod that waits for a resource; `others` are what the scheduler says beside that it is insufficient."""
-    message = none_of(9, f"9 Insufficient {resource}", *others)
-    return waiting(message, container={"resources": {"limits": {resource: str(amount)}}}, **over)
 
 
 class Case(NamedTuple):
@@ -191,6 +171,16 @@ def test_a_broken_chain_and_unhealthy_gpus_are_the_causes_and_the_pod_follows() 
     assert {"gpu-unhealthy:Node/g1", "gpus-short:Pod/shop/llm-1"} <= found.keys()
 
 
+def test_a_node_that_is_down_is_followed_only_if_it_has_the_gpus() -> None:
+    away = {"taints": [{"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}]}
+    subject, full = asks(GPU, 1, f"1 {TAINTED}"), [gpu_node("g1"), held("g1", 8)]
+    for down, follows in ((node("n1", ready="Unknown", spec=away), ()),
+                          (gpu_node("n1", spec=away), (Ref("Node", "", "n1"),))):  # fmt: skip
+        found = first(subject, down, *full)
+        assert found is not None
+        assert (found[1].title, found[1].follows) == (f"wants 1 {GPU}: all 8 are allocated", follows)
+
+
 def test_the_order_when_several_hold_at_once() -> None:
     broken, unhealthy = gpu_node("g1", "0", labels=PRESENT), gpu_node("g2", "8", "7")
     full, tainted = gpu_node("g3"), gpu_node("g4", spec=DEDICATED)
@@ -230,80 +220,6 @@ def test_a_scheduler_that_is_down_explains_room_that_nobody_uses() -> None:
     assert {"gpus-short", "nobody-schedules"} <= {finding.rule for finding in down}
 
 
-def test_a_quota_on_gpus_says_who_holds_them_and_what_is_free() -> None:
-    text = (f'pods "llm-x" is forbidden: exceeded quota: gpus, requested: pods=1,requests.{GPU}=2, '
-            f"used: pods=1,requests.{GPU}=1, limited: pods=9,requests.{GPU}=2")  # fmt: skip
-    replicaset = {
-        "kind": "ReplicaSet", "metadata": meta("llm-1", owner="Deployment/llm"), "spec": {"replicas": 1},
-        "status": {"replicas": 0, "conditions": [{"type": "ReplicaFailure", "status": "True",
-                                                  "reason": "FailedCreate", "message": text}]},
-    }  # fmt: skip
-    quota = {"kind": "ResourceQuota", "metadata": meta("gpus"),
-             "status": {"hard": {f"requests.{GPU}": "2"}, "used": {f"requests.{GPU}": "1"}}}  # fmt: skip
-    holder = pod("chat-0", node="g1", owner="StatefulSet/chat", container=wants(gpu="1"))
-    [finding] = [cause for cause in judged(replicaset, quota, holder, gpu_node("g1")).causes
-                 if cause.rule == "quota-refused"]  # fmt: skip
-    assert finding.title == f"llm is refused by quota gpus: 2 {GPU} asked, 1 of 2 used"
-    lines = {line.text: line.mark for line in finding.evidence}
-    assert f"{GPU} in shop is held: 1 by shop/chat" in lines
-    assert lines[f"7 {GPU} free on the nodes: only the quota refuses"] is Mark.EXCLUDES
-
-
-def measured(known: Situation, *ratios: float | None, where: str = "g1", age_s: float = 12) -> Situation:
-    """Say how busy the GPUs of a node are, each held by the pod of its number."""
-    devices = tuple(
-        GpuDevice(number, utilization_ratio=ratio, holders=(("ml", f"train-{number}"),))
-        for number, ratio in enumerate(ratios)
-    )
-    at = NOW - timedelta(seconds=age_s)
-    reading = GpuReading((NodeDevices(where, devices, "dcgm", observed_at=at),))
-    known.apply(Reading("gpu/dcgm", SourceState.LIVE, NOW, reading))
-    return known
-
-
-def shortage(known: Situation) -> Finding:
-    [finding] = [cause for cause in diagnose(known, NOW).causes if cause.rule == "gpus-short"]
-    return finding
-
-
-def holders() -> list[Manifest]:
-    """Four pods with a GPU each: one of a notebook, three of a training."""
-    return [
-        held("g1", 1, "train-0", "Deployment/notebook"),
-        *(held("g1", 1, f"train-{number}", "StatefulSet/train") for number in (1, 2, 3)),
-    ]
-
-
-def test_allocated_but_idle_names_the_biggest_idle_holder_and_scaling_it_down_comes_last() -> None:
-    full = [asks(), gpu_node("g1", "4"), *holders()]
-    finding = shortage(measured(situation(*full), 0.0, 0.9, 0.01, 0.02))
-    [line] = [line for line in finding.evidence if "idle" in line.text]
-    text = "allocated but idle: 3 of 4 below 5 % at the reading: 2 of 3 of ml/train, 1 of 1 of ml/notebook"
-    assert (line.text, line.source, line.observed_at) == (text, "gpu/dcgm", NOW - timedelta(seconds=12))
-    *reads, last = finding.next
-    assert {command.effect for command in reads} == {Effect.READ}
-    assert (render(last, Target()), last.effect) == (
-        "kubectl -n ml scale deployment/notebook --replicas=0",
-        Effect.MUTATING,
-    )
-
-
-@pytest.mark.parametrize(
-    ("ratios", "age_s", "text", "mark"),
-    [
-        ((0.9, 0.9, 0.9, 0.9), 12, "allocated and busy: none of 4 below 5 % at the reading", Mark.EXCLUDES),
-        ((0.9, None, 0.9, None), 12, "use not measured for 2 of 4 allocated", Mark.OPEN),
-        ((None, None, None, None), 12, "how busy their holders keep them is not measured", Mark.OPEN),
-        ((0.0, 0.0, 0.0, 0.0), 900, "how busy their holders keep them is not measured", Mark.OPEN),
-    ],
-)
-def test_what_is_not_idle_or_not_known(ratios: tuple[float | None, ...], age_s: float, text: str, mark: Mark) -> None:
-    finding = shortage(measured(situation(asks(), gpu_node("g1", "4"), *holders()), *ratios, age_s=age_s))
-    assert [line.mark for line in finding.evidence if text in line.text] == [mark]
-    assert not any("allocated but idle" in line.text for line in finding.evidence)
-    assert {command.effect for command in finding.next} == {Effect.READ}
-
-
 def test_a_thousand_nodes_are_a_few_lines() -> None:
     nodes = [gpu_node(f"g{n:04}", "8", "7" if n < 6 else "8") for n in range(1000)]
     taken = [held(f"g{n:04}", 8, f"train-{n}") for n in range(1000)]
@@ -329,43 +245,6 @@ def test_it_ends_when_the_pod_runs_and_follows_what_the_nodes_say_now() -> None:
 
 def test_a_healthy_cluster_is_silent() -> None:
     assert ours(HEALTHY) == []
-
-
-TOO_LARGE: Final = (
-    "Pod was rejected: Allocate failed due to rpc error: code = Unknown desc = request for 'nvidia.com/gpu: 2' too "
-    "large: maximum request size for shared resources is 1, which is unexpected"
-)
-
-
-def test_several_shares_are_refused_after_binding() -> None:
-    status = {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": TOO_LARGE}
-    labels = {PRODUCT: f"{H100}-SHARED", "nvidia.com/gpu.replicas": "4",
-              "nvidia.com/gpu.sharing-strategy": "time-slicing"}  # fmt: skip
-    refused = pod("llm-1", node="g1", ready=False, status=status, container=wants(gpu="2"))
-    [finding] = [cause for cause in judged(refused, gpu_node("g1", labels=labels)).causes]
-    assert (finding.rule, finding.title) == (
-        "shared-gpu-refused",
-        f"llm-1 asks for 2 {GPU}, at most 1 where GPUs are shared",
-    )
-    assert any("nvidia.com/gpu.sharing-strategy=time-slicing" in line.text for line in finding.evidence)
-    missing = {**status, "message": "Pod was rejected: Allocate failed due to no healthy devices present"}
-    gone = pod("llm-1", node="g1", ready=False, container=wants(gpu="2"), status=missing)
-    assert [cause.rule for cause in judged(gone, gpu_node("g1")).causes] == ["devices-refused"]
-
-
-def test_a_device_claim_names_the_claims_and_says_what_is_not_known() -> None:
-    spec = {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"},
-                               {"name": "nic", "resourceClaimName": "shared-nic"}]}  # fmt: skip
-    subject = waiting(none_of(1, "1 cannot allocate all claims"), spec=spec)
-    found = first(subject, node())
-    assert found is not None
-    rule, fired = found
-    assert (rule.id, fired.title) == ("device-claim", "has resource claims that no node can satisfy")
-    assert "claim gpu: not made yet from template one-gpu" in texts(fired)
-    assert "claim nic is shared-nic" in texts(fired)
-    assert render(fired.next[0], Target()) == "kubectl -n shop get resourceclaims shared-nic"
-    known = "resourceslices" in BY_NAME
-    assert ("resource slices have not been read" in texts(fired)) is not known
 
 
 def test_one_workload_is_one_finding() -> None:

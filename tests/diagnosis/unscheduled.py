@@ -71,3 +71,20 @@ def ours(manifests: Iterable[Manifest]) -> list[Finding]:
 
 def texts(fired: Fired) -> str:
     return "\n".join(line.text for line in fired.evidence)
+
+
+def offering(name: str, labels: dict[str, str] | None = None, **resources: str) -> Manifest:
+    """Return a node that has and offers these GPU resources."""
+    have = {"cpu": "64", "memory": "512Gi", "pods": "110", **resources}
+    return node(name, labels=labels or {}, status={"capacity": have, "allocatable": have})
+
+
+def held(where: str, gpus: int, name: str = "train-0", owner: str = "StatefulSet/train") -> Manifest:
+    """Return a running pod of namespace `ml` that holds GPUs of a node."""
+    return pod(name, node=where, owner=owner, namespace="ml", container=wants(gpu=str(gpus)))
+
+
+def asks(resource: str = GPU, amount: int = 1, *others: str, **over: Any) -> Manifest:
+    """Return a pod that waits for a resource; `others` are what the scheduler says beside that it is insufficient."""
+    message = none_of(9, f"9 Insufficient {resource}", *others)
+    return waiting(message, container={"resources": {"limits": {resource: str(amount)}}}, **over)
