@@ -89,12 +89,23 @@ def admits(pod: Pod, node: Node) -> bool:
 
 
 def down_nodes(pod: Pod, situation: Situation) -> Iterator[Node]:
-    """Yield the nodes the pod asks for that only their own state (a condition's taint) keeps it from."""
+    """Yield the nodes the pod asks for that only their own state (a condition's taint) keeps it from.
+
+    A node without the GPUs or other extended resources that the pod wants would not take it in any state.
+    """
+    needs = {name: wanted(pod, name) for name in _extended(pod)}
     for node in situation.nodes.values():
         if any(map(is_condition, node.spec.taints)) and not is_cordoned(node) and selects(pod, node):
             taints = untolerated(pod, node)
-            if taints and all(map(is_condition, taints)):
+            enough = all(capacity(node, name) >= amount for name, amount in needs.items())
+            if taints and enough and all(map(is_condition, taints)):
                 yield node
+
+
+def _extended(pod: Pod) -> set[str]:
+    containers = (*pod.spec.containers, *pod.spec.init_containers)
+    resources = (container.resources for container in containers)
+    return {name for item in resources for name in (*item.requests, *item.limits) if "/" in name}
 
 
 def wanted(pod: Pod, resource: str) -> float:

@@ -180,6 +180,20 @@ class NamedItem(Wire, frozen=True):
     name: str = ""
 
 
+class PodResourceClaim(Wire, frozen=True):
+    """A claim on devices (dynamic resource allocation): one that exists, or a template to make one from."""
+
+    name: str = ""
+    resource_claim_name: str = ""
+    resource_claim_template_name: str = ""
+
+
+class PodResourceClaimStatus(Wire, frozen=True):
+    name: str = ""
+    resource_claim_name: str = ""
+    """The claim that was made from the template; empty while there is none."""
+
+
 class PodSpec(Wire, frozen=True):
     node_name: str = ""
     containers: tuple[Container, ...] = ()
@@ -191,6 +205,7 @@ class PodSpec(Wire, frozen=True):
     topology_spread_constraints: tuple[TopologySpreadConstraint, ...] = ()
     scheduler_name: str = "default-scheduler"
     scheduling_gates: tuple[NamedItem, ...] = ()
+    resource_claims: tuple[PodResourceClaim, ...] = ()
     priority_class_name: str = ""
     runtime_class_name: str = ""
     service_account_name: str = ""
@@ -257,6 +272,7 @@ class PodStatus(Wire, frozen=True):
     nominated_node_name: str = ""
     init_container_statuses: tuple[ContainerStatus, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
+    resource_claim_statuses: tuple[PodResourceClaimStatus, ...] = ()
 
 
 class Pod(KubernetesObject, frozen=True):

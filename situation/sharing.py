@@ -18,6 +18,7 @@ _SPEC_PARTS: Final = (
     "tolerations",
     "topology_spread_constraints",
     "image_pull_secrets",
+    "resource_claims",
     "restart_policy",
     "scheduler_name",
     "service_account_name",

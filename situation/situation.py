@@ -1,8 +1,8 @@
 """The Situation: every reading with its age and state, and the cluster's objects with their relations."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import datetime
-from typing import Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -25,12 +25,16 @@ from situation.readings import (
 )
 from situation.store import Change, Store
 
+T = TypeVar("T")
+
 
 class Situation(Store):
     """All that is known now. Readings are folded in with `apply`; everything else only looks."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.derived: dict[Hashable, Any] = {}
+        """What was worked out from all this and is asked for again in the same round; empty after each reading."""
         self.sources: dict[str, Source] = {}
         self.version: ServerVersion | None = None
         self.readiness: Readiness | None = None
@@ -40,6 +44,7 @@ class Situation(Store):
 
     def apply(self, reading: Reading) -> list[Change]:
         """Fold a reading in and return what it changed, in order."""
+        self.derived.clear()
         self._note_source(reading)
         match reading.value:
             case Listed() as listed:
@@ -95,6 +100,12 @@ class Situation(Store):
         changes = [self._put(changed.kind, item.key, item) for item in changed.upserts]
         changes += [self._put(changed.kind, key, None) for key in changed.removed if key in self._tables[changed.kind]]
         return changes
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what `make` returned for `key` since the last reading, or call it: many pods ask the same question."""
+        if key not in self.derived:
+            self.derived[key] = make()
+        return cast(T, self.derived[key])
 
     # What is known of the sources
 

@@ -5,8 +5,10 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import fact, kubectl
+from diagnosis.gpu_ledger import is_gpu
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules.creation_facts import CREATORS, Refused, refused, refused_fired, still_young
+from diagnosis.rules.pending_gpus_evidence import quota_numbers
 from diagnosis.rules.scheduling_facts import refusal
 from diagnosis.rules.scheduling_volumes import used_up_storage
 from diagnosis.scheduler_text import CLAIM_TROUBLE
@@ -45,6 +47,7 @@ def _amounts(text: str) -> dict[str, str]:
     "'status unknown for quota'; the ResourceQuota itself.",
     look_alikes={
         "resources-short": "there the pod exists and is Pending",
+        "gpus-short": "there the pod exists; here GPUs may be free: the evidence says how many",
         "limit-range": "the text names a maximum or minimum per container, no quota",
         "pod-security": "all say 'is forbidden'; only a quota says 'quota: NAME'",
     },
@@ -66,10 +69,9 @@ def quota_refused(item: Workload, situation: Situation, now: datetime) -> Verdic
     title = f"is refused by quota {quota}: it does not set {_fields(match['what'])}" if unspecified else ""
     if exceeded:
         asked, used, limited = (_amounts(exceeded[name]) for name in ("asked", "used", "limited"))
-        parts = [
-            f"{key} {value} asked, {used.get(key, '?')} of {limited.get(key, '?')} used" for key, value in asked.items()
-        ]
-        title = f"is refused by quota {quota}: {parts[0]}"
+        key = min(asked, key=lambda name: not _gpu(name), default="")
+        what = f"{asked[key]} {_gpu(key)}" if _gpu(key) else f"{key} {asked.get(key, '?')}"
+        title = f"is refused by quota {quota}: {what} asked, {used.get(key, '?')} of {limited.get(key, '?')} used"
     evidence = _quota_now(found, situation, quota, _amounts(exceeded["asked"]) if exceeded else {})
     next = [
         kubectl("describe", "resourcequota", quota, purpose="what is used of it?", namespace=found.ref.namespace),
@@ -96,9 +98,17 @@ def _quota_now(found: Refused, situation: Situation, name: str, asked: dict[str,
         )
         for key in asked
     ]
+    for resource in filter(None, map(_gpu, asked)):
+        lines += quota_numbers(found.ref.namespace, resource, situation)
     if asked and all(_has_room(quota, key, amount) for key, amount in asked.items()):
         lines.append(fact("resourcequotas", "there is room by now: the controller tries again by itself", Mark.OPEN))
     return lines
+
+
+def _gpu(key: str) -> str:
+    """`requests.nvidia.com/gpu` -> `nvidia.com/gpu`; empty for what is no GPU."""
+    resource = key.removeprefix("requests.")
+    return resource if is_gpu(resource) else ""
 
 
 def _has_room(quota: ResourceQuota, key: str, amount: str) -> bool:

@@ -5,8 +5,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, said_by, shorten
-from diagnosis.placement import down_nodes, is_cordoned
+from diagnosis.commands import counted, fact, kubectl, said_by, shorten
+from diagnosis.placement import amount_text, down_nodes, is_cordoned, wanted
 from diagnosis.replicas import gravity
 from diagnosis.rule import Fired, Wait, wait_until
 from diagnosis.scheduler_text import CORDON, TAINT, SchedulerMessage, parse_scheduler_message
@@ -110,6 +110,19 @@ def fired(
         follows=(*follows, *node_refs(down)),
         wants=wants,
     )
+
+
+def by_message(
+    pod: Pod, situation: Situation, now: datetime, resource: str, said: SchedulerMessage, next: Iterable[Command]
+) -> Fired:
+    """Without nodes only the scheduler's numbers are left, and its hint about preemption (noderesources/fit.go)."""
+    busy = "No preemption victims found" in said.afterwards
+    hint = "nodes offer that much but are busy" if busy else "no node offers that much, or preemption is not allowed"
+    count = said.insufficient[resource]
+    title = f"wants {amount_text(resource, wanted(pod, resource))}: too little on {count} of "
+    title += counted(said.total or count, "node")
+    evidence = [fact("pods", f"by the scheduler's preemption text, {hint}", Mark.OPEN)]
+    return fired(pod, situation, now, title, evidence, next)
 
 
 def _severity(pod: Pod, situation: Situation, now: datetime) -> Severity:

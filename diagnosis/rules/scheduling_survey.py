@@ -55,11 +55,6 @@ def survey_of(pod: Pod, resource: str, situation: Situation) -> Survey:
     return Survey(resource, wants, largest, tuple(found[:LOOKED_AT]), blocked, tuple(lost))
 
 
-def is_gpu(resource: str) -> bool:
-    """Tell whether an extended resource is a GPU or a part of one."""
-    return resource.startswith(("nvidia.com/", "amd.com/gpu", "gpu.intel.com/"))
-
-
 def free_of(survey: Survey, situation: Situation) -> dict[str, tuple[float, float]]:
     """Return node name to (used, offered) for the nodes that would take the pod."""
     return {

@@ -1,4 +1,4 @@
-"""Layer 2: an unscheduled pod waits for storage or for a device claim (L2-11, L2-14, L2-14b, L2-18, L2-19, L2-20)."""
+"""Layer 2: an unscheduled pod waits for storage (L2-11, L2-14, L2-14b, L2-19, L2-20)."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -11,7 +11,6 @@ from diagnosis.scheduler_text import (
     CLAIM_TROUBLE,
     CLAIM_UNBOUND,
     ONE_POD_VOLUME,
-    RESOURCE_CLAIM,
     VOLUME_COUNT,
     VOLUME_PLACE,
 )
@@ -254,47 +253,9 @@ def volume_count(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     return fired(pod, situation, now, title, (), next)
 
 
-@rule(
-    "device-claim",
-    signature="L2-18",
-    layer=Layer.SCHEDULING,
-    severity=Severity.CRITICAL,
-    kind="Pod",
-    needs=("pods",),
-    looks_at="PodScheduled with 'cannot allocate all claims', 'device class x does not exist', 'resourceclaim in use'.",
-    look_alikes={
-        "DRA driver missing (L5-16)": "there the pod has a node, or no driver publishes resource slices at all"
-    },
-)
-def device_claim(pod: Pod, situation: Situation, now: datetime) -> Verdict:
-    """No node can satisfy a pod's resource claims (dynamic resource allocation)."""
-    said = refusal(pod)
-    if said is None or not said.mentions(RESOURCE_CLAIM):
-        return CLEAR
-    if wait := still_young(pod, now):
-        return wait
-    return _device_claim(pod, situation, now, said.text)
-
-
-def _device_claim(pod: Pod, situation: Situation, now: datetime, text: str) -> Fired:
-    if "device class" in text:
-        title = "wants a device class that does not exist"
-    elif "in use" in text:
-        title = "wants a resource claim that is in use"
-    else:
-        title = "has resource claims that no node can satisfy"
-    evidence = [fact("pods", "resource claims and slices are not read here: the message decides", Mark.OPEN)]
-    next = [
-        kubectl("get", "resourceclaims", purpose="which claims are allocated?", namespace=pod.namespace),
-        kubectl("get", "resourceslices", purpose="does a driver publish devices?"),
-    ]
-    return fired(pod, situation, now, title, evidence, next)
-
-
 RULES: Final[tuple[Rule, ...]] = (
     claim_missing,
     claim_unbound,
-    device_claim,
     volume_elsewhere,
     claim_in_use,
     volume_count,

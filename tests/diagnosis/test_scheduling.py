@@ -1,81 +1,17 @@
 """Unscheduled pods: each reason alone, mixed with its look-alikes, too young, and gone again."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from diagnosis.rule import Fired, Rule, Wait
+from diagnosis.rule import Wait
 from diagnosis.rules import scheduling
 from playbooks.commands import Target, render
-from situation.findings import Finding, Layer, Mark, Severity
+from situation.findings import Layer, Mark, Severity
 from situation.meta import CLUSTER, Ref
-from situation.pods import Pod
 from situation.readings import SourceState
-from tests.build import NOW, Manifest, ago, event, judged, made, meta, node, pod, situation
-
-GPU = "nvidia.com/gpu"
-IDS = {rule.id for rule in scheduling.RULES}
-
-
-def waiting(
-    message: str = "", *, name: str = "llm-1", age_s: float = 300, reason: str = "Unschedulable", **over: Any
-) -> Manifest:
-    """Return a pod without a node whose scheduler says `message`; no condition at all if it is empty."""
-    conditions = [
-        {
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": reason,
-            "message": message,
-            "lastTransitionTime": ago(age_s),
-        }
-    ]
-    status = {"conditions": conditions if message else [], "containerStatuses": []}
-    return pod(name, node="", phase="Pending", ready=False, age_s=age_s, status=status, **over)
-
-
-def wants(**resources: str) -> Manifest:
-    """Return a container that limits these resources; `gpu` stands for the NVIDIA resource."""
-    return {"resources": {"limits": {GPU if name == "gpu" else name: amount for name, amount in resources.items()}}}
-
-
-def gpu_node(name: str, capacity: str | None = "8", allocatable: str | None = None, **over: Any) -> Manifest:
-    have = {"cpu": "64", "memory": "512Gi", "pods": "110"}
-    offered = capacity if allocatable is None else allocatable
-    status = {
-        "capacity": {**have, **({GPU: capacity} if capacity is not None else {})},
-        "allocatable": {**have, **({GPU: offered} if offered is not None else {})},
-    }
-    return node(name, status=status, **over)
-
-
-def none_of(total: int, *reasons: str) -> str:
-    return f"0/{total} nodes are available: {', '.join(reasons)}. preemption: 0/{total} nodes are available: {total} x."
-
-
-def first(
-    subject: Manifest, *others: Manifest, missing: dict[str, SourceState] | None = None
-) -> tuple[Rule, Fired] | None:
-    """Return what fires first for a pod, as the engine does."""
-    known = situation(subject, *others, missing=missing)
-    found = made(subject)
-    assert isinstance(found, Pod)
-    for rule in scheduling.RULES:
-        if rule.kind == "Pod" and isinstance(verdict := rule.judge(found, known, NOW), Fired):
-            return rule, verdict
-    return None
-
-
-def ours(manifests: Iterable[Manifest]) -> list[Finding]:
-    """Return the findings of this family in a whole diagnosis."""
-    every = [item for cause in judged(*manifests).causes for item in (cause, *cause.consequences)]
-    return [finding for finding in every if finding.rule in IDS]
-
-
-def texts(fired: Fired) -> str:
-    return "\n".join(line.text for line in fired.evidence)
-
+from tests.build import NOW, Manifest, ago, event, made, meta, node, pod, situation
+from tests.diagnosis.unscheduled import GPU, first, gpu_node, none_of, ours, texts, waiting, wants
 
 NO_GPU = none_of(2, f"2 Insufficient {GPU}")
 CPU_NODE = node("cpu-1")
@@ -94,11 +30,11 @@ CPU_NODE = node("cpu-1")
         ),
         pytest.param(
             wants(gpu="1"), [gpu_node("g1", "8", "0")], f"wants 1 {GPU}: the GPU nodes offer none", Layer.NODE,
-            f"g1 has 8 {GPU}, offers 0", id="plugin gone",
+            "g1: capacity 8, allocatable 0, allocated 0", id="plugin gone",
         ),
         pytest.param(
-            wants(gpu="8"), [gpu_node("g1", "8", "7")], f"wants 8 {GPU}: g1 offers less than it has", Layer.NODE,
-            f"g1 has 8 {GPU}, offers 7", id="one GPU lost",
+            wants(gpu="8"), [gpu_node("g1", "8", "7")], f"wants 8 {GPU}: g1 offers 7 of its 8", Layer.NODE,
+            "g1: capacity 8, allocatable 7, allocated 0", id="one GPU lost",
         ),
         pytest.param(
             wants(gpu="16"), [gpu_node("g1"), gpu_node("g2", "4")], f"wants 16 {GPU}: the largest node offers 8", None,
@@ -106,7 +42,8 @@ CPU_NODE = node("cpu-1")
         ),
         pytest.param(
             wants(gpu="4"), [gpu_node("g1"), pod("a", node="g1", container=wants(gpu="6"))],
-            f"wants 4 {GPU}: all are in use", None, "g1: 6 of 8 requested", id="in use",
+            f"wants 4 {GPU}: only 2 of 8 free", None, "g1: capacity 8, allocatable 8, allocated 6: 6 by shop/a",
+            id="allocated",
         ),
     ],
 )  # fmt: skip

@@ -1,0 +1,82 @@
+"""The next commands for each answer to "why is this GPU pod Pending"; those that change something come last."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from diagnosis.commands import kubectl
+from diagnosis.gpu_ledger import is_gpu
+from diagnosis.gpu_offer import MIG_STATE
+from diagnosis.gpu_places import Place
+from diagnosis.gpu_use import Use
+from diagnosis.node_agents import Agent, agent_of, agents
+from situation.findings import Command, Effect
+from situation.situation import Situation
+
+_SCALABLE: Final = ("Deployment", "StatefulSet")
+TAINT_COLUMNS: Final = "custom-columns=N:.metadata.name,TAINTS:.spec.taints[*].key,EFFECT:.spec.taints[*].effect"
+
+
+def _escaped(resource: str) -> str:
+    return resource.replace(".", "\\.")
+
+
+def offers(resource: str) -> Command:
+    name = _escaped(resource)
+    columns = f"N:.metadata.name,CAP:.status.capacity.{name},ALLOC:.status.allocatable.{name}"
+    return kubectl("get", "nodes", "-o", f"custom-columns={columns}", purpose=f"which node offers {resource}?")
+
+
+def layouts() -> Command:
+    return kubectl(
+        "get", "nodes", "-L", f"nvidia.com/mig.config,{MIG_STATE}", purpose="which MIG layout do nodes have?"
+    )
+
+
+def sharing() -> Command:
+    labels = "nvidia.com/gpu.product,nvidia.com/gpu.sharing-strategy,nvidia.com/gpu.replicas"
+    return kubectl("get", "nodes", "-L", labels, purpose="which nodes share their GPUs, and how?")
+
+
+def by_shape(resource: str) -> list[Command]:
+    """Return what shows the names under which nodes offer GPUs, for a resource that none of them offers."""
+    return [layouts(), offers(resource)] if "mig-" in resource else [offers(resource), sharing()]
+
+
+def holders(resource: str) -> Command:
+    limits = f".spec.containers[*].resources.limits.{_escaped(resource)}"
+    columns = f"NS:.metadata.namespace,POD:.metadata.name,NODE:.spec.nodeName,PHASE:.status.phase,WANTS:{limits}"
+    return kubectl("get", "pods", "-A", "-o", f"custom-columns={columns}", purpose="who holds them?")
+
+
+def operands(places: Iterable[Place], situation: Situation) -> Iterator[Command]:
+    """Yield what shows the chain of operands on the first of these nodes."""
+    namespace = next((ref.namespace for ref in agents(situation, Agent.GPU)), "gpu-operator")
+    for place in list(places)[:1]:
+        yield kubectl(
+            "get", "pods", "-o", "wide", "--field-selector", f"spec.nodeName={place.account.node.name}",
+            purpose="which is the first operand of the chain that is not ready?", namespace=namespace,
+        )  # fmt: skip
+
+
+def plugin_logs(places: Iterable[Place], situation: Situation) -> Iterator[Command]:
+    """Yield the device plugin's log on the first of these nodes: it says which GPU it took out, and why."""
+    for place in list(places)[:1]:
+        for pod in situation.pods_by_node.get(place.account.node.name).values():
+            if agent_of(pod) is Agent.GPU and pod.name.startswith("nvidia-device-plugin-daemonset"):
+                yield kubectl(
+                    "logs", pod.name, "-c", "nvidia-device-plugin", "--tail=200",
+                    purpose="which GPU is unhealthy, and why?", namespace=pod.namespace,
+                )  # fmt: skip
+                return
+
+
+def free_idle(use: Use, resource: str) -> Iterator[Command]:
+    """Yield how to scale down the biggest holder that keeps all its measured GPUs idle. It changes something."""
+    for workload, idle, have in use.idle_by:
+        if idle == have and workload.kind in _SCALABLE and is_gpu(resource):
+            yield kubectl(
+                "scale", f"{workload.kind.lower()}/{workload.name}", "--replicas=0",
+                purpose=f"frees {resource} that stands idle, once its owner agrees",
+                namespace=workload.namespace, effect=Effect.MUTATING,
+            )  # fmt: skip
+            return

@@ -1,0 +1,120 @@
+"""Layer 2: an unscheduled pod waits for devices by a claim, not by an extended resource (L2-18)."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from diagnosis.commands import counted, fact, kubectl
+from diagnosis.node_agents import Agent, agents
+from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
+from diagnosis.rules.scheduling_facts import fired, refusal, still_young
+from diagnosis.scheduler_text import RESOURCE_CLAIM
+from situation.findings import Evidence, Layer, Mark, Severity
+from situation.kinds import BY_NAME
+from situation.meta import Ref
+from situation.pods import Pod
+from situation.situation import Situation
+
+SLICES: Final = "resourceslices"
+
+
+class Published(msgspec.Struct, frozen=True):
+    """The devices that one driver publishes."""
+
+    driver: str
+    devices: int
+    nodes: int
+
+
+@rule(
+    "device-claim",
+    signature="L2-18",
+    layer=Layer.SCHEDULING,
+    severity=Severity.CRITICAL,
+    kind="Pod",
+    needs=("pods",),
+    looks_at="PodScheduled with 'cannot allocate all claims', 'device class x does not exist', 'resourceclaim in use'; "
+    "the pod's resource claims, the ResourceSlices if they can be read.",
+    look_alikes={
+        "DRA driver missing (L5-16)": "there the pod has a node, or no driver publishes resource slices at all",
+        "gpus-short": "there the pod asks for an extended resource, nvidia.com/gpu",
+    },
+)
+def device_claim(pod: Pod, situation: Situation, now: datetime) -> Verdict:
+    """No node can satisfy a pod's resource claims (dynamic resource allocation)."""
+    said = refusal(pod)
+    if said is None or not said.mentions(RESOURCE_CLAIM):
+        return CLEAR
+    if wait := still_young(pod, now):
+        return wait
+    return _device_claim(pod, situation, now, said.text)
+
+
+def _device_claim(pod: Pod, situation: Situation, now: datetime, text: str) -> Fired:
+    devices = published(situation)
+    follows: tuple[Ref, ...] = ()
+    if "device class" in text:
+        title = "wants a device class that does not exist"
+    elif "in use" in text:
+        title = "wants a resource claim that is in use"
+    elif devices is not None and not devices:
+        title = "has resource claims, and no driver publishes devices"
+        follows = tuple(agents(situation, Agent.GPU))
+    else:
+        title = "has resource claims that no node can satisfy"
+    evidence = [*_claims(pod), *_devices(devices)]
+    names = [name for name in _claim_names(pod).values() if name]
+    next = [
+        kubectl("get", "resourceclaims", *names, purpose="which claims are allocated?", namespace=pod.namespace),
+        kubectl("get", "resourceslices", purpose="does a driver publish devices?"),
+        kubectl("get", "deviceclasses", purpose="which device classes are there?"),
+    ]
+    wants = SLICES if devices is None and SLICES in BY_NAME else ""
+    return fired(pod, situation, now, title, evidence, next, follows=follows, wants=wants)
+
+
+def _claim_names(pod: Pod) -> dict[str, str]:
+    """Return the pod's name for each claim -> the claim's own name, empty while it is not made from its template."""
+    made = {status.name: status.resource_claim_name for status in pod.status.resource_claim_statuses}
+    return {claim.name: claim.resource_claim_name or made.get(claim.name, "") for claim in pod.spec.resource_claims}
+
+
+def _claims(pod: Pod) -> Iterator[Evidence]:
+    names = _claim_names(pod)
+    for claim in pod.spec.resource_claims:
+        if name := names[claim.name]:
+            yield fact("pods", f"claim {claim.name} is {name}: who has its devices is not read here", Mark.OPEN)
+        else:
+            template = claim.resource_claim_template_name or "unnamed"
+            yield fact("pods", f"claim {claim.name}: not made yet from template {template}")
+
+
+def published(situation: Situation) -> tuple[Published, ...] | None:
+    """Return what drivers publish, by driver; None if that is not known."""
+    if SLICES not in BY_NAME or not situation.knows(SLICES):
+        return None
+    devices: Counter[str] = Counter()
+    nodes: dict[str, set[str]] = {}
+    for item in situation.table(SLICES).values():
+        spec = getattr(item, "spec", None)
+        driver = getattr(spec, "driver", "") or "unnamed"
+        devices[driver] += len(getattr(spec, "devices", ()))
+        nodes.setdefault(driver, set()).add(getattr(spec, "node_name", ""))
+    return tuple(Published(driver, count, len(nodes[driver] - {""})) for driver, count in sorted(devices.items()))
+
+
+def _devices(devices: tuple[Published, ...] | None) -> Iterator[Evidence]:
+    if devices is None:
+        yield fact("pods", "resource slices have not been read: the message decides", Mark.OPEN)
+        return
+    if not devices:
+        yield fact(SLICES, "there are no resource slices: no driver publishes any device")
+    for item in devices[:3]:
+        where = f" on {counted(item.nodes, 'node')}" if item.nodes else ""
+        yield fact(SLICES, f"driver {item.driver} publishes {counted(item.devices, 'device')}{where}")
+
+
+RULES: Final[tuple[Rule, ...]] = (device_claim,)
