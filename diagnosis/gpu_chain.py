@@ -7,11 +7,11 @@ from typing import Final
 from diagnosis.container_facts import crash_loops
 from diagnosis.node_agents import Agent, agent_of
 from diagnosis.rule import Wait
-from diagnosis.start_trouble import NOT_STARTED
 from situation.meta import KubernetesObject, Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_finished, is_ready
 from situation.situation import Situation
+from situation.start_trouble import NOT_STARTED
 from situation.workloads import DaemonSet
 
 DRIVER, TOOLKIT, VALIDATOR, PLUGIN, USER, CHECKS, WORKLOAD = range(7)

@@ -3,11 +3,12 @@
 from datetime import datetime
 
 from diagnosis.commands import fact, said_by, shorten
-from diagnosis.container_facts import Loop, agent_layer, gravity, run_text
+from diagnosis.container_facts import agent_layer, gravity, run_text
 from diagnosis.gpu_chain import VALIDATOR, place_of, upstream
 from diagnosis.node_agents import Agent, agent_of
 from diagnosis.rule import Fired
 from situation.clock import duration_text
+from situation.crashes import Loop
 from situation.findings import Command, Evidence, Layer, Severity
 from situation.meta import Ref
 from situation.pods import Pod

@@ -37,9 +37,12 @@ class Situation(Store):
         self.own_load = OwnLoad()
         self.devices: dict[str, NodeDevices] = {}
         """GPUs by node name, as they were read last."""
+        self.revision = 0
+        """Readings folded in so far: what was derived from the Situation holds while this stays."""
 
     def apply(self, reading: Reading) -> list[Change]:
         """Fold a reading in and return what it changed, in order."""
+        self.revision += 1
         self._note_source(reading)
         match reading.value:
             case Listed() as listed:

@@ -6,11 +6,11 @@ from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, on_node
 from diagnosis.gpu_chain import DRIVER_START_S
-from diagnosis.gpu_offer import MIG_STATE, PRESENT, UPGRADE, Offer, gpu_offer, gpu_resources, paused_why
 from diagnosis.node_agents import Agent, agent_of, agents
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from situation.cluster import Node
 from situation.findings import Command, Effect, Evidence, Layer, Mark, Severity
+from situation.gpu.offer import MIG_STATE, PRESENT, UPGRADE, Offer, gpu_offer, gpu_resources, paused_why
 from situation.meta import Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_node_ready, is_ready, pod_status_text

@@ -4,21 +4,13 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import counted, fact
-from diagnosis.container_facts import (
-    Loop,
-    agent_layer,
-    crash_loops,
-    describe,
-    exit_text,
-    in_service,
-    logs,
-    started_pairs,
-)
+from diagnosis.container_facts import agent_layer, crash_loops, describe, exit_text, logs
 from diagnosis.gpu_chain import place_of, still_starting, upstream
 from diagnosis.node_agents import Agent, agent_of
 from diagnosis.pod_verdict import fired, run_evidence
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from situation.clock import duration_text
+from situation.crashes import Loop, in_service, started_pairs
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import Ref
 from situation.pods import Container, ContainerStatus, Pod

@@ -9,13 +9,13 @@ from diagnosis.gpu_chain import DRIVER_START_S, stands_on
 from diagnosis.node_agents import Agent, agent_of
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
 from diagnosis.rules.nodes import State, state_of
-from diagnosis.start_trouble import NOT_STARTED
 from situation.cluster import Node
 from situation.findings import Evidence, Layer, Severity
 from situation.meta import Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_ready, pod_status_text
 from situation.situation import Situation
+from situation.start_trouble import NOT_STARTED
 from situation.workloads import DaemonSet, selector_text
 
 AGENT_S: Final = 120.0

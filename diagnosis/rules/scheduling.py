@@ -12,7 +12,6 @@ from itertools import islice
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, shorten
-from diagnosis.gpu_offer import PRESENT
 from diagnosis.node_agents import Agent, agents
 from diagnosis.placement import affinity_terms, down_nodes, is_cordoned, selects, untolerated
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
@@ -29,6 +28,7 @@ from diagnosis.rules.scheduling_facts import (
 from diagnosis.scheduler_text import CORDON, NODE_NAME, SELECTOR, TAINT, SchedulerMessage
 from situation.cluster import Node
 from situation.findings import Layer, Mark, Severity
+from situation.gpu.offer import PRESENT
 from situation.meta import CLUSTER, Ref, SelectorRequirement, find_condition
 from situation.pods import Pod
 from situation.situation import Situation

@@ -7,7 +7,6 @@ from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl
 from diagnosis.gpu_chain import DRIVER_START_S
-from diagnosis.gpu_offer import MIG_STATE, PRESENT
 from diagnosis.node_agents import Agent, agents
 from diagnosis.placement import (
     admits,
@@ -31,6 +30,7 @@ from diagnosis.rules.scheduling_survey import (
 from diagnosis.scheduler_text import POD_COUNT, SchedulerMessage
 from situation.cluster import Node
 from situation.findings import Command, Evidence, Layer, Mark, Severity
+from situation.gpu.offer import MIG_STATE, PRESENT
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.selectors import is_finished

@@ -12,13 +12,13 @@ from diagnosis.node_agents import Agent, agents
 from diagnosis.pod_verdict import fired
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from diagnosis.rules.container_start import innermost, is_nvidia_text, start_failures
-from diagnosis.start_trouble import start_events, waiting_since
 from situation.cluster import Event
 from situation.findings import Command, Evidence, Layer, Severity
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.selectors import is_finished
 from situation.situation import Situation
+from situation.start_trouble import start_events, waiting_since
 
 SANDBOX_S: Final = 30.0
 """A sandbox may fail once or twice while a node's agents start; the kubelet tries again at every sync (10 s)."""
