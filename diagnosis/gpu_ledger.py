@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
-from diagnosis.gpu_offer import Offer, gpu_offer, gpu_resources
 from diagnosis.placement import allocatable, wanted
 from situation.cluster import Node
+from situation.gpu.offer import Offer, gpu_offer, gpu_resources
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.quantity import parse_quantity

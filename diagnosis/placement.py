@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
+from situation import placing
 from situation.cluster import Node, Taint
-from situation.pods import Container, NodeSelectorTerm, Pod, Toleration
+from situation.pods import Container, NodeSelectorTerm, Pod
 from situation.quantity import human_bytes, parse_quantity
 from situation.selectors import is_finished, is_sidecar
 from situation.situation import Situation
@@ -21,17 +22,6 @@ _REPELLING: Final = ("NoSchedule", "NoExecute")
 _BYTES: Final = ("memory", "ephemeral-storage", "storage", "hugepages-")
 
 
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    """Tell whether a toleration covers a taint (core/v1, Toleration.ToleratesTaint)."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    return toleration.operator == "Exists" or (
-        toleration.operator in ("", "Equal") and bool(toleration.key) and toleration.value == taint.value
-    )
-
-
 def untolerated(pod: Pod, node: Node) -> tuple[Taint, ...]:
     """Return the taints of a node that keep the pod away, a cordon's own taint left out."""
     return tuple(
@@ -39,7 +29,7 @@ def untolerated(pod: Pod, node: Node) -> tuple[Taint, ...]:
         for taint in node.spec.taints
         if taint.effect in _REPELLING
         and taint.key != CORDON_TAINT
-        and not any(tolerates(toleration, taint) for toleration in pod.spec.tolerations)
+        and not any(placing.tolerates(toleration, taint) for toleration in pod.spec.tolerations)
     )
 
 
@@ -59,28 +49,12 @@ def cordoned_since(node: Node) -> datetime | None:
 
 def selects(pod: Pod, node: Node) -> bool:
     """Tell whether a node has the labels (and name) that the pod's node selector and required affinity ask for."""
-    labels = node.metadata.labels
-    if any(labels.get(key) != value for key, value in pod.spec.node_selector.items()):
-        return False
-    terms = affinity_terms(pod)
-    return not terms or any(_term_matches(term, node) for term in terms)
+    return placing.selects(pod.spec, node)
 
 
 def affinity_terms(pod: Pod) -> tuple[NodeSelectorTerm, ...]:
     """Return the terms of the required node affinity; a node must meet one of them."""
-    affinity = pod.spec.affinity
-    if affinity is None or affinity.node_affinity is None or affinity.node_affinity.required is None:
-        return ()
-    return affinity.node_affinity.required.node_selector_terms
-
-
-def _term_matches(term: NodeSelectorTerm, node: Node) -> bool:
-    if not term.match_expressions and not term.match_fields:
-        return False
-    fields = {"metadata.name": node.name}
-    return all(item.matches(node.metadata.labels) for item in term.match_expressions) and all(
-        item.matches(fields) for item in term.match_fields
-    )
+    return placing.affinity_terms(pod.spec)
 
 
 def admits(pod: Pod, node: Node) -> bool:

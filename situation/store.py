@@ -8,6 +8,7 @@ from situation.indexes import Index, controller_ref
 from situation.kinds import BY_NAME, KINDS, NAMES_OF
 from situation.meta import KubernetesObject, ObjectKey, Ref
 from situation.network import EndpointSlice, NetworkPolicy, Service
+from situation.placing import target_node
 from situation.pods import Pod
 from situation.storage import PersistentVolumeClaim, StorageClass
 from situation.workloads import DaemonSet, Deployment, Job, ReplicaSet, StatefulSet
@@ -63,6 +64,10 @@ class Store:
         self.unscheduled_pods: Index[bool, Pod] = Index(
             lambda pod: (True,) if not pod.spec.node_name and pod.status.phase == "Pending" else ()
         )
+        self.unscheduled_by_target: Index[str, Pod] = Index(
+            lambda pod: (target,) if not pod.spec.node_name and (target := target_node(pod.spec)) else ()
+        )
+        """Pods of DaemonSets that are not bound yet, by the node that they are made for."""
         self.replicasets_by_owner: Index[Ref, ReplicaSet] = Index(_owner_key)
         self.events_by_object: Index[Ref, Event] = Index(lambda event: (involved_ref(event),))
         self.slices_by_service: Index[Ref, EndpointSlice] = Index(
@@ -80,6 +85,7 @@ class Store:
                 self.pods_by_label,
                 self.pods_by_claim,
                 self.unscheduled_pods,
+                self.unscheduled_by_target,
             ),
             "replicasets": (self.replicasets_by_owner,),
             "events": (self.events_by_object,),

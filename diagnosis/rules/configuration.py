@@ -6,14 +6,15 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from diagnosis.commands import fact, kubectl, said_by, shorten
-from diagnosis.container_facts import describe, field, in_service
+from diagnosis.container_facts import describe, field
 from diagnosis.pod_verdict import fired
 from diagnosis.rule import CLEAR, Rule, Verdict, rule, wait_until
 from diagnosis.rules.images import waiting_statuses
-from diagnosis.start_trouble import start_events, waiting_since
+from situation.crashes import in_service
 from situation.findings import Command, Evidence, Layer, Severity
 from situation.pods import Pod
 from situation.situation import Situation
+from situation.start_trouble import start_events, waiting_since
 
 CONFIG_ERROR: Final = frozenset({"CreateContainerConfigError"})
 """`state.waiting.reason` when the kubelet cannot put a container's configuration together."""

@@ -12,19 +12,18 @@ from diagnosis.container_facts import (
     describe,
     exit_text,
     field,
-    in_service,
     logs,
     one_of_many,
     run_text,
-    started_pairs,
 )
 from diagnosis.pod_verdict import fired
 from diagnosis.rule import CLEAR, Rule, Verdict, rule
-from diagnosis.start_trouble import start_events
+from situation.crashes import in_service, started_pairs
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.pods import Container, ContainerStatus, Pod
 from situation.selectors import last_end
 from situation.situation import Situation
+from situation.start_trouble import start_events
 
 START_FAILURES: Final = frozenset(
     {"RunContainerError", "CreateContainerError", "StartError", "PostStartHookError", "PreStartHookError",

@@ -4,22 +4,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, said_by
-from diagnosis.container_facts import (
-    Loop,
-    container_path,
-    crash_loops,
-    describe,
-    exit_text,
-    field,
-    is_slow,
-    logs,
-    one_of_many,
-)
+from diagnosis.container_facts import container_path, crash_loops, describe, exit_text, field, logs, one_of_many
 from diagnosis.pod_verdict import fired, run_evidence
 from diagnosis.probe_text import newest_failure, newest_kill, probe_text, undeclared_port, what_it_got
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from situation.clock import duration_text
 from situation.cluster import Event
+from situation.crashes import Loop, is_slow
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import Ref
 from situation.pods import Pod

@@ -10,13 +10,13 @@ from diagnosis.container_facts import describe, gravity
 from diagnosis.node_agents import Agent, agents
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from diagnosis.rules.container_start import innermost
-from diagnosis.start_trouble import start_events, waiting_since
 from situation.cluster import Event
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.selectors import claim_names
 from situation.situation import Situation
+from situation.start_trouble import start_events, waiting_since
 
 ATTACH_S: Final = 120.0
 """A volume that moves is detached from the old node and attached to the new one first; a cloud needs a minute or

@@ -12,10 +12,9 @@ from typing import Final
 import msgspec
 
 from diagnosis.commands import counted, fact, kubectl
-from diagnosis.gpu_chain import DRIVER_START_S
+from diagnosis.gpu_causes import DRIVER_START_S
 from diagnosis.gpu_ledger import WHOLE, is_gpu
 from diagnosis.gpu_names import misnamed, shape_text, shapes
-from diagnosis.gpu_offer import MIG_STATE, PRESENT, paused_why
 from diagnosis.gpu_places import Place, Reach, View, chances, view_of
 from diagnosis.node_agents import Agent, agents
 from diagnosis.placement import amount_text, selects, wanted
@@ -26,6 +25,7 @@ from diagnosis.rules.scheduling_facts import by_message, fired, names, node_refs
 from diagnosis.scheduler_text import CORDON, SELECTOR, TAINT, SchedulerMessage
 from situation.cluster import Node
 from situation.findings import Command, Evidence, Layer, Mark, Severity
+from situation.gpu.offer import MIG_STATE, PRESENT, paused_why
 from situation.meta import CLUSTER, Ref
 from situation.pods import Pod
 from situation.situation import Situation

@@ -5,11 +5,11 @@ from typing import Final
 
 from diagnosis.commands import kubectl
 from diagnosis.gpu_ledger import is_gpu
-from diagnosis.gpu_offer import MIG_STATE
 from diagnosis.gpu_places import Place
 from diagnosis.gpu_use import Use
 from diagnosis.node_agents import Agent, agent_of, agents
 from situation.findings import Command, Effect
+from situation.gpu.offer import MIG_STATE
 from situation.situation import Situation
 
 _SCALABLE: Final = ("Deployment", "StatefulSet")

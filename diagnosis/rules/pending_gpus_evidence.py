@@ -8,10 +8,10 @@ from typing import Final
 
 from diagnosis.commands import counted, fact
 from diagnosis.gpu_ledger import WHOLE, Account, Holder, gpus_wanted, holder_text, ledger_of, merged
-from diagnosis.gpu_offer import paused_why
 from diagnosis.gpu_places import Place, Reach, View, view_of
 from diagnosis.gpu_use import Use, use_of
 from situation.findings import Evidence, Mark
+from situation.gpu.offer import paused_why
 from situation.pods import Pod
 from situation.situation import Situation
 

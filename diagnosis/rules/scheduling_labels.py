@@ -5,7 +5,6 @@ from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl
 from diagnosis.gpu_names import near_misses
-from diagnosis.gpu_offer import PRESENT, gpu_resources
 from diagnosis.node_agents import Agent, agents
 from diagnosis.placement import affinity_terms, selects
 from diagnosis.rule import CLEAR, Rule, Verdict, rule
@@ -14,6 +13,7 @@ from diagnosis.rules.scheduling_facts import fired, refusal, still_young
 from diagnosis.scheduler_text import CORDON, NODE_NAME, SELECTOR, TAINT
 from situation.cluster import Node
 from situation.findings import Layer, Severity
+from situation.gpu.offer import PRESENT, gpu_resources
 from situation.meta import Ref, SelectorRequirement
 from situation.pods import Pod
 from situation.situation import Situation

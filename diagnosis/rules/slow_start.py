@@ -4,19 +4,21 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import fact, said_by, shorten
-from diagnosis.container_facts import agent_layer, describe, in_service
-from diagnosis.pod_verdict import fired, follows_of
+from diagnosis.container_facts import agent_layer, describe
+from diagnosis.gpu_causes import needed_sets
+from diagnosis.pod_verdict import fired
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from diagnosis.rules.container_start import innermost
 from diagnosis.rules.startup import RUNTIME_S, nvidia_runtime
-from diagnosis.start_trouble import NOT_STARTED, start_events, waiting_since
 from situation.clock import duration_text
 from situation.cluster import Event
+from situation.crashes import in_service
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.selectors import claim_names
 from situation.situation import Situation
+from situation.start_trouble import NOT_STARTED, start_events, waiting_since
 
 START_S: Final = 300.0
 """ContainerCreating longer than this is worth a look whatever the reason ("for minutes", fault_signatures 6)."""
@@ -130,7 +132,7 @@ def not_started(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         follows=(
             Ref("Node", "", pod.spec.node_name),
             *(Ref("PersistentVolumeClaim", pod.namespace, name) for name in claim_names(pod)),
-            *follows_of(pod, situation),
+            *needed_sets(pod, situation),
         ),
         node=pod.spec.node_name,
     )

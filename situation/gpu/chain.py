@@ -1,87 +1,287 @@
-"""The GPU Operator's chain on one node: what each component does now, and what it waits for."""
+"""The GPU Operator's chain on one node, judged: what each component does now, and what it waits for."""
 
-from datetime import datetime
-from enum import StrEnum
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 
-from situation.meta import Ref
+from situation.cluster import Node
+from situation.gpu.capacity import capacity_link
+from situation.gpu.cluster_links import nfd_link, operator_link
+from situation.gpu.components import LATE_STEPS, NEEDS, ORDER, PARTS, component_of, needs_of
+from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
+from situation.gpu.missing_pods import set_aside, without_pod
+from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources
+from situation.gpu.operand_pods import Own, read_pod, ready_since
+from situation.gpu.survey import Survey, survey
+from situation.indexes import controller_ref
+from situation.meta import KubernetesObject, Ref, find_condition
+from situation.pods import Pod
+from situation.selectors import is_finished
+from situation.situation import Situation
+
+__all__ = ["BROKEN", "Component", "Link", "LinkState", "NodeChain", "is_gpu_node", "node_chain"]
+
+VALIDATION: Final = timedelta(seconds=60)
+"""A `*-validation` init container polls every 5 s, so this long after what it waits for came up it should be through
+(GPU Operator, validator)."""
+
+PLUGIN_CHECK: Final = timedelta(seconds=180)
+"""The validator's plugin step asks 30 times, 5 s apart, for the node's GPUs (GPU Operator, validator)."""
+
+HANDLER: Final = timedelta(seconds=120)
+"""The `nvidia` handler is missing for the first minutes of a GPU node: the toolkit edits the runtime's configuration
+and restarts it, and the kubelet tries a sandbox again every 10 s and more (fault_signatures L5-15)."""
+
+GFD_LABELS: Final = timedelta(seconds=300)
+"""GPU feature discovery writes its features each minute, and NFD carries them to the node's labels each minute."""
+
+_BUDGETS: Final = {Component.PLUGIN: PLUGIN_CHECK, Component.TOOLKIT: HANDLER}
+"""How long a step may go on after what it waits for is ready, where that is not `VALIDATION`."""
+
+BLOCKING: Final = frozenset(
+    {LinkState.FAILING, LinkState.ABSENT, LinkState.WAITING, LinkState.STARTING, LinkState.PAUSED}
+)
+"""What waits for a link in one of these cannot get ready. Not UNKNOWN: it explains nothing."""
+
+_OPERANDS: Final = frozenset(component for component, part in PARTS.items() if part.deploy) - {Component.CHECKS}
+_GFD_KEYS: Final = frozenset({"nvidia.com/gpu.product", "nvidia.com/gpu.count", "nvidia.com/gfd.timestamp"})
+_PCI: Final = tuple(f"feature.node.kubernetes.io/pci-{vendor}.present" for vendor in ("10de", "0302_10de", "0300_10de"))
+_TAINT: Final = "nvidia.com/gpu"
 
 
-class Component(StrEnum):
-    """A link of the chain. The order is the one in which links wait for each other, as it is drawn."""
-
-    NFD = "nfd"
-    """Node feature discovery: finds the GPU on the PCI bus and labels the node."""
-    OPERATOR = "operator"
-    DRIVER = "driver"
-    TOOLKIT = "toolkit"
-    VALIDATOR = "validator"
-    """Its driver and toolkit steps: these open the gate for all that follow."""
-    PLUGIN = "device-plugin"
-    GFD = "gfd"
-    DCGM = "dcgm"
-    EXPORTER = "dcgm-exporter"
-    MIG = "mig-manager"
-    MPS = "mps"
-    DRA_DRIVER = "dra-driver"
-    CHECKS = "checks"
-    """The validator's CUDA and plugin steps, which need the device plugin."""
-    CAPACITY = "capacity"
-    """The GPUs that the node offers to pods."""
+def is_gpu_node(node: Node) -> bool:
+    """Tell whether a node has NVIDIA GPUs, by NFD's or the operator's labels, its capacity, or the usual taint."""
+    labels = node.metadata.labels
+    present = labels.get(PRESENT)
+    if present is not None:
+        return present == "true" or bool(gpu_resources(node.status.capacity))
+    return (
+        any(labels.get(key) == "true" for key in _PCI)
+        or bool(gpu_resources(node.status.capacity))
+        or any(taint.key == _TAINT for taint in node.spec.taints)
+    )
 
 
-class LinkState(StrEnum):
-    """What a link does on one node."""
-
-    READY = "ready"
-    FAILING = "failing"
-    """Broken itself: nothing before it explains it."""
-    WAITING = "waiting"
-    """For another link, named in `Link.waits_for`."""
-    STARTING = "starting"
-    """Not ready, and still within the time that it may take; judged again at `Link.until`."""
-    PAUSED = "paused"
-    """On purpose: a driver upgrade or a MIG change is under way."""
-    PREINSTALLED = "pre-installed"
-    """The host brings it (driver, toolkit)."""
-    NOT_WANTED = "not wanted"
-    """Switched off, or not of use on this node."""
-    ABSENT = "absent"
-    """Wanted, but nothing of it is there."""
-    UNKNOWN = "unknown"
+def node_chain(node: Node, situation: Situation, now: datetime) -> NodeChain:
+    """Judge every link of a node, each after all that it needs."""
+    ready = find_condition(node.status.conditions, "Ready")
+    if ready is not None and ready.status == "Unknown":
+        return _all(node, "node does not report")
+    if not situation.knows("pods"):
+        return _all(node, "pods not read")
+    judge = _Judge(node, situation, now)
+    for component in ORDER:
+        judge.links[component] = judge.link(component)
+    return NodeChain(node.name, tuple(judge.links[component] for component in PARTS))
 
 
-class Link(msgspec.Struct, frozen=True):
-    """One component on one node."""
-
-    component: Component
-    state: LinkState
-    text: str = ""
-    """In few words: `crashes, exit 1 ×4`, `waits 0/4`, `host driver`, `8 of 8`."""
-    waits_for: Component | None = None
-    since: datetime | None = None
-    """When this state began, as far as the objects tell."""
-    until: datetime | None = None
-    """Until when a STARTING link may take."""
-    restarts: int = 0
-    container: str = ""
-    """The container, init or main, that decides the state."""
-    pod: Ref | None = None
-    owner: Ref | None = None
-    """The DaemonSet or Deployment, where one is known."""
+def _all(node: Node, text: str) -> NodeChain:
+    return NodeChain(node.name, tuple(Link(component, LinkState.UNKNOWN, text) for component in PARTS))
 
 
-class NodeChain(msgspec.Struct, frozen=True):
-    """All links of a node, in order."""
+def ready_link(component: Component, pod: Pod, since: datetime | None) -> Link:
+    metadata = pod.metadata
+    owner = next((owner for owner in metadata.owner_references if owner.controller), None)
+    return Link(
+        component,
+        LinkState.READY,
+        since=since,
+        pod=Ref("Pod", metadata.namespace, metadata.name),
+        owner=Ref(owner.kind, metadata.namespace, owner.name) if owner else None,
+    )
 
-    node: str
-    links: tuple[Link, ...]
 
-    @property
-    def broken(self) -> Link | None:
-        """The first link that fails or is missing: the cause of all that waits after it."""
-        return next((link for link in self.links if link.state in (LinkState.FAILING, LinkState.ABSENT)), None)
+class _Judge:
+    """One node's links, judged one after the other."""
 
-    def link(self, component: Component) -> Link | None:
-        return next((link for link in self.links if link.component is component), None)
+    def __init__(self, node: Node, situation: Situation, now: datetime) -> None:
+        self.links: dict[Component, Link] = {}
+        self._node = node
+        self._labels = node.metadata.labels
+        self._situation = situation
+        self._now = now
+        self._found: Survey = survey(situation)
+        self._pods, self._trials = _pods(node.name, situation)
+
+    def link(self, component: Component) -> Link:
+        if component in _OPERANDS:
+            return self._operand(component)
+        match component:
+            case Component.NFD:
+                return self._nfd()
+            case Component.OPERATOR:
+                return operator_link(self._node, self._found, self._situation, self._now)
+            case Component.CHECKS:
+                return self._checks()
+        return capacity_link(self._node, self.links, self._blocker(Component.CAPACITY), self._now)
+
+    def _operand(self, component: Component) -> Link:
+        if (aside := set_aside(component, self._labels)) is not None:
+            return aside
+        pod = self._pods.get(component)
+        if pod is None:
+            return self._without_pod(component)
+        if (since := ready_since(pod)) is not None:
+            link = ready_link(component, pod, since)
+        else:
+            link = self._placed(component, pod, read_pod(component, pod, self._situation, self._now))
+        if link.state is LinkState.READY:
+            if component is Component.TOOLKIT:
+                return self._with_handler(link)
+            if component is Component.GFD:
+                return self._with_labels(link)
+            if component is Component.MIG and self._labels.get(MIG_STATE) == "failed":
+                wanted = self._labels.get("nvidia.com/mig.config", "")
+                return _with(link, LinkState.FAILING, f"change to {wanted or 'the layout asked for'} failed")
+        return link
+
+    def _without_pod(self, component: Component) -> Link:
+        gfd = self.links.get(Component.GFD)
+        gfd_ready = gfd is not None and gfd.state in (LinkState.READY, LinkState.NOT_WANTED)
+        held = component in (Component.DRIVER, Component.TOOLKIT) and self._is_held(component)
+        return without_pod(component, self._node, self._found, self._situation, self._now, held, gfd_ready)
+
+    def _is_held(self, component: Component) -> bool:
+        """Tell whether a pod of the node waits for a driver or a runtime handler for longer than it takes."""
+        budget = VALIDATION if component is Component.DRIVER else HANDLER
+        for other, pod in self._pods.items():
+            if other in NEEDS and component in NEEDS[other]:
+                own = read_pod(other, pod, self._situation, self._now)
+                if own.awaits is component and own.since is not None and self._now >= own.since + budget:
+                    return True
+        return False
+
+    def _placed(self, component: Component, pod: Pod, own: Own) -> Link:
+        """Return the link of a pod: as the pod says, or waiting for what is not there yet."""
+        link = Link(
+            component,
+            own.state,
+            own.text,
+            since=own.since,
+            until=own.until,
+            restarts=own.restarts,
+            container=own.container,
+            pod=Ref("Pod", *pod.key),
+            owner=controller_ref(pod),
+        )
+        if own.state is LinkState.READY or own.own_fault:
+            return link
+        blocker = self._blocker(component, own.container, own.awaits)
+        if blocker is not None:
+            return _with(link, LinkState.WAITING, own.text, waits_for=blocker, until=None)
+        return self._overdue(link, own) if own.awaits is not None else link
+
+    def _blocker(self, component: Component, step: str = "", awaited: Component | None = None) -> Component | None:
+        """Return what keeps a component from getting ready: what its present step waits for, else the nearest."""
+        if awaited is not None and self._blocks(awaited):
+            return awaited
+        return next((other for other in needs_of(component, step) if self._blocks(other)), None)
+
+    def _blocks(self, component: Component) -> bool:
+        link = self.links.get(component)
+        return link is not None and link.state in BLOCKING
+
+    def _overdue(self, link: Link, own: Own) -> Link:
+        """A step waits though what it waits for is there: it may take a moment, then it fails itself."""
+        awaited = self.links[own.awaits] if own.awaits is not None else None
+        times = [time for time in (own.since, awaited.since if awaited else None) if time is not None]
+        budget = _BUDGETS.get(awaited.component, VALIDATION) if awaited else VALIDATION
+        due = max(times) + budget if times else None
+        if due is not None and self._now < due:
+            return _with(link, LinkState.STARTING, own.text, until=due)
+        return _with(link, LinkState.FAILING, f"{own.container} does not end" if own.container else own.text)
+
+    def _with_handler(self, toolkit: Link) -> Link:
+        """A toolkit that is ready has brought the runtime its handler; pods that cannot start for want of it tell."""
+        for component, pod in self._pods.items():
+            if pod.status.phase != "Pending" or Component.TOOLKIT not in NEEDS[component]:
+                continue
+            own = read_pod(component, pod, self._situation, self._now)
+            if own.awaits is Component.TOOLKIT and not own.container:
+                times = [time for time in (own.since, toolkit.since) if time is not None]
+                if not times or self._now >= max(times) + HANDLER:
+                    return _with(toolkit, LinkState.FAILING, "the runtime does not know its handler")
+        return toolkit
+
+    def _with_labels(self, gfd: Link) -> Link:
+        """GFD that is ready has labelled the node, through NFD."""
+        if self._has_gfd_labels():
+            return gfd
+        nfd = self.links[Component.NFD].state
+        if nfd in BROKEN:
+            return _with(gfd, LinkState.WAITING, "its labels do not arrive", waits_for=Component.NFD)
+        due = gfd.since + GFD_LABELS if gfd.since else None
+        if due is not None and self._now < due:
+            return _with(gfd, LinkState.STARTING, "its labels are on their way", until=due)
+        return _with(gfd, LinkState.FAILING, "its labels do not arrive")
+
+    def _has_gfd_labels(self) -> bool:
+        return not _GFD_KEYS.isdisjoint(self._labels)
+
+    def _nfd(self) -> Link:
+        link = nfd_link(self._node, self._found, self._pods.get(Component.NFD), self._situation, self._now)
+        gfd = self._pods.get(Component.GFD)
+        if link.state is not LinkState.READY or gfd is None or self._has_gfd_labels():
+            return link
+        own = read_pod(Component.GFD, gfd, self._situation, self._now)
+        if own.state is LinkState.READY and (own.since is None or self._now >= own.since + GFD_LABELS):
+            return _with(link, LinkState.FAILING, "does not pass on GFD's labels")
+        return link
+
+    def _checks(self) -> Link:
+        """The validator's late steps, or the DRA stack's validator; what they start on the node tells why they fail."""
+        own_pod = self._pods.get(Component.CHECKS)
+        pod = own_pod or self._pods.get(Component.VALIDATOR)
+        validator = self.links[Component.VALIDATOR]
+        if (aside := set_aside(Component.CHECKS, self._labels)) is not None:
+            return aside
+        if own_pod is None and validator.state is not LinkState.READY:
+            if validator.state in BLOCKING:
+                return Link(Component.CHECKS, LinkState.WAITING, "", waits_for=Component.VALIDATOR)
+            return Link(Component.CHECKS, validator.state, validator.text)
+        if pod is None:
+            return Link(Component.CHECKS, LinkState.NOT_WANTED, "not deployed")
+        if (since := ready_since(pod)) is not None:
+            return ready_link(Component.CHECKS, pod, since)
+        own = read_pod(Component.CHECKS, pod, self._situation, self._now)
+        link = self._placed(Component.CHECKS, pod, own)
+        trial = self._trials[0] if self._trials else None
+        if link.state is LinkState.FAILING and own.container in LATE_STEPS and trial is not None:
+            said = read_pod(Component.CHECKS, trial, self._situation, self._now)
+            if said.state is LinkState.FAILING:
+                return _with(link, LinkState.FAILING, f"{own.container}: {said.text}", pod=Ref("Pod", *trial.key),
+                             container=said.container)  # fmt: skip
+        return link
+
+
+def _with(link: Link, state: LinkState, text: str, **fields: object) -> Link:
+    return msgspec.structs.replace(link, state=state, text=text, **fields)
+
+
+def _pods(node: str, situation: Situation) -> tuple[Mapping[Component, Pod], tuple[Pod, ...]]:
+    """Return the pod of each component on the node, and the pods that the validator starts there."""
+    found: dict[Component, Pod] = {}
+    trials: list[Pod] = []
+    for pods in (situation.pods_by_node.get(node), situation.unscheduled_by_target.get(node)):
+        for pod in pods.values():
+            component = component_of(pod)
+            if component is None or component is Component.OPERATOR:
+                continue
+            if component is Component.CHECKS and not _is_daemon(pod):
+                trials.append(pod)
+            elif (other := found.get(component)) is None or _rank(pod) > _rank(other):
+                found[component] = pod
+    return found, tuple(trials)
+
+
+def _is_daemon(item: KubernetesObject) -> bool:
+    owner = item.metadata.controller
+    return owner is not None and owner.kind == "DaemonSet" and not item.name.startswith("nvidia-cuda-validator")
+
+
+def _rank(pod: Pod) -> tuple[bool, bool, str]:
+    """The pod that stays counts more than one that goes or has ended, the newer more than the older."""
+    created = pod.metadata.creation_timestamp
+    return (pod.metadata.deletion_timestamp is None, not is_finished(pod), created.isoformat() if created else "")

@@ -1,0 +1,47 @@
+"""The end of the chain: the GPUs that a node offers to pods."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from situation.cluster import Node
+from situation.gpu.links import Component, Link, LinkState
+from situation.gpu.offer import Offer, gpu_offer, gpu_resources, paused_why
+from situation.gpu.operand_pods import DRIVER_START
+from situation.meta import find_condition
+
+REGISTER: Final = timedelta(seconds=120)
+"""After the device plugin or its node came back, its resource needs seconds to register; two minutes are ample."""
+
+
+def capacity_link(node: Node, links: Mapping[Component, Link], blocker: Component | None, now: datetime) -> Link:
+    """Judge what a node offers by the kubelet's arithmetic; `blocker` is the nearest link that is not there yet."""
+    component, offer = Component.CAPACITY, gpu_offer(node)
+    if offer is Offer.NONE:
+        through_dra = links[Component.DRA_DRIVER].state is not LinkState.NOT_WANTED
+        return Link(component, LinkState.NOT_WANTED, "through DRA" if through_dra else "none offered")
+    total = sum(gpu_resources(node.status.capacity).values())
+    usable = sum(gpu_resources(node.status.allocatable).values())
+    text = "none" if offer is Offer.NEVER else f"{usable:.0f} of {total:.0f}"
+    if offer is Offer.ALL:
+        return Link(component, LinkState.READY, text)
+    if offer is Offer.PARTLY:
+        return Link(component, LinkState.FAILING, text)
+    if paused_why(node.metadata.labels):
+        return Link(component, LinkState.PAUSED, text)
+    if blocker is not None:
+        return Link(component, LinkState.WAITING, text, waits_for=blocker)
+    due = _due(node, links[Component.PLUGIN], offer)
+    if due is not None and now < due:
+        return Link(component, LinkState.STARTING, text, until=due)
+    return Link(component, LinkState.FAILING, text)
+
+
+def _due(node: Node, plugin: Link, offer: Offer) -> datetime | None:
+    """Return until when the GPUs may be away: the node joined or came back, or the plugin just got ready."""
+    ready, created = find_condition(node.status.conditions, "Ready"), node.metadata.creation_timestamp
+    times = [ready.last_transition_time if ready else None, created, plugin.since]
+    dues = [time + REGISTER for time in times if time is not None]
+    if offer is Offer.NEVER and plugin.state is not LinkState.READY and created is not None:
+        dues.append(created + DRIVER_START)
+    return max(dues, default=None)

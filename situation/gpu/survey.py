@@ -1,0 +1,62 @@
+"""What of the GPU Operator is in the cluster as a whole: its DaemonSets, the operator itself, NFD."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from situation.gpu.components import component_of
+from situation.gpu.links import Component
+from situation.pods import Pod
+from situation.selectors import is_ready
+from situation.situation import Situation
+from situation.workloads import DaemonSet, Deployment
+
+_NAMESPACES: Final = ("gpu-operator", "nvidia-gpu-operator", "gpu-operator-resources")
+"""Of Helm's documentation, OpenShift, and very old releases."""
+_OPERATOR: Final = "gpu-operator"
+"""Name of the Deployment; not to be overridden in the chart."""
+
+
+class Survey(NamedTuple):
+    """The parts of the chain that are not of one node."""
+
+    daemonsets: Mapping[Component, tuple[DaemonSet, ...]]
+    operator: Deployment | None
+    nfd_masters: tuple[Pod, ...]
+    read: bool
+    """Whether DaemonSets have been read at all."""
+
+    @property
+    def installed(self) -> bool:
+        """Tell whether an operand of the chain is deployed at all; labels may be left of a removed operator."""
+        return any(component is not Component.NFD for component in self.daemonsets)
+
+    @property
+    def nfd_down(self) -> bool:
+        """Tell whether there are NFD masters, and none of them is ready."""
+        return bool(self.nfd_masters) and not any(map(is_ready, self.nfd_masters))
+
+
+def survey(situation: Situation) -> Survey:
+    """Look for the operator's parts; kept as long as the Situation stays as it is."""
+    return situation.once("gpu-survey", lambda: _survey(situation))
+
+
+def _survey(situation: Situation) -> Survey:
+    found: defaultdict[Component, list[DaemonSet]] = defaultdict(list)
+    for item in situation.daemonsets.values():
+        if (component := component_of(item)) is not None:
+            found[component].append(item)
+    spaces = dict.fromkeys(item.namespace for items in found.values() for item in items)
+    operator = None
+    masters: list[Pod] = []
+    for namespace in spaces | dict.fromkeys(_NAMESPACES):
+        operator = operator or situation.deployments.get((namespace, _OPERATOR))
+        pods = situation.pods_by_label.get((namespace, "role", "master")).values()
+        masters += [pod for pod in pods if component_of(pod) is Component.NFD]
+    return Survey(
+        {component: tuple(items) for component, items in found.items()},
+        operator,
+        tuple(masters),
+        situation.knows("daemonsets"),
+    )
