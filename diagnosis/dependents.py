@@ -6,10 +6,13 @@ is judged again every few seconds anyway (`engine.RECHECK`).
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import Final
 
 from diagnosis.container_facts import siblings
+from diagnosis.gpu_facts import is_nfd, may_hold_gpus
 from diagnosis.node_agents import Agent, agent_of
 from situation.cluster import Event, Namespace, Node
+from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver, ResourceSlice
 from situation.meta import KubernetesObject, ObjectKey, Ref
 from situation.network import (
     EndpointSlice,
@@ -24,6 +27,12 @@ from situation.situation import Situation
 from situation.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from situation.store import Change, involved_ref
 from situation.workloads import DaemonSet, Deployment, HorizontalPodAutoscaler, Job, ReplicaSet, StatefulSet
+
+_GPU_RESOURCES: Final = (
+    ("ClusterPolicy", "clusterpolicies"),
+    ("NVIDIADriver", "nvidiadrivers"),
+    ("GPUCluster", "gpuclusters"),
+)
 
 
 def dependents(situation: Situation, changes: Iterable[Change], now: datetime) -> Mapping[Ref, None]:
@@ -59,6 +68,8 @@ class _Concerned:
         self._volumes_changed = False
         self._daemonsets_changed = False
         """Some came or went: nodes may have waited for it."""
+        self._gpu_stack_changed = False
+        """Something that the GPU Operator's resources speak of: operands, nodes, or each other."""
 
     def take(self, change: Change) -> None:
         """Note what one change concerns."""
@@ -82,7 +93,7 @@ class _Concerned:
                 self.refs[involved_ref(item)] = None
             case Node():
                 self._nodes.add(item.name)
-                self._offers_changed = True
+                self._offers_changed = self._gpu_stack_changed = True
             case ReplicaSet() | Job() | Deployment() | StatefulSet() | DaemonSet():
                 self._take_workload(item, change.ref)
             case Service() | EndpointSlice() | Namespace():
@@ -93,6 +104,8 @@ class _Concerned:
                 self._volumes_changed = True
             case NetworkPolicy():
                 self._policy_namespaces.add(item.namespace)
+            case ClusterPolicy() | NvidiaDriver() | GpuCluster() | ResourceSlice():
+                self._take_gpu(item, change)
             case HorizontalPodAutoscaler():
                 target = item.spec.scale_target_ref
                 self.refs[Ref(target.kind, item.namespace, target.name)] = None
@@ -102,8 +115,9 @@ class _Concerned:
         self._pod_namespaces.add(pod.namespace)
         if pod.spec.node_name:
             node = Ref("Node", "", pod.spec.node_name)
-            if situation.events_by_object.get(node):
-                self.refs[node] = None  # it may have booted again, and waits for its pods
+            if situation.events_by_object.get(node) or may_hold_gpus(pod) or is_nfd(pod):
+                # It may have booted again and waits for its pods, or shares its GPUs among them.
+                self.refs[node] = None
         else:
             self._unplaced_namespaces.add(pod.namespace)
         if (controller := pod.metadata.controller) is not None:
@@ -123,10 +137,13 @@ class _Concerned:
         if pod.spec.node_name and agent_of(pod) is Agent.GPU:
             self.refs[Ref("Node", "", pod.spec.node_name)] = None
             self._nodes.add(pod.spec.node_name)
+            self._gpu_stack_changed = True
 
     def _take_workload(self, item: KubernetesObject, ref: Ref) -> None:
         workload = self._situation.workload_of(item, ref.kind)
         self.refs[workload] = None
+        if isinstance(item, DaemonSet) and (agent_of(item) is Agent.GPU or is_nfd(item)):
+            self._gpu_stack_changed = True
         if workload.kind == "CronJob":
             self._cron_jobs.add(workload)
         self._add_leftovers(self._situation.pods_of(ref))
@@ -146,6 +163,14 @@ class _Concerned:
                 self._names_changed = True
             case Namespace():
                 self._names_changed = True
+
+    def _take_gpu(self, item: ClusterPolicy | NvidiaDriver | GpuCluster | ResourceSlice, change: Change) -> None:
+        if not isinstance(item, ResourceSlice):
+            self._gpu_stack_changed = True
+            # Nodes ask whether there is an operator; its status alone is nothing to them.
+            self._daemonsets_changed |= change.old is None or change.new is None
+        elif item.spec.node_name:
+            self.refs[Ref("Node", "", item.spec.node_name)] = None
 
     def spread(self, now: datetime) -> None:
         """Add what the round as a whole concerns."""
@@ -171,6 +196,9 @@ class _Concerned:
             )
         if self._daemonsets_changed:
             self._add(situation.nodes.values(), "Node")
+        if self._gpu_stack_changed:
+            for kind, name in _GPU_RESOURCES:
+                self._add(situation.table(name).values(), kind)
         self.refs |= dict.fromkeys(self._by_name(now))
 
     def _by_name(self, now: datetime) -> Iterator[Ref]:
