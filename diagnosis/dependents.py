@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.container_facts import siblings
-from diagnosis.gpu_facts import is_nfd, may_hold_gpus
-from diagnosis.node_agents import Agent, agent_of
+from diagnosis.gpu_facts import may_hold_gpus
+from diagnosis.node_agents import Agent, agent_of, is_nfd
 from situation.cluster import Event, Namespace, Node
 from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver, ResourceSlice
 from situation.meta import KubernetesObject, ObjectKey, Ref

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.gpu_offer import PRESENT, gpu_resources
-from diagnosis.node_agents import Agent, agent_of, agents
+from diagnosis.node_agents import Agent, agent_of, agents, is_nfd
 from diagnosis.placement import wanted
 from situation.cluster import Node
 from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver
@@ -31,7 +31,6 @@ _ACCELERATOR_LABELS: Final = (
 )
 """Labels by which clouds name the accelerator of a node."""
 GPU_TAINT: Final = "nvidia.com/gpu"
-NFD_NAME: Final = "node-feature-discovery"
 
 
 def is_discovered(node: Node) -> bool:
@@ -99,17 +98,6 @@ def ready_since(pod: Pod) -> datetime | None:
     """Return since when a pod is ready, None if it is not or does not say."""
     condition = find_condition(pod.status.conditions, "Ready")
     return condition.last_transition_time if condition is not None and condition.status == "True" else None
-
-
-def is_nfd(item: KubernetesObject) -> bool:
-    """Tell whether a pod or workload belongs to node feature discovery, of whatever release."""
-    labels = item.metadata.labels
-    return (
-        labels.get("app.kubernetes.io/name") == NFD_NAME
-        or NFD_NAME in item.name
-        or item.name.startswith("nfd-")
-        or labels.get("app", "").startswith("nfd-")
-    )
 
 
 def is_nfd_worker(item: KubernetesObject) -> bool:

@@ -22,7 +22,9 @@ _EXCEEDED: Final = re.compile(
 )
 _UNSPECIFIED: Final = re.compile(r"failed quota: (?P<quota>[^:]+): must specify (?P<what>.+)$")
 _UNCOUNTED: Final = re.compile(r"status unknown for quota: (?P<quota>[^,]+), resources: (?P<what>.+)$")
-KNOWN: Final = (_EXCEEDED, _UNSPECIFIED, _UNCOUNTED)
+_UNMATCHED: Final = re.compile(r"insufficient quota to match these scopes")
+"""Some clusters let pods of the system's priority classes be made only where a quota names these classes."""
+KNOWN: Final = (_EXCEEDED, _UNSPECIFIED, _UNCOUNTED, _UNMATCHED)
 
 UNCOUNTED_BUDGET_S: Final = 60.0
 """The quota controller counts a new quota within seconds; a minute without is not normal."""
@@ -42,7 +44,7 @@ def _amounts(text: str) -> dict[str, str]:
     kind=CREATORS,
     needs=("replicasets",),
     looks_at="Missing pods with ReplicaFailure or FailedCreate: 'exceeded quota', 'failed quota: ... must specify', "
-    "'status unknown for quota'; the ResourceQuota itself.",
+    "'status unknown for quota', 'insufficient quota to match these scopes'; the ResourceQuota itself.",
     look_alikes={
         "resources-short": "there the pod exists and is Pending",
         "limit-range": "the text names a maximum or minimum per container, no quota",
@@ -56,6 +58,8 @@ def quota_refused(item: Workload, situation: Situation, now: datetime) -> Verdic
         return CLEAR
     if match := _UNCOUNTED.search(found.text):
         return still_young(found, now, UNCOUNTED_BUDGET_S) or _uncounted(found, situation, match["quota"])
+    if _UNMATCHED.search(found.text):
+        return still_young(found, now) or _unmatched(found, situation)
     exceeded, unspecified = _EXCEEDED.search(found.text), _UNSPECIFIED.search(found.text)
     match = exceeded or unspecified
     if match is None:
@@ -118,6 +122,16 @@ def _uncounted(found: Refused, situation: Situation, quota: str) -> Fired:
         found, situation, f"is refused: quota {quota} has not been counted", [look, lease],
         follows=(CLUSTER,), layer=Layer.CONTROL_PLANE,
     )  # fmt: skip
+
+
+def _unmatched(found: Refused, situation: Situation) -> Fired:
+    namespace = found.ref.namespace
+    quotas = [name for where, name in situation.quotas if where == namespace]
+    told = fact("resourcequotas", f"quotas of namespace {namespace}: {', '.join(sorted(quotas)) or 'none'}")
+    look = kubectl("get", "resourcequota", "-o", "yaml", purpose="does one name these priority classes?",
+                   namespace=namespace)  # fmt: skip
+    title = "is refused: its namespace has no quota for its priority class"
+    return refused_fired(found, situation, title, [look], evidence=[told])
 
 
 @rule(

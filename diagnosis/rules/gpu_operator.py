@@ -23,7 +23,7 @@ from diagnosis.gpu_facts import (
 from diagnosis.gpu_offer import UPGRADE, Offer, gpu_offer
 from diagnosis.gpu_status import RESOURCES, describe, kind_name, operator_log, says, trouble
 from diagnosis.node_agents import Agent, agents
-from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
+from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from diagnosis.rules.gpus import node_gpus_lost
 from situation.cluster import Node
 from situation.findings import Effect, Evidence, Layer, Mark, Severity
@@ -114,12 +114,14 @@ def gpu_operator_ready_in_name(policy: ClusterPolicy, situation: Situation, now:
     if policy.status.state != "ready" or not _in_force(policy, situation):
         return CLEAR
     gpu_nodes = [node for node in situation.nodes.values() if is_discovered(node)]
-    empty = [node.name for node in gpu_nodes if _has_lost(node, situation, now)]
+    verdicts = {node.name: _lost(node, situation, now) for node in gpu_nodes}
+    empty = [name for name, verdict in verdicts.items() if isinstance(verdict, Fired)]
     if not empty:
-        return CLEAR
+        due = min((verdict.until for verdict in verdicts.values() if isinstance(verdict, Wait)), default=None)
+        return Wait(due) if due else CLEAR
     return Fired(
         Ref("ClusterPolicy", "", policy.name),
-        f"says ready, though {len(empty)} of {counted(len(gpu_nodes), 'GPU node')} offer no GPU",
+        f"says ready, though no GPU is offered by {len(empty)} of {counted(len(gpu_nodes), 'GPU node')}",
         (*says(policy), fact("nodes", f"no GPU on {shorten(', '.join(sorted(empty)), 200)}")),
         (
             kubectl("get", "nodes", "-L", "nvidia.com/gpu.deploy.device-plugin,nvidia.com/mig.config.state," + UPGRADE,
@@ -130,10 +132,10 @@ def gpu_operator_ready_in_name(policy: ClusterPolicy, situation: Situation, now:
     )  # fmt: skip
 
 
-def _has_lost(node: Node, situation: Situation, now: datetime) -> bool:
+def _lost(node: Node, situation: Situation, now: datetime) -> Verdict:
     if gpu_offer(node) not in (Offer.NEVER, Offer.GONE, Offer.STOPPED):
-        return False
-    return isinstance(node_gpus_lost.judge(node, situation, now), Fired)
+        return CLEAR
+    return node_gpus_lost.judge(node, situation, now)
 
 
 @rule(

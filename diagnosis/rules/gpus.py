@@ -73,10 +73,11 @@ def _plugin_logs(pods: list[Pod]) -> tuple[Command, ...]:
     )  # fmt: skip
 
 
-def _has_mode(labels: Mapping[str, str]) -> bool:
-    """Tell whether a MIG layout or a driver upgrade may be why: then what is found about these explains it."""
+def _may_follow(labels: Mapping[str, str]) -> bool:
+    """Tell whether a MIG layout, a driver upgrade or its discovery may be why: what is found of these explains it."""
     return (
         bool(paused_why(labels))
+        or labels.get(PRESENT) != "true"
         or labels.get(MIG_STATE) == "failed"
         or labels.get(UPGRADE) == "upgrade-failed"
         or "nvidia.com/mig.strategy" in labels
@@ -136,7 +137,7 @@ def node_gpus_lost(node: Node, situation: Situation, now: datetime) -> Verdict:
         tuple(evidence),
         (*operand_commands(node, situation), *_plugin_logs(pods)),
         severity=Severity.INFO if paused or not (pods or operands) else Severity.CRITICAL,
-        follows=(*operands, *((Ref("Node", "", node.name),) if _has_mode(labels) else ())),
+        follows=(*operands, *((Ref("Node", "", node.name),) if _may_follow(labels) else ())),
         node=node.name,
     )
 

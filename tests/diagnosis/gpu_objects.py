@@ -59,7 +59,11 @@ def gpu_node(
 
 def operand(of: str, on: str = "gpu-1", *, ready: bool = True, age_s: float = DAY, **fields: Any) -> Manifest:
     """Return the pod of an operand on a node; its container bears the operand's name."""
-    labels = {"app": of, **({"app.kubernetes.io/component": "nvidia-driver"} if of == DRIVER else {})}
+    labels = {
+        "app": of,
+        "app.kubernetes.io/managed-by": "gpu-operator",
+        **({"app.kubernetes.io/component": "nvidia-driver"} if of == DRIVER else {}),
+    }
     made = pod(f"{of}-{on}", namespace=OPERATOR, owner=f"DaemonSet/{of}", labels=labels, node=on, ready=ready,
                age_s=age_s, **fields)  # fmt: skip
     made["spec"]["containers"][0]["name"] = of
@@ -71,6 +75,7 @@ def operand_set(of: str, *, desired: int = 1, ready: int | None = None, **fields
     """Return the DaemonSet of an operand."""
     made = daemonset(of, namespace=OPERATOR, desired=desired, ready=desired if ready is None else ready,
                      labels={"app": of}, **fields)  # fmt: skip
+    made["metadata"]["labels"]["app.kubernetes.io/managed-by"] = "gpu-operator"
     made["status"]["updatedNumberScheduled"] = desired
     return made
 
