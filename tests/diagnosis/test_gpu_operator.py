@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from diagnosis.engine import Engine, diagnose
 from diagnosis.rules import gpu_discovery, gpu_operator, gpu_stacks, gpus, node_agents
 from situation.findings import Finding, Layer, Severity
 from situation.meta import Ref
@@ -156,8 +157,6 @@ def test_devices_of_dynamic_allocation(more: list[Manifest], fires: bool) -> Non
 
 
 def test_resource_slices_are_asked_for_only_where_gpus_are_given_out_that_way() -> None:
-    from diagnosis.engine import Engine
-
     missing = {"resourceslices": SourceState.STARTING}
     assert "resourceslices" in Engine().judge(situation(DRA, missing=missing), (), NOW).wanted
     assert "resourceslices" not in Engine().judge(situation(gpu.gpu_node(), missing=missing), (), NOW).wanted
@@ -232,3 +231,20 @@ def test_operands_that_are_switched_off_are_one_hint() -> None:
     finding = causes["gpu-operands-off"]
     assert (finding.severity, finding.count) == (Severity.INFO, 2)
     assert finding.title == "gpu-1, gpu-2 run without some operands: switched off by label"
+
+
+@pytest.mark.parametrize(
+    ("state", "manifests", "doubt"),
+    [
+        (SourceState.ABSENT, [gpu.operand_set(gpu.PLUGIN)], False),
+        (SourceState.FORBIDDEN, [node()], False),
+        (SourceState.FORBIDDEN, [gpu.operand_set(gpu.PLUGIN)], True),
+    ],
+    ids=["no such resource", "refused, and no operator", "refused, with an operator"],
+)
+def test_resources_that_most_clusters_lack_cast_no_doubt(
+    state: SourceState, manifests: list[Manifest], doubt: bool
+) -> None:
+    missing = dict.fromkeys(("clusterpolicies", "nvidiadrivers", "gpuclusters"), state)
+    layers = {status.layer: status.reason for status in diagnose(situation(*manifests, missing=missing), NOW).layers}
+    assert ("clusterpolicies" in layers[Layer.NODE]) is doubt
