@@ -7,7 +7,7 @@ from signal import Signals
 from typing import Final
 
 from diagnosis.commands import counted, kubectl
-from diagnosis.node_agents import agent_of
+from diagnosis.node_agents import agent_of, home_layer
 from diagnosis.rule import Wait
 from situation.clock import duration_text
 from situation.crashes import Loop, find_crashes
@@ -51,9 +51,8 @@ def siblings(pod: Pod, situation: Situation) -> Iterator[Pod]:
 
 
 def agent_layer(pod: Pod) -> Layer | None:
-    """Return the layer that breaks with this pod when it is a node agent, else None."""
-    agent = agent_of(pod)
-    return agent.layer if agent else None
+    """Return the layer that breaks with this pod when it is a node agent, or brings some, else None."""
+    return home_layer(pod)
 
 
 def exit_text(end: Terminated | None) -> str:

@@ -6,10 +6,14 @@ is judged again every few seconds anyway (`engine.RECHECK`).
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import Final
 
 from diagnosis.container_facts import siblings
+from diagnosis.gpu_facts import may_hold_gpus
+from diagnosis.node_agents import Agent, agent_of, is_nfd
 from situation.cluster import Event, Namespace, Node
 from situation.gpu.chain import is_gpu_node
+from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver, ResourceSlice
 from situation.gpu.touched import concerns_all, nodes_of
 from situation.meta import KubernetesObject, ObjectKey, Ref
 from situation.network import (
@@ -25,6 +29,12 @@ from situation.situation import Situation
 from situation.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from situation.store import Change, involved_ref
 from situation.workloads import DaemonSet, Deployment, HorizontalPodAutoscaler, Job, ReplicaSet, StatefulSet
+
+_GPU_RESOURCES: Final = (
+    ("ClusterPolicy", "clusterpolicies"),
+    ("NVIDIADriver", "nvidiadrivers"),
+    ("GPUCluster", "gpuclusters"),
+)
 
 
 def dependents(situation: Situation, changes: Iterable[Change], now: datetime) -> Mapping[Ref, None]:
@@ -62,6 +72,8 @@ class _Concerned:
         """What all GPU chains stand on changed: a DaemonSet of theirs, the operator, NFD."""
         self._chain_nodes: set[str] = set()
         """Nodes whose GPU chain is concerned."""
+        self._gpu_stack_changed = False
+        """Something that the GPU Operator's resources speak of: operands, nodes, or each other."""
 
     def take(self, change: Change) -> None:
         """Note what one change concerns."""
@@ -86,7 +98,7 @@ class _Concerned:
                 self.refs[involved_ref(item)] = None
             case Node():
                 self._nodes.add(item.name)
-                self._offers_changed = True
+                self._offers_changed = self._gpu_stack_changed = True
             case ReplicaSet() | Job() | Deployment() | StatefulSet() | DaemonSet():
                 self._take_workload(item, change.ref)
             case Service() | EndpointSlice() | Namespace():
@@ -97,6 +109,8 @@ class _Concerned:
                 self._volumes_changed = True
             case NetworkPolicy():
                 self._policy_namespaces.add(item.namespace)
+            case ClusterPolicy() | NvidiaDriver() | GpuCluster() | ResourceSlice():
+                self._take_gpu(item, change)
             case HorizontalPodAutoscaler():
                 target = item.spec.scale_target_ref
                 self.refs[Ref(target.kind, item.namespace, target.name)] = None
@@ -106,13 +120,15 @@ class _Concerned:
         self._pod_namespaces.add(pod.namespace)
         if pod.spec.node_name:
             node = Ref("Node", "", pod.spec.node_name)
-            if situation.events_by_object.get(node):
-                self.refs[node] = None  # it may have booted again, and waits for its pods
+            if situation.events_by_object.get(node) or may_hold_gpus(pod) or is_nfd(pod):
+                # It may have booted again and waits for its pods, or shares its GPUs among them.
+                self.refs[node] = None
         else:
             self._unplaced_namespaces.add(pod.namespace)
         if (controller := pod.metadata.controller) is not None:
             if controller.kind == "DaemonSet":
                 self.refs[Ref("DaemonSet", pod.namespace, controller.name)] = None
+                self._gpu_stack_changed |= agent_of(pod) is Agent.GPU
             if pod.status.phase == "Failed" or situation.get(situation.workload_of(pod)) is None:
                 self._add_leftovers(siblings(pod, situation))
         self._services.update(
@@ -124,6 +140,8 @@ class _Concerned:
     def _take_workload(self, item: KubernetesObject, ref: Ref) -> None:
         workload = self._situation.workload_of(item, ref.kind)
         self.refs[workload] = None
+        if isinstance(item, DaemonSet) and (agent_of(item) is Agent.GPU or is_nfd(item)):
+            self._gpu_stack_changed = True
         if workload.kind == "CronJob":
             self._cron_jobs.add(workload)
         self._add_leftovers(self._situation.pods_of(ref))
@@ -143,6 +161,14 @@ class _Concerned:
                 self._names_changed = True
             case Namespace():
                 self._names_changed = True
+
+    def _take_gpu(self, item: ClusterPolicy | NvidiaDriver | GpuCluster | ResourceSlice, change: Change) -> None:
+        if not isinstance(item, ResourceSlice):
+            self._gpu_stack_changed = True
+            # Nodes ask whether there is an operator; its status alone is nothing to them.
+            self._chains_changed |= change.old is None or change.new is None
+        elif item.spec.node_name:
+            self.refs[Ref("Node", "", item.spec.node_name)] = None
 
     def spread(self, now: datetime) -> None:
         """Add what the round as a whole concerns."""
@@ -171,6 +197,9 @@ class _Concerned:
             self._add(
                 (claim for claim in situation.claims.values() if claim.status.phase != "Bound"), "PersistentVolumeClaim"
             )
+        if self._gpu_stack_changed:
+            for kind, name in _GPU_RESOURCES:
+                self._add(situation.table(name).values(), kind)
         self.refs |= dict.fromkeys(self._by_name(now))
 
     def _by_name(self, now: datetime) -> Iterator[Ref]:

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from diagnosis.node_agents import Agent, agents
 from diagnosis.rule import Rule
 from situation.findings import Finding, Layer, LayerState, LayerStatus, Severity
+from situation.kinds import BY_NAME
 from situation.readings import Source, SourceState
 from situation.situation import Situation
 
@@ -48,7 +50,13 @@ def _status(
     missing = [fault] if fault else []
     missing += [text for name in ESSENTIAL[layer] if (text := doubt(situation.source(name), now))]
     needs = dict.fromkeys(need for rule in rules if rule.layer is layer for need in rule.needs)
-    partial = [text for name in needs if name not in ESSENTIAL[layer] and (text := doubt(situation.source(name), now))]
+    partial = [
+        text
+        for name in needs
+        if name not in ESSENTIAL[layer]
+        and (text := doubt(situation.source(name), now))
+        and not (BY_NAME[name].optional and _is_of_no_use(situation.source(name), situation))
+    ]
     severity = min((cause.severity for cause in here), key=lambda item: item.rank, default=None)
     if grave:
         state = LayerState.FINDINGS
@@ -75,6 +83,14 @@ def doubt(source: Source, now: datetime) -> str:
     if source.observed_at is not None:
         return f"{_short(source)}: {state.value} since {source.observed_at:%H:%M:%S}"
     return f"{_short(source)}: {state.value}" + (f" ({source.error})" if source.error else "")
+
+
+def _is_of_no_use(source: Source, situation: Situation) -> bool:
+    """Tell whether nothing hints at objects of an optional kind that could not be read.
+
+    An API server refuses to show custom resources to those who may not see them also where it has none.
+    """
+    return source.state is SourceState.ABSENT or next(agents(situation, Agent.GPU), None) is None
 
 
 def _short(source: Source) -> str:

@@ -34,6 +34,7 @@ _GPU_APPS: Final = (
     "nvidia-mig-manager",
     "nvidia-mps-control-daemon",
 )
+_NFD: Final = "node-feature-discovery"
 _CNI_APPS: Final = (
     "antrea",
     "aws-node",
@@ -64,6 +65,24 @@ def agent_of(item: KubernetesObject) -> Agent | None:
     if any("csi" in name.split("-") for name in names) and (owner is None or owner.kind == "DaemonSet"):
         return Agent.CSI
     return None
+
+
+def is_nfd(item: KubernetesObject) -> bool:
+    """Tell whether a pod or workload belongs to node feature discovery, of whatever release."""
+    labels = item.metadata.labels
+    return (
+        labels.get("app.kubernetes.io/name") == _NFD
+        or _NFD in item.name
+        or item.name.startswith("nfd-")
+        or labels.get("app", "").startswith("nfd-")
+    )
+
+
+def home_layer(item: KubernetesObject) -> Layer | None:
+    """Return the layer that breaks with a node agent, or with what brings the GPU operands to the nodes, else None."""
+    if (agent := agent_of(item)) is not None:
+        return agent.layer
+    return Layer.NODE if item.metadata.labels.get("app") == "gpu-operator" or is_nfd(item) else None
 
 
 def _any_starts(names: list[str], prefixes: tuple[str, ...]) -> bool:

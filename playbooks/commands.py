@@ -15,7 +15,7 @@ _FLAGS: Final = frozenset(
     "-A -L -c -f -i -l -n -o -p -t -w --all-containers --all-namespaces --as --containers --context --field-selector "
     "--for --kubeconfig --namespace --previous --raw --replicas --selector --show-labels --since --sort-by "
     "--tail --template --timestamps --types --list --image --profile --ignore-daemonsets --delete-emptydir-data "
-    "--minify -it".split()
+    "--minify --overwrite -it".split()
 )
 """Flags that commands may hold. A name from the cluster that reads as another would change what kubectl does."""
 

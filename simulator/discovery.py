@@ -1,7 +1,7 @@
 """Discovery documents: what a stock kubectl asks for before it lists anything."""
 
 from collections import defaultdict
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from typing import Any
 
 from simulator.cluster import SERVED
@@ -28,6 +28,8 @@ _SHORT_NAMES = {
     "ingresses": ["ing"],
     "poddisruptionbudgets": ["pdb"],
     "horizontalpodautoscalers": ["hpa"],
+    "nvidiadrivers": ["nvd", "nvdriver", "nvdrivers"],
+    "gpuclusters": ["gc"],
 }
 _IN_ALL = frozenset(
     {"pods", "services", "replicasets", "deployments", "statefulsets", "daemonsets", "jobs", "horizontalpodautoscalers"}
@@ -48,11 +50,12 @@ def discovery(path: str, absent: Set[str]) -> dict[str, Any] | None:
         case ["api"]:
             return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
         case ["apis"]:
-            groups = [_group(version) for version in by_version if "/" in version]
+            names = dict.fromkeys(version.partition("/")[0] for version in by_version if "/" in version)
+            groups = [_group(name, by_version) for name in names]
             return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
         case ["apis", name]:
-            found = [version for version in by_version if version.startswith(f"{name}/")]
-            return {"kind": "APIGroup", "apiVersion": "v1", **_group(found[0])} if found else None
+            group = _group(name, by_version)
+            return {"kind": "APIGroup", "apiVersion": "v1", **group} if group["versions"] else None
         case ["api", version] | ["apis", *_, version] if len(parts) <= 3:
             group_version = version if parts[0] == "api" else f"{parts[1]}/{version}"
             kinds = by_version.get(group_version)
@@ -60,10 +63,13 @@ def discovery(path: str, absent: Set[str]) -> dict[str, Any] | None:
     return None
 
 
-def _group(group_version: str) -> dict[str, Any]:
-    name, _, version = group_version.partition("/")
-    versions = {"groupVersion": group_version, "version": version}
-    return {"name": name, "versions": [versions], "preferredVersion": versions}
+def _group(name: str, group_versions: Iterable[str]) -> dict[str, Any]:
+    versions = [
+        {"groupVersion": group_version, "version": group_version.partition("/")[2]}
+        for group_version in group_versions
+        if group_version.startswith(f"{name}/")
+    ]
+    return {"name": name, "versions": versions, "preferredVersion": versions[0] if versions else None}
 
 
 def _resources(group_version: str, kinds: list[ObjectKind]) -> dict[str, Any]:

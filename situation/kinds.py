@@ -14,6 +14,7 @@ from situation.cluster import (
     ResourceQuota,
     RuntimeClass,
 )
+from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver, ResourceSlice
 from situation.meta import KubernetesObject
 from situation.network import (
     EndpointSlice,
@@ -52,6 +53,8 @@ class ObjectKind(msgspec.Struct, frozen=True):
     fixed_namespace: str = ""
     """Read in this one namespace only."""
     label: str = ""
+    optional: bool = False
+    """Most clusters do without it (a custom resource, a newer API): where it is absent nothing is in doubt."""
 
     @property
     def name(self) -> str:
@@ -121,6 +124,38 @@ KINDS: Final = (
         "horizontalpodautoscalers", "HorizontalPodAutoscaler", "autoscaling/v2", HorizontalPodAutoscaler, on_demand=True
     ),
     ObjectKind("persistentvolumes", "PersistentVolume", "v1", PersistentVolume, namespaced=False, on_demand=True),
+    ObjectKind(
+        "clusterpolicies",
+        "ClusterPolicy",
+        "nvidia.com/v1",
+        ClusterPolicy,
+        namespaced=False,
+        on_demand=True,
+        optional=True,
+    ),
+    ObjectKind(
+        "nvidiadrivers",
+        "NVIDIADriver",
+        "nvidia.com/v1alpha1",
+        NvidiaDriver,
+        namespaced=False,
+        on_demand=True,
+        optional=True,
+    ),
+    ObjectKind(
+        "gpuclusters", "GPUCluster", "nvidia.com/v1alpha1", GpuCluster, namespaced=False, on_demand=True, optional=True
+    ),
+    # `v1` is what servers from 1.34 on serve by default. 1.32 and 1.33 know only betas, 1.31 an alpha, all of them off
+    # unless switched on; the GPU Operator's own stack for it needs `v1` too.
+    ObjectKind(
+        "resourceslices",
+        "ResourceSlice",
+        "resource.k8s.io/v1",
+        ResourceSlice,
+        namespaced=False,
+        on_demand=True,
+        optional=True,
+    ),
 )
 
 BY_NAME: Final = {kind.name: kind for kind in KINDS}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, cast
 
 from situation.cluster import Event, Lease, Namespace, Node, ResourceQuota
+from situation.gpu.operator import ResourceSlice
 from situation.indexes import Index, controller_ref
 from situation.kinds import BY_NAME, KINDS, NAMES_OF
 from situation.meta import KubernetesObject, ObjectKey, Ref
@@ -77,6 +78,9 @@ class Store:
         self.services_by_selector: Index[tuple[str, str, str], Service] = Index(_selector_key)
         self.policies_by_namespace: Index[str, NetworkPolicy] = Index(lambda item: (item.namespace,))
         self.quotas_by_namespace: Index[str, ResourceQuota] = Index(lambda item: (item.namespace,))
+        self.devices_by_node: Index[str, ResourceSlice] = Index(
+            lambda item: (item.spec.node_name,) if item.spec.node_name else ()
+        )
         self._indexes: dict[str, tuple[Index[Any, Any], ...]] = {
             "pods": (
                 self.pods_by_node,
@@ -93,6 +97,7 @@ class Store:
             "services": (self.services_by_namespace, self.services_by_selector),
             "networkpolicies": (self.policies_by_namespace,),
             "resourcequotas": (self.quotas_by_namespace,),
+            "resourceslices": (self.devices_by_node,),
         }
 
     def _put(self, name: str, key: ObjectKey, new: KubernetesObject | None) -> Change:

@@ -57,6 +57,7 @@ class DaemonSetStatus(Wire, frozen=True):
     current_number_scheduled: int = 0
     number_ready: int = 0
     number_misscheduled: int = 0
+    updated_number_scheduled: int = 0
     observed_generation: int = 0
 
 

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from diagnosis.commands import counted, fact, kubectl, said_by, shorten
+from diagnosis.node_agents import home_layer
 from diagnosis.replicas import gravity
 from diagnosis.rule import Fired, Wait, wait_until
 from situation.cluster import Event
@@ -135,13 +136,14 @@ def refused_fired(
         "describe", found.ref.kind.lower(), found.ref.name,
         purpose="what does its controller say?", namespace=found.ref.namespace,
     )  # fmt: skip
+    creator = situation.get(found.workload) or situation.get(found.ref)
     return Fired(
         about or found.workload,
         title,
         (*refusal_evidence(found), *evidence),
         (*next, describe),
         severity=gravity(found.workload, situation),
-        layer=layer,
+        layer=layer or (home_layer(creator) if creator is not None else None),
         follows=follows,
         who=found.workload.name,
         wants=wants,

@@ -24,7 +24,9 @@ _EXCEEDED: Final = re.compile(
 )
 _UNSPECIFIED: Final = re.compile(r"failed quota: (?P<quota>[^:]+): must specify (?P<what>.+)$")
 _UNCOUNTED: Final = re.compile(r"status unknown for quota: (?P<quota>[^,]+), resources: (?P<what>.+)$")
-KNOWN: Final = (_EXCEEDED, _UNSPECIFIED, _UNCOUNTED)
+_UNMATCHED: Final = re.compile(r"insufficient quota to match these scopes")
+"""Some clusters let pods of the system's priority classes be made only where a quota names these classes."""
+KNOWN: Final = (_EXCEEDED, _UNSPECIFIED, _UNCOUNTED, _UNMATCHED)
 
 UNCOUNTED_BUDGET_S: Final = 60.0
 """The quota controller counts a new quota within seconds; a minute without is not normal."""
@@ -44,7 +46,7 @@ def _amounts(text: str) -> dict[str, str]:
     kind=CREATORS,
     needs=("replicasets",),
     looks_at="Missing pods with ReplicaFailure or FailedCreate: 'exceeded quota', 'failed quota: ... must specify', "
-    "'status unknown for quota'; the ResourceQuota itself.",
+    "'status unknown for quota', 'insufficient quota to match these scopes'; the ResourceQuota itself.",
     look_alikes={
         "resources-short": "there the pod exists and is Pending",
         "gpus-short": "there the pod exists; here GPUs may be free: the evidence says how many",
@@ -59,6 +61,8 @@ def quota_refused(item: Workload, situation: Situation, now: datetime) -> Verdic
         return CLEAR
     if match := _UNCOUNTED.search(found.text):
         return still_young(found, now, UNCOUNTED_BUDGET_S) or _uncounted(found, situation, match["quota"])
+    if _UNMATCHED.search(found.text):
+        return still_young(found, now) or _unmatched(found, situation)
     exceeded, unspecified = _EXCEEDED.search(found.text), _UNSPECIFIED.search(found.text)
     match = exceeded or unspecified
     if match is None:
@@ -128,6 +132,16 @@ def _uncounted(found: Refused, situation: Situation, quota: str) -> Fired:
         found, situation, f"is refused: quota {quota} has not been counted", [look, lease],
         follows=(CLUSTER,), layer=Layer.CONTROL_PLANE,
     )  # fmt: skip
+
+
+def _unmatched(found: Refused, situation: Situation) -> Fired:
+    namespace = found.ref.namespace
+    quotas = [name for where, name in situation.quotas if where == namespace]
+    told = fact("resourcequotas", f"quotas of namespace {namespace}: {', '.join(sorted(quotas)) or 'none'}")
+    look = kubectl("get", "resourcequota", "-o", "yaml", purpose="does one name these priority classes?",
+                   namespace=namespace)  # fmt: skip
+    title = "is refused: its namespace has no quota for its priority class"
+    return refused_fired(found, situation, title, [look], evidence=[told])
 
 
 @rule(

@@ -1,15 +1,16 @@
-"""Layer 5: nodes whose GPUs are lost, in whole or in part (L5-10, L5-12, L5-13b, L5-14)."""
+"""Layer 5: nodes whose GPUs are lost, in whole or in part (L5-10, L5-12, L5-13b)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, on_node
 from diagnosis.gpu_causes import cause_refs, chain_of, next_look
+from diagnosis.gpu_status import capacity_evidence, operand_commands
 from diagnosis.node_agents import Agent, agent_of, agents
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from situation.cluster import Node
-from situation.findings import Command, Effect, Evidence, Layer, Mark, Severity
+from situation.findings import Command, Effect, Layer, Mark, Severity
 from situation.gpu.links import Component, LinkState
 from situation.gpu.offer import MIG_STATE, PRESENT, UPGRADE, Offer, gpu_offer, gpu_resources, paused_why
 from situation.meta import Ref, find_condition
@@ -30,27 +31,6 @@ def _plugin(pods: Iterable[Pod]) -> Pod | None:
     return next((pod for pod in pods if pod.name.startswith("nvidia-device-plugin-daemonset")), None)
 
 
-def _capacity_evidence(node: Node) -> Evidence:
-    names = sorted(gpu_resources(node.status.capacity)) or ["nvidia.com/gpu"]
-    numbers = [
-        f"{name}: capacity {node.status.capacity.get(name, 'absent')}, "
-        f"allocatable {node.status.allocatable.get(name, 'absent')}"
-        for name in names
-    ]
-    return fact("nodes", "; ".join(numbers))
-
-
-def _operand_commands(node: Node, situation: Situation, pods: list[Pod]) -> tuple[Command, ...]:
-    namespaces = [pod.namespace for pod in pods] + [ref.namespace for ref in agents(situation, Agent.GPU)]
-    columns = "N:.metadata.name,CAP:.status.capacity.nvidia\\.com/gpu,ALLOC:.status.allocatable.nvidia\\.com/gpu"
-    return (
-        kubectl("get", "pods", "-o", "wide", "--field-selector", f"spec.nodeName={node.name}",
-                purpose="which is the first operand of the chain that is not ready?",
-                namespace=namespaces[0] if namespaces else "gpu-operator"),
-        kubectl("get", "nodes", "-o", f"custom-columns={columns}", purpose="which nodes offer how many GPUs?"),
-    )  # fmt: skip
-
-
 def _plugin_logs(pods: list[Pod]) -> tuple[Command, ...]:
     plugin = _plugin(pods)
     if plugin is None:
@@ -59,6 +39,18 @@ def _plugin_logs(pods: list[Pod]) -> tuple[Command, ...]:
         kubectl("logs", plugin.name, "-c", "nvidia-device-plugin", "--tail=200", purpose="which Xid, which device?",
                 namespace=plugin.namespace),
     )  # fmt: skip
+
+
+def _may_follow(labels: Mapping[str, str]) -> bool:
+    """Tell whether a MIG layout, a driver upgrade or its discovery may be why: what is found of these explains it."""
+    return (
+        bool(paused_why(labels))
+        or labels.get(PRESENT) != "true"
+        or labels.get(MIG_STATE) == "failed"
+        or labels.get(UPGRADE) == "upgrade-failed"
+        or "nvidia.com/mig.strategy" in labels
+        or labels.get("nvidia.com/gpu.product", "").endswith("MIG-INVALID")
+    )
 
 
 @rule(
@@ -99,7 +91,7 @@ def node_gpus_lost(node: Node, situation: Situation, now: datetime) -> Verdict:
         Offer.GONE: "offers no GPU any more: the device plugin is not registered",
         Offer.STOPPED: "offers no GPU: " + ("every GPU is unhealthy" if serving else "the device plugin has stopped"),
     }[offer]
-    evidence = [_capacity_evidence(node)]
+    evidence = [capacity_evidence(node)]
     shown = [f"{name}={labels[name]}" for name in (PRESENT, "nvidia.com/gpu.product", MIG_STATE, UPGRADE)
              if name in labels]  # fmt: skip
     if shown:
@@ -114,9 +106,9 @@ def node_gpus_lost(node: Node, situation: Situation, now: datetime) -> Verdict:
         Ref("Node", "", node.name),
         f"offers no GPU {paused}" if paused else title,
         tuple(evidence),
-        (*_operand_commands(node, situation, pods), *_plugin_logs(pods)),
+        (*operand_commands(node, situation), *_plugin_logs(pods)),
         severity=Severity.INFO if paused or not (pods or operands) else Severity.CRITICAL,
-        follows=cause_refs(chain, situation),
+        follows=(*cause_refs(chain, situation), *((Ref("Node", "", node.name),) if _may_follow(labels) else ())),
         node=node.name,
     )
 
@@ -153,12 +145,12 @@ def gpu_unhealthy(node: Node, situation: Situation, now: datetime) -> Verdict:
         Ref("Node", "", node.name),
         f"has {lost:.0f} of {counted(round(sum(capacity.values())), 'GPU')} unhealthy",
         (
-            _capacity_evidence(node),
+            capacity_evidence(node),
             *(fact("pods", f"in use by {user}") for user in users[:4]),
             fact("nodes", "an Xid or ECC fault: the device plugin's log and the kernel's say which", Mark.OPEN),
         ),
         (
-            *(_plugin_logs(pods) or _operand_commands(node, situation, pods)[:1]),
+            *(_plugin_logs(pods) or operand_commands(node, situation)[:1]),
             on_node(node.name, "nvidia-smi", "-q", "-d", "ECC,ROW_REMAPPER", purpose="which GPU, what error?"),
             on_node(node.name, "dmesg", "-T", "--level=err,warn", purpose="which Xid does the kernel report?"),
             kubectl("cordon", node.name, purpose="keep new pods off it once confirmed", effect=Effect.MUTATING),
@@ -198,39 +190,10 @@ def gpu_missing(node: Node, situation: Situation, now: datetime) -> Verdict:
     return Fired(
         Ref("Node", "", node.name),
         f"shows {total:.0f} of {counted(expected, 'GPU')}",
-        (_capacity_evidence(node), fact("nodes", f"labels: gpu.count={count}, gpu.replicas={replicas}")),
+        (capacity_evidence(node), fact("nodes", f"labels: gpu.count={count}, gpu.replicas={replicas}")),
         (*_plugin_logs(pods), on_node(node.name, "dmesg", "-T", "--level=err,warn", purpose="Xid 79, off the bus?")),
         node=node.name,
     )
 
 
-@rule(
-    "mig-change-failed",
-    signature="L5-14",
-    layer=Layer.NODE,
-    severity=Severity.WARNING,
-    kind="Node",
-    needs=("nodes",),
-    looks_at="label nvidia.com/mig.config.state=failed.",
-    look_alikes={"a change under way": "the state is pending or rebooting"},
-)
-def mig_change_failed(node: Node, situation: Situation, now: datetime) -> Verdict:
-    """The MIG manager could not apply the layout that the node's label asks for."""
-    labels = node.metadata.labels
-    if labels.get(MIG_STATE) != "failed":
-        return CLEAR
-    managers = [pod for pod in _operands(node, situation) if pod.name.startswith("nvidia-mig-manager")]
-    logs = tuple(
-        kubectl("logs", pod.name, "--tail=200", purpose="which step failed?", namespace=pod.namespace)
-        for pod in managers[:1]
-    )
-    return Fired(
-        Ref("Node", "", node.name),
-        f"could not change its MIG layout to {labels.get('nvidia.com/mig.config', 'the one asked for')}",
-        (fact("nodes", f"{MIG_STATE}=failed"), _capacity_evidence(node)),
-        logs + _operand_commands(node, situation, managers)[:1],
-        node=node.name,
-    )
-
-
-RULES: Final[tuple[Rule, ...]] = (node_gpus_lost, gpu_unhealthy, gpu_missing, mig_change_failed)
+RULES: Final[tuple[Rule, ...]] = (node_gpus_lost, gpu_unhealthy, gpu_missing)

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import fact, kubectl, said_by, shorten
+from diagnosis.node_agents import home_layer
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.pods import ContainerStatus, Pod
@@ -112,6 +113,7 @@ def image_pull(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         _TITLES[why].format(image=_short(image)),
         tuple(evidence),
         _pull_commands(pod, why),
+        layer=home_layer(pod),
         node=pod.spec.node_name,
     )
 
@@ -179,6 +181,7 @@ def image_never_pulled(pod: Pod, situation: Situation, now: datetime) -> Verdict
                 purpose="which image and pull policy?", namespace=pod.namespace,
             ),
         ),
+        layer=home_layer(pod),
         node=pod.spec.node_name,
     )  # fmt: skip
 

@@ -44,9 +44,11 @@ class Story:
         return at(t)
 
     def start(self, manifests: list[Manifest]) -> None:
-        """The lists at t=0: every kind is there, empty or not."""
+        """The lists at t=0: every kind is there, empty or not; an optional one only if it has objects."""
         for kind in KINDS:
             items = [self._raw(item) for item in manifests if kind_name(item) == kind.name]
+            if kind.optional and not items:
+                continue
             self._frames.append(Frame(0.0, kind.source, list=ListBody(tuple(items), str(self._version))))
 
     def change(self, t: float, manifest: Manifest, event: str = "MODIFIED") -> None:

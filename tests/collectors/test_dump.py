@@ -15,6 +15,7 @@ from situation.kinds import KINDS
 from situation.readings import Listed, ServerVersion, SourceState
 from situation.situation import Situation
 from tests.build import NOW, ago, event, node, pod
+from tests.diagnosis.gpu_objects import devices, driver_resource, policy
 
 Manifest = dict[str, Any]
 
@@ -81,6 +82,19 @@ def test_kinds_not_in_the_dump_are_absent_not_empty(tmp_path: Path) -> None:
         assert situation.source(kind.name).state is expected
     assert situation.source("nodes").error == "not in the dump"
     assert not situation.knows("nodes")
+
+
+def test_custom_resources_are_told_from_those_of_the_same_name(tmp_path: Path) -> None:
+    other = {"apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "no-root"}}
+    beta = {**devices("gpu-2"), "apiVersion": "resource.k8s.io/v1beta1"}
+    items = as_list(policy(), other, driver_resource(), devices(), beta)
+    (tmp_path / "dump.json").write_text(json.dumps(items))
+    dump = read_dump(tmp_path / "dump.json")
+    situation = known(dump)
+    assert set(situation.table("clusterpolicies")) == {("", "cluster-policy")}
+    assert set(situation.table("nvidiadrivers")) == {("", "default")}
+    assert [len(situation.devices_by_node.get(name)) for name in ("gpu-1", "gpu-2")] == [1, 1]
+    assert dump.notes == ("not read: ClusterPolicy ×1",)
 
 
 def test_an_empty_typed_list_is_known_to_be_empty(tmp_path: Path) -> None:

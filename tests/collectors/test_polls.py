@@ -15,11 +15,12 @@ from collectors.kubernetes.meter import LoadCollector, Meter
 from collectors.kubernetes.on_demand import OnDemandList, Wishes
 from collectors.kubernetes.polls import ReadyzPoll, VersionPoll, parse_readiness, parse_version
 from collectors.kubernetes.proxies import proxy_for
+from collectors.runner import Runner
 from simulator.server import Simulator
 from situation.kinds import BY_NAME, KINDS
 from situation.readings import OwnLoad, Readiness, ServerVersion, SourceState
 from tests.build import pod
-from tests.collectors.harness import client_of, running
+from tests.collectors.harness import Heard, client_of, running
 
 HEALTHY = b"[+]ping ok\n[+]etcd ok\n[+]shutdown ok\nreadyz check passed\n"
 BROKEN = (
@@ -95,6 +96,26 @@ async def test_on_demand_lists_only_while_wanted(
         source = await heard.until_state(SourceState.FORBIDDEN, "limitranges")
     assert source.error == "cannot list limitranges in all namespaces (RBAC: verb list, resource limitranges)"
     assert OnDemandList.pause_s == 60
+
+
+async def test_a_kind_that_is_nowhere_is_asked_for_rarely_and_told_once(
+    simulator: Simulator, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Most clusters have no GPU Operator: its resources are absent for good."""
+    simulator.faults.absent.add("clusterpolicies")
+    wishes, heard, waits = Wishes(), Heard(), list[float]()
+
+    async def noted(seconds: float) -> None:
+        waits.append(seconds)
+        await (asyncio.sleep(0) if len(waits) < 3 else asyncio.Event().wait())
+
+    wishes.want(frozenset({"clusterpolicies"}))
+    async with Runner(heard.publish, utc_now, sleep=noted, jitter=lambda: 0.0) as runner:
+        runner.start(OnDemandList(client, BY_NAME["clusterpolicies"], None, wishes, utc_now))
+        await heard.until(lambda: len(waits) == 3)
+    assert waits == [300.0] * 3
+    assert heard.source("clusterpolicies").state is SourceState.ABSENT
+    assert len([record for record in caplog.records if "clusterpolicies" in record.getMessage()]) == 1
 
 
 async def test_all_collectors_against_one_server(simulator: Simulator, client: Client) -> None:

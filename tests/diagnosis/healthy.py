@@ -1,8 +1,10 @@
 """A healthy cluster of everything that looks odd and is not, as manifests."""
 
+from datetime import timedelta
 from typing import Any, Final
 
-from tests.build import Manifest, ago, event, meta, node, pod
+from tests.build import NOW, Manifest, ago, event, meta, node, pod
+from tests.diagnosis import gpu_objects as gpu
 from tests.diagnosis.objects import daemonset, endpoints, lease, service, workload
 
 DAY: Final = 86400.0
@@ -292,6 +294,65 @@ def gpus() -> list[Manifest]:
     ]  # fmt: skip
 
 
+def gpu_operator() -> list[Manifest]:
+    """The operator's resources as they should be; MIG, time-slicing, a driver upgrade under way, dynamic allocation."""
+    upgraded = {"nvidia.com/gpu-driver-upgrade-state": "upgrade-done"}
+    upgrading = {"nvidia.com/gpu-driver-upgrade-state": "pod-restart-required"}
+    product = "nvidia.com/gpu.product"
+    timestamp = {"nvidia.com/gfd.timestamp": str(int((NOW - timedelta(days=40)).timestamp()))}
+    sliced = {
+        product: "NVIDIA-A10-SHARED",
+        "nvidia.com/gpu.count": "1",
+        "nvidia.com/gpu.replicas": "4",
+        "nvidia.com/gpu.sharing-strategy": "time-slicing",
+    }
+    single = {
+        product: "NVIDIA-H100-MIG-1g.10gb",
+        "nvidia.com/mig.strategy": "single",
+        "nvidia.com/mig.capable": "true",
+        "nvidia.com/mig.config": "all-1g.10gb",
+        "nvidia.com/mig.config.state": "success",
+        "nvidia.com/gpu.deploy.mig-manager": "true",
+    }
+    names = {
+        "whole-1": upgraded,
+        "whole-2": {"nvidia.com/gpu-driver-upgrade-state": "upgrade-required"},
+        "sliced-1": sliced,
+        "single-1": single,
+    }
+    cordon = {
+        "unschedulable": True,
+        "taints": [{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule", "timeAdded": ago(300)}],
+    }
+    gfd = "gpu-feature-discovery"
+    return [
+        gpu.policy(),
+        gpu.driver_resource(),
+        *(
+            gpu.gpu_node(
+                name, labels={**labels, **({product: "NVIDIA-A10"} if product not in labels else {}), **timestamp}
+            )
+            for name, labels in names.items()
+        ),
+        gpu.gpu_node("upgrading-1", labels=upgrading, spec=cordon),
+        event(
+            "Node/upgrading-1",
+            "GPUDriverUpgrade",
+            "Successfully updated node state label to pod-restart-required",
+            namespace="",
+            type="Normal",
+            age_s=200,
+        ),
+        gpu.gpu_node("dra-1", None, labels={"nvidia.com/gpu.deploy.dra-driver": "true"}),
+        gpu.devices("dra-1"),
+        *(gpu.operand(gfd, name, age_s=41 * DAY) for name in names),
+        gpu.operand("nvidia-mig-manager", "single-1"),
+        gpu.user("serve-1", "sliced-1"),
+        gpu.user("serve-2", "sliced-1"),
+        gpu.user("serve-3", "sliced-1"),
+    ]
+
+
 GROUPS: Final = {
     "nodes": nodes(),
     "rolling update": rolling_update(),
@@ -302,5 +363,6 @@ GROUPS: Final = {
     "past": pods_with_a_past(),
     "autoscaled": autoscaled(),
     "gpus": gpus(),
+    "gpu operator": gpu_operator(),
 }
 HEALTHY: Final[list[Manifest]] = [manifest for group in GROUPS.values() for manifest in group]

@@ -16,7 +16,9 @@ def test_a_healthy_cluster_gives_no_finding_at_all() -> None:
     assert {layer.status for layer in diagnosis.layers} == {LayerState.OK}
 
 
-@pytest.mark.parametrize("left_out", [name for name in GROUPS if name in ("jobs", "storage", "autoscaled", "gpus")])
+@pytest.mark.parametrize(
+    "left_out", [name for name in GROUPS if name in ("jobs", "storage", "autoscaled", "gpus", "gpu operator")]
+)
 def test_it_does_so_without_parts_of_it(left_out: str) -> None:
     rest = [manifest for name, group in GROUPS.items() if name != left_out for manifest in group]
     assert [f"{cause.key}: {cause.title}" for cause in judged(*rest).causes] == []

@@ -13,6 +13,7 @@ from situation.meta import KubernetesObject
 from situation.readings import Changed, Reading, SourceState
 from situation.situation import Situation
 from tests.build import NOW, Manifest, ago, event, made, meta, node, pod, situation
+from tests.diagnosis import gpu_objects as gpu
 from tests.diagnosis.healthy import ended, policy, webhook
 from tests.diagnosis.objects import daemonset, endpoints, lease, service, shape, workload
 
@@ -39,6 +40,7 @@ CLAIM: Final = {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimNam
 GONE: Final = [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "lastTransitionTime": ago(400)}]
 CORDON: Final = {"unschedulable": True, "taints": [{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]}
 GPUS: Final = {"cpu": "8", "memory": "32Gi", "pods": "110", "nvidia.com/gpu": "2"}
+SHARED: Final = {"nvidia.com/gpu.sharing-strategy": "mps", "nvidia.com/gpu.count": "8", "nvidia.com/gpu.replicas": "2"}
 DRIVER: Final[dict[str, Any]] = {
     "namespace": "gpu-operator",
     "owner": "DaemonSet/nvidia-driver-daemonset",
@@ -153,6 +155,39 @@ VARIANTS: Final[tuple[tuple[Manifest, ...], ...]] = (
     (daemonset("kube-proxy", desired=2, ready=2), daemonset("kube-proxy", desired=2, ready=1)),
     (daemonset("nvidia-driver-daemonset", namespace="gpu-operator", desired=1, ready=1, age_s=3000),
      daemonset("nvidia-driver-daemonset", namespace="gpu-operator", desired=1, ready=0, age_s=3000)),
+    (
+        gpu.gpu_node(), gpu.gpu_node(labels={"nvidia.com/mig.config.state": "pending"}, gpus="0", age_s=3000),
+        gpu.gpu_node(labels={"nvidia.com/mig.config": "all-1g.10gb"}, age_s=3000),
+        gpu.gpu_node(labels=gpu.deploy("paused-for-driver-upgrade"), gpus="0"),
+        gpu.gpu_node(labels={"nvidia.com/gpu-driver-upgrade-state": "drain-required"}, spec=CORDON),
+        gpu.gpu_node(labels={"nvidia.com/gpu-driver-upgrade-state": "upgrade-required"}),
+        gpu.gpu_node(labels={"nvidia.com/gpu-driver-upgrade-state": "upgrade-failed"}),
+        gpu.gpu_node(labels={"nvidia.com/gpu.product": "NVIDIA-H100-MIG-INVALID"}, gpus="0"),
+        gpu.gpu_node(labels={**SHARED, "nvidia.com/gpu.deploy.dcgm": "false"}),
+        gpu.gpu_node(seen=False, gpus="0"),
+        gpu.gpu_node(labels={"nvidia.com/gpu.deploy.dra-driver": "true"}, gpus=None),
+        gpu.gpu_node(labels={"nvidia.com/mig.config": "all-enabled", "nvidia.com/mig.capable": "true"}, gpus="0"),
+    ),
+    (gpu.policy(), gpu.policy(said=gpu.conditions("NFDLabelsMissing", error=False)),
+     gpu.policy("notReady", gpu.conditions("OperandNotReady", age_s=1500)),
+     gpu.policy("notReady", gpu.conditions("ReconcileFailed", "Failed to reconcile x: y", age_s=100))),
+    (gpu.policy(name="newer", age_s=100), gpu.policy(name="newer", age_s=90000)),
+    (gpu.driver_resource(), gpu.driver_resource("notReady", gpu.conditions("ConflictingNodeSelector")),
+     gpu.driver_resource("disabled"), gpu.driver_resource("notReady", gpu.conditions("DriverNotReady"))),
+    (gpu.custom("GPUCluster", "gpu-cluster", "notReady", gpu.conditions("PrerequisiteNotMet")),
+     gpu.custom("GPUCluster", "gpu-cluster", "ready", [])),
+    (gpu.devices(), gpu.devices(count=0), gpu.devices("node-2")),
+    (gpu.operand(gpu.GFD), gpu.operand(gpu.GFD, ready=False), gpu.operand(gpu.GFD, age_s=200)),
+    (gpu.operand(gpu.PLUGIN), gpu.operand(gpu.PLUGIN, ready=False), leaving(gpu.operand(gpu.PLUGIN))),
+    (gpu.operand(gpu.DRIVER), gpu.operand(gpu.DRIVER, ready=False, container_status=gpu.CRASHING)),
+    (gpu.operand(gpu.MIG_MANAGER), gpu.operand(gpu.MIG_MANAGER, ready=False)),
+    (gpu.operand_set(gpu.PLUGIN), gpu.operand_set(gpu.PLUGIN, ready=0)),
+    (gpu.operand_set(gpu.MIG_MANAGER),),
+    (gpu.nfd_set(),),
+    (gpu.nfd_worker(), gpu.nfd_worker(ready=False)),
+    (gpu.user("one", gpus="4"), gpu.user("one", "node-1")),
+    (gpu.user("two", gpus="5", namespace="data"), gpu.user("two", namespace="data")),
+    (event("Node/gpu-1", "GPUDriverUpgrade", "Failed to drain the node, drain-required", namespace="", age_s=300),),
     (lease("kube-scheduler", age_s=1), lease("kube-scheduler", age_s=50)),
     (event("Node/node-1", "SystemOOM", "System OOM encountered, victim process: app, pid: 1", namespace=""),
      event("Node/node-1", "Rebooted", "Node node-1 has been rebooted, boot id: 2", namespace="")),

@@ -199,11 +199,3 @@ def test_fewer_gpus_than_were_counted(made: Manifest, plugin: Manifest, fires: b
     assert list(causes) == (["gpu-missing"] if fires else [])
     if fires:
         assert causes["gpu-missing"].title == "node-1 shows 7 of 8 GPUs"
-
-
-def test_a_failed_mig_change() -> None:
-    labels = {"nvidia.com/mig.config.state": "failed", "nvidia.com/mig.config": "all-1g.10gb"}
-    manager = agent_pod("nvidia-mig-manager", ready=True)
-    finding = found(gpu_node("8", "8", more=labels), manager)["mig-change-failed"]
-    assert finding.title == "node-1 could not change its MIG layout to all-1g.10gb"
-    assert first_command(finding) == "kubectl -n gpu-operator logs nvidia-mig-manager-x --tail=200"

@@ -7,6 +7,7 @@ import pytest
 
 from simulator.server import Simulator
 from tests.build import event, node, pod
+from tests.diagnosis.gpu_objects import policy
 from tests.simulator.client import PODS, get, names, session
 
 
@@ -184,3 +185,15 @@ async def test_tables_for_kubectl(filled: Simulator) -> None:
         ("a", "1/1", "Pending"),
         ("b", "1/1", "Running"),
     ]
+
+
+async def test_the_gpu_operators_resources_are_served_in_both_versions_of_their_group(simulator: Simulator) -> None:
+    simulator.cluster.put("clusterpolicies", policy())
+    _, found = await get(simulator, "/apis/nvidia.com/v1/clusterpolicies")
+    assert names(found) == ["cluster-policy"]
+    _, groups = await get(simulator, "/apis")
+    (group,) = (item for item in groups["groups"] if item["name"] == "nvidia.com")
+    assert [item["version"] for item in group["versions"]] == ["v1", "v1alpha1"]
+    assert (await get(simulator, "/apis/nvidia.com"))[1]["preferredVersion"]["version"] == "v1"
+    _, resources = await get(simulator, "/apis/nvidia.com/v1alpha1")
+    assert [item["name"] for item in resources["resources"]] == ["nvidiadrivers", "gpuclusters"]

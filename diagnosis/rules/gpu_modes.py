@@ -1,0 +1,143 @@
+"""Layer 5: MIG changes that fail or hang (gpu_operator 5, catalogue L5-14)."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Final
+
+from diagnosis.commands import fact, kubectl, on_node, shorten
+from diagnosis.gpu_causes import DRIVER_START_S
+from diagnosis.gpu_facts import (
+    MIG_CONFIG,
+    MIG_MANAGER,
+    forbidding_budgets,
+    holders,
+    named,
+    operands_on,
+    paused_operands,
+    unready_owners,
+)
+from diagnosis.gpu_status import blockers, capacity_evidence, manager_log, manager_owners, operand_commands
+from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
+from situation.cluster import Node
+from situation.findings import Effect, Layer, Severity
+from situation.gpu.offer import MIG_STATE, Offer, gpu_offer
+from situation.meta import Ref, find_condition
+from situation.pods import Pod
+from situation.selectors import is_node_ready
+from situation.situation import Situation
+
+SHUTDOWN_S: Final = 300.0
+"""The MIG manager waits up to 5 minutes for each operand that it stops (gpu_operator 5)."""
+APPLY_S: Final = 600.0
+"""Ours: a change on a node that just came back, from a reboot that it needed, is given ten minutes."""
+
+
+def _asked(labels: Mapping[str, str]) -> str:
+    return labels.get(MIG_CONFIG) or "the one asked for"
+
+
+@rule(
+    "mig-change-failed",
+    signature="L5-14",
+    layer=Layer.NODE,
+    severity=Severity.WARNING,
+    kind="Node",
+    needs=("nodes",),
+    looks_at="label nvidia.com/mig.config.state=failed; pods that hold GPUs, which a change of the layout needs free.",
+    look_alikes={"a change under way": "the state is pending or rebooting", "mig-change-stuck": "so it is, for ever"},
+)
+def mig_change_failed(node: Node, situation: Situation, now: datetime) -> Verdict:
+    """The MIG manager could not apply the layout that the node's label asks for."""
+    labels = node.metadata.labels
+    if labels.get(MIG_STATE) != "failed":
+        return CLEAR
+    pods = operands_on(node.name, situation)
+    return Fired(
+        Ref("Node", "", node.name),
+        f"could not change its MIG layout to {_asked(labels)}",
+        (
+            fact("nodes", f"{MIG_STATE}=failed"),
+            capacity_evidence(node),
+            *blockers(holders(node, situation), ()),
+        ),
+        (
+            *(manager_log(pods) or operand_commands(node, situation)[:1]),
+            on_node(node.name, "nvidia-smi", "-q", "-d", "MIG", purpose="is a mode change pending until a reset?"),
+        ),
+        node=node.name,
+    )  # fmt: skip
+
+
+@rule(
+    "mig-change-stuck",
+    signature="L5-14",
+    layer=Layer.NODE,
+    severity=Severity.CRITICAL,
+    kind="Node",
+    needs=("nodes", "pods"),
+    looks_at="label nvidia.com/mig.config.state=pending or rebooting while the device plugin is gone for more than "
+    "five minutes; operands that do not go away, pods that hold GPUs, disruption budgets that forbid their eviction.",
+    look_alikes={
+        "a change under way": "capacity is still there (the plugin is gone for less than five minutes), or its "
+        "operands were told to stop less than five minutes ago",
+        "a reboot for the change": "ten minutes are given from when the node is ready again",
+    },
+)
+def mig_change_stuck(node: Node, situation: Situation, now: datetime) -> Verdict:
+    """A MIG change hangs: the manager gave up waiting for the operands it stopped, without saying so or undoing it."""
+    labels = node.metadata.labels
+    state = labels.get(MIG_STATE, "")
+    if state not in ("pending", "rebooting") or not is_node_ready(node):
+        return CLEAR
+    if gpu_offer(node) not in (Offer.GONE, Offer.NEVER):
+        return CLEAR
+    pods = operands_on(node.name, situation)
+    leaving = [pod for pod in pods if pod.metadata.deletion_timestamp is not None]
+    for since, budget_s in _due(node, leaving):
+        if wait := wait_until(since, budget_s, now):
+            return wait
+    users = holders(node, situation)
+    budgets = forbidding_budgets(users, situation)
+    manager = named(pods, MIG_MANAGER)
+    paused = paused_operands(labels, "mig-change")
+    retry = kubectl("delete", "pod", manager.name, purpose="have the manager try again, once nothing uses a GPU",
+                    namespace=manager.namespace, effect=Effect.MUTATING) if manager else None  # fmt: skip
+    return Fired(
+        Ref("Node", "", node.name),
+        f"hangs in its change to MIG layout {_asked(labels)}: {state}, and it offers no GPU",
+        (
+            fact("nodes", f"{MIG_STATE}={state}; paused: {shorten(', '.join(paused), 120) or 'nothing'}"),
+            capacity_evidence(node),
+            *(fact("pods", f"does not go away: {pod.name}", at=pod.metadata.deletion_timestamp) for pod in leaving[:3]),
+            *blockers(users, budgets),
+            *(() if manager else (fact("pods", "no MIG manager runs on it"),)),
+        ),
+        (
+            *(manager_log(pods) or operand_commands(node, situation)[:1]),
+            kubectl("get", "pods", "-A", "-o", "wide", "--field-selector", f"spec.nodeName={node.name}",
+                    purpose="what on it still uses a GPU?"),
+            *((retry,) if retry else ()),
+        ),
+        follows=(
+            *(ref for ref in unready_owners(pods) if ref.name.startswith(MIG_MANAGER)),
+            *(() if manager else manager_owners(situation)),
+            *(Ref("PodDisruptionBudget", item.namespace, item.name) for item in budgets),
+        ),
+        node=node.name,
+        wants="poddisruptionbudgets" if users else "",
+    )  # fmt: skip
+
+
+def _due(node: Node, leaving: list[Pod]) -> Iterator[tuple[datetime | None, float]]:
+    """Yield what a change may wait for: since when, and how many seconds it is given."""
+    ready = find_condition(node.status.conditions, "Ready")
+    yield ready.last_transition_time if ready else None, APPLY_S
+    fresh = gpu_offer(node) is Offer.NEVER
+    yield node.metadata.creation_timestamp, DRIVER_START_S + APPLY_S if fresh else APPLY_S
+    yield (
+        max((pod.metadata.deletion_timestamp for pod in leaving if pod.metadata.deletion_timestamp), default=None),
+        SHUTDOWN_S,
+    )
+
+
+RULES: Final[tuple[Rule, ...]] = (mig_change_stuck, mig_change_failed)

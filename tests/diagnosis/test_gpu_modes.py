@@ -1,0 +1,286 @@
+"""Driver upgrades, MIG layouts and shared GPUs."""
+
+from typing import Any
+
+import pytest
+
+from diagnosis.rules import gpu_modes, gpu_sharing, gpu_upgrades, gpus, mig_layouts, node_agents, rollouts_scaling
+from situation.findings import Effect, Finding, Severity
+from situation.meta import Ref
+from tests.build import Manifest, ago, event, pod, situation
+from tests.diagnosis import gpu_objects as gpu
+from tests.diagnosis.objects import causes_of, first_command
+
+RULES = (
+    rollouts_scaling.RULES + gpu_upgrades.RULES + gpu_modes.RULES + mig_layouts.RULES + gpus.RULES + node_agents.RULES
+    + gpu_sharing.RULES
+)  # fmt: skip
+MANAGER = [gpu.operand_set(gpu.MIG_MANAGER), gpu.operand(gpu.MIG_MANAGER)]
+STATE = "nvidia.com/mig.config.state"
+ASKED = {"nvidia.com/mig.config": "all-1g.10gb", "nvidia.com/mig.capable": "true"}
+
+
+def found(*manifests: Manifest) -> dict[str, Finding]:
+    return causes_of(RULES, situation(*manifests))
+
+
+def upgrading(state: str, *, cordoned_s: float = 60, **fields: Any) -> Manifest:
+    taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule", "timeAdded": ago(cordoned_s)}
+    return gpu.gpu_node(labels={"nvidia.com/gpu-driver-upgrade-state": state, **fields.pop("labels", {})},
+                        spec={"unschedulable": True, "taints": [taint]}, **fields)  # fmt: skip
+
+
+def moved(message: str, age_s: float, *, type: str = "Normal") -> Manifest:
+    return event("Node/gpu-1", "GPUDriverUpgrade", message, namespace="", age_s=age_s, type=type)
+
+
+def test_a_failed_upgrade_shows_what_failed_and_follows_the_driver_that_does() -> None:
+    said = moved("Failed to drain the node, timed out", 300, type="Warning")
+    finding = found(upgrading("upgrade-failed"), said)["gpu-driver-upgrade-failed"]
+    assert (finding.severity, finding.title) == (Severity.WARNING, "gpu-1 failed its driver upgrade")
+    assert any("Failed to drain the node" in line.text for line in finding.evidence)
+    assert [command.effect for command in finding.next] == [Effect.READ, Effect.READ, Effect.MUTATING]
+    crash = gpu.operand(gpu.DRIVER, ready=False, container_status=gpu.CRASHING)
+    causes = found(upgrading("upgrade-failed"), gpu.operand_set(gpu.DRIVER, ready=0), crash)
+    assert [item.rule for item in causes["node-agent-not-ready"].consequences] == ["gpu-driver-upgrade-failed"]
+
+
+@pytest.mark.parametrize(
+    ("state", "since_s", "severity"),
+    [
+        ("drain-required", 500, None),
+        ("drain-required", 700, Severity.WARNING),
+        ("pod-restart-required", 1500, None),
+        ("pod-restart-required", 2000, Severity.WARNING),
+        ("validation-required", 800, None),
+        ("wait-for-jobs-required", 3500, None),
+        ("wait-for-jobs-required", 4000, Severity.INFO),
+        ("uncordon-required", 300, Severity.WARNING),
+        ("upgrade-done", 90000, None),
+    ],
+)
+def test_each_state_of_an_upgrade_has_its_time(state: str, since_s: float, severity: Severity | None) -> None:
+    said = moved(f"Successfully updated node state label to {state}", since_s)
+    causes = found(upgrading(state, cordoned_s=5000), said)
+    assert {finding.severity for finding in causes.values()} == ({severity} if severity else set())
+
+
+def test_without_any_time_nothing_is_said() -> None:
+    assert not found(gpu.gpu_node(labels={"nvidia.com/gpu-driver-upgrade-state": "drain-required"}))
+
+
+def test_a_drain_that_hangs_names_who_holds_the_gpus_and_follows_the_budget() -> None:
+    held = gpu.user(labels={"app": "web"})
+    causes = found(upgrading("drain-required", cordoned_s=3000), held, gpu.budget())
+    (stuck,) = causes["budget-blocks-eviction"].consequences
+    assert stuck.rule == "gpu-driver-upgrade-stuck"
+    shown = [line.text for line in stuck.evidence]
+    assert "holds GPUs: shop/train-1" in shown
+    assert "shop/guard allows no eviction now" in shown
+
+
+def waits(name: str = "gpu-2") -> Manifest:
+    return gpu.gpu_node(name, labels={"nvidia.com/gpu-driver-upgrade-state": "upgrade-required"})
+
+
+@pytest.mark.parametrize(
+    ("manifests", "severity"),
+    [
+        ([waits()], Severity.INFO),
+        ([waits(), gpu.gpu_node(ready="False")], Severity.WARNING),
+        ([waits(), upgrading("pod-deletion-required")], None),
+        ([waits(), gpu.gpu_node(), moved("Successfully updated node state label to upgrade-done", 100)], None),
+        ([gpu.gpu_node(labels={"nvidia.com/gpu-driver-upgrade-state": "upgrade-required",
+                               "nvidia.com/gpu-driver-upgrade.skip": "true"})], None),
+    ],
+    ids=["none is under way", "one is lost", "one is under way", "one was just done", "skipped on purpose"],
+)  # fmt: skip
+def test_nodes_that_wait_for_their_upgrade(manifests: list[Manifest], severity: Severity | None) -> None:
+    finding = found(gpu.policy(), *manifests).get("gpu-driver-upgrades-wait")
+    assert (finding.severity if finding else None) is severity
+
+
+def test_a_failed_node_is_why_others_wait() -> None:
+    causes = found(gpu.policy(spec={"driver": {"upgradePolicy": {"autoUpgrade": True}}}), upgrading("upgrade-failed"),
+                   waits(), waits("gpu-3"))  # fmt: skip
+    (waiting,) = causes["gpu-driver-upgrade-failed"].consequences
+    assert waiting.title == "2 nodes wait for a driver upgrade, and none is under way"
+    assert any("autoUpgrade true, maxParallelUpgrades 1, maxUnavailable 25%" in line.text for line in waiting.evidence)
+
+
+PAUSED = gpu.gpu_node(gpus="0", labels=gpu.deploy("true_paused-for-driver-upgrade", "device-plugin", "dcgm"))
+
+
+@pytest.mark.parametrize(
+    ("driver", "fires"),
+    [
+        ([gpu.operand(gpu.DRIVER)], True),
+        ([], True),
+        ([gpu.operand(gpu.DRIVER, age_s=60)], False),
+        ([gpu.operand(gpu.DRIVER, ready=False, age_s=600)], False),
+        ([gpu.operand(gpu.DRIVER, ready=False, age_s=1500)], True),
+        ([gpu.operand(gpu.DRIVER, ready=False, age_s=600, container_status=gpu.CRASHING)], True),
+    ],
+    ids=["ready", "gone", "just ready", "starts", "starts for too long", "crashes"],
+)
+def test_operands_that_were_left_paused(driver: list[Manifest], fires: bool) -> None:
+    causes = found(PAUSED, *driver)
+    assert ("gpu-operands-left-paused" in causes) is fires
+    if fires:
+        finding = causes["gpu-operands-left-paused"]
+        assert [item.rule for item in finding.consequences] == ["node-gpus-lost"]
+        assert finding.next[-1].argv[4:6] == (
+            "nvidia.com/gpu.deploy.dcgm=true",
+            "nvidia.com/gpu.deploy.device-plugin=true",
+        )
+
+
+def test_a_failed_mig_change() -> None:
+    failed = gpu.gpu_node(labels={**ASKED, STATE: "failed"})
+    finding = found(failed, *MANAGER, gpu.user())["mig-change-failed"]
+    assert finding.title == "gpu-1 could not change its MIG layout to all-1g.10gb"
+    assert first_command(finding) == "kubectl -n gpu-operator logs nvidia-mig-manager-gpu-1 --tail=200"
+    assert any(line.text == "holds GPUs: shop/train-1" for line in finding.evidence)
+
+
+PENDING = {**ASKED, STATE: "pending", **gpu.deploy("paused-for-mig-change", "device-plugin", "dcgm")}
+
+
+def leaving(of: str, age_s: float) -> Manifest:
+    made = gpu.operand(of)
+    return {**made, "metadata": {**made["metadata"], "deletionTimestamp": ago(age_s)}}
+
+
+@pytest.mark.parametrize(
+    ("made", "more", "fires"),
+    [
+        (gpu.gpu_node(gpus="0", labels=PENDING), [], True),
+        (gpu.gpu_node(gpus="8", allocatable="0", labels=PENDING), [], False),
+        (gpu.gpu_node(gpus="0", labels=PENDING), [leaving("nvidia-dcgm", 100)], False),
+        (gpu.gpu_node(gpus="0", labels=PENDING), [leaving("nvidia-dcgm", 900)], True),
+        (gpu.gpu_node(gpus="0", labels=PENDING, age_s=300), [], False),
+        (gpu.gpu_node(gpus="0", labels={**PENDING, STATE: "rebooting"}), [], True),
+        (gpu.gpu_node(gpus="0", labels={**PENDING, STATE: "success"}), [], False),
+    ],
+    ids=[
+        "for ever",
+        "less than 5 minutes",
+        "operand goes",
+        "operand does not go",
+        "node came back",
+        "rebooted",
+        "done",
+    ],
+)
+def test_a_mig_change_that_hangs(made: Manifest, more: list[Manifest], fires: bool) -> None:
+    causes = found(made, *MANAGER, *more)
+    assert ("mig-change-stuck" in causes) is fires
+    if fires:
+        assert [item.rule for item in causes["mig-change-stuck"].consequences] == ["node-gpus-lost"]
+    else:
+        assert all(finding.severity is Severity.INFO for rule, finding in causes.items() if rule != "mig-not-applied")
+
+
+def test_a_mig_change_that_hangs_names_who_blocks_it() -> None:
+    held, hangs = gpu.user(labels={"app": "web"}), gpu.gpu_node(gpus="0", labels=PENDING)
+    shown = [line.text for line in found(hangs, *MANAGER, held, gpu.budget())["mig-change-stuck"].evidence]
+    assert {"holds GPUs: shop/train-1", "shop/guard allows no eviction now"} <= set(shown)
+    no_manager = found(hangs, gpu.operand_set(gpu.MIG_MANAGER, desired=0))["mig-change-stuck"]
+    assert any(line.text == "no MIG manager runs on it" for line in no_manager.evidence)
+
+
+INVALID = {**ASKED, STATE: "success", "nvidia.com/gpu.product": "NVIDIA-H100-MIG-INVALID"}
+
+
+def test_a_layout_that_does_not_fit() -> None:
+    causes = found(gpu.gpu_node(gpus="0", labels=INVALID), *MANAGER)
+    assert [item.rule for item in causes["mig-layout-invalid"].consequences] == ["node-gpus-lost"]
+    fresh = gpu.operand(gpu.GFD, age_s=100)
+    assert "mig-layout-invalid" not in found(gpu.gpu_node(gpus="0", labels=INVALID), *MANAGER, fresh)
+    changing = gpu.gpu_node(gpus="0", labels={**INVALID, STATE: "pending"})
+    assert "mig-layout-invalid" not in found(changing, *MANAGER)
+
+
+@pytest.mark.parametrize(
+    ("labels", "fires"),
+    [
+        ({"nvidia.com/mig.config": "all-enabled", STATE: "success"}, True),
+        ({"nvidia.com/mig.strategy": "mixed", "nvidia.com/mig.capable": "true"}, True),
+        ({"nvidia.com/mig.strategy": "mixed", "nvidia.com/mig.capable": "true", "nvidia.com/gpu.count": "8"}, False),
+        ({}, False),
+    ],
+)
+def test_mig_without_instances(labels: dict[str, str], fires: bool) -> None:
+    causes = found(gpu.gpu_node(gpus="0", labels=labels), gpu.operand(gpu.PLUGIN), gpu.operand_set(gpu.PLUGIN))
+    assert ("mig-without-instances" in causes) is fires
+
+
+DONE = {**ASKED, STATE: "success"}
+PRODUCT = "nvidia.com/gpu.product"
+
+
+@pytest.mark.parametrize(
+    ("made", "more", "title"),
+    [
+        (gpu.gpu_node(labels=ASKED), MANAGER, "was never given its MIG layout all-1g.10gb"),
+        (gpu.gpu_node(labels=ASKED), [gpu.operand(gpu.MIG_MANAGER, age_s=100)], ""),
+        (gpu.gpu_node(labels=ASKED, age_s=300), [], ""),
+        (gpu.gpu_node(labels={**ASKED, "nvidia.com/mig.config": "all-disabled"}), MANAGER, ""),
+        (gpu.gpu_node(labels={**DONE, "nvidia.com/mig.strategy": "mixed"}), MANAGER,
+         "does not show its MIG layout all-1g.10gb"),
+        (gpu.gpu_node(labels={**DONE, "nvidia.com/mig.strategy": "mixed"}, resource="nvidia.com/mig-1g.10gb"), MANAGER,
+         ""),
+        (gpu.gpu_node(labels={**DONE, "nvidia.com/mig.strategy": "single", PRODUCT: "NVIDIA-H100-MIG-3g.40gb"}),
+         MANAGER, "does not show its MIG layout all-1g.10gb"),
+        (gpu.gpu_node(labels={**DONE, "nvidia.com/mig.strategy": "single", PRODUCT: "NVIDIA-H100-MIG-1g.10gb"}),
+         MANAGER, ""),
+        (gpu.gpu_node(labels={**DONE, "nvidia.com/mig.config": "all-disabled"}, resource="nvidia.com/mig-1g.10gb"),
+         MANAGER, "does not show its MIG layout all-disabled"),
+        (gpu.gpu_node(labels={**DONE, "nvidia.com/mig.config": "my-own"}), MANAGER, ""),
+    ],
+)  # fmt: skip
+def test_a_layout_that_never_came(made: Manifest, more: list[Manifest], title: str) -> None:
+    finding = found(made, *more).get("mig-not-applied")
+    assert (finding.title if finding else "") == (f"gpu-1 {title}" if title else "")
+
+
+@pytest.mark.parametrize(
+    ("labels", "severity"),
+    [
+        ({PRODUCT: "NVIDIA-A100-SXM4-80GB"}, Severity.INFO),
+        ({"nvidia.com/mig.capable": "true", "nvidia.com/mig.config": "my-own", STATE: "success"}, Severity.WARNING),
+        ({PRODUCT: "NVIDIA-A10"}, None),
+        ({PRODUCT: "NVIDIA-A100-SXM4-80GB", **gpu.deploy("false", "mig-manager")}, None),
+    ],
+)
+def test_a_node_without_mig_manager(labels: dict[str, str], severity: Severity | None) -> None:
+    causes = found(gpu.gpu_node(labels=labels), gpu.operand_set(gpu.MIG_MANAGER, desired=0))
+    finding = causes.get("mig-manager-missing")
+    assert (finding.severity if finding else None) is severity
+
+
+SHARED = {PRODUCT: "NVIDIA-A10-SHARED", "nvidia.com/gpu.count": "2", "nvidia.com/gpu.replicas": "4"}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "pods", "fires"),
+    [
+        ("time-slicing", [gpu.user("a", gpus="2"), gpu.user("b", namespace="other")], True),
+        ("mps", [gpu.user("a", gpus="2"), gpu.user("b", namespace="other")], True),
+        ("time-slicing", [gpu.user("a"), gpu.user("b", namespace="other")], False),
+        ("time-slicing", [gpu.user("a", gpus="2"), gpu.user("b")], False),
+        ("none", [gpu.user("a", gpus="2"), gpu.user("b", namespace="other")], False),
+        ("time-slicing", [gpu.user("a", gpus="2"), pod("b", namespace="other", node="gpu-1")], False),
+    ],
+    ids=["sliced", "mps", "a GPU for each", "one team", "whole", "no GPU asked for"],
+)
+def test_gpus_shared_between_teams(strategy: str, pods: list[Manifest], fires: bool) -> None:
+    labels = {**SHARED, "nvidia.com/gpu.sharing-strategy": strategy}
+    causes = found(*(gpu.gpu_node(f"gpu-{number}", "8", labels=labels) for number in (1, 2)), *pods)
+    assert list(causes) == (["gpus-shared-without-isolation"] if fires else [])
+    if fires:
+        finding = causes["gpus-shared-without-isolation"]
+        assert finding.subject == Ref("NodeGroup", "", f"NVIDIA-A10 ({strategy}, 4 replicas)")
+        assert finding.severity is Severity.INFO
+        assert finding.evidence[0].text == "gpu-1: 3 of 8 slots of 2 GPUs in use"
+        assert any(line.text == "several slots are not several GPUs: shop/a" for line in finding.evidence)
