@@ -7,7 +7,7 @@ from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, on_node, said_by, shorten
 from diagnosis.container_facts import describe, gravity
-from diagnosis.gpu_causes import cause_refs, chain_of, comes_up, is_operand
+from diagnosis.gpu_causes import cause_refs, chain_of, comes_up
 from diagnosis.node_agents import Agent, agents
 from diagnosis.pod_verdict import fired
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
@@ -215,8 +215,6 @@ def nvidia_runtime(pod: Pod, situation: Situation, now: datetime) -> Verdict:
             return _of_node(pod, title, evidence, (chain, smi), operands)
     event = _sandbox_event(pod, situation, _HANDLER)
     if event is not None and (found := _HANDLER.search(event.message)):
-        if gpus is not None and is_operand(pod):
-            return CLEAR  # judged by its node's chain
         if wait := wait_until(waiting_since(pod), RUNTIME_S, now):
             return wait
         if due := comes_up(gpus, component, now) or _just_up(gpus, now):
