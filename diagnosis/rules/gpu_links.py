@@ -186,7 +186,8 @@ def _title(link: Link, subject: Ref) -> str:
     name = PARTS[link.component].title
     if link.state is LinkState.ABSENT:
         return f"has no pod: {link.text}" if link.owner is not None else f"has no {name}: {link.text}"
-    return link.text if subject == link.owner else f"({name}) {link.text}"
+    text = f"init container {link.text}" if link.container and link.text.startswith(link.container) else link.text
+    return text if subject == link.owner else f"({name}) {text}"
 
 
 def _own_evidence(link: Link, chain: NodeChain) -> Evidence:

@@ -146,7 +146,8 @@ def test_the_validator_is_never_the_cause_while_what_it_needs_is_broken() -> Non
         ),
         (
             [operand_pod(DRIVER, init="k8s-driver-manager", since_s=1500), *waiting_pods()],
-            DRIVER, "waits 0/1", f"logs {DRIVER}-gpu-1 -c k8s-driver-manager --tail", "the old driver is in use",
+            DRIVER, "init container k8s-driver-manager does not end",
+            f"logs {DRIVER}-gpu-1 -c k8s-driver-manager --tail", "the old driver is in use",
         ),
         (
             [operand_pod(DRIVER, ready=False, since_s=1500), *waiting_pods()],
@@ -242,7 +243,7 @@ def test_a_handler_that_the_toolkit_did_not_bring() -> None:
     assert at(60) == {}
     causes = at(600)
     assert list(causes) == [TOOLKIT]
-    assert causes[TOOLKIT].title == f"{TOOLKIT} the runtime does not know its handler"
+    assert causes[TOOLKIT].title == f"{TOOLKIT} did not bring the runtime its handler"
     assert PLUGIN in waits_under(causes[TOOLKIT])
 
 
