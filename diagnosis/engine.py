@@ -135,12 +135,12 @@ class Engine:
     def _verdicts(
         self, situation: Situation, ref: Ref, subject: KubernetesObject | None, now: datetime
     ) -> Iterator[tuple[Rule, Fired | Wait | Unknown | Fault]]:
-        """Yield every verdict but clear ones; for a pod, the first rule that fires is the last to be asked."""
+        """Yield every verdict but clear ones; of a pod, no rule is asked after one that fires or has the last word."""
         for rule in self._usable_rules.get(ref.kind, ()):
             verdict = self._boundary.attempt(rule.id, rule.judge, subject, situation, now)
             if not isinstance(verdict, Clear):
                 yield rule, verdict
-            if ref.kind == "Pod" and isinstance(verdict, Fired):
+            if ref.kind == "Pod" and (isinstance(verdict, Fired) or (isinstance(verdict, Wait) and verdict.final)):
                 return
 
 

@@ -20,6 +20,8 @@ class Wait(msgspec.Struct, frozen=True):
     """Nothing wrong yet: the object is still within its budget. Judge it again after `until`."""
 
     until: datetime
+    final: bool = False
+    """Of a pod: the rule knows it better than those after it, which are not asked."""
 
 
 class Unknown(msgspec.Struct, frozen=True):

@@ -72,8 +72,8 @@ def operand_labels(name: str) -> dict[str, str]:
 
 
 def gpu_node(
-    name: str = "gpu-1",
     gpus: int | None = 8,
+    name: str = "gpu-1",
     *,
     allocatable: int | None = None,
     age_s: float = DAY,

@@ -92,14 +92,14 @@ def gpu_link_broken(item: Node | Pod, situation: Situation, now: datetime) -> Ve
     """A component of the GPU Operator fails or is missing on a node, and nothing before it explains that."""
     if isinstance(item, Node):
         return _of_node(item, situation, now)
-    if not is_operand(item):
+    if not is_operand(item) or item.metadata.deletion_timestamp is not None:
         return CLEAR
     chain = chain_of(node_of(item), situation, now)
     for link in _links_of(item, chain):
         if chain is not None and link.state is LinkState.FAILING:
             return _broken(link, item, chain, situation, now)
         if chain is not None and link.state is LinkState.STARTING:
-            return Wait(next_look(chain, now))
+            return Wait(next_look(chain, now), final=True)
     return CLEAR
 
 
@@ -186,7 +186,8 @@ def _title(link: Link, subject: Ref) -> str:
     name = PARTS[link.component].title
     if link.state is LinkState.ABSENT:
         return f"has no pod: {link.text}" if link.owner is not None else f"has no {name}: {link.text}"
-    return link.text if subject == link.owner else f"({name}) {link.text}"
+    text = f"init container {link.text}" if link.container and link.text.startswith(link.container) else link.text
+    return text if subject == link.owner else f"({name}) {text}"
 
 
 def _own_evidence(link: Link, chain: NodeChain) -> Evidence:
@@ -263,7 +264,7 @@ def _commands(link: Link, subject: Ref, chain: NodeChain) -> tuple[Command, ...]
 )
 def gpu_link_waits(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     """A component of the GPU Operator waits for one before it on its node, which is broken."""
-    if not is_operand(pod):
+    if not is_operand(pod) or pod.metadata.deletion_timestamp is not None:
         return CLEAR
     chain = chain_of(node_of(pod), situation, now)
     for link in _links_of(pod, chain):
@@ -271,7 +272,7 @@ def gpu_link_waits(pod: Pod, situation: Situation, now: datetime) -> Verdict:
             continue
         cause = chain.cause_of(link)
         if cause is None:
-            return Wait(min(next_look(chain, now), now + RECHECK))
+            return Wait(min(next_look(chain, now), now + RECHECK), final=True)
         return _waits(link, cause, pod, chain, situation, now)
     return CLEAR
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from diagnosis.commands import counted, fact
 from diagnosis.container_facts import agent_layer, crash_loops, describe, exit_text, logs
-from diagnosis.gpu_causes import chain_of, is_operand, needed_sets
+from diagnosis.gpu_causes import needed_sets
 from diagnosis.pod_verdict import fired, run_evidence
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from situation.clock import duration_text
@@ -79,8 +79,6 @@ def init_waiting(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     if found is None:
         return CLEAR
     container, status = found
-    if is_operand(pod) and chain_of(pod.spec.node_name, situation, now) is not None:
-        return CLEAR
     since = status.state.running.started_at if status.state.running else None
     if wait := wait_until(since, WAIT_S, now):
         return wait

@@ -192,6 +192,7 @@ def pod_network(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     "containers that cannot start and name nvidia-container-cli; the GPU operands before it on the node.",
     look_alikes={
         "bad-command": "StartError 128 too, but the text says `exec:`",
+        "gpu-link-broken": "the GPU operands themselves are judged by their node's chain",
         "GPU node starting": "normal until the toolkit has patched the runtime: silent while the chain comes up",
     },
 )

@@ -202,7 +202,7 @@ class _Judge:
             if own.awaits is Component.TOOLKIT and not own.container:
                 times = [time for time in (own.since, toolkit.since) if time is not None]
                 if not times or self._now >= max(times) + HANDLER:
-                    return _with(toolkit, LinkState.FAILING, "the runtime does not know its handler")
+                    return _with(toolkit, LinkState.FAILING, "did not bring the runtime its handler")
         return toolkit
 
     def _with_labels(self, gfd: Link) -> Link:
@@ -215,7 +215,7 @@ class _Judge:
         due = gfd.since + GFD_LABELS if gfd.since else None
         if due is not None and self._now < due:
             return _with(gfd, LinkState.STARTING, "its labels are on their way", until=due)
-        return _with(gfd, LinkState.FAILING, "its labels do not arrive")
+        return _with(gfd, LinkState.FAILING, "does not get its labels to the node")
 
     def _has_gfd_labels(self) -> bool:
         return not _GFD_KEYS.isdisjoint(self._labels)

@@ -38,7 +38,7 @@ def nfd_link(node: Node, found: Survey, worker: Pod | None, situation: Situation
     due = own.since + LABELS if own.since else None
     if due is not None and now < due:
         return _changed(link, LinkState.STARTING, "its labels are on their way", due)
-    return _changed(link, LinkState.FAILING, "its master is down" if found.nfd_down else "sets no labels here", None)
+    return _changed(link, LinkState.FAILING, "has no master" if found.nfd_down else "sets no labels here", None)
 
 
 def _without_worker(node: Node, found: Survey, now: datetime, labelled: bool) -> Link:

@@ -246,4 +246,6 @@ def _given(budget: timedelta, since: datetime | None, now: datetime, own: Own) -
     if since is None or now < since + budget:
         return own._replace(until=since + budget if since else None)
     text = "does not get ready" if own.text == "starts" else own.text
+    if own.text.startswith("waits "):
+        text = f"{own.container} does not end"
     return own._replace(state=LinkState.FAILING, text=text)

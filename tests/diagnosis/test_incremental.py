@@ -16,6 +16,7 @@ from tests.build import NOW, Manifest, ago, event, made, meta, node, pod, situat
 from tests.diagnosis import gpu_objects as gpu
 from tests.diagnosis.healthy import ended, policy, webhook
 from tests.diagnosis.objects import daemonset, endpoints, lease, service, shape, workload
+from tests.gpu_objects import PLUGIN, TOOLKIT, crashing, gpu_node, operand_pod, operand_set, operator
 
 BACK_OFF: Final = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "ready": False, "restartCount": 4,
                    "lastState": ended(1, "Error", 40)}  # fmt: skip
@@ -188,6 +189,18 @@ VARIANTS: Final[tuple[tuple[Manifest, ...], ...]] = (
     (gpu.user("one", gpus="4"), gpu.user("one", "node-1")),
     (gpu.user("two", gpus="5", namespace="data"), gpu.user("two", namespace="data")),
     (event("Node/gpu-1", "GPUDriverUpgrade", "Failed to drain the node, drain-required", namespace="", age_s=300),),
+    (gpu_node(), gpu_node(0), gpu_node(None, labels={"nvidia.com/gpu.deploy.driver": None}), gpu_node(age_s=60)),
+    (operand_pod("nvidia-driver-daemonset"), operand_pod("nvidia-driver-daemonset", broken=crashing()),
+     operand_pod("nvidia-driver-daemonset", ready=False, since_s=800)),
+    (operand_pod(TOOLKIT), operand_pod(TOOLKIT, init="driver-validation", since_s=300),
+     operand_pod(TOOLKIT, broken=crashing())),
+    (operand_pod(PLUGIN), operand_pod(PLUGIN, init="toolkit-validation", since_s=300),
+     operand_pod(PLUGIN, started=False, since_s=100)),
+    (operand_set(TOOLKIT), operand_set(TOOLKIT, desired=0), operand_set(TOOLKIT, select={"no": "node"})),
+    (operand_set(PLUGIN), operand_set(PLUGIN, current=0)),
+    (event(f"Pod/{PLUGIN}-gpu-1", "FailedCreatePodSandBox", 'no runtime for "nvidia" is configured',
+           namespace="gpu-operator"),),
+    (operator(), operator(ready=0)),
     (lease("kube-scheduler", age_s=1), lease("kube-scheduler", age_s=50)),
     (event("Node/node-1", "SystemOOM", "System OOM encountered, victim process: app, pid: 1", namespace=""),
      event("Node/node-1", "Rebooted", "Node node-1 has been rebooted, boot id: 2", namespace="")),
