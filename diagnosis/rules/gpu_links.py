@@ -160,7 +160,9 @@ def _broken(link: Link, pod: Pod | None, chain: NodeChain, situation: Situation,
         tuple(evidence),
         tuple(commands),
         severity=severity,
-        follows=tuple(ref for ref in known.follows if ref != subject) if known else (),
+        follows=tuple(ref for ref in known.follows if ref not in (subject, Ref("Node", "", chain.node)))
+        if known
+        else (),
         node=chain.node,
     )
 

@@ -13,7 +13,7 @@ from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules.scheduling_facts import fired, refusal, still_young
 from diagnosis.scheduler_text import RESOURCE_CLAIM
 from situation.findings import Evidence, Layer, Mark, Severity
-from situation.kinds import BY_NAME
+from situation.gpu.operator import ResourceSlice
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.situation import Situation
@@ -72,7 +72,7 @@ def _device_claim(pod: Pod, situation: Situation, now: datetime, text: str) -> F
         kubectl("get", "resourceslices", purpose="does a driver publish devices?"),
         kubectl("get", "deviceclasses", purpose="which device classes are there?"),
     ]
-    wants = SLICES if devices is None and SLICES in BY_NAME else ""
+    wants = SLICES if devices is None else ""
     return fired(pod, situation, now, title, evidence, next, follows=follows, wants=wants)
 
 
@@ -94,15 +94,15 @@ def _claims(pod: Pod) -> Iterator[Evidence]:
 
 def published(situation: Situation) -> tuple[Published, ...] | None:
     """Return what drivers publish, by driver; None if that is not known."""
-    if SLICES not in BY_NAME or not situation.knows(SLICES):
+    if not situation.knows(SLICES):
         return None
     devices: Counter[str] = Counter()
     nodes: dict[str, set[str]] = {}
     for item in situation.table(SLICES).values():
-        spec = getattr(item, "spec", None)
-        driver = getattr(spec, "driver", "") or "unnamed"
-        devices[driver] += len(getattr(spec, "devices", ()))
-        nodes.setdefault(driver, set()).add(getattr(spec, "node_name", ""))
+        if isinstance(item, ResourceSlice):
+            driver = item.spec.driver or "unnamed"
+            devices[driver] += len(item.spec.devices)
+            nodes.setdefault(driver, set()).add(item.spec.node_name)
     return tuple(Published(driver, count, len(nodes[driver] - {""})) for driver, count in sorted(devices.items()))
 
 

@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from diagnosis.rules import gpu_modes, gpu_sharing, gpu_upgrades, gpus, mig_layouts, node_agents, rollouts_scaling
+from diagnosis.rules import (
+    gpu_links,
+    gpu_modes,
+    gpu_sharing,
+    gpu_upgrades,
+    gpus,
+    mig_layouts,
+    node_agents,
+    rollouts_scaling,
+)
 from situation.findings import Effect, Finding, Severity
 from situation.meta import Ref
 from tests.build import Manifest, ago, event, pod, situation
@@ -12,7 +21,7 @@ from tests.diagnosis import gpu_objects as gpu
 from tests.diagnosis.objects import causes_of, first_command
 
 RULES = (
-    rollouts_scaling.RULES + gpu_upgrades.RULES + gpu_modes.RULES + mig_layouts.RULES + gpus.RULES + node_agents.RULES
+    gpu_links.RULES + rollouts_scaling.RULES + gpu_upgrades.RULES + gpu_modes.RULES + mig_layouts.RULES + gpus.RULES + node_agents.RULES
     + gpu_sharing.RULES
 )  # fmt: skip
 MANAGER = [gpu.operand_set(gpu.MIG_MANAGER), gpu.operand(gpu.MIG_MANAGER)]
@@ -42,7 +51,7 @@ def test_a_failed_upgrade_shows_what_failed_and_follows_the_driver_that_does() -
     assert [command.effect for command in finding.next] == [Effect.READ, Effect.READ, Effect.MUTATING]
     crash = gpu.operand(gpu.DRIVER, ready=False, container_status=gpu.CRASHING)
     causes = found(upgrading("upgrade-failed"), gpu.operand_set(gpu.DRIVER, ready=0), crash)
-    assert [item.rule for item in causes["node-agent-not-ready"].consequences] == ["gpu-driver-upgrade-failed"]
+    assert [item.rule for item in causes["gpu-link-broken"].consequences] == ["gpu-driver-upgrade-failed"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from diagnosis.engine import Engine, diagnose
-from diagnosis.rules import gpu_discovery, gpu_operator, gpu_stacks, gpus, node_agents
+from diagnosis.rules import gpu_discovery, gpu_links, gpu_operator, gpu_stacks, gpus, node_agents
 from situation.findings import Finding, Layer, Severity
 from situation.meta import Ref
 from situation.readings import SourceState
@@ -14,7 +14,7 @@ from tests.build import NOW, Manifest, node, situation
 from tests.diagnosis import gpu_objects as gpu
 from tests.diagnosis.objects import causes_of, first_command
 
-RULES = gpu_discovery.RULES + gpus.RULES + node_agents.RULES + gpu_stacks.RULES + gpu_operator.RULES
+RULES = gpu_links.RULES + gpu_discovery.RULES + gpus.RULES + node_agents.RULES + gpu_stacks.RULES + gpu_operator.RULES
 BLIND = gpu.policy(said=gpu.conditions("NoGPUNodes", "No GPU node found", error=False))
 UNLABELLED = gpu.policy(said=gpu.conditions("NFDLabelsMissing", "No NFD labels found", error=False))
 FEATURED = node("cpu-1", labels={"feature.node.kubernetes.io/cpu-model.family": "6"})
@@ -93,8 +93,8 @@ NOT_READY = gpu.policy("notReady", gpu.conditions("OperandNotReady", "states not
 def test_operands_that_are_not_ready_are_a_consequence_of_the_one_that_fails() -> None:
     crash = gpu.operand(gpu.DRIVER, ready=False, container_status=gpu.CRASHING)
     causes = found(NOT_READY, gpu.gpu_node(), gpu.operand_set(gpu.DRIVER, ready=0), crash)
-    assert list(causes) == ["node-agent-not-ready"]
-    assert "gpu-operands-not-ready" in {item.rule for item in causes["node-agent-not-ready"].consequences}
+    assert list(causes) == ["gpu-link-broken"]
+    assert "gpu-operands-not-ready" in {item.rule for item in causes["gpu-link-broken"].consequences}
 
 
 def test_operands_that_come_up_are_given_time_and_are_a_hint_alone() -> None:

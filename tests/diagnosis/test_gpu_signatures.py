@@ -153,7 +153,7 @@ ROWS: Final = (
     Row(3, DRIVER_CRASHES, of(DRIVER), log=LIKE_1),
     Row(4, DRIVER_CRASHES, of(DRIVER), log=LIKE_1),
     Row(5, DRIVER_CRASHES, of(DRIVER), log=LIKE_1),
-    Row(6, [NEVER, *broken(DRIVER, phase="Pending", **PULL)], of(DRIVER), "image-pull"),
+    Row(6, [NEVER, *broken(DRIVER, phase="Pending", **PULL)], of(DRIVER), "gpu-link-broken"),
     Row(7, [NEVER, *broken(DRIVER), *REST, event(f"Pod/{DRIVER}-gpu-1", "Unhealthy",
         "Startup probe failed: No devices were found", namespace=OPERATOR, count=130)], of(DRIVER)),
     Row(8, [LOST, *broken(DRIVER, **init("k8s-driver-manager", "crash"))], of(DRIVER),

@@ -175,7 +175,7 @@ NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
         ),
         pytest.param(
             none_of(1, "cannot allocate all claims"), {}, [node()], "device-claim",
-            "has resource claims that no node can satisfy", id="device claim",
+            "has resource claims, and no driver publishes devices", id="device claim",
         ),
         pytest.param(
             "0/1 nodes are available: request gpus: device class big does not exist.", {}, [node()], "device-claim",
