@@ -55,7 +55,7 @@ def _status(
         for name in needs
         if name not in ESSENTIAL[layer]
         and (text := doubt(situation.source(name), now))
-        and not (BY_NAME[name].optional and _is_of_no_use(situation.source(name), situation))
+        and not (BY_NAME[name].optional and _is_of_no_use(situation))
     ]
     severity = min((cause.severity for cause in here), key=lambda item: item.rank, default=None)
     if grave:
@@ -76,7 +76,8 @@ def doubt(source: Source, now: datetime) -> str:
     state = source.state_at(now)
     if state is SourceState.LIVE:
         return f"{_short(source)}: {source.skipped} not readable" if source.skipped else ""
-    if state is SourceState.ABSENT and not source.error.startswith(NOT_GIVEN):
+    kind = BY_NAME.get(_short(source))
+    if state is SourceState.ABSENT and (not source.error.startswith(NOT_GIVEN) or (kind and kind.optional)):
         return ""  # the server does not have the kind, so there is nothing of it to judge
     if state is SourceState.STARTING:
         return f"{_short(source)}: not read yet"
@@ -85,12 +86,12 @@ def doubt(source: Source, now: datetime) -> str:
     return f"{_short(source)}: {state.value}" + (f" ({source.error})" if source.error else "")
 
 
-def _is_of_no_use(source: Source, situation: Situation) -> bool:
+def _is_of_no_use(situation: Situation) -> bool:
     """Tell whether nothing hints at objects of an optional kind that could not be read.
 
     An API server refuses to show custom resources to those who may not see them also where it has none.
     """
-    return source.state is SourceState.ABSENT or next(agents(situation, Agent.GPU), None) is None
+    return next(agents(situation, Agent.GPU), None) is None
 
 
 def _short(source: Source) -> str:

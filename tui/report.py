@@ -9,6 +9,7 @@ from diagnosis.commands import shorten
 from playbooks.commands import Target, offered
 from situation.clock import duration_text
 from situation.findings import Command, Diagnosis, Evidence, Finding, LayerState, LayerStatus, Severity
+from situation.kinds import BY_NAME
 from situation.meta import Ref
 from situation.readings import Source, SourceState
 from situation.situation import Situation
@@ -114,7 +115,9 @@ class Report:
             yield from (f"  {line}" for line in lines)
 
     def _read_sources(self) -> list[Source]:
-        return [source for source in self._situation.sources.values() if source.name.startswith("kubernetes/")]
+        """Return the sources of the cluster; a kind that most clusters do without is not missed where it is absent."""
+        read = (source for source in self._situation.sources.values() if source.name.startswith("kubernetes/"))
+        return [source for source in read if source.state is not SourceState.ABSENT or not _is_optional(source)]
 
     def _age_s(self, evidence: Evidence) -> float | None:
         observed = evidence.observed_at or self._situation.source(evidence.source).observed_at
@@ -167,6 +170,11 @@ class Report:
             "error": source.error or None,
             "skipped": source.skipped,
         }
+
+
+def _is_optional(source: Source) -> bool:
+    kind = BY_NAME.get(_short(source))
+    return kind is not None and kind.optional
 
 
 def doubt_lines(sources: Collection[Source], now: datetime) -> Iterator[str]:

@@ -133,6 +133,9 @@ def gpu_operator_ready_in_name(policy: ClusterPolicy, situation: Situation, now:
 
 
 def _lost(node: Node, situation: Situation, now: datetime) -> Verdict:
+    offered = node.status.allocatable.get("nvidia.com/gpu", "0")
+    if offered not in ("0", 0):
+        return CLEAR  # told at a glance for nearly all nodes of a large cluster
     if gpu_offer(node) not in (Offer.NEVER, Offer.GONE, Offer.STOPPED):
         return CLEAR
     return node_gpus_lost.judge(node, situation, now)
