@@ -13,7 +13,7 @@ from situation.gpu.components import LATE_STEPS, NEEDS, ORDER, PARTS, component_
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from situation.gpu.missing_pods import set_aside, without_pod
 from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources
-from situation.gpu.operand_pods import Own, read_pod
+from situation.gpu.operand_pods import Own, read_pod, ready_since
 from situation.gpu.survey import Survey, survey
 from situation.indexes import controller_ref
 from situation.meta import KubernetesObject, Ref, find_condition
@@ -45,7 +45,8 @@ BLOCKING: Final = frozenset(
 )
 """What waits for a link in one of these cannot get ready. Not UNKNOWN: it explains nothing."""
 
-_GFD_KEYS: Final = ("nvidia.com/gpu.product", "nvidia.com/gpu.count", "nvidia.com/gfd.timestamp")
+_OPERANDS: Final = frozenset(component for component, part in PARTS.items() if part.deploy) - {Component.CHECKS}
+_GFD_KEYS: Final = frozenset({"nvidia.com/gpu.product", "nvidia.com/gpu.count", "nvidia.com/gfd.timestamp"})
 _PCI: Final = tuple(f"feature.node.kubernetes.io/pci-{vendor}.present" for vendor in ("10de", "0302_10de", "0300_10de"))
 _TAINT: Final = "nvidia.com/gpu"
 
@@ -80,6 +81,18 @@ def _all(node: Node, text: str) -> NodeChain:
     return NodeChain(node.name, tuple(Link(component, LinkState.UNKNOWN, text) for component in PARTS))
 
 
+def ready_link(component: Component, pod: Pod, since: datetime | None) -> Link:
+    metadata = pod.metadata
+    owner = next((owner for owner in metadata.owner_references if owner.controller), None)
+    return Link(
+        component,
+        LinkState.READY,
+        since=since,
+        pod=Ref("Pod", metadata.namespace, metadata.name),
+        owner=Ref(owner.kind, metadata.namespace, owner.name) if owner else None,
+    )
+
+
 class _Judge:
     """One node's links, judged one after the other."""
 
@@ -93,17 +106,16 @@ class _Judge:
         self._pods, self._trials = _pods(node.name, situation)
 
     def link(self, component: Component) -> Link:
+        if component in _OPERANDS:
+            return self._operand(component)
         match component:
             case Component.NFD:
                 return self._nfd()
             case Component.OPERATOR:
                 return operator_link(self._node, self._found, self._situation, self._now)
-            case Component.CAPACITY:
-                blocker = self._blocker(Component.CAPACITY)
-                return capacity_link(self._node, self.links, blocker, self._now)
             case Component.CHECKS:
                 return self._checks()
-        return self._operand(component)
+        return capacity_link(self._node, self.links, self._blocker(Component.CAPACITY), self._now)
 
     def _operand(self, component: Component) -> Link:
         if (aside := set_aside(component, self._labels)) is not None:
@@ -111,8 +123,10 @@ class _Judge:
         pod = self._pods.get(component)
         if pod is None:
             return self._without_pod(component)
-        own = read_pod(component, pod, self._situation, self._now)
-        link = self._placed(component, pod, own)
+        if (since := ready_since(pod)) is not None:
+            link = ready_link(component, pod, since)
+        else:
+            link = self._placed(component, pod, read_pod(component, pod, self._situation, self._now))
         if link.state is LinkState.READY:
             if component is Component.TOOLKIT:
                 return self._with_handler(link)
@@ -204,7 +218,7 @@ class _Judge:
         return _with(gfd, LinkState.FAILING, "its labels do not arrive")
 
     def _has_gfd_labels(self) -> bool:
-        return any(key in self._labels for key in _GFD_KEYS)
+        return not _GFD_KEYS.isdisjoint(self._labels)
 
     def _nfd(self) -> Link:
         link = nfd_link(self._node, self._found, self._pods.get(Component.NFD), self._situation, self._now)
@@ -229,6 +243,8 @@ class _Judge:
             return Link(Component.CHECKS, validator.state, validator.text)
         if pod is None:
             return Link(Component.CHECKS, LinkState.NOT_WANTED, "not deployed")
+        if (since := ready_since(pod)) is not None:
+            return ready_link(Component.CHECKS, pod, since)
         own = read_pod(Component.CHECKS, pod, self._situation, self._now)
         link = self._placed(Component.CHECKS, pod, own)
         trial = self._trials[0] if self._trials else None
@@ -248,8 +264,7 @@ def _pods(node: str, situation: Situation) -> tuple[Mapping[Component, Pod], tup
     """Return the pod of each component on the node, and the pods that the validator starts there."""
     found: dict[Component, Pod] = {}
     trials: list[Pod] = []
-    placed, due = situation.pods_by_node.get(node), situation.unscheduled_by_target.get(node)
-    for pods in (placed, due):
+    for pods in (situation.pods_by_node.get(node), situation.unscheduled_by_target.get(node)):
         for pod in pods.values():
             component = component_of(pod)
             if component is None or component is Component.OPERATOR:

@@ -16,7 +16,7 @@ from situation.situation import Situation
 from situation.store import Change, involved_ref
 from situation.workloads import DaemonSet, Deployment
 
-RECHECK: Final = timedelta(seconds=5)
+RECHECK: Final = timedelta(seconds=10)
 """A node whose chain is not at rest is judged again this often: a container outlives its last crash, a budget ends."""
 
 _UNSETTLED: Final = frozenset({LinkState.FAILING, LinkState.ABSENT, LinkState.WAITING, LinkState.STARTING})

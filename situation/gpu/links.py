@@ -57,7 +57,7 @@ BROKEN: Final = frozenset({LinkState.FAILING, LinkState.ABSENT})
 """A link in one of these is a cause: nothing before it on its node explains it."""
 
 
-class Link(msgspec.Struct, frozen=True):
+class Link(msgspec.Struct, frozen=True, gc=False):
     """One component on one node."""
 
     component: Component
@@ -77,7 +77,7 @@ class Link(msgspec.Struct, frozen=True):
     """The DaemonSet or Deployment, where one is known."""
 
 
-class NodeChain(msgspec.Struct, frozen=True):
+class NodeChain(msgspec.Struct, frozen=True, gc=False):
     """All links of a node, in order."""
 
     node: str

@@ -17,6 +17,7 @@ from situation.workloads import DaemonSet
 ABSENT_AFTER: Final = timedelta(seconds=120)
 """A DaemonSet makes its pods within seconds of the node, the label and itself; two minutes are ample. Ours."""
 
+_ALL_OPERANDS: Final = f"{DEPLOY}operands"
 WORKLOAD: Final = "nvidia.com/gpu.workload.config"
 DRA_LABEL: Final = f"{DEPLOY}dra-driver"
 _DEVICE_PLUGIN_STACK: Final = frozenset(
@@ -26,17 +27,22 @@ _OWN_TAINTS: Final = "node.kubernetes.io/"
 """Taints of a node's state: the DaemonSet controller gives its pods the tolerations."""
 
 
+_KEYS: Final = {component: tuple(DEPLOY + name for name in part.deploy) for component, part in PARTS.items()}
+
+
 def deploy_value(component: Component, labels: Mapping[str, str]) -> str:
     """Return the value of the node label that gives the component its pod, empty if there is none."""
-    values = [value for name in PARTS[component].deploy if (value := labels.get(DEPLOY + name, ""))]
-    return "true" if "true" in values else values[0] if values else ""
+    value = ""
+    for key in _KEYS[component]:
+        if (found := labels.get(key)) == "true":
+            return found
+        value = value or found or ""
+    return value
 
 
 def set_aside(component: Component, labels: Mapping[str, str]) -> Link | None:
     """Return the link if the node's labels say that the component has no pod there, and why."""
-    if not PARTS[component].deploy:
-        return None
-    if labels.get(f"{DEPLOY}operands") == "false":
+    if labels.get(_ALL_OPERANDS) == "false":
         return Link(component, LinkState.NOT_WANTED, "all operands switched off")
     if labels.get(WORKLOAD, "container") != "container":
         return Link(component, LinkState.NOT_WANTED, "node for virtual machines")
@@ -61,7 +67,7 @@ def without_pod(
     """
     labels = node.metadata.labels
     value = deploy_value(component, labels)
-    if not situation.knows("daemonsets"):
+    if not found.read:
         return Link(component, LinkState.UNKNOWN, "DaemonSets not read")
     if component is Component.MPS and labels.get(MPS_CAPABLE) != "true":
         return Link(component, LinkState.NOT_WANTED, "no MPS")

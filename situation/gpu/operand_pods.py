@@ -58,20 +58,31 @@ class Own(NamedTuple):
     """FAILING for a reason that nothing before it can explain."""
 
 
+def ready_since(pod: Pod) -> datetime | None:
+    """Return since when a pod is ready that nobody need look at twice: bound, staying, no container ever restarted."""
+    if pod.metadata.deletion_timestamp is not None or pod.status.phase != "Running" or not pod.spec.node_name:
+        return None
+    for status in pod.status.container_statuses:
+        if status.restart_count:
+            return None
+    for condition in pod.status.conditions:
+        if condition.type == "Ready":
+            return condition.last_transition_time if condition.status == "True" else None
+    return None
+
+
 def read_pod(component: Component, pod: Pod, situation: Situation, now: datetime) -> Own:
     """Judge a pod by itself; the validator's pod is judged for its early or its late steps, as `component` says."""
-    created = pod.metadata.creation_timestamp
     if (leaving := pod.metadata.deletion_timestamp) is not None:
         return Own(LinkState.STARTING, "is being replaced", since=leaving)
     if pod.status.phase in ("Failed", "Succeeded"):
         return _finished(pod, now)
     if not pod.spec.node_name:
         return _unscheduled(pod, now)
+    if (since := ready_since(pod)) is not None:
+        return Own(LinkState.READY, since=since)
     if component is Component.VALIDATOR:
         return _early_steps(pod, situation, now)
-    if is_ready(pod) and not any(status.restart_count for status in pod.status.container_statuses):
-        condition = find_condition(pod.status.conditions, "Ready")
-        return Own(LinkState.READY, since=condition.last_transition_time if condition else created)
     late = component is Component.CHECKS and component_of(pod) is Component.VALIDATOR
     return _fault(pod, now, None) or _progress(component, pod, situation, now, late)
 
@@ -112,6 +123,8 @@ def _unscheduled(pod: Pod, now: datetime) -> Own:
 
 def _fault(pod: Pod, now: datetime, only: frozenset[str] | None) -> Own | None:
     """Return the first container that crashes or cannot start; `only` leaves all others out."""
+    if not _is_suspect(pod):
+        return None
     found = find_crashes(pod, now)
     for loop in found.loops:
         if only is None or loop.container.name in only:
@@ -130,6 +143,24 @@ def _fault(pod: Pod, now: datetime, only: frozenset[str] | None) -> Own | None:
     if found.until is not None:
         return Own(LinkState.STARTING, "crashed once", since=pod.metadata.creation_timestamp, until=found.until)
     return None
+
+
+def _is_suspect(pod: Pod) -> bool:
+    """Tell whether any container restarted, ended, or waits for a reason of its own; most pods just wait."""
+    for status in pod.status.init_container_statuses:
+        ended, waiting = status.state.terminated, status.state.waiting
+        if (
+            status.restart_count
+            or (ended is not None and ended.exit_code)
+            or (waiting and waiting.reason not in NOT_STARTED)
+        ):
+            return True
+    return any(
+        status.restart_count
+        or status.state.terminated is not None
+        or (status.state.waiting is not None and status.state.waiting.reason not in NOT_STARTED)
+        for status in pod.status.container_statuses
+    )
 
 
 def _crash(loop: Loop) -> Own:

@@ -24,6 +24,8 @@ class Survey(NamedTuple):
     daemonsets: Mapping[Component, tuple[DaemonSet, ...]]
     operator: Deployment | None
     nfd_masters: tuple[Pod, ...]
+    read: bool
+    """Whether DaemonSets have been read at all."""
 
     @property
     def installed(self) -> bool:
@@ -59,4 +61,9 @@ def _survey(situation: Situation) -> Survey:
         operator = operator or situation.deployments.get((namespace, _OPERATOR))
         pods = situation.pods_by_label.get((namespace, "role", "master")).values()
         masters += [pod for pod in pods if component_of(pod) is Component.NFD]
-    return Survey({component: tuple(items) for component, items in found.items()}, operator, tuple(masters))
+    return Survey(
+        {component: tuple(items) for component, items in found.items()},
+        operator,
+        tuple(masters),
+        situation.knows("daemonsets"),
+    )
