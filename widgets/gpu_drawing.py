@@ -1,10 +1,11 @@
 """The chain of one node as lines of text: pure functions from links and their graph to pieces with roles."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
+from situation.gpu.components import ORDER
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from widgets.columns import fit
 from widgets.gpu_states import GRAPH, LOOK, TITLES, Graph, words
@@ -43,14 +44,13 @@ class Shape(NamedTuple):
 
 
 def shape(chain: NodeChain, needs: Graph = GRAPH) -> Shape:
-    """Return how the links that are wanted hang together; a link hangs on the last one that it needs."""
+    """Return how the links that are wanted hang together; a link hangs on the last to get ready that it needs."""
     wanted = [link for link in chain.links if link.state is not LinkState.NOT_WANTED]
-    place = {link.component: number for number, link in enumerate(wanted)}
+    drawn = {link.component for link in wanted}
     parents: dict[Component, Component] = {}
     for link in wanted:
-        before = [item for item in _needed(link.component, needs, place) if place[item] < place[link.component]]
-        if before:
-            parents[link.component] = max(before, key=place.__getitem__)
+        if before := _needed(link.component, needs, drawn):
+            parents[link.component] = max(before, key=ORDER.index)
     children: dict[Component | None, list[Link]] = {}
     for link in wanted:
         children.setdefault(parents.get(link.component), []).append(link)
@@ -68,19 +68,14 @@ def shape(chain: NodeChain, needs: Graph = GRAPH) -> Shape:
     )
 
 
-def _needed(component: Component, needs: Graph, drawn: Collection[Component]) -> set[Component]:
-    """Return what a component needs; in place of what is not drawn stands what that needs."""
-    found: set[Component] = set()
+def _needed(component: Component, needs: Graph, drawn: set[Component]) -> set[Component]:
+    """Return what a component needs; if nothing of that is drawn, what that needs."""
+    asked = set(needs.get(component, ()))
     seen: set[Component] = set()
-    waiting = list(needs.get(component, ()))
-    while waiting:
-        item = waiting.pop()
-        if item in drawn:
-            found.add(item)
-        elif item not in seen:
-            seen.add(item)
-            waiting += needs.get(item, ())
-    return found
+    while asked and not asked & drawn:
+        seen |= asked
+        asked = {item for before in asked for item in needs.get(before, ())} - seen
+    return asked & drawn
 
 
 def _descent(link: Link, children: Mapping[Component | None, list[Link]]) -> Iterator[Link]:
@@ -213,9 +208,8 @@ def _word_role(link: Link) -> str:
 def detail(link: Link, chain: NodeChain) -> str:
     """Return all that is known of a link in one line."""
     look = LOOK[link.state]
-    parts = [f"{look.glyph} {TITLES[link.component]} {look.word}"]
-    if link.text and link.text != look.word:
-        parts[0] += f": {link.text}"
+    said = link.text if link.text.startswith(look.word) else f"{look.word}: {link.text}" if link.text else look.word
+    parts = [f"{look.glyph} {TITLES[link.component]} {said}"]
     if link.state is LinkState.WAITING and link.waits_for:
         parts.append(f"for {TITLES[link.waits_for]}")
     if link.state in BROKEN and (count := held_up(chain, link)):

@@ -81,12 +81,21 @@ def test_every_state_has_a_glyph_and_a_word_of_its_own() -> None:
 
 
 def test_a_link_that_is_not_wanted_is_passed_through() -> None:
-    links = (
-        Link(Component.DCGM, LinkState.NOT_WANTED),
-        Link(Component.EXPORTER, LinkState.READY),
-    )
-    form = shape(NodeChain("n", (Link(Component.VALIDATOR, LinkState.READY), *links)))
-    assert form.parents == {Component.EXPORTER: Component.VALIDATOR}
+    states = (LinkState.READY, LinkState.NOT_WANTED, LinkState.READY)
+    links = tuple(map(Link, (Component.OPERATOR, Component.DRIVER, Component.DRA_DRIVER), states))
+    needs = {Component.DRIVER: (Component.OPERATOR,), Component.DRA_DRIVER: (Component.DRIVER,)}
+    assert shape(NodeChain("n", links), needs).parents == {Component.DRA_DRIVER: Component.OPERATOR}
+
+
+def test_the_plugin_hangs_on_mps_where_that_is_wanted_and_the_checks_on_the_capacity() -> None:
+    wanted = [item for item in Component if item not in (Component.DCGM, Component.DRA_DRIVER)]
+    parents = shape(NodeChain("n", tuple(Link(item, LinkState.READY) for item in wanted))).parents
+    assert parents[Component.PLUGIN] is Component.MPS
+    assert parents[Component.MPS] is Component.GFD
+    assert parents[Component.CHECKS] is Component.CAPACITY
+    wanted.remove(Component.MPS)
+    parents = shape(NodeChain("n", tuple(Link(item, LinkState.READY) for item in wanted))).parents
+    assert parents[Component.PLUGIN] is Component.VALIDATOR
 
 
 def test_siblings_behind_one_link_are_not_drawn_as_a_chain() -> None:
@@ -106,7 +115,7 @@ def test_siblings_behind_one_link_are_not_drawn_as_a_chain() -> None:
             "▲ driver fails: crashes, exit 1 ×4 · 7 wait for it · nvidia-driver-ctr · since 02:39:35 UTC · "
             "Pod nvidia-driver-n",
         ),
-        (Component.TOOLKIT, "◌ toolkit waits: waits 0/1 · for driver · Pod nvidia-toolkit-n"),
+        (Component.TOOLKIT, "◌ toolkit waits 0/1 · for driver · Pod nvidia-toolkit-n"),
         (Component.NFD, "✓ NFD ready · Pod nvidia-nfd-n"),
     ],
 )
