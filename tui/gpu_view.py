@@ -8,6 +8,7 @@ from situation.findings import Diagnosis
 from situation.focus import Focus, Relation
 from situation.gpu.devices import GpuDevice, NodeDevices
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
+from situation.meta import Ref
 from situation.readings import Source, SourceState
 from situation.situation import Situation
 from tui.view import Filter
@@ -90,7 +91,7 @@ def shown_node(
     diagnosis: Diagnosis,
 ) -> Shown:
     """Choose the node: under the cursor of the fleet, focused, of what is focused, else the worst of all."""
-    if looked_at in chains:
+    if looked_at in chains and focus.ref != Ref("Node", "", looked_at):
         return Shown(looked_at, "under the cursor")
     if focus.ref is not None:
         if focus.ref.kind == "Node" and focus.ref.name in chains:

@@ -72,6 +72,7 @@ def test_the_worst_comes_first() -> None:
         (EVERYTHING, "", Shown("gpu-2", "the worst")),
         (EVERYTHING, "gpu-1", Shown("gpu-1", "under the cursor")),
         (Focus(ref=Ref("Node", "", "gpu-1")), "gone", Shown("gpu-1", "focused")),
+        (Focus(ref=Ref("Node", "", "gpu-1")), "gpu-1", Shown("gpu-1", "focused")),
         (Focus(ref=Ref("Pod", "shop", "web-1")), "", Shown("gpu-1", "of pod web-1")),
         (Focus(ref=Ref("Node", "", "cpu-1")), "", Shown("gpu-2", "the worst")),
         (Focus(cause="r:Node/gpu-1"), "", Shown("gpu-1", "of the cause")),
