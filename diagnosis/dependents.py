@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from diagnosis.container_facts import siblings
-from diagnosis.node_agents import Agent, agent_of
 from situation.cluster import Event, Namespace, Node
+from situation.gpu.chain import is_gpu_node
+from situation.gpu.touched import concerns_all, nodes_of
 from situation.meta import KubernetesObject, ObjectKey, Ref
 from situation.network import (
     EndpointSlice,
@@ -57,8 +58,10 @@ class _Concerned:
         self._names_changed = False
         """Some Service or namespace came, went or changed: names in environments may lead elsewhere."""
         self._volumes_changed = False
-        self._daemonsets_changed = False
-        """Some came or went: nodes may have waited for it."""
+        self._chains_changed = False
+        """What all GPU chains stand on changed: a DaemonSet of theirs, the operator, NFD."""
+        self._chain_nodes: set[str] = set()
+        """Nodes whose GPU chain is concerned."""
 
     def take(self, change: Change) -> None:
         """Note what one change concerns."""
@@ -66,10 +69,11 @@ class _Concerned:
         both = change.old is not None and change.new is not None
         if both and _same_to_others(change.old, change.new):
             return
+        self._chains_changed = self._chains_changed or concerns_all(change, self._situation)
+        if change.ref.kind != "Node":
+            self._chain_nodes.update(nodes_of(change, self._situation))
         if _may_be_meant(change):
             self._workload_namespaces.add(change.ref.namespace)
-        if not both and isinstance(change.old or change.new, DaemonSet):
-            self._daemonsets_changed = True
         for item in (change.old, change.new):
             if item is not None:
                 self._take(item, change)
@@ -108,7 +112,7 @@ class _Concerned:
             self._unplaced_namespaces.add(pod.namespace)
         if (controller := pod.metadata.controller) is not None:
             if controller.kind == "DaemonSet":
-                self._take_agent(pod, Ref("DaemonSet", pod.namespace, controller.name))
+                self.refs[Ref("DaemonSet", pod.namespace, controller.name)] = None
             if pod.status.phase == "Failed" or situation.get(situation.workload_of(pod)) is None:
                 self._add_leftovers(siblings(pod, situation))
         self._services.update(
@@ -116,13 +120,6 @@ class _Concerned:
         )
         for name in claim_names(pod):
             self.refs[Ref("PersistentVolumeClaim", pod.namespace, name)] = None
-
-    def _take_agent(self, pod: Pod, daemonset: Ref) -> None:
-        """Note a pod of a DaemonSet; other workloads are judged by their own status alone."""
-        self.refs[daemonset] = None
-        if pod.spec.node_name and agent_of(pod) is Agent.GPU:
-            self.refs[Ref("Node", "", pod.spec.node_name)] = None
-            self._nodes.add(pod.spec.node_name)
 
     def _take_workload(self, item: KubernetesObject, ref: Ref) -> None:
         workload = self._situation.workload_of(item, ref.kind)
@@ -151,7 +148,12 @@ class _Concerned:
         """Add what the round as a whole concerns."""
         situation = self._situation
         self.refs |= dict.fromkeys(self._services)
-        for node in self._nodes:
+        if self._chains_changed:
+            self._chain_nodes.update(name for (_, name), node in situation.nodes.items() if is_gpu_node(node))
+        for node in self._chain_nodes:
+            self.refs[Ref("Node", "", node)] = None
+            self._add(situation.unscheduled_by_target.get(node).values(), "Pod")
+        for node in self._nodes | self._chain_nodes:
             self._add((pod for pod in situation.pods_by_node.get(node).values() if not is_settled(pod, now)), "Pod")
         for namespace in self._unplaced_namespaces:
             self._add(situation.quotas_by_namespace.get(namespace).values(), "ResourceQuota")
@@ -169,8 +171,6 @@ class _Concerned:
             self._add(
                 (claim for claim in situation.claims.values() if claim.status.phase != "Bound"), "PersistentVolumeClaim"
             )
-        if self._daemonsets_changed:
-            self._add(situation.nodes.values(), "Node")
         self.refs |= dict.fromkeys(self._by_name(now))
 
     def _by_name(self, now: datetime) -> Iterator[Ref]:

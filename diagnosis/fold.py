@@ -39,11 +39,11 @@ def fold(
 
     `order` is the precedence of rules: where a finding could follow from several others, the earliest wins.
     """
-    grouped: defaultdict[tuple[str, Ref], list[Hit]] = defaultdict(list)
+    grouped: defaultdict[tuple[str, Ref, str], list[Hit]] = defaultdict(list)
     for hits in hits_by_subject.values():
         for hit in hits:
-            grouped[hit.rule.id, hit.fired.about].append(hit)
-    groups = [_group(hits, situation, order[rule]) for (rule, _), hits in grouped.items()]
+            grouped[hit.rule.id, hit.fired.about, hit.fired.part].append(hit)
+    groups = [_group(hits, situation, order[rule]) for (rule, _, _), hits in grouped.items()]
     groups.sort(key=lambda group: (group.order, group.finding.key))
     parents = _parents(groups)
     consequences: defaultdict[str, list[Finding]] = defaultdict(list)
@@ -75,6 +75,7 @@ def _group(hits: Sequence[Hit], situation: Situation, order: int) -> _Group:
         next=fired.next,
         members=members,
         node=nodes.pop() if len(nodes) == 1 else "",
+        part=fired.part,
         as_of=_as_of(rule, situation),
     )
     return _Group(finding, tuple(hits), order)

@@ -4,8 +4,7 @@ from datetime import datetime
 
 from diagnosis.commands import fact, said_by, shorten
 from diagnosis.container_facts import agent_layer, gravity, run_text
-from diagnosis.gpu_chain import VALIDATOR, place_of, upstream
-from diagnosis.node_agents import Agent, agent_of
+from diagnosis.gpu_causes import needed_sets
 from diagnosis.rule import Fired
 from situation.clock import duration_text
 from situation.crashes import Loop
@@ -36,15 +35,6 @@ def run_evidence(loop: Loop, pod: Pod, situation: Situation) -> list[Evidence]:
     return lines
 
 
-def follows_of(pod: Pod, situation: Situation) -> tuple[Ref, ...]:
-    """Return what would explain a failing operand: driver and toolkit, on which all others stand.
-
-    Not the validator: an operand that runs far enough to fail has passed its gate.
-    """
-    place = place_of(pod) if agent_of(pod) is Agent.GPU else None
-    return tuple(upstream(min(place, VALIDATOR), situation)) if place is not None else ()
-
-
 def fired(
     pod: Pod,
     situation: Situation,
@@ -68,6 +58,6 @@ def fired(
         commands,
         severity=severity or gravity(pod, situation, now),
         layer=layer or agent_layer(pod),
-        follows=follows + follows_of(pod, situation),
+        follows=follows + needed_sets(pod, situation),
         node=pod.spec.node_name,
     )

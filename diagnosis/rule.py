@@ -52,6 +52,8 @@ class Fired(msgspec.Struct, frozen=True):
     node: str = ""
     wants: str = ""
     """An on-demand kind whose list would complete the evidence."""
+    part: str = ""
+    """Keeps verdicts about the same object apart, in findings of their own, where they follow from different causes."""
     who: str = ""
     """Starts the title; the name of `about` if empty. Several verdicts join theirs: `a, b and 3 more`."""
 

@@ -90,13 +90,15 @@ class Finding(msgspec.Struct, frozen=True):
     """The objects that show it, for example the crashing pods of a Deployment."""
     node: str = ""
     consequences: tuple["Finding", ...] = ()
+    part: str = ""
+    """Tells findings of one rule about one subject apart that follow from different causes."""
     as_of: datetime | None = None
     """Set when a source it rests on is not live: the state is history since then."""
 
     @property
     def key(self) -> str:
         """Stable identity while the fault lasts."""
-        return f"{self.rule}:{self.subject}"
+        return f"{self.rule}:{self.subject}" + (f"<{self.part}" if self.part else "")
 
     @property
     def count(self) -> int:

@@ -72,8 +72,8 @@ def operand_labels(name: str) -> dict[str, str]:
 
 
 def gpu_node(
-    name: str = "gpu-1",
     gpus: int | None = 8,
+    name: str = "gpu-1",
     *,
     allocatable: int | None = None,
     age_s: float = DAY,
@@ -186,8 +186,10 @@ def operand_pod(
     started: bool = True,
     owner: str = "",
 ) -> Manifest:
-    """Return an operand's pod: ready for `since_s`, or in the step `init` for that long, or with `broken` as the status
-    of that step, or of the main container. `ready=False` alone runs without being ready; `started=False` has no sandbox.
+    """Return an operand's pod: ready for `since_s`, or in the step `init` for that long.
+
+    `broken` is the status of that step, or of the main container. `ready=False` runs without being ready,
+    `started=False` has no sandbox.
     """
     inits = INITS.get(name, ())
     stuck = inits.index(init) if init else len(inits)
@@ -212,9 +214,11 @@ def operand_pod(
     }
     if name in RUNTIME_CLASS:
         spec["runtimeClassName"] = "nvidia"
-    conditions = [{"type": "PodScheduled", "status": "True", "lastTransitionTime": ago(age_s)},
-                  {"type": "PodReadyToStartContainers", "status": "True" if started else "False"},
-                  {"type": "Ready", "status": "True" if is_up else "False", "lastTransitionTime": ago(since_s)}]  # fmt: skip
+    conditions: list[Manifest] = [
+        {"type": "PodScheduled", "status": "True", "lastTransitionTime": ago(age_s)},
+        {"type": "PodReadyToStartContainers", "status": "True" if started else "False"},
+        {"type": "Ready", "status": "True" if is_up else "False", "lastTransitionTime": ago(since_s)},
+    ]
     return {
         "kind": "Pod",
         "metadata": meta(

@@ -1,26 +1,24 @@
 """Layer 5: nodes whose GPUs are lost, in whole or in part (L5-10, L5-12, L5-13b, L5-14)."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, on_node
-from diagnosis.gpu_chain import DRIVER_START_S
+from diagnosis.gpu_causes import cause_refs, chain_of, next_look
 from diagnosis.node_agents import Agent, agent_of, agents
-from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
+from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from situation.cluster import Node
 from situation.findings import Command, Effect, Evidence, Layer, Mark, Severity
+from situation.gpu.links import Component, LinkState
 from situation.gpu.offer import MIG_STATE, PRESENT, UPGRADE, Offer, gpu_offer, gpu_resources, paused_why
 from situation.meta import Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_node_ready, is_ready, pod_status_text
 from situation.situation import Situation
 
-REGISTER_S: Final = 120.0
-"""After the device plugin or its node came back, its resource needs seconds to register; two minutes are ample."""
 COUNT_S: Final = 300.0
 """GPU feature discovery writes its labels each minute; five minutes after the plugin they agree with the capacity."""
-_HARD_WAITS: Final = frozenset({"CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError"})
 
 
 def _operands(node: Node, situation: Situation) -> list[Pod]:
@@ -30,36 +28,6 @@ def _operands(node: Node, situation: Situation) -> list[Pod]:
 
 def _plugin(pods: Iterable[Pod]) -> Pod | None:
     return next((pod for pod in pods if pod.name.startswith("nvidia-device-plugin-daemonset")), None)
-
-
-def _still_starting(pods: Iterable[Pod]) -> bool:
-    """Tell whether a driver pod is on its way: not ready, and no container of it failed."""
-    return any(
-        not is_ready(pod)
-        and not any(
-            status.state.waiting and status.state.waiting.reason in _HARD_WAITS
-            for status in pod.status.init_container_statuses + pod.status.container_statuses
-        )
-        for pod in pods
-        if "driver" in pod.name
-    )
-
-
-def _due(node: Node, situation: Situation, pods: list[Pod], offer: Offer) -> datetime | None:
-    """Return until when the GPUs of a node may be away: it joined, came back, or its operands just started."""
-    ready = find_condition(node.status.conditions, "Ready")
-    came = [node.metadata.creation_timestamp, ready.last_transition_time if ready else None]
-    long = offer is Offer.NEVER or _still_starting(pods)
-    if long:
-        came += [pod.metadata.creation_timestamp for pod in pods]
-        came += [
-            item.metadata.creation_timestamp for ref in agents(situation, Agent.GPU) if (item := situation.get(ref))
-        ]
-    elif (plugin := _plugin(pods)) is not None:
-        condition = find_condition(plugin.status.conditions, "Ready")
-        came.append((condition.last_transition_time if condition else None) or plugin.metadata.creation_timestamp)
-    newest = max((time for time in came if time is not None), default=None)
-    return newest + timedelta(seconds=DRIVER_START_S if long else REGISTER_S) if newest else None
 
 
 def _capacity_evidence(node: Node) -> Evidence:
@@ -100,7 +68,7 @@ def _plugin_logs(pods: list[Pod]) -> tuple[Command, ...]:
     severity=Severity.CRITICAL,
     kind="Node",
     needs=("nodes", "pods", "daemonsets"),
-    looks_at="capacity and allocatable of nvidia.com/gpu and nvidia.com/mig-*, the node's GPU labels and operands.",
+    looks_at="capacity and allocatable of nvidia.com/gpu and nvidia.com/mig-*, the node's GPU labels, its GPU chain.",
     look_alikes={
         "all GPUs in use": "capacity and allocatable stay; use is never subtracted",
         "MIG or driver change under way": "the node's labels say so: a hint only",
@@ -117,9 +85,12 @@ def node_gpus_lost(node: Node, situation: Situation, now: datetime) -> Verdict:
     pods = _operands(node, situation)
     labels = node.metadata.labels
     paused = paused_why(labels)
-    due = _due(node, situation, pods, offer)
-    if not paused and due is not None and now < due:
-        return wait_until(due, 0, now) or CLEAR
+    chain = chain_of(node.name, situation, now)
+    link = chain.link(Component.CAPACITY) if chain else None
+    if chain is None or link is None or link.state is LinkState.UNKNOWN:
+        return CLEAR
+    if not paused and link.state in (LinkState.WAITING, LinkState.STARTING) and chain.cause_of(link) is None:
+        return Wait(next_look(chain, now))
     operands = tuple(agents(situation, Agent.GPU))
     plugin = _plugin(pods)
     serving = plugin is not None and is_ready(plugin)
@@ -145,7 +116,7 @@ def node_gpus_lost(node: Node, situation: Situation, now: datetime) -> Verdict:
         tuple(evidence),
         (*_operand_commands(node, situation, pods), *_plugin_logs(pods)),
         severity=Severity.INFO if paused or not (pods or operands) else Severity.CRITICAL,
-        follows=operands,
+        follows=cause_refs(chain, situation),
         node=node.name,
     )
 

@@ -5,8 +5,7 @@ from typing import Final
 
 from diagnosis.commands import counted, fact
 from diagnosis.container_facts import agent_layer, crash_loops, describe, exit_text, logs
-from diagnosis.gpu_chain import place_of, still_starting, upstream
-from diagnosis.node_agents import Agent, agent_of
+from diagnosis.gpu_causes import chain_of, is_operand, needed_sets
 from diagnosis.pod_verdict import fired, run_evidence
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from situation.clock import duration_text
@@ -18,10 +17,6 @@ from situation.situation import Situation
 
 WAIT_S: Final = 300.0
 """An init container may take this long: migrations, downloads. Ours: the catalogue gives no number (L1-20)."""
-
-VALIDATION_S: Final = 60.0
-"""A GPU operand's `*-validation` init container polls every 5 s, so after this long it waits for something that fails,
-unless the operand it waits for is itself still starting (GPU Operator, validator)."""
 
 CLUSTER_DNS: Final = Ref("Service", "kube-system", "kube-dns")
 
@@ -71,10 +66,10 @@ def _running_init(pod: Pod) -> tuple[Container, ContainerStatus] | None:
     severity=Severity.WARNING,
     kind="Pod",
     needs=("pods",),
-    looks_at="Init containers that run: for how long (5 minutes; 60 s for a GPU operand's validation whose "
-    "forerunners do not just start), and their restarts.",
+    looks_at="Init containers that run: for how long (5 minutes), and their restarts.",
     look_alikes={
         "init-crash": "there the init container ends again and again",
+        "gpu-link-waits": "a GPU operand waits for one before it: judged by its node's chain",
         "cluster DNS down": "an init container that waits for a name: then the finding follows the DNS service",
     },
 )
@@ -84,21 +79,15 @@ def init_waiting(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     if found is None:
         return CLEAR
     container, status = found
+    if is_operand(pod) and chain_of(pod.spec.node_name, situation, now) is not None:
+        return CLEAR
     since = status.state.running.started_at if status.state.running else None
-    place = place_of(pod, container.name) if agent_of(pod) is Agent.GPU else None
-    validation = place is not None and container.name.endswith("-validation")
-    budget_s = VALIDATION_S if validation else WAIT_S
-    if wait := wait_until(since, budget_s, now):
+    if wait := wait_until(since, WAIT_S, now):
         return wait
-    if validation and place is not None:
-        if wait := still_starting(pod.spec.node_name, place, budget_s, situation, now):
-            return wait
-    return _waits(container, status, place, pod, situation, now)
+    return _waits(container, status, pod, situation, now)
 
 
-def _waits(
-    container: Container, status: ContainerStatus, place: int | None, pod: Pod, situation: Situation, now: datetime
-) -> Fired:
+def _waits(container: Container, status: ContainerStatus, pod: Pod, situation: Situation, now: datetime) -> Fired:
     since = status.state.running.started_at if status.state.running else None
     age = duration_text((now - since).total_seconds()) if since else "an unknown time"
     number = [item.name for item in pod.spec.init_containers].index(container.name)
@@ -113,7 +102,7 @@ def _waits(
     if services:
         evidence.append(fact("pods", f"its environment names {', '.join(ref.name for ref in services)}"))
     evidence.append(fact("pods", "its log says what it waits for", Mark.OPEN))
-    before = tuple(upstream(place, situation)) if place is not None else (CLUSTER_DNS, *services)
+    before = needed_sets(pod, situation) or (CLUSTER_DNS, *services)
     return Fired(
         situation.workload_of(pod),
         f"waits in init container {container.name}",

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, shorten
-from diagnosis.gpu_chain import DRIVER_START_S, stands_on
+from diagnosis.gpu_causes import DRIVER_START_S, is_operand
 from diagnosis.node_agents import Agent, agent_of
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
 from diagnosis.rules.nodes import State, state_of
@@ -66,6 +66,7 @@ def _nodes(pods: Iterable[Pod]) -> list[str]:
     look_alikes={
         "node-unreachable": "there the node itself is down; its agents follow",
         "crash-loop": "why the agent's pod fails; this finding follows it",
+        "gpu-link-broken": "an operand of the GPU chain is judged on each node",
         "a rolling update": "a new pod is given two minutes, a GPU operand twenty",
     },
 )
@@ -75,6 +76,8 @@ def node_agent_not_ready(daemonset: DaemonSet, situation: Situation, now: dateti
     status = daemonset.status
     if agent is None or status.number_ready >= status.desired_number_scheduled:
         return CLEAR
+    if agent is Agent.GPU and is_operand(daemonset) and situation.knows("nodes"):
+        return CLEAR  # judged node by node, as a link of the chain
     ref = Ref("DaemonSet", *daemonset.key)
     unready = [pod for pod in situation.pods_of(ref) if not is_ready(pod)]
     due = {pod.name: _due(pod, agent) for pod in unready}
@@ -100,11 +103,7 @@ def node_agent_not_ready(daemonset: DaemonSet, situation: Situation, now: dateti
                     namespace=daemonset.namespace),
         ),
         layer=agent.layer,
-        follows=(
-            ref,
-            *(stands_on(daemonset, situation) if agent is Agent.GPU else ()),
-            *explained,
-        ),
+        follows=(ref, *explained),
         node=nodes[0] if len(nodes) == 1 and explained else "",
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from diagnosis.container_facts import (
     logs,
     one_of_many,
 )
-from diagnosis.pod_verdict import follows_of
+from diagnosis.gpu_causes import needed_sets
 from diagnosis.probe_text import ProbeFailure, newest_failure, probe_text, undeclared_port, what_it_got
 from diagnosis.rule import CLEAR, Clear, Fired, Rule, Verdict, Wait, rule, wait_until
 from situation.clock import duration_text
@@ -239,7 +239,7 @@ def _fired(
 ) -> Fired:
     return Fired(
         situation.workload_of(pod), title, tuple(evidence), commands,
-        severity=severity, layer=layer or agent_layer(pod), follows=follows + follows_of(pod, situation),
+        severity=severity, layer=layer or agent_layer(pod), follows=follows + needed_sets(pod, situation),
         node=pod.spec.node_name,
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from diagnosis.commands import fact, kubectl
 from diagnosis.container_facts import describe, exit_text, gravity, logs, siblings
-from diagnosis.gpu_chain import WORKLOAD, upstream
+from diagnosis.gpu_causes import cause_refs, chain_of
 from diagnosis.leftovers import is_failed, status_command, still_matters, told
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from situation.findings import Command, Evidence, Layer, Severity
@@ -51,7 +51,7 @@ def devices_refused(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     return Fired(
         situation.workload_of(pod), title, (told(pod), *_pile(pod, situation)),
         (_pile_command(pod), status_command(pod)), severity=gravity(pod, situation, now),
-        follows=(Ref("Node", "", node), *upstream(WORKLOAD, situation)), node=node,
+        follows=(Ref("Node", "", node), *cause_refs(chain_of(node, situation, now), situation)), node=node,
     )  # fmt: skip
 
 

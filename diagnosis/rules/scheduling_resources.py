@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl
-from diagnosis.gpu_chain import DRIVER_START_S
+from diagnosis.gpu_causes import DRIVER_START_S
 from diagnosis.node_agents import Agent, agents
 from diagnosis.placement import (
     admits,

@@ -5,7 +5,8 @@ from typing import Final
 
 from diagnosis.commands import fact, said_by, shorten
 from diagnosis.container_facts import agent_layer, describe
-from diagnosis.pod_verdict import fired, follows_of
+from diagnosis.gpu_causes import needed_sets
+from diagnosis.pod_verdict import fired
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from diagnosis.rules.container_start import innermost
 from diagnosis.rules.startup import RUNTIME_S, nvidia_runtime
@@ -131,7 +132,7 @@ def not_started(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         follows=(
             Ref("Node", "", pod.spec.node_name),
             *(Ref("PersistentVolumeClaim", pod.namespace, name) for name in claim_names(pod)),
-            *follows_of(pod, situation),
+            *needed_sets(pod, situation),
         ),
         node=pod.spec.node_name,
     )

@@ -2,18 +2,20 @@
 
 import ipaddress
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, on_node, said_by, shorten
 from diagnosis.container_facts import describe, gravity
-from diagnosis.gpu_chain import WORKLOAD, place_of, still_starting, upstream
+from diagnosis.gpu_causes import cause_refs, chain_of, comes_up, is_operand
 from diagnosis.node_agents import Agent, agents
 from diagnosis.pod_verdict import fired
-from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
+from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from diagnosis.rules.container_start import innermost, is_nvidia_text, start_failures
 from situation.cluster import Event
 from situation.findings import Command, Evidence, Layer, Severity
+from situation.gpu.components import component_of
+from situation.gpu.links import Component, NodeChain
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.selectors import is_finished
@@ -190,15 +192,16 @@ def pod_network(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     "containers that cannot start and name nvidia-container-cli; the GPU operands before it on the node.",
     look_alikes={
         "bad-command": "StartError 128 too, but the text says `exec:`",
+        "gpu-link-broken": "the GPU operands themselves are judged by their node's chain",
         "GPU node starting": "normal until the toolkit has patched the runtime: silent while the chain comes up",
     },
 )
 def nvidia_runtime(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     """A node's NVIDIA container runtime is not configured, or does not match the driver."""
     name = pod.spec.node_name
-    place = place_of(pod)
-    before = WORKLOAD if place is None else place
-    operands = tuple(upstream(before, situation))
+    component = component_of(pod) or Component.CAPACITY
+    gpus = chain_of(name, situation, now)
+    operands = cause_refs(gpus, situation, component)
     chain = kubectl(
         "get", "pods", "-A", "-o", "wide", "--field-selector", f"spec.nodeName={name}",
         purpose="which GPU operand on the node is not ready?",
@@ -212,10 +215,12 @@ def nvidia_runtime(pod: Pod, situation: Situation, now: datetime) -> Verdict:
             return _of_node(pod, title, evidence, (chain, smi), operands)
     event = _sandbox_event(pod, situation, _HANDLER)
     if event is not None and (found := _HANDLER.search(event.message)):
-        if wait := wait_until(waiting_since(pod), RUNTIME_S, now) or still_starting(
-            name, before, RUNTIME_S, situation, now
-        ):
+        if gpus is not None and is_operand(pod):
+            return CLEAR  # judged by its node's chain
+        if wait := wait_until(waiting_since(pod), RUNTIME_S, now):
             return wait
+        if due := comes_up(gpus, component, now) or _just_up(gpus, now):
+            return Wait(due)
         title = f"has no container runtime {found[1]}"
         return _of_node(pod, title, [said_by(event)], (classes, chain), operands)
     event = _sandbox_event(pod, situation, _CLASS)
@@ -225,6 +230,13 @@ def nvidia_runtime(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         title = f"asks for RuntimeClass {found[1] or found[2]}, which does not exist"
         return fired(pod, situation, now, title, [said_by(event)], (classes,), follows=operands)
     return CLEAR
+
+
+def _just_up(chain: NodeChain | None, now: datetime) -> datetime | None:
+    """Return until when the runtime may still restart after the toolkit got ready."""
+    toolkit = chain.link(Component.TOOLKIT) if chain else None
+    due = toolkit.since + timedelta(seconds=RUNTIME_S) if toolkit and toolkit.since else None
+    return due if due is not None and now < due else None
 
 
 @rule(

@@ -46,6 +46,8 @@ def set_aside(component: Component, labels: Mapping[str, str]) -> Link | None:
         return Link(component, LinkState.NOT_WANTED, "all operands switched off")
     if labels.get(WORKLOAD, "container") != "container":
         return Link(component, LinkState.NOT_WANTED, "node for virtual machines")
+    if component is Component.MPS and labels.get(MPS_CAPABLE) != "true":
+        return Link(component, LinkState.NOT_WANTED, "no MPS")
     value = deploy_value(component, labels)
     if value in ("", "true"):
         return None
@@ -69,8 +71,6 @@ def without_pod(
     value = deploy_value(component, labels)
     if not found.read:
         return Link(component, LinkState.UNKNOWN, "DaemonSets not read")
-    if component is Component.MPS and labels.get(MPS_CAPABLE) != "true":
-        return Link(component, LinkState.NOT_WANTED, "no MPS")
     if not value and component in _DEVICE_PLUGIN_STACK and labels.get(DRA_LABEL) == "true":
         return Link(component, LinkState.NOT_WANTED, "devices through DRA")
     sets = found.daemonsets.get(component, ())

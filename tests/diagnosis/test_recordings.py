@@ -66,7 +66,7 @@ EXPECTED: Final = {
         ("storage-class-missing", SCHEDULING, Ref("PersistentVolumeClaim", "inference", "model-cache")),
         ("quota-refused", SCHEDULING, Ref("ResourceQuota", "inference", "gpu-quota")),
     },
-    NOUVEAU: {("crash-loop", NODE, Ref("DaemonSet", "gpu-operator", "nvidia-driver-daemonset"))},
+    NOUVEAU: {("gpu-link-broken", NODE, Ref("DaemonSet", "gpu-operator", "nvidia-driver-daemonset"))},
 }
 
 
@@ -79,8 +79,20 @@ def test_the_causes_at_the_end_are_the_faults_and_no_more(path: Path) -> None:
 def test_what_a_dead_driver_brings_about_is_folded_under_it() -> None:
     *_, (last, _) = watched(NOUVEAU)
     [cause] = last.diagnosis.causes
-    subjects = {finding.subject.name for finding in cause.consequences}
-    assert {"vllm-llama3-8b", "nvidia-operator-validator", "nvidia-device-plugin-daemonset"} <= subjects
+    assert (cause.severity, cause.node) == (Severity.CRITICAL, "real-node-1")
+    waits = {finding.subject.name for finding in cause.consequences if finding.rule == "gpu-link-waits"}
+    assert waits == {
+        "nvidia-container-toolkit-daemonset",
+        "nvidia-operator-validator",
+        "nvidia-device-plugin-daemonset",
+        "gpu-feature-discovery",
+        "nvidia-dcgm-exporter",
+        "nvidia-mig-manager",
+    }
+    others = {(found.rule, found.subject.name, found.count) for found in cause.consequences} - {
+        ("gpu-link-waits", name, 1) for name in waits
+    }
+    assert others == {("node-gpus-lost", "real-node-1", 1), ("gpus-short", "vllm-llama3-8b", 2)}
 
 
 @pytest.mark.parametrize("path", EXPECTED, ids=lambda path: path.name.partition(".")[0])

@@ -166,5 +166,5 @@ def test_a_broken_toolkit_explains_the_missing_handler() -> None:
         "metadata": meta("nvidia-container-toolkit-daemonset", "gpu-operator"),
         "status": {"desiredNumberScheduled": 1, "numberReady": 1},
     }
-    cause = causes(creating(), node(), broken, daemonset, sandbox_event(NO_NVIDIA))["crash-loop"]
+    cause = causes(creating(), node(), broken, daemonset, sandbox_event(NO_NVIDIA))["gpu-link-broken"]
     assert "nvidia-runtime" in {found.rule for found in cause.consequences}

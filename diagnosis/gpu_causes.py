@@ -1,0 +1,97 @@
+"""What of a node's GPU chain explains a finding: the rules' way to the model of the chain."""
+
+from datetime import datetime, timedelta
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from situation.gpu.chain import node_chain
+from situation.gpu.components import NEEDS, PARTS, component_of, needs_of
+from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
+from situation.gpu.operand_pods import DRIVER_START
+from situation.gpu.survey import survey
+from situation.meta import KubernetesObject, Ref
+from situation.placing import target_node
+from situation.pods import Pod
+from situation.situation import Situation
+
+DRIVER_START_S: Final = DRIVER_START.total_seconds()
+"""What a node may need until it offers its GPUs: a driver may have to be built."""
+
+RECHECK: Final = timedelta(seconds=5)
+"""What waits for a chain that comes up is looked at again this often, if no budget of the chain ends sooner."""
+
+SERVING: Final = frozenset({*NEEDS[Component.CAPACITY], Component.CAPACITY, Component.DRA_DRIVER})
+"""Without these no pod gets a GPU; the others label, measure, and set up."""
+
+_chains: WeakKeyDictionary[Situation, tuple[int, datetime, dict[str, NodeChain]]] = WeakKeyDictionary()
+
+
+def chain_of(node: str, situation: Situation, now: datetime) -> NodeChain | None:
+    """Return the chain of a node, None if the node is not known; judged once for a round of rules."""
+    known = _chains.get(situation)
+    if known is None or known[:2] != (situation.revision, now):
+        known = _chains[situation] = (situation.revision, now, {})
+    chains = known[2]
+    if node not in chains:
+        found = situation.node(node)
+        if found is None:
+            return None
+        chains[node] = node_chain(found, situation, now)
+    return chains[node]
+
+
+def is_operand(item: KubernetesObject) -> bool:
+    """Tell whether a pod or DaemonSet is a link of the chain on its nodes; NFD and the operator are not of one node."""
+    component = component_of(item)
+    return component is not None and bool(PARTS[component].deploy)
+
+
+def node_of(pod: Pod) -> str:
+    """Return the node a pod is on, or the one that its DaemonSet made it for."""
+    return pod.spec.node_name or target_node(pod.spec)
+
+
+def about(link: Link, node: str, situation: Situation) -> Ref:
+    """Return what a finding about a broken link is about: its DaemonSet, else the operator that should bring one."""
+    if link.owner is not None:
+        return link.owner
+    operator = survey(situation).operator
+    return Ref("Node", "", node) if operator is None else Ref("Deployment", *operator.key)
+
+
+def cause_refs(
+    chain: NodeChain | None, situation: Situation, component: Component = Component.CAPACITY
+) -> tuple[Ref, ...]:
+    """Return what the findings are about that explain why a component is not there: the links before it that broke."""
+    if chain is None:
+        return ()
+    found = {link.component: link for link in chain.links if link.state in BROKEN}
+    before = (found[other] for other in NEEDS[component] if other in found)
+    return tuple(dict.fromkeys(about(link, chain.node, situation) for link in before))
+
+
+def comes_up(chain: NodeChain | None, component: Component, now: datetime) -> datetime | None:
+    """Return when to look again at a chain that comes up before `component`; None if it is up, broken, or not known."""
+    if chain is None:
+        return None
+    before = [link for link in chain.links if link.component in NEEDS[component]]
+    if any(link.state in BROKEN for link in before):
+        return None
+    if not any(link.state in (LinkState.STARTING, LinkState.WAITING, LinkState.PAUSED) for link in before):
+        return None
+    return next_look(chain, now)
+
+
+def next_look(chain: NodeChain, now: datetime) -> datetime:
+    """Return when the state of a chain that is not at rest may change by itself."""
+    dues = (link.until for link in chain.links if link.state is LinkState.STARTING and link.until is not None)
+    return min((due for due in dues if due > now), default=now + RECHECK)
+
+
+def needed_sets(pod: Pod, situation: Situation) -> tuple[Ref, ...]:
+    """Return the DaemonSets that an operand needs, where its node's chain cannot be told because nodes are not read."""
+    component = component_of(pod)
+    if component is None or situation.node(pod.spec.node_name) is not None:
+        return ()
+    found = survey(situation).daemonsets
+    return tuple(Ref("DaemonSet", *item.key) for other in needs_of(component) for item in found.get(other, ()))

@@ -1,0 +1,303 @@
+"""Layer 5: the GPU Operator's chain: the first link that is broken on a node, and what waits for it (L5-10, L5-15).
+
+A broken link is one finding about its DaemonSet, on however many nodes. Its pods are judged by the model of the chain,
+which knows what explains what, and described by the rules for pods of any kind, which know how pods fail.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from diagnosis.commands import fact, kubectl
+from diagnosis.container_facts import logs
+from diagnosis.gpu_causes import RECHECK, SERVING, about, chain_of, is_operand, next_look, node_of
+from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
+from diagnosis.rules import (
+    configuration,
+    container_start,
+    containers,
+    creation,
+    images,
+    init_containers,
+    mounts,
+    readiness,
+    refusals,
+    scheduling,
+    startup,
+)
+from situation.clock import duration_text
+from situation.cluster import Node
+from situation.findings import Command, Evidence, Layer, Mark, Severity
+from situation.gpu.chain import is_gpu_node
+from situation.gpu.components import DRIVER_MANAGER, PARTS
+from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
+from situation.meta import Ref
+from situation.pods import ContainerStatus, Pod
+from situation.selectors import is_node_ready, is_settled
+from situation.situation import Situation
+
+_FAMILIES: Final = (
+    scheduling, refusals, configuration, container_start, startup, mounts, images, containers, init_containers,
+    readiness, creation,
+)  # fmt: skip
+_POD_RULES: Final = tuple(
+    item for family in _FAMILIES for item in family.RULES if item.kind == "Pod" and item.id != "init-waiting"
+)
+"""Know how a pod fails, whatever it is there for."""
+
+_NO_LOG: Final = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError",
+     "RegistryUnavailable", "CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+)  # fmt: skip
+"""The container never ran, so there is no log of it."""
+
+TOLD_BY_LOG: Final = {
+    DRIVER_MANAGER: "the old driver is in use, or pods cannot be evicted",
+    "mofed-validation": "the network driver (MOFED) is not there",
+    "nvidia-driver-ctr": "nouveau, headers or secure boot",
+    "nvidia-container-toolkit-ctr": "the runtime's socket or configuration is elsewhere (k3s, RKE2)",
+    "driver-validation": "no driver, no device nodes, or a module that does not load",
+    "toolkit-validation": "nvidia-smi or a library of the driver is not brought into containers",
+    "cuda-validation": "Fabric Manager, a busy GPU or none at all",
+    "plugin-validation": "the node offers no GPU, or all are taken",
+    "config-manager-init": "the plugin's ConfigMap has no such configuration",
+    "nvidia-device-plugin": "NVML, the MPS daemon, or a container without the NVIDIA runtime",
+    "gpu-feature-discovery": "NVML, or a container without the NVIDIA runtime",
+    "nvidia-mig-manager": "a layout that the GPU cannot take, or clients that hold it",
+    "nvidia-dcgm-ctr": "NVML, or a driver that was loaded later",
+    "nvidia-dcgm-exporter": "no NVML, or a host engine that does not answer",
+    "mps-control-daemon-ctr": "the MPS daemon or its pipe directory",
+}
+"""Container to what its log can show: all of it looks alike from outside (gpu_operator, failure signatures)."""
+
+
+@rule(
+    "gpu-link-broken",
+    signature="L5-10 L5-15",
+    layer=Layer.NODE,
+    severity=Severity.CRITICAL,
+    kind="Node Pod",
+    needs=("nodes", "pods", "daemonsets"),
+    looks_at="each GPU node's chain: driver, toolkit, validator, device plugin and all that wait for these: the "
+    "containers of their pods by name, the nvidia.com/gpu.deploy.* labels, their DaemonSets.",
+    look_alikes={
+        "gpu-link-waits": "an operand in an init container that runs: it waits for one before it",
+        "a driver that is built": "20 minutes are given, if nothing crashes",
+        "no runtime for nvidia": "normal for two minutes after the toolkit came up",
+        "an upgrade or a MIG change": "the node's labels say paused: silent here",
+        "a driver of the host": "label pre-installed, or no driver DaemonSet and nothing that waits for one",
+    },
+)
+def gpu_link_broken(item: Node | Pod, situation: Situation, now: datetime) -> Verdict:
+    """A component of the GPU Operator fails or is missing on a node, and nothing before it explains that."""
+    if isinstance(item, Node):
+        return _of_node(item, situation, now)
+    if not is_operand(item):
+        return CLEAR
+    chain = chain_of(node_of(item), situation, now)
+    for link in _links_of(item, chain):
+        if chain is not None and link.state is LinkState.FAILING:
+            return _broken(link, item, chain, situation, now)
+        if chain is not None and link.state is LinkState.STARTING:
+            return Wait(next_look(chain, now))
+    return CLEAR
+
+
+def _links_of(pod: Pod, chain: NodeChain | None) -> Iterator[Link]:
+    """Yield the links that a pod is, or shows: the validator's is two, and the pods that it starts show the second."""
+    if chain is None:
+        return
+    me, owner = Ref("Pod", *pod.key), pod.metadata.controller
+    for link in chain.links:
+        same_owner = owner is not None and link.owner == Ref(owner.kind, pod.namespace, owner.name)
+        if link.pod == me or (same_owner and link.component is Component.CHECKS):
+            yield link
+
+
+def _of_node(node: Node, situation: Situation, now: datetime) -> Verdict:
+    """Judge what shows in no pod that is not well: links that have none, or do not do their work."""
+    if not is_gpu_node(node) or not is_node_ready(node):
+        return CLEAR
+    chain = chain_of(node.name, situation, now)
+    if chain is None:
+        return CLEAR
+    for link in chain.links:
+        if link.state in BROKEN and _shows_on_node_only(link, situation, now):
+            return _broken(link, None, chain, situation, now)
+    at_rest = all(link.state not in (LinkState.STARTING, LinkState.WAITING) for link in chain.links)
+    return CLEAR if at_rest else Wait(next_look(chain, now))
+
+
+def _shows_on_node_only(link: Link, situation: Situation, now: datetime) -> bool:
+    """Tell whether no pod shows that a link is broken. Other rules tell of the operator, of MIG, and of lost GPUs."""
+    if link.component in (Component.MIG, Component.CAPACITY):
+        return link.state is LinkState.ABSENT
+    if link.state is LinkState.ABSENT:
+        return link.component is not Component.OPERATOR
+    pod = situation.get(link.pod) if link.pod is not None else None
+    return pod is None or (isinstance(pod, Pod) and is_settled(pod, now))
+
+
+def _broken(link: Link, pod: Pod | None, chain: NodeChain, situation: Situation, now: datetime) -> Fired:
+    subject = about(link, chain.node, situation)
+    known = _as_pod(pod, situation, now) if pod is not None else None
+    title = known.title if known else _title(link, subject)
+    evidence = [*(known.evidence if known else (_own_evidence(link, chain),)), *_chain_evidence(link, chain)]
+    commands: list[Command] = []
+    if pod is not None and link.container and not _has_no_log(link, pod):
+        what = TOLD_BY_LOG.get(link.container, "its own words")
+        evidence.append(fact("pods", f"{what}: the log tells - press L", Mark.OPEN))
+        commands.append(logs(pod, link.container, _ended_status(link, pod), f"{what}: which is it?"))
+    for command in (*(known.next if known else ()), *_commands(link, subject, chain)):
+        if command.argv[:2] != ("kubectl", "logs") and command.argv not in [other.argv for other in commands]:
+            commands.append(command)
+    severity = Severity.CRITICAL if _is_vital(link) else Severity.WARNING
+    if known is not None and known.severity is Severity.WARNING:
+        severity = Severity.WARNING
+    return Fired(
+        subject,
+        title,
+        tuple(evidence),
+        tuple(commands),
+        severity=severity,
+        follows=tuple(ref for ref in known.follows if ref != subject) if known else (),
+        node=chain.node,
+    )
+
+
+def _is_vital(link: Link) -> bool:
+    """Tell whether pods get no GPU without it: a node without NFD's or the operator's labels has no operand at all."""
+    return link.component in SERVING or link.component is Component.OPERATOR or (
+        link.component is Component.NFD and not link.text.endswith("GFD's labels")
+    )  # fmt: skip
+
+
+def _as_pod(pod: Pod, situation: Situation, now: datetime) -> Fired | None:
+    """Return what the rules for pods of any kind say of it."""
+    for item in _POD_RULES:
+        if situation.knows(*item.needs):
+            verdict = item.judge(pod, situation, now)
+            if isinstance(verdict, Fired):
+                return verdict
+    return None
+
+
+def _title(link: Link, subject: Ref) -> str:
+    name = PARTS[link.component].title
+    if link.state is LinkState.ABSENT:
+        return f"has no pod: {link.text}" if link.owner is not None else f"has no {name}: {link.text}"
+    return link.text if subject == link.owner else f"({name}) {link.text}"
+
+
+def _own_evidence(link: Link, chain: NodeChain) -> Evidence:
+    since = f" since {link.since:%H:%M:%S}" if link.since else ""
+    source = "nodes" if link.pod is None else "pods"
+    step = f", container {link.container}" if link.container else ""
+    return fact(source, f"{PARTS[link.component].title} on {chain.node}: {link.state}, {link.text}{step}{since}")
+
+
+def _chain_evidence(link: Link, chain: NodeChain) -> Iterator[Evidence]:
+    """Say where in the chain it stands: what is there before it, and what waits after it."""
+    before, after = [], []
+    for other in chain.links:
+        if other.state in (LinkState.READY, LinkState.PREINSTALLED) and other.component in _before(link.component):
+            before.append(PARTS[other.component].title)
+        elif other.state is LinkState.WAITING and chain.cause_of(other) == link:
+            after.append(PARTS[other.component].title)
+    if before:
+        yield fact("pods", f"on {chain.node} what it needs is there: {', '.join(before)}", Mark.EXCLUDES)
+    if after:
+        yield fact("pods", f"on {chain.node} wait for it: {', '.join(after)}")
+
+
+def _before(component: Component) -> frozenset[Component]:
+    part = PARTS[component]
+    direct = frozenset((*part.needs, *((part.labelled_by,) if part.labelled_by else ())))
+    return direct.union(*map(_before, direct))
+
+
+def _has_no_log(link: Link, pod: Pod) -> bool:
+    status = _status(link, pod)
+    return status is None or (status.state.waiting is not None and status.state.waiting.reason in _NO_LOG)
+
+
+def _status(link: Link, pod: Pod) -> ContainerStatus | None:
+    statuses = pod.status.init_container_statuses + pod.status.container_statuses
+    return next((status for status in statuses if status.name == link.container), None)
+
+
+def _ended_status(link: Link, pod: Pod) -> ContainerStatus | None:
+    """Return the status whose last run's log is wanted; None where the present run's is: it goes on and waits."""
+    status = _status(link, pod)
+    waits = status is not None and status.state.running is not None and not link.text.startswith("crash")
+    return None if waits else status
+
+
+def _commands(link: Link, subject: Ref, chain: NodeChain) -> tuple[Command, ...]:
+    on_node = kubectl(
+        "get", "pods", "-o", "wide", "--field-selector", f"spec.nodeName={chain.node}",
+        purpose="which operand of the chain is not ready?", namespace=subject.namespace or "gpu-operator",
+    )  # fmt: skip
+    if link.pod is not None:
+        return (on_node,)
+    labels = kubectl("get", "node", chain.node, "--show-labels", purpose="which nvidia.com/gpu.deploy.* labels has it?")
+    if subject.kind == "Node":
+        return (labels, on_node)
+    what = kubectl("describe", subject.kind.lower(), subject.name, purpose="what do its selector and events say?",
+                   namespace=subject.namespace)  # fmt: skip
+    return (labels, what, on_node)
+
+
+@rule(
+    "gpu-link-waits",
+    signature="L5-10",
+    layer=Layer.NODE,
+    severity=Severity.WARNING,
+    kind="Pod",
+    needs=("nodes", "pods", "daemonsets"),
+    looks_at="a GPU operand's pod that is not ready, and the first broken link before it on its node.",
+    look_alikes={
+        "gpu-link-broken": "there nothing before it is broken",
+        "a chain that comes up": "as long as nothing before it is broken it is silent",
+    },
+)
+def gpu_link_waits(pod: Pod, situation: Situation, now: datetime) -> Verdict:
+    """A component of the GPU Operator waits for one before it on its node, which is broken."""
+    if not is_operand(pod):
+        return CLEAR
+    chain = chain_of(node_of(pod), situation, now)
+    for link in _links_of(pod, chain):
+        if chain is None or link.state is not LinkState.WAITING:
+            continue
+        cause = chain.cause_of(link)
+        if cause is None:
+            return Wait(min(next_look(chain, now), now + RECHECK))
+        return _waits(link, cause, pod, chain, situation, now)
+    return CLEAR
+
+
+def _waits(link: Link, cause: Link, pod: Pod, chain: NodeChain, situation: Situation, now: datetime) -> Fired:
+    subject, title = about(cause, chain.node, situation), PARTS[cause.component].title
+    since = f" for {duration_text((now - link.since).total_seconds())}" if link.since else ""
+    step = f"init container {link.container}, {link.text}{since}" if link.container else f"{link.text}{since}"
+    evidence = [fact("pods", f"{pod.name}: {step}")]
+    if not link.restarts:
+        evidence.append(fact("pods", "no restarts: it waits, it does not crash", Mark.EXCLUDES))
+    evidence.append(fact("pods", f"{title} on {chain.node}: {cause.state}, {cause.text}"))
+    name = link.container or (pod.spec.containers[0].name if pod.spec.containers else "")
+    return Fired(
+        situation.workload_of(pod),
+        f"waits for the {title}",
+        tuple(evidence),
+        (
+            kubectl("get", "pods", "-o", "wide", "--field-selector", f"spec.nodeName={chain.node}",
+                    purpose="which operand of the chain is not ready?", namespace=pod.namespace),
+            logs(pod, name, None, "what does it wait for?"),
+        ),
+        follows=(subject,),
+        part=str(subject),
+        node=chain.node,
+    )  # fmt: skip
+
+
+RULES: Final[tuple[Rule, ...]] = (gpu_link_broken, gpu_link_waits)
