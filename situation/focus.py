@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from situation.findings import Diagnosis, Finding, Layer
+from situation.gpu.links import Component, Link
 from situation.meta import ObjectKey, Ref
 from situation.network import Service
 from situation.pods import Pod
@@ -13,12 +14,14 @@ from situation.workloads import WORKLOAD_KINDS
 
 
 class Focus(msgspec.Struct, frozen=True):
-    """At most one of the three is set; none of them is the whole cluster."""
+    """At most one of layer, cause and ref is set; none of them is the whole cluster."""
 
     layer: Layer | None = None
     cause: str = ""
     """`Finding.key`."""
     ref: Ref | None = None
+    component: Component | None = None
+    """A link of the GPU chain of the node that `ref` names."""
 
     @property
     def is_cluster(self) -> bool:
@@ -41,10 +44,12 @@ class Relation(msgspec.Struct, frozen=True):
     """Their events all belong, whatever they are about."""
 
 
-def related(focus: Focus, situation: Situation, diagnosis: Diagnosis) -> Relation:
-    """Return what relates to `focus` now."""
+def related(focus: Focus, situation: Situation, diagnosis: Diagnosis, link: Link | None = None) -> Relation:
+    """Return what relates to `focus` now; `link` is the one that it is on, None where that is not known (any more)."""
     if focus.is_cluster:
         return Relation()
+    if focus.component is not None and focus.ref is not None and link is not None:
+        return _related_to_link(link, focus.ref, situation, diagnosis)
     if focus.ref is not None:
         refs = {focus.ref}
         pods = _pods(refs, situation)
@@ -58,17 +63,47 @@ def related(focus: Focus, situation: Situation, diagnosis: Diagnosis) -> Relatio
     return _relation(refs, _pods(refs, situation), causes, situation)
 
 
+def _related_to_link(link: Link, node: Ref, situation: Situation, diagnosis: Diagnosis) -> Relation:
+    """What relates to one component on one node: its pods there (anywhere, if it is not a DaemonSet's), owner, node.
+
+    What has no pods of its own, as the capacity, relates to all on the node.
+    """
+    refs = {ref for ref in (link.pod, link.owner) if ref is not None}
+    pods = _pods(refs or {node}, situation)
+    if link.owner is not None and link.owner.kind == "DaemonSet":
+        pods = {key: pod for key, pod in pods.items() if pod.spec.node_name == node.name}
+    wanted = refs | {Ref("Pod", *key) for key in pods} if refs else {node}
+    causes = [
+        cause
+        for cause in diagnosis.causes
+        if any(ref in wanted and _is_of_node(finding, ref, node) for finding in _all(cause) for ref in _of(finding))
+    ]
+    return _relation({*refs, node}, pods, causes, situation)
+
+
+def _is_of_node(finding: Finding, ref: Ref, node: Ref) -> bool:
+    """A finding about a DaemonSet may be about another node only."""
+    return ref.kind != "DaemonSet" or not finding.node or finding.node == node.name
+
+
 def refs_of(cause: Finding) -> Iterator[Ref]:
     """Yield subject and members of a cause and of all its consequences."""
-    for finding in (cause, *cause.consequences):
-        yield finding.subject
-        yield from finding.members
+    for finding in _all(cause):
+        yield from _of(finding)
+
+
+def _all(cause: Finding) -> Iterator[Finding]:
+    yield cause
+    yield from cause.consequences
+
+
+def _of(finding: Finding) -> Iterator[Ref]:
+    yield finding.subject
+    yield from finding.members
 
 
 def _keys(cause: Finding) -> Iterator[str]:
-    yield cause.key
-    for consequence in cause.consequences:
-        yield consequence.key
+    return (finding.key for finding in _all(cause))
 
 
 def _touches(cause: Finding, refs: set[Ref], pods: dict[ObjectKey, Pod], situation: Situation) -> bool:

@@ -203,6 +203,7 @@ class Cockpit(App[int]):
         cockpit = self.cockpit
         yield SystemCommand("Copy the next command", "c", cockpit.action_copy)
         yield SystemCommand("Checklist", "Open or close the quick checklist", cockpit.action_checklist)
+        yield SystemCommand("GPU", "Go to the GPU chain, the fleet and the devices", cockpit.action_gpu)
         yield SystemCommand("Help", "Keys, and how to read the screen", self.action_help)
         for layer in Layer:
             yield SystemCommand(

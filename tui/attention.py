@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from situation.findings import Diagnosis, Finding, Layer
 from situation.focus import EVERYTHING, Focus
+from situation.gpu.links import Link
 from situation.meta import Ref
 from tui.view import Filter
 from widgets.families import FamilyKey
@@ -48,6 +49,16 @@ class Attention:
                     self.focus_on(Focus(ref=ref), finding.key)
                     return
         self.focus_on(Focus(ref=ref), ref)
+
+    def focus_on_link(self, node: str, link: Link, diagnosis: Diagnosis) -> None:
+        """Focus a component on a node; the evidence is that of its pod, of what owns it, or of the node."""
+        on_node = Ref("Node", "", node)
+        shown: Selection = link.pod or link.owner or on_node
+        for ref in (link.pod, link.owner, on_node):
+            if ref is not None and (finding := _about(ref, node, diagnosis)) is not None:
+                shown = finding.key
+                break
+        self.focus_on(Focus(ref=on_node, component=link.component), shown)
 
     def focus_on_layer(self, layer: Layer, diagnosis: Diagnosis) -> Finding | None:
         """Focus a layer and select its first cause, which is returned."""
@@ -128,8 +139,21 @@ class Attention:
     @property
     def text(self) -> str:
         """The focus in words, empty for the whole cluster."""
+        if self.focus.ref is not None and self.focus.component is not None:
+            return f"{self.focus.component.value} on {self.focus.ref.name}"
         if self.focus.ref is not None:
             return f"{self.focus.ref.kind} {self.focus.ref.name}"
         if self.focus.layer is not None:
             return f"layer {self.focus.layer.value}"
         return "related to the cause" if self.focus.cause else ""
+
+
+def _about(ref: Ref, node: str, diagnosis: Diagnosis) -> Finding | None:
+    """Return the first finding about an object; one about a DaemonSet on another node is not meant."""
+    for cause in diagnosis.causes:
+        for finding in (cause, *cause.consequences):
+            if ref.kind == "DaemonSet" and finding.node not in ("", node):
+                continue
+            if ref == finding.subject or ref in finding.members:
+                return finding
+    return None

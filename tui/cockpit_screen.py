@@ -22,6 +22,7 @@ from tui.checklist import Checklist
 from tui.copying import ChooseCommand, CopyCommand, why_no_command
 from tui.feed import Feed, Turn
 from tui.filter_line import FilterLine
+from tui.gpu_view import why_no_gpus
 from tui.painter import Painter
 from tui.room import Room
 from tui.view import Filter
@@ -29,6 +30,8 @@ from widgets.causes import CausesPane
 from widgets.checklist import ChecklistPane
 from widgets.events import EventsPane
 from widgets.evidence import CardCommand, EvidencePane
+from widgets.gpu import GpuPane
+from widgets.gpu_chain import GpuChain
 from widgets.header import HeaderBar
 from widgets.layers import LayerStrip
 from widgets.nodes import NodesPane
@@ -38,6 +41,7 @@ from widgets.table import RowTable
 from widgets.tabs import PaneTabs
 
 _TABS: Final = (("Causes", "causes"), ("Pods", "pods"), ("Nodes", "nodes"), ("Events", "events"))
+_GPU_TAB: Final = ("GPU", "gpu")
 
 
 class CockpitScreen(Screen[None]):
@@ -61,6 +65,7 @@ class CockpitScreen(Screen[None]):
         ),
         Binding("escape", "back", "Back", id="back", tooltip="Back to what was shown before"),
         Binding("slash", "filter", "Filter", id="filter", tooltip="Filter by words and by ns:NAMESPACE"),
+        Binding("g", "gpu", "GPU", show=False, id="gpu", tooltip="GPU fleet; again: chain, devices"),
         Binding("l", "checklist", "Checklist", id="checklist", tooltip="Open or close the quick checklist"),
         Binding("n", "step(1)", "Next step of the checklist", show=False, id="next-step"),
         Binding("N", "step(-1)", "Previous step of the checklist", show=False, id="previous-step"),
@@ -93,6 +98,7 @@ class CockpitScreen(Screen[None]):
                 with Container(id="top"):
                     yield CausesPane(id="causes")
                     yield EvidencePane(id="evidence")
+                yield GpuPane(id="gpu")
                 yield NodesPane(id="nodes")
                 with Container(id="bottom"):
                     yield PodsPane(id="pods")
@@ -102,7 +108,7 @@ class CockpitScreen(Screen[None]):
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
-        self.query_one(PaneTabs).names = tuple(name for name, _ in _TABS)
+        self._note_gpus()
         self.query_one(ChecklistPane).display = False
         self.watch_tab(self.tab)
         self.query_one(CausesPane).table.focus()
@@ -112,6 +118,8 @@ class CockpitScreen(Screen[None]):
         """Show the present state; `turn` tells what changed since the last call, None repaints everything."""
         now = self._clock()
         self.attention.follow(self._feed.diagnosis, now)
+        if self.painter.gpus.has_gpus is self.has_class("-no-gpu"):
+            self._note_gpus()
         painter, relation = self.painter, self.painter.relation()
         self.query_one(HeaderBar).facts = painter.header(self._mode, now)
         strip = self.query_one(LayerStrip)
@@ -120,6 +128,7 @@ class CockpitScreen(Screen[None]):
         self._paint_pane(CausesPane, painter.causes, relation, now)
         self._paint_pane(EvidencePane, painter.evidence, now)
         self._paint_pane(PodsPane, painter.pods, relation, turn, now)
+        self._paint_pane(GpuPane, painter.gpu, relation, turn, now)
         self._paint_pane(NodesPane, painter.nodes, relation, turn, now)
         self._paint_pane(EventsPane, painter.events, relation, turn, now)
         self._paint_checklist(now)
@@ -132,10 +141,14 @@ class CockpitScreen(Screen[None]):
         pane.fault = outcome.text if isinstance(outcome, Fault) else ""
 
     def _fit(self) -> None:
-        attention, table = self.attention, None
+        attention, lines = self.attention, None
         if self._evidence_is_below:
-            table = self.query_one(f"#{_TABS[self.tab][1]}-table", RowTable)
-        self._room.fit(tabs=self._has_tabs, above=table, since=(attention.focus, attention.selection, self.tab))
+            shown = self._tabs[self.tab][1]
+            gpu = shown == _GPU_TAB[1]
+            lines = (
+                self.query_one(GpuPane).line_count if gpu else self.query_one(f"#{shown}-table", RowTable).row_count + 2
+            )
+        self._room.fit(tabs=self._has_tabs, above=lines, since=(attention.focus, attention.selection, self.tab))
 
     def on_resize(self) -> None:
         if self.is_mounted:
@@ -171,6 +184,19 @@ class CockpitScreen(Screen[None]):
 
     def on_events_pane_event_picked(self, event: EventsPane.EventPicked) -> None:
         self._focus_on_object(event.ref)
+
+    def on_gpu_pane_object_picked(self, event: GpuPane.ObjectPicked) -> None:
+        self._focus_on_object(event.ref)
+
+    def on_gpu_pane_node_looked_at(self, event: GpuPane.NodeLookedAt) -> None:
+        self.painter.gpus.looked_at = event.node
+        self._paint_pane(GpuPane, self.painter.gpu, self.painter.relation(), None, self._clock())
+
+    def on_gpu_chain_link_picked(self, event: GpuChain.LinkPicked) -> None:
+        chain = self._feed.fleet.chains.get(event.node)
+        if chain is not None and (link := chain.link(event.component)) is not None:
+            self.attention.focus_on_link(event.node, link, self._feed.diagnosis)
+            self._show_attention()
 
     def _focus_on_object(self, ref: Ref) -> None:
         self.attention.focus_on_object(ref, self._feed.diagnosis)
@@ -273,6 +299,15 @@ class CockpitScreen(Screen[None]):
         else:
             self.watch_tab(self.tab)
 
+    def action_gpu(self) -> None:
+        """Go to the GPU pane: its fleet; again, to its other parts."""
+        if not self.painter.gpus.has_gpus:
+            self.notify(why_no_gpus(self._feed.situation, self._clock()), markup=False)
+        elif self._has_tabs and self._tabs[self.tab] is not _GPU_TAB:
+            self.tab = self._tabs.index(_GPU_TAB)
+        else:
+            self.query_one(GpuPane).go()
+
     def action_step(self, by: int) -> None:
         """Go to the next or previous step, opening the checklist if need be."""
         pane = self.query_one(ChecklistPane)
@@ -295,11 +330,21 @@ class CockpitScreen(Screen[None]):
     def action_pane(self, by: int) -> None:
         """Go to the next pane: on a narrow terminal the next tab."""
         if self._has_tabs:
-            self.tab = (self.tab + by) % len(_TABS)
+            self.tab = (self.tab + by) % len(self._tabs)
         elif by > 0:
             self.focus_next()
         else:
             self.focus_previous()
+
+    def _note_gpus(self) -> None:
+        """Show the GPU pane and its tab only while the cluster has GPU nodes."""
+        self.set_class(not self.painter.gpus.has_gpus, "-no-gpu")
+        self.query_one(PaneTabs).names = tuple(name for name, _ in self._tabs)
+        self.tab = min(self.tab, len(self._tabs) - 1)
+
+    @property
+    def _tabs(self) -> tuple[tuple[str, str], ...]:
+        return (*_TABS, _GPU_TAB) if self.painter.gpus.has_gpus else _TABS
 
     @property
     def _has_tabs(self) -> bool:
@@ -308,18 +353,22 @@ class CockpitScreen(Screen[None]):
     @property
     def _evidence_is_below(self) -> bool:
         """Below the table of a tab, as long as something is focused: without, the table takes all."""
-        return self._has_tabs and _TABS[self.tab][1] != "causes" and not self.attention.focus.is_cluster
+        return self._has_tabs and self._tabs[self.tab][1] != "causes" and not self.attention.focus.is_cluster
 
     @property
     def _shows_evidence(self) -> bool:
         if self.has_class("-narrow") and self.query_one(ChecklistPane).display:
             return False  # the checklist covers everything
-        return not self._has_tabs or _TABS[self.tab][1] == "causes" or self._evidence_is_below
+        return not self._has_tabs or self._tabs[self.tab][1] == "causes" or self._evidence_is_below
 
     def watch_tab(self, number: int) -> None:
-        for index, (_, pane_id) in enumerate(_TABS):
+        for index, (_, pane_id) in enumerate((*_TABS, _GPU_TAB)):
             self.set_class(index == number, f"tab-{pane_id}")
         self.query_one(PaneTabs).current = number
         self._fit()
-        if not self.query_one(FilterLine).display:
-            self.query_one(f"#{_TABS[number][1]}-table").focus()
+        if self.query_one(FilterLine).display:
+            return
+        if self._tabs[number] is _GPU_TAB:
+            self.query_one(GpuPane).go()
+        else:
+            self.query_one(f"#{self._tabs[number][1]}-table").focus()

@@ -14,6 +14,7 @@ from textual.widgets.option_list import Option
 
 from widgets.evidence import CardCommand
 from widgets.glyphs import EFFECT, color
+from widgets.gpu_states import LOOK
 
 HelpRow = tuple[str, str, str]
 """(keys, what they do, id for the configuration file)."""
@@ -23,6 +24,8 @@ _READING = (
     "A cause is the first broken link; what only follows from it is folded under it. "
     "▲ critical, ● warning, ○ worth knowing, ✓ fine, ? not known, "
     "◐ partly: nothing found, but not all of it could be judged. "
+    "In the GPU chain: " + ", ".join(f"{look.glyph} {look.word}" for look in LOOK.values()) + "; "
+    "a broken line leads to what waits. "
     "Midwatch only reads, and never runs a command: it copies it."
 )
 

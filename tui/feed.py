@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 from diagnosis.engine import Engine
 from situation.boundary import Boundary, Fault
 from situation.findings import Diagnosis
+from situation.gpu.devices import GpuReading
+from situation.gpu.fleet import Fleet
 from situation.kinds import WATCHED
 from situation.meta import ObjectKey
 from situation.ordering import PodOrder
@@ -14,6 +16,7 @@ from situation.pods import Pod
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
 from situation.store import Change
+from tui.device_history import DeviceHistory
 
 RESORT: Final = timedelta(seconds=5)
 """Pods turn from "needs a look" to "settled" by time alone; those at the top are looked at again this often."""
@@ -41,6 +44,8 @@ class Feed:
         self.situation = Situation()
         self.diagnosis = Diagnosis()
         self.order = PodOrder()
+        self.fleet = Fleet()
+        self.devices = DeviceHistory()
         self._clock = clock
         self._engine = Engine()
         self._boundary = Boundary()
@@ -64,12 +69,22 @@ class Feed:
             self._engine = Engine()  # what the old one kept may be half of the truth
             self.diagnosis = self._engine.not_judged(self.situation, now, f"{judged.text} (see the log)")
         reordered = self._keep_order(changes, now)
+        self._follow_gpus(readings, changes, now)
         return Turn(
             self.diagnosis,
             frozenset(change.ref.kind for change in changes),
             frozenset((change.ref.namespace, change.ref.name) for change in changes if change.ref.kind == "Pod"),
             reordered,
         )
+
+    def _follow_gpus(self, readings: list[Reading], changes: list[Change], now: datetime) -> None:
+        """Follow the chains of the GPU nodes, and keep what their devices did."""
+        followed = self._boundary.attempt("GPU chains", self.fleet.update, self.situation, changes, now)
+        if isinstance(followed, Fault):
+            self.fleet = Fleet()  # what the old one kept may be half of the truth
+        for reading in readings:
+            if isinstance(reading.value, GpuReading):
+                self.devices.take(reading.value.nodes, self.situation.devices)
 
     def _apply(self, reading: Reading) -> list[Change]:
         """Fold a reading in; one that cannot be leaves its source not to be believed, with the reason."""

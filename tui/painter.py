@@ -14,6 +14,8 @@ from tui.attention import Attention
 from tui.cadence import AGES_EVERY_S, Due
 from tui.cards import finding_card, object_card
 from tui.feed import Feed, Turn
+from tui.gpu_painter import GpuPainter
+from tui.gpu_view import link_in_focus
 from tui.other_cards import family_card, layer_card, withdrawn_card
 from tui.view import (
     empty_causes_text,
@@ -27,6 +29,7 @@ from widgets.causes import CausesPane
 from widgets.events import EventsPane
 from widgets.evidence import Card, EvidencePane
 from widgets.families import FamilyKey, fold_families
+from widgets.gpu import GpuPane
 from widgets.header import HeaderFacts
 from widgets.nodes import NodesPane
 from widgets.pane import pane_state
@@ -50,13 +53,16 @@ class Painter:
         self._ages_due = Due(AGES_EVERY_S)
         self._events_due = Due()
         self._nodes_due = Due()
+        self._gpu_due = Due()
+        self.gpus = GpuPainter(feed, attention)
 
     def relation(self) -> Relation:
         """Return what relates to the focus; what a withdrawn cause was about still does, to be looked at."""
         diagnosis = self._feed.diagnosis
         if (withdrawn := self._attention.withdrawn_focus) is not None:
             diagnosis = msgspec.structs.replace(diagnosis, causes=(*diagnosis.causes, withdrawn))
-        return related(self._attention.focus, self._feed.situation, diagnosis)
+        focus = self._attention.focus
+        return related(focus, self._feed.situation, diagnosis, link_in_focus(focus, self._feed.fleet.chains))
 
     def causes(self, pane: CausesPane, relation: Relation, now: datetime) -> None:
         situation, diagnosis, attention = self._feed.situation, self._feed.diagnosis, self._attention
@@ -156,6 +162,13 @@ class Painter:
         pane.tell(
             pane_state(source, now=now), self._note(len(events), len(situation.events), situation.knows("events"))
         )
+
+    def gpu(self, pane: GpuPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
+        source = self._feed.situation.source("nodes")
+        if not self.gpus.has_gpus or (turn is not None and not self._gpu_due.is_due(source, now, self._slow_at)):
+            return
+        self._slow_at = self._gpu_due.painted(source, now)
+        self.gpus.paint(pane, relation, now)
 
     def header(self, mode: str, now: datetime) -> HeaderFacts:
         situation = self._feed.situation

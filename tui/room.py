@@ -7,14 +7,18 @@ from textual.widget import Widget
 
 from widgets.causes import CausesPane
 from widgets.evidence import EvidencePane
+from widgets.gpu import GpuPane
 from widgets.nodes import NodesPane
-from widgets.table import RowTable
 
 _LEAST_TOP: Final = 8
 _LEAST_NODES: Final = 4
 """Lines of the two upper rows, titles included."""
 _LEAST_TABLE: Final = 4
 """Lines that a table above the evidence keeps: title, header and two rows."""
+_GPU_PART: Final = 4
+"""The GPU pane gets one line in so many of the screen's at most: causes and pods come first."""
+_LEAST_GPU: Final = 9
+"""Lines for the title, a chain, the worst node of the fleet, and what is known of the devices."""
 _FACTS: Final = 3
 """Lines of facts that are worth having."""
 
@@ -52,11 +56,13 @@ class Room:
         self._top = _Steady()
         self._table = _Steady()
         self._evidence = _Steady()
+        self._gpu = _Steady()
 
-    def fit(self, *, tabs: bool, above: RowTable[Any] | None, since: object) -> None:
+    def fit(self, *, tabs: bool, above: int | None, since: object) -> None:
         """Let the upper rows be no taller than what they hold; with `tabs` the visible one takes everything.
 
-        `above` is the table that the evidence stands below, if it does; `since` is what it is the evidence of.
+        `above` are the lines of the pane that the evidence stands below, if it does; `since` is what it is the
+        evidence of.
         """
         screen = self._screen
         top, panes = screen.query_one("#top"), screen.query_one("#panes")
@@ -65,19 +71,32 @@ class Room:
         lines = self._top.most(held, screen.size)
         _limit(top, None if tabs else lines)
         _limit(nodes, None if tabs else max(_LEAST_NODES, nodes.table.row_count + 2))
+        gpu = screen.query_one(GpuPane)
+        self._fit_gpu(gpu, tabs=tabs)
         panes.set_class(above is not None, "-evidence-below")
         height = None
         if above is not None:
             seen = (since, panes.size)
             height = evidence_lines(
                 panes.size.height,
-                self._table.most(above.row_count + 2, seen),
+                self._table.most(above, seen),
                 self._evidence.most(evidence.line_count + 1, seen),
                 evidence.command_lines,
             )
-        before = top.styles.inline.height
-        if (before.value if before else None) != height:
-            top.styles.height = height
+        _set_height(top, height)
+
+    def _fit_gpu(self, pane: GpuPane, *, tabs: bool) -> None:
+        if not pane.display:
+            return
+        most = max(_LEAST_GPU, self._screen.size.height // _GPU_PART)
+        lines = self._gpu.most(min(pane.line_count, most), self._screen.size)
+        _set_height(pane, None if tabs else lines)
+
+
+def _set_height(widget: Widget, lines: int | None) -> None:
+    before = widget.styles.inline.height
+    if (before.value if before else None) != lines:
+        widget.styles.height = lines
 
 
 def _limit(row: Widget, lines: int | None) -> None:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from situation.findings import LayerState
+from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
 from situation.readings import Changed, Listed, Reading, SourceState
 from tests.build import NOW, ago, made, node, pod
 from tests.tui.cockpits import cluster_readings
@@ -135,3 +136,41 @@ def test_a_pod_settles_by_time_alone(clock: Clock) -> None:
     assert turn.reordered
     assert turn.pods == frozenset()
     assert list(feed.order) == [("shop", "a"), ("shop", "z")]
+
+
+GPU_LABEL = {"nvidia.com/gpu.present": "true"}
+
+
+def test_the_gpu_nodes_chains_follow_each_turn(clock: Clock) -> None:
+    feed = fed(clock, *cluster_readings(node("gpu-1", labels=GPU_LABEL), node("cpu-1")))
+    feed.turn()
+    assert set(feed.fleet.chains) == {"gpu-1"}
+    more = made(node("gpu-2", labels=GPU_LABEL))
+    feed.publish(Reading("kubernetes/nodes", SourceState.LIVE, NOW, Changed("nodes", (more,), (("", "gpu-1"),))))
+    feed.turn()
+    assert set(feed.fleet.chains) == {"gpu-2"}
+
+
+def test_chains_that_cannot_be_judged_cost_only_themselves_and_come_back(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_of_ours(*_: object) -> None:
+        raise ZeroDivisionError("of ours")
+
+    feed = fed(clock, *cluster_readings(pod("a"), node("gpu-1", labels=GPU_LABEL)))
+    with monkeypatch.context() as patch:
+        patch.setattr("tui.feed.Fleet.update", broken_of_ours)
+        assert feed.turn().diagnosis.judged_at == NOW
+        assert not feed.fleet.chains
+    feed.turn()
+    assert set(feed.fleet.chains) == {"gpu-1"}
+
+
+def test_the_devices_history_is_kept(clock: Clock) -> None:
+    feed = fed(clock, *cluster_readings(node("gpu-1", labels=GPU_LABEL)))
+    for second in range(3):
+        at = NOW + timedelta(seconds=second)
+        read = NodeDevices("gpu-1", (GpuDevice(0, utilization_ratio=second / 10),), "nvml", observed_at=at)
+        feed.publish(Reading("gpu/nvml", SourceState.LIVE, at, GpuReading((read,))))
+    feed.turn()
+    assert list(feed.devices.of("gpu-1", GpuDevice(0))) == [0, 10, 20]

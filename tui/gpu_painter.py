@@ -1,0 +1,71 @@
+"""Paints the GPU pane from a Feed."""
+
+from datetime import datetime
+
+from situation.focus import Relation
+from situation.gpu.sharing import GpuSharing, gpu_sharing
+from tui.attention import Attention
+from tui.feed import Feed
+from tui.gpu_view import FleetOrder, Shown, device_order, devices_state, fleet_rows, shown_node
+from widgets.gpu import GpuPane, GpuView
+from widgets.gpu_devices import DeviceRow
+from widgets.pane import pane_state
+
+_SOURCES = ("pods", "nodes", "daemonsets")
+"""What the chains are made of."""
+
+
+class GpuPainter:
+    """Knows which node somebody looks at in the fleet."""
+
+    def __init__(self, feed: Feed, attention: Attention) -> None:
+        self._feed = feed
+        self._attention = attention
+        self._order = FleetOrder()
+        self.looked_at = ""
+        """The node under the fleet's cursor, while that has the keyboard and somebody moved it."""
+
+    @property
+    def has_gpus(self) -> bool:
+        return bool(self._feed.fleet.chains)
+
+    def shown(self, relation: Relation) -> Shown:
+        """Return which node is shown, and why."""
+        feed, focus = self._feed, self._attention.focus
+        chains = feed.fleet.chains
+        order = self._order.order(chains)
+        return shown_node(focus, self.looked_at, order, chains, relation, feed.situation, feed.diagnosis)
+
+    def paint(self, pane: GpuPane, relation: Relation, now: datetime) -> None:
+        """Show the present state."""
+        if not pane.fleet.has_focus:
+            self.looked_at = ""
+        feed, attention = self._feed, self._attention
+        situation, chains = feed.situation, feed.fleet.chains
+        shown = self.shown(relation)
+        chain, known = chains.get(shown.node), situation.devices.get(shown.node)
+        node = situation.nodes.get(("", shown.node))
+        order = self._order.order(chains)
+        devices = sorted(known.devices, key=device_order) if known else ()
+        rows = tuple(DeviceRow(item, feed.devices.of(shown.node, item)) for item in devices)
+        is_on_link = attention.focus.ref is not None and attention.focus.ref.name == shown.node
+        pane.show(
+            GpuView(
+                chain=chain,
+                picked=attention.focus.component if is_on_link else None,
+                fleet=fleet_rows(order, chains, relation, attention.wanted),
+                nodes=len(chains),
+                components=self._order.wanted,
+                devices=known,
+                device_rows=rows,
+                devices_state=devices_state(known, situation, now),
+                sharing=gpu_sharing(node.metadata.labels) if node else GpuSharing(),
+                empty=f"no GPU node matches “{attention.wanted.text}”",
+            )
+        )
+        broken = self._order.broken()
+        counted = f"{broken} of {len(chains)} nodes broken" if broken else f"{len(chains)} nodes, none broken"
+        if len(chains) == 1:
+            counted = "the only GPU node"
+        note = " · ".join(part for part in (shown.node, shown.why, counted) if part)
+        pane.tell(pane_state(*(situation.source(name) for name in _SOURCES), now=now), note)

@@ -1,0 +1,230 @@
+"""The devices of one node: what each GPU does, how it fares, and which pod holds it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from situation.clock import duration_text
+from situation.gpu.devices import GpuDevice, NodeDevices
+from situation.gpu.sharing import GpuSharing
+from situation.readings import SourceState
+from widgets.blocks import bar, curve
+from widgets.columns import Cell, Column
+from widgets.glyphs import STATE_ROLE, color
+from widgets.table import RowTable
+
+_BAR: Final = 8
+_CURVE: Final = 10
+_GIB: Final = 2**30
+_NONE: Final[Cell] = ("–", "dim")
+"""Not measured: never to be taken for 0."""
+_AGE_STEP_S: Final = 5.0
+
+
+class DevicesState(msgspec.Struct, frozen=True):
+    """How far the devices of a node can be believed."""
+
+    state: SourceState = SourceState.STARTING
+    source: str = ""
+    """`dcgm`."""
+    age_s: float | None = None
+    error: str = ""
+
+    @property
+    def text(self) -> str:
+        age = "" if self.age_s is None else f" {duration_text(self.age_s // _AGE_STEP_S * _AGE_STEP_S)}"
+        error = f": {self.error}" if self.error else ""
+        return f"{self.source} {self.state.value}{age}{error}".lstrip()
+
+
+class DeviceRow(msgspec.Struct, frozen=True):
+    """A device with what it did before."""
+
+    device: GpuDevice
+    history: bytes = b""
+    """Utilisation in percent, oldest first; `NOT_MEASURED` where a reading had none."""
+
+    @property
+    def key(self) -> tuple[int, str, str]:
+        return (self.device.index, self.device.uuid, self.device.mig_id)
+
+
+class GpuDevices(Vertical):
+    """One line about all devices, and a table of them."""
+
+    DEFAULT_CSS = """
+    GpuDevices { width: 1fr; height: 1; }
+    GpuDevices > Static { width: 1fr; height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    GpuDevices > RowTable { min-height: 0; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._shown: tuple[object, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        yield Static(markup=False)
+        yield RowTable[DeviceRow](
+            (
+                Column("GPU", 5, priority=0),
+                Column("product", 22, priority=7, least=10),
+                Column("GiB used/all", 12, priority=1, align="right"),
+                Column("", _BAR, priority=4),
+                Column("busy", 4, priority=1, align="right"),
+                Column("", _CURVE, priority=4),
+                Column("temp", 9, priority=3, align="right"),
+                Column("power", 10, priority=5, align="right"),
+                Column("clock", 8, priority=6, align="right"),
+                Column("throttled", 20, priority=4, least=9),
+                Column("ECC", 7, priority=2, align="right"),
+                Column("remapped", 10, priority=3, align="right"),
+                Column("NVLink", 6, priority=9, align="right"),
+                Column("last Xid", 13, priority=2),
+                Column("MIG", 8, priority=3),
+                Column("held by", 0, priority=0),
+            ),
+            key_of=lambda row: row.key,
+            cells_of=device_cells,
+            id="gpu-devices-table",
+        )
+
+    @property
+    def table(self) -> RowTable[DeviceRow]:
+        return self.query_one(RowTable)
+
+    @property
+    def line_count(self) -> int:
+        """Lines that it takes: one for all, then header and devices if there are any."""
+        rows = self.table.row_count
+        return 1 + (rows + 1 if rows else 0)
+
+    def show(
+        self, node: str, known: NodeDevices | None, rows: Sequence[DeviceRow], state: DevicesState, sharing: GpuSharing
+    ) -> None:
+        """Show the devices of a node; `known` is None where nothing ever told of them."""
+        self.table.show(rows)
+        shown = (node, known.driver_version if known else "", len(rows), state.text, sharing)
+        if shown != self._shown:
+            self._shown = shown
+            self.query_one(Static).update(devices_line(node, known, len(rows), state, sharing), layout=False)
+
+
+def devices_line(node: str, known: NodeDevices | None, count: int, state: DevicesState, sharing: GpuSharing) -> Content:
+    """Build the line about all devices of a node: how many, from where and how old, how they are shared."""
+    counted = f"{count} device{'' if count == 1 else 's'}" if known and known.observed_at else "devices not read"
+    driver = f" · driver {known.driver_version}" if known and known.driver_version else ""
+    return Content.assemble(
+        (f"{node} · {counted}", "bold"),
+        (" · ", color("dim")),
+        (state.text, color(STATE_ROLE[state.state])),
+        *sharing_parts(sharing),
+        (driver, color("dim")),
+    )
+
+
+def sharing_parts(sharing: GpuSharing) -> list[tuple[str, str]]:
+    """Return how the GPUs are shared, and what that does not isolate."""
+    parts = []
+    if sharing.mig_strategy:
+        parts.append((f" · MIG {sharing.mig_strategy}: memory, faults and speed are isolated", color("dim")))
+    if sharing.is_shared:
+        times = f" ×{sharing.replicas}" if sharing.replicas and sharing.replicas > 1 else ""
+        parts.append((f" · {sharing.strategy}{times}: {sharing.not_isolated}", color("warning")))
+    elif sharing.strategy == "none" and not sharing.mig_strategy:
+        parts.append((" · whole GPUs, not shared", color("dim")))
+    return parts
+
+
+def device_cells(row: DeviceRow) -> tuple[Cell, ...]:
+    """Return the cells of a device, in the order of the columns."""
+    device = row.device
+    index = f"{device.index}/{device.mig_id}" if device.mig_id else str(device.index)
+    return (
+        (index, "strong"),
+        (device.product.removeprefix("NVIDIA "), "") if device.product else _NONE,
+        *_memory(device),
+        *_busy(row),
+        _pair(device.temperature_c, device.memory_temperature_c, " °C"),
+        _pair(device.power_w, device.power_limit_w, " W"),
+        _NONE if device.sm_clock_mhz is None else (f"{device.sm_clock_mhz:.0f} MHz", ""),
+        (f"● {', '.join(device.throttle_reasons)}", "warning") if device.throttle_reasons else _NONE,
+        _ecc(device),
+        _remapped(device),
+        _count(device.nvlink_errors),
+        xid_cell(device.last_xid, device.xid_changed_at),
+        (device.mig_profile, "") if device.mig_profile else ("whole", "dim"),
+        _holders(device),
+    )
+
+
+def _memory(device: GpuDevice) -> tuple[Cell, Cell]:
+    used, total = device.memory_used_bytes, device.memory_total_bytes
+    if used is None and total is None:
+        return (_NONE, "")
+    ratio = used / total if used is not None and total else None
+    return ("/".join("–" if item is None else f"{item / _GIB:.1f}" for item in (used, total)), bar(ratio, _BAR))
+
+
+def _busy(row: DeviceRow) -> tuple[Cell, Cell]:
+    ratio = row.device.utilization_ratio
+    return (_NONE if ratio is None else f"{ratio:.0%}", curve(row.history, _CURVE))
+
+
+def _pair(first: float | None, second: float | None, unit: str) -> Cell:
+    if first is None and second is None:
+        return _NONE
+    texts = ["–" if first is None else f"{first:.0f}"]
+    if second is not None:
+        texts.append(f"{second:.0f}")
+    return ("/".join(texts) + unit, "")
+
+
+def _count(number: int | None) -> Cell:
+    return _NONE if number is None else (str(number), "warning" if number else "dim")
+
+
+def _ecc(device: GpuDevice) -> Cell:
+    corrected, uncorrected = device.ecc_corrected, device.ecc_uncorrected
+    if corrected is None and uncorrected is None:
+        return _NONE
+    role = "critical" if uncorrected else "warning" if corrected else "dim"
+    mark = "▲ " if uncorrected else ""
+    return (f"{mark}{_number(corrected)}/{_number(uncorrected)}", role)
+
+
+def _remapped(device: GpuDevice) -> Cell:
+    rows = (device.remapped_correctable, device.remapped_uncorrectable)
+    if device.row_remap_failed:
+        return ("▲ failed", "critical")
+    if rows == (None, None):
+        return _NONE
+    return ("/".join(map(_number, rows)), "warning" if rows[1] else "dim")
+
+
+def _number(value: int | None) -> str:
+    return "–" if value is None else str(value)
+
+
+def xid_cell(xid: int | None, changed_at: datetime | None) -> Cell:
+    """Return the last Xid: with its time if it came while we watched, else as the history that it is."""
+    if xid is None:
+        return _NONE
+    if xid == 0:
+        return ("none", "dim")
+    if changed_at is None:
+        return (f"{xid} history", "dim")
+    return (f"▲ {xid} {changed_at.astimezone(UTC):%H:%M:%S}", "critical")
+
+
+def _holders(device: GpuDevice) -> Cell:
+    if not device.holders:
+        return ("nobody known", "dim")
+    namespace, name = device.holders[0]
+    more = f" and {len(device.holders) - 1} more" if len(device.holders) > 1 else ""
+    return (f"{namespace}/{name}{more}", "")
