@@ -59,6 +59,13 @@ def cause_refs(
     return tuple(dict.fromkeys(about(link, chain.node, situation) for link in before))
 
 
+def broken_refs(node: str, situation: Situation, now: datetime) -> tuple[Ref, ...]:
+    """Return what the findings about the broken links of a node are about."""
+    chain = chain_of(node, situation, now)
+    broken = (link for link in chain.links if link.state in BROKEN) if chain else ()
+    return tuple(dict.fromkeys(about(link, node, situation) for link in broken))
+
+
 def comes_up(chain: NodeChain | None, component: Component, now: datetime) -> datetime | None:
     """Return when to look again at a chain that comes up before `component`; None if it is up, broken, or not known."""
     if chain is None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from diagnosis.commands import fact, kubectl
+from diagnosis.gpu_causes import broken_refs
 from diagnosis.gpu_facts import (
     DEPLOY,
     FEATURE,
@@ -176,7 +177,7 @@ def gpu_labels_missing(node: Node, situation: Situation, now: datetime) -> Verdi
             kubectl("logs", gfd.name, "-c", GFD, "--tail=50", purpose="does it write its labels?",
                     namespace=gfd.namespace),
         ),
-        follows=tuple(nfd_workloads(situation)),
+        follows=(*nfd_workloads(situation), *broken_refs(node.name, situation, now)),
         node=node.name,
     )  # fmt: skip
 

@@ -151,6 +151,7 @@ def _broken(link: Link, pod: Pod | None, chain: NodeChain, situation: Situation,
     for command in (*(known.next if known else ()), *_commands(link, subject, chain)):
         if command.argv[:2] != ("kubectl", "logs") and command.argv not in [other.argv for other in commands]:
             commands.append(command)
+    itself = (subject, Ref("Node", "", chain.node))  # that the node lost its GPUs follows from the link
     severity = Severity.CRITICAL if _is_vital(link) else Severity.WARNING
     if known is not None and known.severity is Severity.WARNING:
         severity = Severity.WARNING
@@ -160,9 +161,7 @@ def _broken(link: Link, pod: Pod | None, chain: NodeChain, situation: Situation,
         tuple(evidence),
         tuple(commands),
         severity=severity,
-        follows=tuple(ref for ref in known.follows if ref not in (subject, Ref("Node", "", chain.node)))
-        if known
-        else (),
+        follows=tuple(ref for ref in known.follows if ref not in itself) if known else (),
         node=chain.node,
     )
 

@@ -21,7 +21,7 @@ from tests.diagnosis import gpu_objects as gpu
 from tests.diagnosis.objects import causes_of, first_command
 
 RULES = (
-    gpu_links.RULES + rollouts_scaling.RULES + gpu_upgrades.RULES + gpu_modes.RULES + mig_layouts.RULES + gpus.RULES + node_agents.RULES
+    rollouts_scaling.RULES + gpu_upgrades.RULES + gpu_modes.RULES + mig_layouts.RULES + gpus.RULES + node_agents.RULES
     + gpu_sharing.RULES
 )  # fmt: skip
 MANAGER = [gpu.operand_set(gpu.MIG_MANAGER), gpu.operand(gpu.MIG_MANAGER)]
@@ -50,7 +50,8 @@ def test_a_failed_upgrade_shows_what_failed_and_follows_the_driver_that_does() -
     assert any("Failed to drain the node" in line.text for line in finding.evidence)
     assert [command.effect for command in finding.next] == [Effect.READ, Effect.READ, Effect.MUTATING]
     crash = gpu.operand(gpu.DRIVER, ready=False, container_status=gpu.CRASHING)
-    causes = found(upgrading("upgrade-failed"), gpu.operand_set(gpu.DRIVER, ready=0), crash)
+    broken = situation(upgrading("upgrade-failed"), gpu.operand_set(gpu.DRIVER, ready=0), crash)
+    causes = causes_of(gpu_links.RULES + RULES, broken)
     assert [item.rule for item in causes["gpu-link-broken"].consequences] == ["gpu-driver-upgrade-failed"]
 
 

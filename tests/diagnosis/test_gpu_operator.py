@@ -14,7 +14,7 @@ from tests.build import NOW, Manifest, node, situation
 from tests.diagnosis import gpu_objects as gpu
 from tests.diagnosis.objects import causes_of, first_command
 
-RULES = gpu_links.RULES + gpu_discovery.RULES + gpus.RULES + node_agents.RULES + gpu_stacks.RULES + gpu_operator.RULES
+RULES = gpu_discovery.RULES + gpus.RULES + node_agents.RULES + gpu_stacks.RULES + gpu_operator.RULES
 BLIND = gpu.policy(said=gpu.conditions("NoGPUNodes", "No GPU node found", error=False))
 UNLABELLED = gpu.policy(said=gpu.conditions("NFDLabelsMissing", "No NFD labels found", error=False))
 FEATURED = node("cpu-1", labels={"feature.node.kubernetes.io/cpu-model.family": "6"})
@@ -92,7 +92,8 @@ NOT_READY = gpu.policy("notReady", gpu.conditions("OperandNotReady", "states not
 
 def test_operands_that_are_not_ready_are_a_consequence_of_the_one_that_fails() -> None:
     crash = gpu.operand(gpu.DRIVER, ready=False, container_status=gpu.CRASHING)
-    causes = found(NOT_READY, gpu.gpu_node(), gpu.operand_set(gpu.DRIVER, ready=0), crash)
+    broken = situation(NOT_READY, gpu.gpu_node(), gpu.operand_set(gpu.DRIVER, ready=0), crash)
+    causes = causes_of(gpu_links.RULES + RULES, broken)
     assert list(causes) == ["gpu-link-broken"]
     assert "gpu-operands-not-ready" in {item.rule for item in causes["gpu-link-broken"].consequences}
 
