@@ -11,6 +11,7 @@ from diagnosis.node_agents import Agent, agent_of, agents
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from situation.cluster import Node
 from situation.findings import Command, Effect, Evidence, Layer, Mark, Severity
+from situation.logs import LogTarget, log_target
 from situation.meta import Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_node_ready, is_ready, pod_status_text
@@ -89,7 +90,7 @@ def _plugin_logs(pods: list[Pod]) -> tuple[Command, ...]:
         return ()
     return (
         kubectl("logs", plugin.name, "-c", "nvidia-device-plugin", "--tail=200", purpose="which Xid, which device?",
-                namespace=plugin.namespace),
+                namespace=plugin.namespace, log=LogTarget(plugin.namespace, plugin.name, "nvidia-device-plugin")),
     )  # fmt: skip
 
 
@@ -250,7 +251,9 @@ def mig_change_failed(node: Node, situation: Situation, now: datetime) -> Verdic
         return CLEAR
     managers = [pod for pod in _operands(node, situation) if pod.name.startswith("nvidia-mig-manager")]
     logs = tuple(
-        kubectl("logs", pod.name, "--tail=200", purpose="which step failed?", namespace=pod.namespace)
+        kubectl(
+            "logs", pod.name, "--tail=200", purpose="which step failed?", namespace=pod.namespace, log=log_target(pod)
+        )
         for pod in managers[:1]
     )
     return Fired(
