@@ -5,13 +5,19 @@ from datetime import datetime
 from situation.cluster import Event
 from situation.findings import Command, Effect, Evidence, Mark
 from situation.kinds import BY_NAME
+from situation.logs import LogTarget
 
 
 def kubectl(
-    *arguments: str, purpose: str, namespace: str = "", effect: Effect = Effect.READ, where: str = "here"
+    *arguments: str,
+    purpose: str,
+    namespace: str = "",
+    effect: Effect = Effect.READ,
+    where: str = "here",
+    log: LogTarget | None = None,
 ) -> Command:
     """Return a kubectl command; the context and `-n NAMESPACE` are added when it is rendered."""
-    return Command(("kubectl", *arguments), purpose, namespace, effect, where)
+    return Command(("kubectl", *arguments), purpose, namespace, effect, where, log)
 
 
 def on_node(node: str, *argv: str, purpose: str) -> Command:

@@ -13,6 +13,7 @@ from situation.clock import duration_text
 from situation.crashes import Loop, find_crashes
 from situation.findings import Command, Layer, Severity
 from situation.indexes import controller_ref
+from situation.logs import LogTarget, has_ended_before
 from situation.pods import ContainerStatus, Pod, Terminated
 from situation.selectors import is_ready, is_settled, is_sidecar
 from situation.situation import Situation
@@ -87,12 +88,13 @@ def one_of_many(pod: Pod, name: str) -> str:
 
 def logs(pod: Pod, container: str, status: ContainerStatus | None, purpose: str) -> Command:
     """Return the command that shows how the last run ended; `-c` only where there is a choice."""
+    target = LogTarget(pod.namespace, pod.name, container, previous=has_ended_before(status))
     argv = ["logs", pod.name]
     if len(pod.spec.containers) + len(pod.spec.init_containers) > 1:
         argv += ["-c", container]
-    if status is not None and status.last_state.terminated is not None:
+    if target.previous:
         argv.append("--previous")
-    return kubectl(*argv, "--tail=100", purpose=purpose, namespace=pod.namespace)
+    return kubectl(*argv, "--tail=100", purpose=purpose, namespace=pod.namespace, log=target)
 
 
 def describe(pod: Pod, purpose: str) -> Command:

@@ -11,8 +11,10 @@ from situation.cluster import Node
 from situation.findings import Command, Evidence
 from situation.gpu.offer import gpu_resources
 from situation.gpu.operator import ClusterPolicy, NvidiaDriver, OperatorResource
+from situation.logs import LogTarget, log_target
 from situation.meta import Condition, Ref, find_condition
 from situation.pods import Pod
+from situation.selectors import container_pairs, last_end
 from situation.situation import Situation
 from situation.workloads import PodDisruptionBudget
 
@@ -85,13 +87,25 @@ def operand_commands(node: Node, situation: Situation) -> tuple[Command, ...]:
     )  # fmt: skip
 
 
+def operand_log(pod: Pod, container: str, purpose: str) -> tuple[Command, ...]:
+    """Return the command that shows the log of an operand's container, none while it has never run."""
+    runs = [status for _, status in container_pairs(pod) if status.state.running or last_end(status)]
+    if all(status.name != container for status in runs):
+        return ()
+    return (
+        kubectl("logs", pod.name, "-c", container, "--tail=200", purpose=purpose, namespace=pod.namespace,
+                log=LogTarget(pod.namespace, pod.name, container)),
+    )  # fmt: skip
+
+
 def manager_log(pods: Iterable[Pod]) -> tuple[Command, ...]:
     """Return the command that shows the log of the MIG manager among these pods, none without one."""
     manager = named(pods, MIG_MANAGER)
     if manager is None:
         return ()
     return (
-        kubectl("logs", manager.name, "--tail=200", purpose="which step failed?", namespace=manager.namespace),
+        kubectl("logs", manager.name, "--tail=200", purpose="which step failed?", namespace=manager.namespace,
+                log=log_target(manager)),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ _PLACEHOLDER: Final = re.compile(r"<[A-Za-z][A-Za-z0-9 _-]*>")
 
 _FLAGS: Final = frozenset(
     "-A -L -c -f -i -l -n -o -p -t -w --all-containers --all-namespaces --as --containers --context --field-selector "
-    "--for --kubeconfig --namespace --previous --raw --replicas --selector --show-labels --since --sort-by "
+    "--for --kubeconfig --namespace --overwrite --previous --raw --replicas --selector --show-labels --since --sort-by "
     "--tail --template --timestamps --types --list --image --profile --ignore-daemonsets --delete-emptydir-data "
     "--minify --overwrite -it".split()
 )

@@ -29,7 +29,8 @@ def answer_log(cluster: Cluster, namespace: str, name: str, query: Mapping[str, 
     container = _container(manifest, query.get("container", ""))
     if not manifest.get("spec", {}).get("nodeName"):
         return web.Response(text="")
-    if refusal := _refusal(manifest, container, previous=query.get("previous") == "true"):
+    previous = query.get("previous") == "true"
+    if refusal := _refusal(manifest, container, previous=previous):
         raise refusal
     pod = f"{namespace}/{name}"
     text = cluster.logs.get(f"{pod}/{container}", cluster.logs.get(pod))
@@ -38,7 +39,12 @@ def answer_log(cluster: Cluster, namespace: str, name: str, query: Mapping[str, 
     lines = text.splitlines(keepends=True)
     if (tail := query.get("tailLines", "")).isdigit():
         lines = lines[len(lines) - min(int(tail), len(lines)) :]
-    return web.Response(text="".join(lines))
+    if query.get("timestamps") == "true" and (began := _began(manifest, container, previous=previous)):
+        lines = [f"{began} {line}" for line in lines]
+    body = "".join(lines).encode()
+    if (limit := query.get("limitBytes", "")).isdigit():
+        body = body[: int(limit)]
+    return web.Response(body=body, content_type="text/plain")
 
 
 def _container(manifest: Manifest, asked: str) -> str:
@@ -61,9 +67,7 @@ def _container(manifest: Manifest, asked: str) -> str:
 def _refusal(manifest: Manifest, container: str, *, previous: bool) -> StatusError | None:
     """Return why the kubelet has no log of this run, in its words; None if it has."""
     about = f'container "{container}" in pod "{manifest["metadata"]["name"]}"'
-    status = manifest.get("status", {})
-    statuses = [*status.get("containerStatuses", []), *status.get("initContainerStatuses", [])]
-    found: Manifest | None = next((item for item in statuses if item["name"] == container), None)
+    found = _status(manifest, container)
     if found is None:
         return bad_request(f"{about} is not available")
     state: dict[str, Any] = found.get("state") or {}
@@ -76,3 +80,19 @@ def _refusal(manifest: Manifest, container: str, *, previous: bool) -> StatusErr
     if reason is None:
         return bad_request(f"{about} is waiting to start - no logs yet")
     return bad_request(f"{about} is waiting to start: {_WAITS.get(reason, reason)}")
+
+
+def _status(manifest: Manifest, container: str) -> Manifest | None:
+    status = manifest.get("status", {})
+    statuses = [*status.get("containerStatuses", []), *status.get("initContainerStatuses", [])]
+    return next((item for item in statuses if item["name"] == container), None)
+
+
+def _began(manifest: Manifest, container: str, *, previous: bool) -> str:
+    """Return when the run whose log is shown began, as the kubelet writes times: the tape has none for the lines."""
+    found = _status(manifest, container) or {}
+    state, last = found.get("state") or {}, found.get("lastState") or {}
+    present = state.get("running") or state.get("terminated")
+    run = last.get("terminated") if previous or not present else present
+    began: str = (run or {}).get("startedAt", "")
+    return began.replace("Z", ".000000000Z")

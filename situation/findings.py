@@ -5,6 +5,7 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+from situation.logs import LogTarget
 from situation.meta import Ref
 
 
@@ -72,6 +73,8 @@ class Command(msgspec.Struct, frozen=True):
     effect: Effect = Effect.READ
     where: str = "here"
     """`here`, `node X` or `pod X`."""
+    log: LogTarget | None = None
+    """The container whose log it prints, where that is what it does."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -104,6 +107,11 @@ class Finding(msgspec.Struct, frozen=True):
     def count(self) -> int:
         """How many objects show it."""
         return max(1, len(self.members))
+
+    @property
+    def log(self) -> LogTarget | None:
+        """The container whose log tells more, if a next command prints one."""
+        return next((command.log for command in self.next if command.log is not None), None)
 
     @property
     def explains(self) -> int:

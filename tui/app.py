@@ -25,6 +25,8 @@ from tui.connection import Connected, ConnectionFailed
 from tui.copying import ChooseCommand, CopyCommand
 from tui.dialogs import ChooseScreen, HelpRow, HelpScreen
 from tui.feed import Feed, Turn
+from tui.log_desk import log_screen
+from tui.log_screen import LogScreen
 from tui.themes import Themes, variable_defaults
 from widgets.evidence import CardCommand
 
@@ -92,6 +94,7 @@ class Cockpit(App[int]):
         self._pressure = TerminalPressure(self)
         self._unpainted: list[Turn] = []
         self._touched_at = clock()
+        self._connected: Connected | None = None
         self._problems = themes.problems
         for item in themes.themes:
             self.register_theme(item)
@@ -115,6 +118,7 @@ class Cockpit(App[int]):
         try:
             async with self._connection(self.feed.publish) as connected:
                 self.cockpit.painter.target = connected.target
+                self._connected = connected
                 while True:
                     connected.want(self.feed.diagnosis.wanted)
                     await asyncio.sleep(1.0)
@@ -140,6 +144,14 @@ class Cockpit(App[int]):
 
     def on_key(self) -> None:
         self._touched_at = self._clock()
+
+    def on_open_log(self) -> None:
+        """Open the log of what is attended to, or say why it cannot be."""
+        opened = log_screen(self.cockpit, self.feed, self._connected, self._clock, kiosk=self._kiosk)
+        if isinstance(opened, str):
+            self.notify(opened, severity="warning", markup=False)
+        elif self.screen is self.cockpit:
+            self.push_screen(opened)
 
     # Copying
 
@@ -185,9 +197,11 @@ class Cockpit(App[int]):
             self.push_screen(HelpScreen(self.help_rows()))
 
     def help_rows(self) -> list[HelpRow]:
-        """One row for each binding of ours in force on the cockpit's screen, keys of the same action together."""
+        """One row for each binding of ours in force on the cockpit's screen, or on that of a log, keys of the same
+        action together."""
         rows: dict[str, HelpRow] = {}
-        for _, binding, _, tooltip in self.cockpit.active_bindings.values():
+        screen = self.screen if isinstance(self.screen, LogScreen) else self.cockpit
+        for _, binding, _, tooltip in screen.active_bindings.values():
             name = binding.id
             if not name:
                 continue  # the toolkit's own, for example to copy text selected by mouse
@@ -202,6 +216,7 @@ class Cockpit(App[int]):
         )
         cockpit = self.cockpit
         yield SystemCommand("Copy the next command", "c", cockpit.action_copy)
+        yield SystemCommand("Log", "Read the log of the failing container", cockpit.action_log)
         yield SystemCommand("Checklist", "Open or close the quick checklist", cockpit.action_checklist)
         yield SystemCommand("GPU", "Go to the GPU chain, the fleet and the devices", cockpit.action_gpu)
         yield SystemCommand("Help", "Keys, and how to read the screen", self.action_help)

@@ -165,15 +165,26 @@ def demo(scenario: str, list_: bool, speed: float, theme: str | None) -> int:
 
 @app.command()
 @click.argument("rule", required=False)
-@click.option("--list", "list_", is_flag=True, help="List all rules.")
-def explain(rule: str | None, list_: bool) -> None:
-    """Print what a rule looks at, its look-alikes and how it tells them apart.
+@click.option("--list", "list_", is_flag=True, help="List all rules and log signatures.")
+@click.option("--log", type=FilePath(), help="Say which known faults a log tells; `-` reads a pipe.")
+def explain(rule: str | None, list_: bool, log: Path | None) -> int:
+    """Print what a rule looks at, its look-alikes and how it tells them apart; or what a log tells.
 
-    RULE is an id, for example crash-loop, or a row such as L1-02.
+    RULE is an id, for example crash-loop, or a row such as L1-02; or that of a log signature, for example secure-boot
+    or gpu-05. With --log the exit code is 0 if the log tells a known fault, 1 if not.
     """
+    if log is not None:
+        from tui.explain_log import explain_log
+
+        if rule is not None or list_:
+            raise UsageProblem("--log explains a log: leave RULE and --list out")
+        lines, code = explain_log(str(log))
+        write_lines(lines)
+        return code
     from tui.explain import explain_rule, list_rules
 
     write_lines(list_rules() if list_ or rule is None else explain_rule(rule))
+    return 0
 
 
 @app.command()

@@ -23,6 +23,7 @@ from tui.copying import ChooseCommand, CopyCommand, why_no_command
 from tui.feed import Feed, Turn
 from tui.filter_line import FilterLine
 from tui.gpu_view import why_no_gpus
+from tui.log_choice import OpenLog
 from tui.painter import Painter
 from tui.room import Room
 from tui.view import Filter
@@ -66,6 +67,7 @@ class CockpitScreen(Screen[None]):
         Binding("escape", "back", "Back", id="back", tooltip="Back to what was shown before"),
         Binding("slash", "filter", "Filter", id="filter", tooltip="Filter by words and by ns:NAMESPACE"),
         Binding("g", "gpu", "GPU", show=False, id="gpu", tooltip="GPU fleet; again: chain, devices"),
+        Binding("L", "log", "Log", id="log", tooltip="Read the log of the failing container, and say what it tells"),
         Binding("l", "checklist", "Checklist", id="checklist", tooltip="Open or close the quick checklist"),
         Binding("n", "step(1)", "Next step of the checklist", show=False, id="next-step"),
         Binding("N", "step(-1)", "Previous step of the checklist", show=False, id="previous-step"),
@@ -276,6 +278,10 @@ class CockpitScreen(Screen[None]):
             self.post_message(ChooseCommand(commands))
         else:
             self._say_no_command()
+
+    def action_log(self) -> None:
+        """Show the log of what is attended to; it is read now, and only now."""
+        self.post_message(OpenLog())
 
     def _say_no_command(self) -> None:
         said = why_no_command(self.attention, is_shown=self._shows_evidence)

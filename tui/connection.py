@@ -10,6 +10,7 @@ import msgspec
 
 from playbooks.commands import Target
 from situation.kinds import BY_NAME
+from situation.logs import LogTarget, PodLog
 from situation.readings import Reading
 from situation.text import harmless
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """Names of namespaces (Kubernetes documentation, "Object Names and IDs": RFC 1123 labels)."""
 _FAULT_DEADLINE_S: Final = 5.0
+
+
+LogReader = Callable[[LogTarget], Awaitable[PodLog]]
+"""Reads the log of a container once; says in the answer what could not be read."""
 
 
 class ConnectionFailed(Exception):  # noqa: N818 - not a fault of ours: it ends the program with its message
@@ -34,6 +39,7 @@ class Connected:
 
     `own_fault` asks the server once more and returns why its answer says nothing about the cluster: credentials,
     certificates, a proxy or a login page in between. Empty when the answer, or the silence, is the server's own.
+    `read_log` is None where there are no logs to be asked for, as in a recording.
     """
 
     def __init__(
@@ -42,11 +48,13 @@ class Connected:
         want: Callable[[frozenset[str]], None],
         server: str = "",
         own_fault: Callable[[], Awaitable[str]] = _no_fault,
+        read_log: LogReader | None = None,
     ) -> None:
         self.target = target
         self.want = want
         self.server = server
         self.own_fault = own_fault
+        self.read_log = read_log
 
 
 class KubernetesConnection(msgspec.Struct, frozen=True):
@@ -71,6 +79,7 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
         from collectors.kubernetes.collect import kubernetes_collectors
         from collectors.kubernetes.exec_plugin import PLUGIN_DEADLINE_S
         from collectors.kubernetes.on_demand import Wishes
+        from collectors.kubernetes.pod_logs import read_pod_log
         from collectors.runner import Runner
 
         check_namespace_name(self.namespace)
@@ -84,7 +93,13 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
             for collector in kubernetes_collectors(client, self.namespace, wishes=wishes):
                 runner.start(collector)
             target = Target(client.context, self.kubeconfig or "", self.namespace or "")
-            yield Connected(target, wishes.want, client.server, lambda: _own_fault(client, self.namespace))
+            yield Connected(
+                target,
+                wishes.want,
+                client.server,
+                lambda: _own_fault(client, self.namespace),
+                lambda log: read_pod_log(client, log, utc_now),
+            )
 
 
 async def _own_fault(client: "Client", namespace: str | None) -> str:

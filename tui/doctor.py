@@ -106,6 +106,7 @@ async def _cluster(kubeconfig: str | None, context: str | None, namespace: str |
         if found[-1].works:
             found.append(await _probe(client, "readiness (/readyz)", "/readyz", needed=False))
             found += await asyncio.gather(*(_may_read(client, kind, namespace) for kind in KINDS))
+            found.append(await _may_read_logs(client, namespace))
     return found
 
 
@@ -148,6 +149,26 @@ async def _may_read(client: "Client", kind: ObjectKind, namespace: str | None) -
         return Checkup(bad, what, f"this server has none ({kind.group_version})")
     except SourceError as error:
         return Checkup(bad, what, str(error))
+
+
+async def _may_read_logs(client: "Client", namespace: str | None) -> Checkup:
+    """Ask for the log of a pod that does not exist: rights are checked before, and nobody's log is read."""
+    from collectors.errors import AbsentError, ForbiddenError, SourceError
+    from collectors.kubernetes.pod_logs import log_path
+
+    what = f"{_MAY_READ}pods/log"
+    where = namespace or client.namespace or "default"
+    try:
+        await client.get(log_path(where, "midwatch-doctor-asks-for-no-pod"), {"limitBytes": "1"})
+    except AbsentError:
+        return Checkup(True, what, f"yes, in namespace {where}")
+    except ForbiddenError:
+        return Checkup(
+            None, what, f"no, so L shows no logs: RBAC needs get on pods/log in namespace {where} (an optional right)"
+        )
+    except SourceError as error:
+        return Checkup(None, what, str(error))
+    return Checkup(True, what, f"yes, in namespace {where}")
 
 
 def _group(kind: ObjectKind) -> str:

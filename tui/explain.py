@@ -1,31 +1,35 @@
-"""`midwatch explain`: the documentation of the rules, from the rules themselves."""
+"""`midwatch explain`: the documentation of rules and log signatures, from these themselves."""
 
 import difflib
 import textwrap
 from collections.abc import Iterator
 
+from diagnosis.log_catalogue import BY_ID as SIGNATURES
 from diagnosis.rule import Rule
 from diagnosis.rules import ALL, BY_ID
 from tui.exits import UsageProblem
+from tui.explain_log import explain_signature, list_signatures, signatures_named
 
 
 def list_rules() -> Iterator[str]:
-    """Yield one line for each rule, by layer."""
+    """Yield one line for each rule, by layer, then one for each log signature."""
     for rule in sorted(ALL, key=lambda rule: (rule.layer, rule.signature)):
         yield f"L{rule.layer}  {rule.severity.value:<8}  {rule.id:<26}  {rule.summary}"
+    yield from list_signatures()
 
 
 def explain_rule(wanted: str) -> Iterator[str]:
-    """Yield the explanation of the rules with that id or catalogue row. Raises UsageProblem for an unknown one."""
+    """Yield the explanation of the rules, or log signatures, with that id or row. Raises UsageProblem if none has."""
     rules = [BY_ID[wanted]] if wanted in BY_ID else [rule for rule in ALL if wanted.upper() in rule.signature.split()]
-    if not rules:
-        close = difflib.get_close_matches(wanted, BY_ID, n=1)
+    explained = [_explain(rule) for rule in rules] or [explain_signature(item) for item in signatures_named(wanted)]
+    if not explained:
+        close = difflib.get_close_matches(wanted, [*BY_ID, *SIGNATURES], n=1)
         hint = f"; did you mean {close[0]}?" if close else "; `midwatch explain --list` names them all"
         raise UsageProblem(f"no rule {wanted!r}{hint}")
-    for number, rule in enumerate(rules):
+    for number, lines in enumerate(explained):
         if number:
             yield ""
-        yield from _explain(rule)
+        yield from lines
 
 
 def _explain(rule: Rule) -> Iterator[str]:

@@ -16,6 +16,8 @@ from tui.cards import finding_card, object_card
 from tui.feed import Feed, Turn
 from tui.gpu_painter import GpuPainter
 from tui.gpu_view import link_in_focus
+from tui.log_choice import selected_log
+from tui.log_store import LogStore
 from tui.other_cards import family_card, layer_card, withdrawn_card
 from tui.view import (
     empty_causes_text,
@@ -43,6 +45,7 @@ class Painter:
         self._feed = feed
         self._attention = attention
         self.target = target
+        self.logs = LogStore()
         self._selected = False
         self._gravest = ""
         self._pods_shown = 0
@@ -92,7 +95,11 @@ class Painter:
             pane.table.move_to(gravest.key)
 
     def evidence(self, pane: EvidencePane, now: datetime) -> None:
-        pane.card = self.card(now)
+        card, situation = self.card(now), self._feed.situation
+        if not self.logs.is_empty:
+            target = selected_log(self._attention, self._feed.diagnosis, situation)
+            card = self.logs.added_to(card, target, situation, now)
+        pane.card = card
         pane.tell(pane_state(self._feed.situation.source("pods"), now=now))
 
     def card(self, now: datetime) -> Card:

@@ -104,12 +104,14 @@ def cockpit_bindings() -> "list[Binding]":
     from tui.app import Cockpit
     from tui.cockpit_screen import CockpitScreen
     from tui.dialogs import ChooseScreen, CommandList, HelpScreen
+    from tui.log_screen import LogScreen
     from widgets.checklist import ChecklistPane
     from widgets.evidence import EvidencePane
+    from widgets.log_view import LogView
     from widgets.table import RowTable
 
     made: list[Binding] = []
     panes = (RowTable, EvidencePane.Body, ChecklistPane.Body)
-    for owner in (Cockpit, CockpitScreen, *panes, HelpScreen, ChooseScreen, CommandList):
+    for owner in (Cockpit, CockpitScreen, *panes, HelpScreen, ChooseScreen, CommandList, LogScreen, LogView):
         made += [binding for binding in owner.BINDINGS if isinstance(binding, Binding)]
     return made

@@ -25,6 +25,7 @@ from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from situation.cluster import Node, Taint
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.gpu.offer import gpu_resources
+from situation.logs import log_target
 from situation.meta import Ref, find_condition
 from situation.placing import tolerates
 from situation.pods import Pod
@@ -175,7 +176,7 @@ def gpu_labels_missing(node: Node, situation: Situation, now: datetime) -> Verdi
         (
             *_commands(node, situation),
             kubectl("logs", gfd.name, "-c", GFD, "--tail=50", purpose="does it write its labels?",
-                    namespace=gfd.namespace),
+                    namespace=gfd.namespace, log=log_target(gfd)),
         ),
         follows=(*nfd_workloads(situation), *broken_refs(node.name, situation, now)),
         node=node.name,

@@ -6,7 +6,7 @@ from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, on_node
 from diagnosis.gpu_causes import cause_refs, chain_of, next_look
-from diagnosis.gpu_status import capacity_evidence, operand_commands
+from diagnosis.gpu_status import capacity_evidence, operand_commands, operand_log
 from diagnosis.node_agents import Agent, agent_of, agents
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from situation.cluster import Node
@@ -35,10 +35,7 @@ def _plugin_logs(pods: list[Pod]) -> tuple[Command, ...]:
     plugin = _plugin(pods)
     if plugin is None:
         return ()
-    return (
-        kubectl("logs", plugin.name, "-c", "nvidia-device-plugin", "--tail=200", purpose="which Xid, which device?",
-                namespace=plugin.namespace),
-    )  # fmt: skip
+    return operand_log(plugin, "nvidia-device-plugin", "which Xid, which device?")
 
 
 def _may_follow(labels: Mapping[str, str]) -> bool:

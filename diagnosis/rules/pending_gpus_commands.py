@@ -6,6 +6,7 @@ from typing import Final
 from diagnosis.commands import kubectl
 from diagnosis.gpu_ledger import is_gpu
 from diagnosis.gpu_places import Place
+from diagnosis.gpu_status import operand_log
 from diagnosis.gpu_use import Use
 from diagnosis.node_agents import Agent, agent_of, agents
 from situation.findings import Command, Effect
@@ -63,10 +64,7 @@ def plugin_logs(places: Iterable[Place], situation: Situation) -> Iterator[Comma
     for place in list(places)[:1]:
         for pod in situation.pods_by_node.get(place.account.node.name).values():
             if agent_of(pod) is Agent.GPU and pod.name.startswith("nvidia-device-plugin-daemonset"):
-                yield kubectl(
-                    "logs", pod.name, "-c", "nvidia-device-plugin", "--tail=200",
-                    purpose="which GPU is unhealthy, and why?", namespace=pod.namespace,
-                )  # fmt: skip
+                yield from operand_log(pod, "nvidia-device-plugin", "which GPU is unhealthy, and why?")
                 return
 
 

@@ -10,6 +10,7 @@ from diagnosis.replicas import gravity
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, Wait, rule, wait_until
 from diagnosis.rules import rollouts_scaling
 from situation.findings import Evidence, Layer, Mark, Severity
+from situation.logs import log_target
 from situation.meta import Ref, find_condition
 from situation.network import Service
 from situation.pods import Pod
@@ -194,6 +195,7 @@ def job_failed(job: Job, situation: Situation, now: datetime) -> Verdict:
             "--tail=100",
             purpose="what did it say last?",
             namespace=job.namespace,
+            log=log_target(failed[-1]) if failed else None,
         ),
         kubectl("describe", "job", job.name, purpose="how did its pods end?", namespace=job.namespace),
     )

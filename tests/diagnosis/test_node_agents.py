@@ -100,6 +100,7 @@ def gpu_node(
 
 
 PLUGIN = agent_pod("nvidia-device-plugin-daemonset", ready=True)
+PLUGIN["spec"]["containers"][0]["name"] = PLUGIN["status"]["containerStatuses"][0]["name"] = "nvidia-device-plugin"
 OTHER_PLUGIN = daemonset("nvidia-device-plugin-daemonset", namespace="gpu-operator", desired=1, ready=1)
 
 

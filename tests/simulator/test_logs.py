@@ -82,3 +82,16 @@ async def test_a_run_that_was(simulator: Simulator, container_status: Manifest) 
 async def test_a_pod_without_a_node_logs_nothing(simulator: Simulator) -> None:
     simulator.cluster.put("pods", pod(phase="Pending", node=""))
     assert await get(simulator, LOG) == (200, "")
+
+
+async def test_times_are_those_of_the_run_and_the_limit_is_kept(simulator: Simulator) -> None:
+    ended = {"terminated": {"exitCode": 1, "startedAt": "2026-11-23T02:40:07Z"}}
+    running = {"running": {"startedAt": "2026-11-23T02:41:00Z"}}
+    simulator.cluster.put("pods", pod(container_status={"state": running, "lastState": ended}))
+    simulator.cluster.logs["shop/web-1"] = "one\n"
+    assert await get(simulator, LOG, timestamps="true") == (200, "2026-11-23T02:41:00.000000000Z one\n")
+    assert await get(simulator, LOG, timestamps="true", previous="true") == (
+        200,
+        "2026-11-23T02:40:07.000000000Z one\n",
+    )
+    assert await get(simulator, LOG, limitBytes="2") == (200, "on")

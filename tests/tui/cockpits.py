@@ -15,7 +15,7 @@ from situation.meta import KubernetesObject
 from situation.readings import Listed, OwnLoad, Reading, ServerVersion, SourceState
 from tests.build import NOW, Manifest, made
 from tui.app import Cockpit
-from tui.connection import Connected
+from tui.connection import Connected, LogReader
 from tui.themes import load_themes
 
 TARGET = Target("prod-h100")
@@ -42,13 +42,14 @@ class Cluster:
         self._first = list(readings)
         self.publish: Callable[[Reading], None] = self._first.append
         self.wanted: frozenset[str] = frozenset()
+        self.read_log: LogReader | None = None
 
     @asynccontextmanager
     async def __call__(self, publish: Callable[[Reading], None]) -> AsyncIterator[Connected]:
         self.publish = publish
         for reading in self._first:
             publish(reading)
-        yield Connected(TARGET, self._want)
+        yield Connected(TARGET, self._want, read_log=self.read_log)
 
     def _want(self, names: frozenset[str]) -> None:
         self.wanted = names

@@ -87,3 +87,20 @@ async def test_a_login_page_and_a_bad_configuration_are_told_apart(tmp_path: Pat
     assert finished.code == 3
     assert "own.toml: unknown key 'bogus'" in line_of(finished, "configuration")
     assert "a web page, not the Kubernetes API" in line_of(finished, "API server (/version)")
+
+
+async def test_the_right_to_read_logs_is_an_extra_and_nobodys_log_is_read_to_find_out(tmp_path: Path) -> None:
+    cluster = Cluster()
+    cluster.put("pods", pod())
+    async with Simulator(cluster) as simulator:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        may = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "-n", "shop")
+        asked = [request.path for request in simulator.requests if request.path.endswith("/log")]
+        simulator.faults.answers.append(Answer("/api/v1/namespaces/shop/pods/midwatch-", 403, "no", times=None))
+        may_not = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "-n", "shop")
+    assert line_of(may, "may read pods/log").endswith("yes, in namespace shop")
+    assert len(asked) == 1
+    assert "web-1" not in asked[0]
+    assert may_not.code == 0
+    assert line_of(may_not, "may read pods/log").startswith("● ")
+    assert "RBAC needs get on pods/log in namespace shop" in line_of(may_not, "may read pods/log")
