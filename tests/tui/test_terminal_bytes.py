@@ -16,9 +16,11 @@ from textual.drivers.headless_driver import HeadlessDriver
 from textual.pilot import Pilot
 
 from situation.decode import BadObjectError, decode_object
+from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
 from situation.kinds import KINDS, kind_of
 from situation.meta import KubernetesObject
 from situation.readings import Listed, Reading, SourceState
+from situation.text import harmless, harmless_object
 from tests.build import NOW, Manifest, event, meta, node, pod
 from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
 from tui.app import Cockpit
@@ -125,8 +127,13 @@ def manifests(text: Iterator[str]) -> Iterator[Manifest]:
             {"type": next(text), "status": "True", "reason": next(text), "message": next(text)},
         ]
         taint = {"key": next(text), "value": next(text), "effect": next(text)}
-        label = {f"node-role.kubernetes.io/{next(text)}": ""}
+        label = {f"node-role.kubernetes.io/{next(text)}": "", "nvidia.com/gpu.present": "true",
+                 "nvidia.com/mig.strategy": next(text)}  # fmt: skip
         yield node(name, conditions=conditions, labels=label, spec={"taints": [taint]})
+        crash = {"restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff", "message": next(text)}},
+                 "name": next(text), "lastState": {"terminated": {"exitCode": 1, "reason": next(text)}}}  # fmt: skip
+        yield pod(next(text), namespace=next(text), node=name, ready=False, container_status=crash,
+                  labels={"app": "nvidia-driver-daemonset"})  # fmt: skip
         yield event(f"Node/{name}", next(text), next(text), namespace="default") | {
             "metadata": meta(next(text), "default")
         }
@@ -144,7 +151,20 @@ def hostile_readings(texts: list[str], *, ascii_only: bool) -> list[Reading]:
         Reading(kind.source, SourceState.LIVE, NOW, Listed(kind.name, tuple(objects[kind.name].values())))
         for kind in KINDS
     ]
-    return [*cluster_readings()[:2], *listed]
+    words = itertools.cycle(texts)
+    nodes = tuple(
+        NodeDevices(item.name, (hostile_device(words),), next(words), next(words), NOW, next(words))
+        for item in objects["nodes"].values()
+    )
+    devices = Reading("gpu/dcgm", SourceState.LIVE, NOW, harmless_object(GpuReading(nodes)), harmless(next(words)))
+    return [*cluster_readings()[:2], *listed, devices]
+
+
+def hostile_device(text: Iterator[str]) -> GpuDevice:
+    return GpuDevice(
+        0, next(text), next(text), throttle_reasons=(next(text),), mig_profile=next(text), mig_id=next(text),
+        holders=((next(text), next(text)),),
+    )  # fmt: skip
 
 
 async def look_everywhere(pilot: Pilot[int]) -> None:
