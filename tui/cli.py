@@ -113,9 +113,8 @@ def app(
         return 0
     from tui.start import CockpitOptions, open_cockpit
 
-    return open_cockpit(
-        CockpitOptions(kubeconfig, context, namespace, theme, kiosk, config, dcgm=dcgm, prometheus=prometheus)
-    )
+    options = CockpitOptions(kubeconfig, context, namespace, theme, kiosk, config, dcgm=dcgm, prometheus=prometheus)
+    return open_cockpit(options)
 
 
 @app.command()

@@ -38,6 +38,8 @@ class Config(msgspec.Struct, frozen=True):
     """Take the mouse; None: not over SSH, where its reports cost bytes and it keeps the terminal from selecting."""
     animations: bool | None = None
     """Animate scrolling; None: not over SSH, where it costs six times the bytes."""
+    keys: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """Binding id to its keys, separated by commas, instead of the default ones."""
     dcgm: tuple[str, ...] = ()
     """URLs of DCGM exporters that are asked directly, besides those found in the cluster."""
     prometheus: str = ""
@@ -46,8 +48,6 @@ class Config(msgspec.Struct, frozen=True):
     """File with a bearer token for it; empty: none is sent."""
     gpu_nodes: Annotated[int, msgspec.Meta(ge=0, le=256)] = 16
     """Exporters asked through the API server every quarter of a minute, at most; 0: none."""
-    keys: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """Binding id to its keys, separated by commas, instead of the default ones."""
 
     def redraws_per_s(self, environ: Mapping[str, str]) -> float:
         """Return the highest rate of redraws in Hz for this terminal."""

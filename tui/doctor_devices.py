@@ -77,7 +77,7 @@ async def _heard(collector: "Collector") -> Line:
         return None, name, str(error)
     nodes = [item for reading in readings if isinstance(reading.value, GpuReading) for item in reading.value.nodes]
     read = [item for item in nodes if item.observed_at is not None]
-    error = next((item.error for item in nodes if item.error), "") or next((r.error for r in readings if r.error), "")
+    fault = next(filter(None, (*(item.error for item in nodes), *(reading.error for reading in readings))), "")
     gpus = sum(len(item.devices) for item in read)
     told = f"{gpus} {'GPU' if gpus == 1 else 'GPUs'} on {len(read)} {'node' if len(read) == 1 else 'nodes'}"
-    return (None if error else True), name, f"{told}; {error}" if read and error else error or told
+    return (None if fault else True), name, f"{told}; {fault}" if read and fault else fault or told

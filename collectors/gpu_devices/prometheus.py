@@ -38,16 +38,16 @@ _AGES: Final = "DCGM_FI_DEV_GPU_TEMP|DCGM_FI_DEV_GPU_UTIL|DCGM_FI_DEV_FB_USED"
 """Of these metrics one is on in every exporter: they say when a node was scraped last."""
 
 
-class _Data(msgspec.Struct):
-    result: list["_Series"] = []
+class _Data(msgspec.Struct, frozen=True):
+    result: tuple["_Series", ...] = ()
 
 
-class _Series(msgspec.Struct):
+class _Series(msgspec.Struct, frozen=True):
     metric: dict[str, str]
     value: tuple[float, str]
 
 
-class _Answer(msgspec.Struct, rename="camel"):
+class _Answer(msgspec.Struct, frozen=True):
     status: str
     data: _Data = _Data()
     error: str = ""

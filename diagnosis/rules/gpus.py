@@ -20,6 +20,8 @@ REGISTER_S: Final = 120.0
 """After the device plugin or its node came back, its resource needs seconds to register; two minutes are ample."""
 COUNT_S: Final = 300.0
 """GPU feature discovery writes its labels each minute; five minutes after the plugin they agree with the capacity."""
+BROKEN_DEVICES: Final = ("gpu-off-bus", "gpu-memory-errors", "gpu-xid")
+"""Rules on what the GPUs themselves say: why the device plugin takes one out (`gpu_devices`)."""
 _HARD_WAITS: Final = frozenset({"CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError"})
 
 
@@ -192,6 +194,8 @@ def gpu_unhealthy(node: Node, situation: Situation, now: datetime) -> Verdict:
             on_node(node.name, "dmesg", "-T", "--level=err,warn", purpose="which Xid does the kernel report?"),
             kubectl("cordon", node.name, purpose="keep new pods off it once confirmed", effect=Effect.MUTATING),
         ),
+        follows=(Ref("Node", "", node.name),),
+        follows_only=BROKEN_DEVICES,
         node=node.name,
     )  # fmt: skip
 
@@ -229,6 +233,8 @@ def gpu_missing(node: Node, situation: Situation, now: datetime) -> Verdict:
         f"shows {total:.0f} of {counted(expected, 'GPU')}",
         (_capacity_evidence(node), fact("nodes", f"labels: gpu.count={count}, gpu.replicas={replicas}")),
         (*_plugin_logs(pods), on_node(node.name, "dmesg", "-T", "--level=err,warn", purpose="Xid 79, off the bus?")),
+        follows=(Ref("Node", "", node.name),),
+        follows_only=BROKEN_DEVICES,
         node=node.name,
     )
 
