@@ -111,7 +111,9 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
             for hit in group.hits
             for ref in hit.fired.follows
             for other in by_ref.get(ref, ())
-            if other.finding.key != group.finding.key and _may_explain(other.finding, group.finding)
+            if other.finding.key != group.finding.key
+            and _may_explain(other.finding, group.finding)
+            and (not hit.fired.follows_only or other.finding.rule in hit.fired.follows_only)
         ]
         nodes = {hit.fired.node for hit in group.hits}
         if group.finding.subject.kind != "Node" and nodes and nodes <= down.keys():

@@ -51,6 +51,8 @@ class Fired(msgspec.Struct, frozen=True):
     """Overrides the rule's own."""
     follows: tuple[Ref, ...] = ()
     """If a finding is about one of these, or one of these shows it, this one is its consequence."""
+    follows_only: tuple[str, ...] = ()
+    """Ids of rules: of what `follows` names, only their findings count; all do if empty."""
     node: str = ""
     wants: str = ""
     """An on-demand kind whose list would complete the evidence."""

@@ -8,6 +8,7 @@ import msgspec
 
 from situation.cluster import Event
 from situation.gpu.devices import GpuReading, NodeDevices
+from situation.gpu.memory import believed, remembering
 from situation.indexes import controller_ref
 from situation.kinds import BY_NAME
 from situation.meta import KubernetesObject, LabelSelector, Ref
@@ -27,6 +28,9 @@ from situation.store import Change, Store
 
 T = TypeVar("T")
 
+_STRANGERS_KEPT: Final = 64
+"""Nodes with GPUs that the cluster does not have (any more), or that may not be read."""
+
 
 class Situation(Store):
     """All that is known now. Readings are folded in with `apply`; everything else only looks."""
@@ -40,7 +44,8 @@ class Situation(Store):
         self.readiness: Readiness | None = None
         self.own_load = OwnLoad()
         self.devices: dict[str, NodeDevices] = {}
-        """GPUs by node name, as they were read last."""
+        """GPUs by node name, as they were read last by the most trusted way."""
+        self._devices_by_origin: dict[str, dict[str, NodeDevices]] = {}
 
     def apply(self, reading: Reading) -> list[Change]:
         """Fold a reading in and return what it changed, in order."""
@@ -58,7 +63,7 @@ class Situation(Store):
             case OwnLoad() as load:
                 self.own_load = load
             case GpuReading() as gpus:
-                self._take_devices(gpus)
+                return self._take_devices(gpus)
         return []
 
     def _note_source(self, reading: Reading) -> None:
@@ -78,13 +83,19 @@ class Situation(Store):
             skipped,
         )
 
-    def _take_devices(self, reading: GpuReading) -> None:
-        """Keep what was known of a node that could not be read this time, with the reason."""
+    def _take_devices(self, reading: GpuReading) -> list[Change]:
+        """Keep what each way to a node's GPUs brought; a node whose GPUs changed counts as changed itself."""
+        changes: list[Change] = []
         for item in reading.nodes:
-            before = self.devices.get(item.node)
-            if item.observed_at is None and before is not None:
-                item = msgspec.structs.replace(before, error=item.error)
-            self.devices[item.node] = item
+            ways = self._devices_by_origin.setdefault(item.node, {})
+            ways[item.origin] = remembering(ways.get(item.origin), item)
+            self.devices[item.node] = believed(ways)
+            if (node := self.node(item.node)) is not None:
+                changes.append(Change(Ref("Node", "", item.node), node, node))
+        if len(self.devices) > 2 * len(self.nodes) + _STRANGERS_KEPT:
+            for name in [name for name in self.devices if self.node(name) is None]:
+                del self.devices[name], self._devices_by_origin[name]
+        return changes
 
     def _replace_all(self, listed: Listed) -> list[Change]:
         table = self._tables[listed.kind]

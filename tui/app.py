@@ -23,6 +23,7 @@ from tui.clipboard import copy
 from tui.cockpit_screen import CockpitScreen
 from tui.connection import Connected, ConnectionFailed
 from tui.copying import ChooseCommand, CopyCommand
+from tui.devices import nodes_first
 from tui.dialogs import ChooseScreen, HelpRow, HelpScreen
 from tui.feed import Feed, Turn
 from tui.log_desk import log_screen
@@ -120,7 +121,10 @@ class Cockpit(App[int]):
                 self.cockpit.painter.target = connected.target
                 self._connected = connected
                 while True:
-                    connected.want(self.feed.diagnosis.wanted)
+                    situation, diagnosis = self.feed.situation, self.feed.diagnosis
+                    connected.want(diagnosis.wanted)
+                    first = nodes_first(situation, diagnosis, self.cockpit.attention.focus)
+                    connected.want_devices(situation, first)
                     await asyncio.sleep(1.0)
         except ConnectionFailed as error:
             self.exit(return_code=64, message=Text(f"midwatch: {error}"))

@@ -39,6 +39,8 @@ class CheckOptions(msgspec.Struct, frozen=True):
     at: str | None = None
     timeout_s: float = 20.0
     config: Path | None = None
+    dcgm: tuple[str, ...] = ()
+    prometheus: str | None = None
 
 
 def run_check(options: CheckOptions) -> int:
@@ -76,6 +78,8 @@ def _without_collections() -> Iterator[None]:
 def _check_dump(options: CheckOptions, path: Path) -> int:
     if options.kubeconfig is not None:
         raise UsageProblem("--dump judges files: leave --kubeconfig out (--context only goes into the commands)")
+    if options.dcgm or options.prometheus:
+        raise UsageProblem("--dump judges files: leave --dcgm and --prometheus out")
     place = _STDIN if str(path) == "-" else path.expanduser()
     readings, now, notes = read_any(place, _parse_time(options.at))
     situation = Situation()
@@ -119,7 +123,7 @@ def _parse_time(text: str | None) -> datetime | None:
 def _check_cluster(options: CheckOptions) -> int:
     import asyncio
 
-    from tui.connection import KubernetesConnection, path_text
+    from tui.connection import KubernetesConnection, device_options, path_text
     from tui.logs import log_to_file
     from tui.paths import state_dir
     from tui.start import read_config
@@ -131,6 +135,7 @@ def _check_cluster(options: CheckOptions) -> int:
         options.context or config.context or None,
         options.namespace or config.namespace or None,
         plugin_deadline_s=options.timeout_s * 0.75,
+        devices=device_options(options.dcgm, options.prometheus, config),
     )
     return _print(asyncio.run(_judged(connection, options.timeout_s)), options.as_json)
 

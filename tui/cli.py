@@ -55,6 +55,11 @@ _cluster = _options(
     click.option("--namespace", "-n", help="Read this namespace only, for users without cluster-wide rights."),
 )
 
+_devices = _options(
+    click.option("--dcgm", multiple=True, metavar="URL", help="Ask this DCGM exporter too; may be given again."),
+    click.option("--prometheus", metavar="URL", help="Ask this Prometheus for what DCGM exporters told it."),
+)
+
 
 def program_version() -> str:
     """Version of the installed distribution."""
@@ -79,6 +84,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 @_cluster
+@_devices
 @_theme
 @click.option("--kiosk", is_flag=True, help="For a screen without a keyboard; leave with ctrl+q.")
 @_config
@@ -91,6 +97,8 @@ def app(
     kubeconfig: Path | None,
     context: str | None,
     namespace: str | None,
+    dcgm: tuple[str, ...],
+    prometheus: str | None,
     theme: str | None,
     kiosk: bool,
     config: Path | None,
@@ -105,7 +113,8 @@ def app(
         return 0
     from tui.start import CockpitOptions, open_cockpit
 
-    return open_cockpit(CockpitOptions(kubeconfig, context, namespace, theme, kiosk, config))
+    options = CockpitOptions(kubeconfig, context, namespace, theme, kiosk, config, dcgm=dcgm, prometheus=prometheus)
+    return open_cockpit(options)
 
 
 @app.command()
@@ -131,6 +140,7 @@ def app(
     show_default=True,
     help="Seconds to wait for the cluster.",
 )
+@_devices
 @_config
 def check(
     kubeconfig: Path | None,
@@ -140,12 +150,16 @@ def check(
     dump: Path | None,
     at: str | None,
     timeout: float,
+    dcgm: tuple[str, ...],
+    prometheus: str | None,
     config: Path | None,
 ) -> int:
     """Collect, judge, print, exit: 0 nothing wrong, 1 warnings, 2 critical, 3 could not tell."""
     from tui.check import CheckOptions, run_check
 
-    return run_check(CheckOptions(kubeconfig, context, namespace, output == "json", dump, at, timeout, config))
+    return run_check(
+        CheckOptions(kubeconfig, context, namespace, output == "json", dump, at, timeout, config, dcgm, prometheus)
+    )
 
 
 @app.command()
@@ -206,12 +220,20 @@ def last() -> None:
 
 @app.command()
 @_cluster
+@_devices
 @_config
-def doctor(kubeconfig: Path | None, context: str | None, namespace: str | None, config: Path | None) -> int:
-    """Say what works from here: kubeconfig, credentials, rights by resource, terminal and clipboard."""
+def doctor(
+    kubeconfig: Path | None,
+    context: str | None,
+    namespace: str | None,
+    dcgm: tuple[str, ...],
+    prometheus: str | None,
+    config: Path | None,
+) -> int:
+    """Say what works from here: kubeconfig, credentials, rights by resource, GPUs, terminal and clipboard."""
     from tui.doctor import run_doctor
 
-    return run_doctor(kubeconfig, context, namespace, config)
+    return run_doctor(kubeconfig, context, namespace, config, dcgm, prometheus)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from situation.findings import Diagnosis, Layer, LayerState, LayerStatus
 from situation.kinds import BY_NAME, WATCHED
 from situation.readings import Reading, SourceState
 from tui.connection import Connected
+from tui.devices import nodes_first
 from tui.feed import Feed
 
 _POLLS: Final = ("kubernetes/version", "kubernetes/readyz")
@@ -38,6 +39,9 @@ def _silent_after_turn(feed: Feed, connected: Connected) -> list[str]:
     wanted = feed.diagnosis.wanted
     connected.want(wanted)
     names = [*(kind.source for kind in WATCHED), *(BY_NAME[name].source for name in sorted(wanted)), *_POLLS]
+    names += connected.device_sources
+    if any(feed.situation.source(name).state is SourceState.STARTING for name in connected.device_sources):
+        connected.want_devices(feed.situation, nodes_first(feed.situation, feed.diagnosis))
     return [name for name in names if feed.situation.source(name).state is SourceState.STARTING]
 
 

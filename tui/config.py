@@ -40,6 +40,14 @@ class Config(msgspec.Struct, frozen=True):
     """Animate scrolling; None: not over SSH, where it costs six times the bytes."""
     keys: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Binding id to its keys, separated by commas, instead of the default ones."""
+    dcgm: tuple[str, ...] = ()
+    """URLs of DCGM exporters that are asked directly, besides those found in the cluster."""
+    prometheus: str = ""
+    """URL of a Prometheus that scrapes the DCGM exporters; empty: none is asked."""
+    prometheus_token_file: str = ""
+    """File with a bearer token for it; empty: none is sent."""
+    gpu_nodes: Annotated[int, msgspec.Meta(ge=0, le=256)] = 16
+    """Exporters asked through the API server every quarter of a minute, at most; 0: none."""
 
     def redraws_per_s(self, environ: Mapping[str, str]) -> float:
         """Return the highest rate of redraws in Hz for this terminal."""
@@ -87,8 +95,9 @@ def parse_config(text: str, name: str) -> Config:
         if key not in known:
             raise ConfigError(f"{name}: unknown key {key!r}{suggestion(key, known)}")
         values[key] = _keys(value, name) if key == "keys" else _checked(key, value, name)
-    if "kubeconfig" in values:
-        values["kubeconfig"] = _absolute(values["kubeconfig"], name)
+    for key in ("kubeconfig", "prometheus_token_file"):
+        if key in values:
+            values[key] = _absolute(key, values[key], name)
     return Config(**values)
 
 
@@ -106,15 +115,15 @@ def _checked(key: str, value: object, name: str) -> object:
         raise ConfigError(f"{name}: {key} = {value!r}: {reason}") from None
 
 
-def _absolute(kubeconfig: str, name: str) -> str:
-    if not kubeconfig:
+def _absolute(key: str, value: str, name: str) -> str:
+    if not value:
         return ""
     try:
-        path = Path(kubeconfig).expanduser()
+        path = Path(value).expanduser()
     except RuntimeError as error:
-        raise ConfigError(f"{name}: kubeconfig = {kubeconfig!r}: {error}") from None
+        raise ConfigError(f"{name}: {key} = {value!r}: {error}") from None
     if not path.is_absolute():
-        raise ConfigError(f"{name}: kubeconfig = {kubeconfig!r}: expected an absolute path, or one that starts with ~")
+        raise ConfigError(f"{name}: {key} = {value!r}: expected an absolute path, or one that starts with ~")
     return str(path)
 
 
@@ -153,6 +162,16 @@ _SAMPLE: Final = """\
 
 # Read this namespace only, if you have no rights in the whole cluster.
 # namespace = ""
+
+# GPUs. Exporters in the cluster are asked through the API server (needs the right to get pods/proxy): so many of them
+# every 15 seconds at most, those that you look at and those with findings first; 0 asks none.
+# gpu_nodes = 16
+
+# DCGM exporters to be asked directly, and a Prometheus that scrapes them: for rights that do not reach pods/proxy, and
+# for large clusters. USER:PASSWORD@ in the URL is sent; a file may hold a bearer token.
+# dcgm = []
+# prometheus = ""
+# prometheus_token_file = ""
 
 # Redraws a second at most (0.5 to 30). Default: 10, over SSH 4.
 # refresh_hz = 10

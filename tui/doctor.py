@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from situation.kinds import KINDS, ObjectKind
 from situation.text import harmless
 from tui.config import Config, ConfigError, load_config
-from tui.connection import ConnectionFailed, check_namespace_name, path_text
+from tui.connection import ConnectionFailed, check_namespace_name, device_options, path_text
+from tui.doctor_devices import device_lines
 from tui.exits import EXIT_UNKNOWN
 from tui.keymap import check_keymap
 from tui.output import write_lines
@@ -18,6 +19,7 @@ from tui.start import cockpit_bindings
 from tui.terminal import has_no_clipboard, inside_screen, inside_tmux, over_ssh
 
 if TYPE_CHECKING:
+    from collectors.gpu_devices.collect import DeviceOptions
     from collectors.kubernetes.client import Client
 
 _MAY_READ: Final = "may read "
@@ -39,7 +41,14 @@ class Checkup(NamedTuple):
         return f"{glyph} {self.what:<{_WIDTH}} {harmless(self.says)}"
 
 
-def run_doctor(kubeconfig: Path | None, context: str | None, namespace: str | None, config: Path | None) -> int:
+def run_doctor(
+    kubeconfig: Path | None,
+    context: str | None,
+    namespace: str | None,
+    config: Path | None,
+    dcgm: tuple[str, ...] = (),
+    prometheus: str | None = None,
+) -> int:
     """Print all checkups and return 0 if everything needed works, else 3. What is not given, the configuration says."""
     checkups = [*_own_files(config), *_terminal()]
     write_lines(checkup.line for checkup in checkups)
@@ -52,6 +61,7 @@ def run_doctor(kubeconfig: Path | None, context: str | None, namespace: str | No
             path_text(kubeconfig) or settings.kubeconfig or None,
             context or settings.context or None,
             namespace or settings.namespace or None,
+            device_options(dcgm, prometheus, settings),
         )
     )
     write_lines(checkup.line for checkup in cluster)
@@ -91,7 +101,9 @@ def _terminal() -> Iterator[Checkup]:
     yield Checkup(True, "clipboard", way)
 
 
-async def _cluster(kubeconfig: str | None, context: str | None, namespace: str | None) -> list[Checkup]:
+async def _cluster(
+    kubeconfig: str | None, context: str | None, namespace: str | None, devices: "DeviceOptions"
+) -> list[Checkup]:
     from collectors.errors import SourceError
     from collectors.kubernetes.client import connect
 
@@ -107,6 +119,7 @@ async def _cluster(kubeconfig: str | None, context: str | None, namespace: str |
             found.append(await _probe(client, "readiness (/readyz)", "/readyz", needed=False))
             found += await asyncio.gather(*(_may_read(client, kind, namespace) for kind in KINDS))
             found.append(await _may_read_logs(client, namespace))
+            found += [Checkup(*line) for line in await device_lines(client, namespace, devices)]
     return found
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tui.config import Config, ConfigError, load_config
-from tui.connection import KubernetesConnection, path_text
+from tui.connection import KubernetesConnection, device_options, path_text
 from tui.exits import UsageProblem
 from tui.logs import log_to_file
 from tui.paths import state_dir, themes_dir
@@ -35,6 +35,8 @@ class CockpitOptions(msgspec.Struct, frozen=True):
     kiosk: bool = False
     config: Path | None = None
     mode: str = "read-only"
+    dcgm: tuple[str, ...] = ()
+    prometheus: str | None = None
 
 
 def read_config(path: Path | None) -> Config:
@@ -71,6 +73,7 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
         path_text(options.kubeconfig) or config.kubeconfig or None,
         options.context or config.context or None,
         options.namespace or config.namespace or None,
+        devices=device_options(options.dcgm, options.prometheus, config),
     )
     problems = check_keymap(cockpit_bindings(), dict(config.keys))
     if problems:

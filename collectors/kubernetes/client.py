@@ -143,14 +143,16 @@ class Client:
         deadline_s: float = 10.0,
         accepted: tuple[int, ...] = (),
         limit_bytes: int = BODY_LIMIT_BYTES,
+        renews: bool = True,
     ) -> tuple[int, bytes]:
         """Return status and whole body of a GET within `deadline_s` seconds. Raises SourceError.
 
-        Statuses other than 200 are errors unless they are in `accepted`.
+        Statuses other than 200 are errors unless they are in `accepted`. `renews`: a 401 has the credentials renewed;
+        not so where it may come from a pod behind the API server.
         """
         body = bytearray()
         ends = monotonic() + deadline_s
-        async with self.stream(path, params, first_byte_s=deadline_s, accepted=accepted) as answer:
+        async with self.stream(path, params, first_byte_s=deadline_s, accepted=accepted, renews=renews) as answer:
             try:
                 while chunk := await answer.read(max(0.01, ends - monotonic())):
                     body += chunk
@@ -169,12 +171,13 @@ class Client:
         first_byte_s: float = 10.0,
         accepted: tuple[int, ...] = (),
         watch: bool = False,
+        renews: bool = True,
     ) -> AsyncIterator[Answer]:
         """Open a GET and give its answer as a stream; the connection is closed or reused on leaving.
 
         `first_byte_s`: seconds until the status line must be there. `watch` only tells the meter. Raises SourceError.
         """
-        response, session = await self._request(path, params, first_byte_s)
+        response, session = await self._request(path, params, first_byte_s, renews)
         target, url = Target(session.kubeconfig, session.proxy), f"{session.kubeconfig.server}{path}"
         try:
             if response.status != 200 and response.status not in accepted:
@@ -189,10 +192,12 @@ class Client:
         finally:
             response.close()
 
-    async def _request(self, path: str, params: Mapping[str, str] | None, first_byte_s: float) -> tuple[Any, Session]:
+    async def _request(
+        self, path: str, params: Mapping[str, str] | None, first_byte_s: float, renews: bool
+    ) -> tuple[Any, Session]:
         session = await self._current()
         response = await self._send(session, path, params, first_byte_s)
-        if response.status != 401:
+        if response.status != 401 or not renews:
             return response, session
         renewed = await self._renewed_after_rejection(session, response)
         if renewed is None:

@@ -95,9 +95,13 @@ async def list_one(client: Client, kind: ObjectKind, namespace: str | None) -> O
     return await _list(client, kind, namespace, {"limit": "1"})
 
 
-async def list_cached(client: Client, kind: ObjectKind, namespace: str | None) -> ObjectList:
-    """Return all objects of a kind as the server's watch cache has them (`resourceVersion=0`). Raises SourceError."""
-    return await _list(client, kind, namespace, {"resourceVersion": "0"})
+async def list_cached(client: Client, kind: ObjectKind, namespace: str | None, selector: str = "") -> ObjectList:
+    """Return objects of a kind as the server's watch cache has them (`resourceVersion=0`). Raises SourceError.
+
+    All of them, or those that a label selector in the API's own notation selects.
+    """
+    params = {"resourceVersion": "0"} | ({"labelSelector": selector} if selector else {})
+    return await _list(client, kind, namespace, params)
 
 
 async def list_events(client: Client, kind: ObjectKind, namespace: str | None) -> ObjectList:

@@ -20,6 +20,8 @@ from situation.situation import Situation
 
 COUNT_S: Final = 300.0
 """GPU feature discovery writes its labels each minute; five minutes after the plugin they agree with the capacity."""
+BROKEN_DEVICES: Final = ("gpu-off-bus", "gpu-memory-errors", "gpu-xid")
+"""Rules on what the GPUs themselves say: why the device plugin takes one out (`gpu_devices`)."""
 
 
 def _operands(node: Node, situation: Situation) -> list[Pod]:
@@ -152,6 +154,8 @@ def gpu_unhealthy(node: Node, situation: Situation, now: datetime) -> Verdict:
             on_node(node.name, "dmesg", "-T", "--level=err,warn", purpose="which Xid does the kernel report?"),
             kubectl("cordon", node.name, purpose="keep new pods off it once confirmed", effect=Effect.MUTATING),
         ),
+        follows=(Ref("Node", "", node.name),),
+        follows_only=BROKEN_DEVICES,
         node=node.name,
     )  # fmt: skip
 
@@ -189,6 +193,8 @@ def gpu_missing(node: Node, situation: Situation, now: datetime) -> Verdict:
         f"shows {total:.0f} of {counted(expected, 'GPU')}",
         (capacity_evidence(node), fact("nodes", f"labels: gpu.count={count}, gpu.replicas={replicas}")),
         (*_plugin_logs(pods), on_node(node.name, "dmesg", "-T", "--level=err,warn", purpose="Xid 79, off the bus?")),
+        follows=(Ref("Node", "", node.name),),
+        follows_only=BROKEN_DEVICES,
         node=node.name,
     )
 

@@ -7,6 +7,17 @@ import msgspec
 from situation.meta import ObjectKey
 
 
+class Counts(msgspec.Struct, frozen=True, gc=False):
+    """What a GPU had counted, and how busy it was, at an earlier time."""
+
+    at: datetime
+    ecc_corrected: int | None = None
+    ecc_uncorrected: int | None = None
+    nvlink_errors: int | None = None
+    utilization_ratio: float | None = None
+    """0 to 1."""
+
+
 class GpuDevice(msgspec.Struct, frozen=True, gc=False):
     """One GPU, or one MIG device. None is "not measured", never 0."""
 
@@ -43,6 +54,15 @@ class GpuDevice(msgspec.Struct, frozen=True, gc=False):
     mig_id: str = ""
     holders: tuple[ObjectKey, ...] = ()
     """(namespace, name) of the pods that hold it, as far as the source knows."""
+    row_remap_pending: bool | None = None
+    """Rows are remapped at the next reset of the GPU."""
+    power_violation: float | None = None
+    """Time during which the power limit held the clocks down. In the exporter's unit (microseconds, nanoseconds from
+    4.8 on): only its growth means something."""
+    thermal_violation: float | None = None
+    """As `power_violation`, for the temperature."""
+    earlier: tuple[Counts, ...] = ()
+    """Earlier counts, oldest first, of the last minutes only (`situation.gpu.memory`)."""
 
 
 class NodeDevices(msgspec.Struct, frozen=True):

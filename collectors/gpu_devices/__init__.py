@@ -1,0 +1,1 @@
+"""What the GPUs themselves say: NVML on this host, DCGM exporters, Prometheus."""

@@ -1,0 +1,192 @@
+"""DCGM exporters, asked one by one through the API server's pod proxy, or at URLs. Source `gpu/dcgm`."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import datetime
+from time import monotonic
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from collectors.errors import (
+    FORBIDDEN_RETRY_S,
+    AbsentError,
+    BadAnswerError,
+    ForbiddenError,
+    SourceError,
+    ThrottledError,
+)
+from collectors.gpu_devices.dcgm import parse_dcgm
+from collectors.gpu_devices.wishes import DeviceWishes, Exporter
+from collectors.http import without_password
+from situation.gpu.devices import GpuReading, NodeDevices
+from situation.readings import Reading, SourceState
+from situation.text import harmless
+
+EVERY_S: Final = 15.0
+FRESH_S: Final = 60.0
+DEADLINE_S: Final = 3.0
+"""For one exporter."""
+AT_ONCE: Final = 8
+DEFAULT_NODES: Final = 16
+"""Asked through the API server in one round, at most: about one small request a second."""
+RETRY_S: Final = 15.0
+
+Fetch = Callable[[str], Awaitable[bytes]]
+"""Fetches the page at a path on the API server, or at a URL. Raises SourceError."""
+
+
+class _Door(NamedTuple):
+    """One exporter to be asked."""
+
+    place: str
+    """Path or URL, for `fetch`."""
+    name: str
+    """For messages."""
+    node: str
+    """Empty if only the page tells."""
+    namespace: str
+    """Of its pod: rights may differ from one to the next. Empty at a URL."""
+    fetch: Fetch
+
+
+class DcgmCollector:
+    """Asks the exporters that are wanted, some at once, and tells of each when it has answered or failed.
+
+    `through_api` and `from_url` bound their own time: one that hangs must not delay the others. Through the API server
+    at most `nodes` are asked in a round: those wanted first, then those not asked for longest.
+    """
+
+    name = "gpu/dcgm"
+    pause_s = EVERY_S
+    deadline_s = None
+
+    def __init__(
+        self,
+        wishes: DeviceWishes,
+        clock: Callable[[], datetime],
+        *,
+        through_api: Fetch,
+        from_url: Fetch,
+        urls: tuple[str, ...] = (),
+        nodes: int = DEFAULT_NODES,
+    ) -> None:
+        self._wishes = wishes
+        self._clock = clock
+        self._through_api = through_api
+        self._nodes = nodes
+        self._given = tuple(_Door(url, f"exporter at {without_password(url)}", "", "", from_url) for url in urls)
+        self._told_by_url: dict[str, frozenset[str]] = {}
+        """Nodes that the pages at the given URLs told of."""
+        self._asked_in: dict[str, int] = {}
+        """Node -> number of the round in which it was asked last."""
+        self._round = 0
+        self._refused: dict[str, tuple[float, ForbiddenError]] = {}
+        """Namespace -> until when nothing is asked there, and why."""
+        self._throttled: ThrottledError | None = None
+
+    async def collect(self) -> AsyncGenerator[Reading, None]:
+        await self._wishes.until_told()
+        self._throttled = None
+        self._refused = {name: item for name, item in self._refused.items() if monotonic() < item[0]}
+        through_api = (
+            _Door(item.path, f"exporter {item.namespace}/{item.pod}", item.node, item.namespace, self._through_api)
+            for item in self._chosen()
+        )
+        doors = [*self._given, *through_api]
+        if not doors:
+            raise AbsentError(_nothing_to_ask(self._wishes, self._nodes), RETRY_S)
+        failed: list[NodeDevices] = []
+        answered = False
+        async for found in self._all(doors):
+            good = tuple(item for item in found if item.observed_at is not None)
+            failed += [item for item in found if item.observed_at is None]
+            if good:
+                answered = True
+                yield Reading(self.name, SourceState.LIVE, self._clock(), GpuReading(good), fresh_for_s=FRESH_S)
+        if failed:
+            yield self._failures(tuple(failed), answered)
+        if self._throttled is not None:
+            raise self._throttled
+
+    def _failures(self, failed: tuple[NodeDevices, ...], answered: bool) -> Reading:
+        """Return what is said of the exporters that failed: the source itself is well as long as one answers."""
+        value = GpuReading(tuple(item for item in failed if item.node))
+        first = failed[0]
+        error = first.error if len(failed) == 1 else f"{len(failed)} exporters cannot be read; the first: {first.error}"
+        refusals = [error for _, error in self._refused.values()]
+        if answered:
+            state = SourceState.LIVE
+        elif refusals and not self._given:
+            state, error = SourceState.FORBIDDEN, str(refusals[0])
+        else:
+            state = SourceState.UNREACHABLE
+        return Reading(self.name, state, self._clock(), value, error, FRESH_S)
+
+    def _chosen(self) -> list[Exporter]:
+        self._round += 1
+        exporters = self._wishes.exporters
+        served = frozenset[str]().union(*self._told_by_url.values())
+        first = [node for node in self._wishes.first if node in exporters]
+        others = sorted((node for node in exporters if node not in first), key=lambda node: self._asked_in.get(node, 0))
+        chosen = [node for node in (*first, *others) if node not in served][: self._nodes]
+        self._asked_in = {node: asked for node, asked in self._asked_in.items() if node in exporters}
+        self._asked_in |= dict.fromkeys(chosen, self._round)
+        return [exporters[node] for node in chosen]
+
+    async def _all(self, doors: list[_Door]) -> AsyncGenerator[tuple[NodeDevices, ...], None]:
+        """Yield what each exporter said, in the order in which they answer."""
+        gate = asyncio.Semaphore(AT_ONCE)
+        tasks = [asyncio.create_task(self._ask(door, gate)) for door in doors]
+        try:
+            for done in asyncio.as_completed(tasks):
+                yield await done
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(self, door: _Door, gate: asyncio.Semaphore) -> tuple[NodeDevices, ...]:
+        async with gate:
+            try:
+                if door.namespace and self._throttled is not None:
+                    raise self._throttled
+                if door.namespace in self._refused:
+                    raise self._refused[door.namespace][1]
+                body = await door.fetch(door.place)
+            except SourceError as error:
+                self._note(door, error)
+                return self._no_answer(door, str(error))
+        return self._read(door, body)
+
+    def _note(self, door: _Door, error: SourceError) -> None:
+        if not door.namespace:
+            return
+        if isinstance(error, ForbiddenError) and door.namespace not in self._refused:
+            self._refused[door.namespace] = (monotonic() + FORBIDDEN_RETRY_S, error)
+        if isinstance(error, ThrottledError):
+            self._throttled = error
+
+    def _read(self, door: _Door, body: bytes) -> tuple[NodeDevices, ...]:
+        try:
+            found = parse_dcgm(body, door.node, "dcgm", self._clock(), door.name)
+        except BadAnswerError as error:
+            return self._no_answer(door, str(error))
+        if door.node:
+            return found
+        named = tuple(replace(item, node=self._wishes.node_of(item.node)) for item in found if item.observed_at)
+        if not named:
+            return self._no_answer(door, f"{door.name}: {found[0].error}")
+        self._told_by_url[door.place] = frozenset(item.node for item in named)
+        return named
+
+    def _no_answer(self, door: _Door, why: str) -> tuple[NodeDevices, ...]:
+        """Return the error for each node that this exporter stands for."""
+        nodes = sorted(self._told_by_url.pop(door.place, ())) or [door.node]
+        return tuple(NodeDevices(node, origin="dcgm", error=harmless(why)) for node in nodes)
+
+
+def _nothing_to_ask(wishes: DeviceWishes, nodes: int) -> str:
+    if wishes.exporters and not nodes:
+        return "no exporter is asked through the API server: gpu_nodes = 0 in the configuration"
+    return "no DCGM exporter runs in this cluster (pods with the label app=nvidia-dcgm-exporter)"

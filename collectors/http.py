@@ -1,0 +1,225 @@
+"""HTTP to all that is not the API server: exporters, Prometheus. GET only; httpx is imported with the first request.
+
+Foreign exceptions become our errors here, with messages for people. Certificates are checked against those that this
+machine trusts; `SSL_CERT_FILE` names others.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from collectors.errors import (
+    AbsentError,
+    BadAnswerError,
+    ConfigurationError,
+    ForbiddenError,
+    RefusedError,
+    SourceError,
+    ThrottledError,
+    UnauthorizedError,
+    UnreachableError,
+)
+from situation.text import harmless
+
+if TYPE_CHECKING:
+    import httpx
+
+BODY_LIMIT_BYTES: Final = 16 * 2**20
+_SHOWN: Final = 200
+_THROTTLED_WAIT_S: Final = 15.0
+_TOKEN_LIMIT: Final = 64 * 2**10
+_TIMEOUT_S: Final = 30.0
+
+
+def check_url(url: str, option: str) -> str:
+    """Return `url` if it is one that can be asked. Raises ConfigurationError naming `option`."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or any(character.isspace() or not character.isprintable() for character in url):
+        shown = without_password(url)
+        raise ConfigurationError(f"{option} {shown!r}: not a URL; write it as http://HOST:PORT or https://HOST:PORT")
+    return url
+
+
+def without_password(url: str) -> str:
+    """Return `url` without user and password, for messages."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return harmless(f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}")
+
+
+def with_path(url: str, path: str) -> str:
+    """Return `url` with `path` put after its own path."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path))
+
+
+class HttpReader:
+    """Reads from any server. Connections are kept while it is entered."""
+
+    def __init__(self) -> None:
+        self._client: httpx.AsyncClient | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def get(
+        self,
+        url: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        deadline_s: float,
+        token_file: Path | None = None,
+        limit_bytes: int = BODY_LIMIT_BYTES,
+    ) -> bytes:
+        """Return the body of a GET within `deadline_s` seconds. Raises SourceError.
+
+        User and password in the URL are sent as basic authentication; `token_file` holds a bearer token, read anew
+        each time because tokens are renewed.
+        """
+        import httpx
+
+        shown = without_password(url)
+        plain, user = _split_user(url)
+        headers = {}
+        if token_file is not None:
+            headers["Authorization"] = f"Bearer {await asyncio.to_thread(_token, token_file)}"
+        if self._client is None:
+            self._client = await asyncio.to_thread(_open_client)
+        try:
+            async with asyncio.timeout(deadline_s):
+                async with self._client.stream("GET", plain, params=params, headers=headers, auth=user) as response:
+                    body = await _body(response, limit_bytes, shown)
+        except TimeoutError as error:
+            raise UnreachableError(f"{shown} did not answer within {deadline_s:g} s") from error
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+            raise _translated(error, shown) from error
+        if response.status_code != 200:
+            raise _for_status(response, body, shown)
+        if "text/html" in response.headers.get("Content-Type", ""):
+            raise BadAnswerError(f"{shown} answered with a web page: is a proxy or login page in between?")
+        return body
+
+
+def _open_client() -> "httpx.AsyncClient":
+    """Open a client; slow (it loads all certificates), so it is done in a thread. `HttpReader.get` has the deadline."""
+    import httpx
+
+    from collectors.kubernetes.credentials import user_agent
+
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log each request
+    return httpx.AsyncClient(
+        verify=ssl.create_default_context(),
+        headers={"User-Agent": user_agent()},
+        timeout=_TIMEOUT_S,
+        follow_redirects=False,
+    )
+
+
+def _split_user(url: str) -> tuple[str, tuple[str, str] | None]:
+    """Take user and password out of a URL."""
+    parts = urlsplit(url)
+    authority = parts.netloc.rpartition("@")[2]
+    if authority == parts.netloc:
+        return url, None
+    user = (unquote(parts.username or ""), unquote(parts.password or ""))
+    return urlunsplit(parts._replace(netloc=authority)), user
+
+
+async def _body(response: "httpx.Response", limit_bytes: int, shown: str) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise BadAnswerError(f"{shown} answered with more than {limit_bytes / 2**20:g} MiB: not read")
+    return bytes(body)
+
+
+def _token(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            token = file.read(_TOKEN_LIMIT).decode("ascii").strip()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot read the token: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not a token") from error
+    if not token or any(character.isspace() for character in token):
+        raise ConfigurationError(f"{path}: not a token: it must be one word")
+    return token
+
+
+def _translated(error: Exception, shown: str) -> SourceError:
+    import httpx
+
+    if (certificate := _in_chain(error, ssl.SSLCertVerificationError)) is not None:
+        said = getattr(certificate, "verify_message", "") or str(certificate)
+        return BadAnswerError(
+            f"certificate of {shown} is not accepted: {harmless(said)}; this machine's CAs are asked, SSL_CERT_FILE "
+            "can name others"
+        )
+    if _in_chain(error, ssl.SSLError) is not None:
+        if "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER_FAILURE" in str(error):
+            return BadAnswerError(f"TLS with {shown} failed: it does not speak TLS; should its URL begin with http://?")
+        return BadAnswerError(f"TLS with {shown} failed: {harmless(str(error))[:_SHOWN]}")
+    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | ValueError):
+        return ConfigurationError(f"not a usable URL: {shown}: {harmless(str(error))[:_SHOWN]}")
+    if isinstance(error, httpx.ProxyError):
+        return BadAnswerError(f"the proxy for {shown} refuses: {harmless(str(error))[:_SHOWN]}")
+    if isinstance(error, httpx.ConnectError):
+        return UnreachableError(f"cannot connect to {shown}: {_why(error)}")
+    if isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError):
+        return BadAnswerError(
+            f"{shown} does not answer in HTTP, or breaks off in the middle: {harmless(str(error))[:_SHOWN]}"
+        )
+    return UnreachableError(f"request to {shown} failed: {harmless(str(error))[:_SHOWN] or type(error).__name__}")
+
+
+def _in_chain(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _why(error: Exception) -> str:
+    if (inner := _in_chain(error, OSError)) is not None and isinstance(inner, OSError):
+        if type(inner).__name__ == "gaierror":
+            return "its name cannot be resolved"
+        if isinstance(inner, ConnectionRefusedError):
+            return "connection refused"
+    return harmless(str(error)).lower()[:_SHOWN] or "no connection"
+
+
+def _for_status(response: "httpx.Response", body: bytes, shown: str) -> SourceError:
+    status = response.status_code
+    text = body[:2000].decode("utf-8", "replace").strip()
+    said = "" if not text else ": a web page" if text.startswith("<") else f": {harmless(text)[:_SHOWN]}"
+    match status:
+        case 401:
+            return UnauthorizedError(f"{shown} does not accept the credentials, or wants some (401){said}")
+        case 403:
+            return ForbiddenError(f"{shown}: forbidden (403){said}")
+        case 404:
+            return AbsentError(f"{shown}: not there (404){said}")
+        case 429:
+            return ThrottledError(f"{shown} asks to wait (429)", _THROTTLED_WAIT_S)
+    if 300 <= status < 400:
+        place = without_password(response.headers.get("Location", ""))
+        return BadAnswerError(f"{shown} sends elsewhere ({status} to {place}): is a login page in between?")
+    if 400 <= status < 500:
+        return RefusedError(f"{shown} answered {status}{said}")
+    return UnreachableError(f"{shown} answered {status}{said}")

@@ -1,0 +1,140 @@
+"""What of earlier readings is kept with a GPU: when its last Xid changed, and how its counters grew.
+
+Kept here and not in a collector, because a tape that is played back, and a second source for the same GPU, must lead to
+the same picture. It is bounded: some counts of the last minutes for each GPU.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from situation.gpu.devices import Counts, GpuDevice, NodeDevices
+
+DEVICES_FRESH: Final = timedelta(seconds=120)
+"""So old may a reading be and still count. The slowest way is a Prometheus that scrapes each minute and is asked each
+half minute."""
+WINDOW: Final = timedelta(minutes=15)
+"""Growth is judged over this time at most."""
+SPACING: Final = timedelta(seconds=60)
+COUNTS_KEPT: Final = 15
+ORIGINS: Final = ("nvml", "dcgm", "prometheus")
+"""In the order of trust: the driver itself, its exporter, what somebody scraped from that."""
+_NOT_FILLED: Final = frozenset({"index", "uuid", "throttle_reasons", "earlier", "xid_changed_at"})
+"""An empty `throttle_reasons` says that there are none; the history belongs to the counters beside it."""
+
+
+def remembering(before: NodeDevices | None, read: NodeDevices) -> NodeDevices:
+    """Return `read` with what `before`, the last reading of the same node by the same way, tells about each GPU.
+
+    A node that could not be read keeps what was known of it, with the reason.
+    """
+    if before is None:
+        return read
+    if read.observed_at is None:
+        return msgspec.structs.replace(before, error=read.error)
+    if before.observed_at is None or read.observed_at <= before.observed_at:
+        return read if before.observed_at is None else msgspec.structs.replace(before, error=read.error)
+    known = {_identity(device): device for device in before.devices}
+    devices = tuple(
+        _continued(known.get(_identity(device)), device, before.observed_at, read.observed_at)
+        for device in read.devices
+    )
+    return msgspec.structs.replace(read, devices=devices)
+
+
+def believed(by_origin: Mapping[str, NodeDevices]) -> NodeDevices:
+    """Return what is to be believed of a node that several ways lead to: the most trusted one that is fresh.
+
+    What it does not measure is filled in from the others, for the same GPU. `by_origin` must not be empty.
+    """
+    newest = max((item.observed_at for item in by_origin.values() if item.observed_at), default=None)
+    ordered = sorted(by_origin.values(), key=lambda item: _trust(item, newest))
+    first, *others = ordered
+    fresh = [item for item in others if newest and item.observed_at and newest - item.observed_at <= DEVICES_FRESH]
+    if first.observed_at is None or not fresh:
+        return first
+    for other in fresh:
+        known = {_identity(device): device for device in other.devices}
+        devices = tuple(_filled(device, known.get(_identity(device))) for device in first.devices)
+        first = msgspec.structs.replace(first, devices=devices)
+    return first
+
+
+def _trust(item: NodeDevices, newest: datetime | None) -> tuple[bool, bool, int]:
+    old = item.observed_at is None or newest is None or newest - item.observed_at > DEVICES_FRESH
+    rank = ORIGINS.index(item.origin) if item.origin in ORIGINS else len(ORIGINS)
+    return (old, bool(item.error), rank)
+
+
+def _identity(device: GpuDevice) -> tuple[str, str]:
+    """Name a device in the same way whoever tells of it: for a MIG device NVML gives its own uuid, DCGM its GPU's."""
+    return (device.uuid if device.uuid and not device.mig_id else f"#{device.index}", device.mig_id)
+
+
+def _filled(device: GpuDevice, other: GpuDevice | None) -> GpuDevice:
+    if other is None:
+        return device
+    gaps = {
+        name: value
+        for name in GpuDevice.__struct_fields__
+        if name not in _NOT_FILLED
+        and getattr(device, name) in (None, "", ())
+        and (value := getattr(other, name)) not in (None, "", ())
+    }
+    if "last_xid" in gaps:
+        gaps["xid_changed_at"] = other.xid_changed_at
+    return msgspec.structs.replace(device, **gaps) if gaps else device
+
+
+def _continued(before: GpuDevice | None, device: GpuDevice, then: datetime, now: datetime) -> GpuDevice:
+    if before is None:
+        return device
+    return msgspec.structs.replace(
+        device,
+        xid_changed_at=_xid_changed_at(before, device, now),
+        earlier=_earlier(before, device, then, now),
+        throttle_reasons=device.throttle_reasons + _violated(before, device),
+    )
+
+
+def _xid_changed_at(before: GpuDevice, device: GpuDevice, now: datetime) -> datetime | None:
+    if before.last_xid is None or device.last_xid is None:
+        return None
+    return before.xid_changed_at if before.last_xid == device.last_xid else now
+
+
+def _violated(before: GpuDevice, device: GpuDevice) -> tuple[str, ...]:
+    """Return limits that held the clocks down since the last reading; they are counted where DCGM was told to."""
+    pairs = {
+        "power_violation": (before.power_violation, device.power_violation),
+        "thermal_violation": (before.thermal_violation, device.thermal_violation),
+    }
+    return tuple(name for name, (old, new) in pairs.items() if old is not None and new is not None and new > old)
+
+
+def _earlier(before: GpuDevice, device: GpuDevice, then: datetime, now: datetime) -> tuple[Counts, ...]:
+    kept = tuple(item for item in before.earlier if now - item.at <= WINDOW)
+    if not kept or then - kept[-1].at >= SPACING:
+        kept += (
+            Counts(
+                then,
+                before.ecc_corrected,
+                before.ecc_uncorrected,
+                before.nvlink_errors,
+                before.utilization_ratio,
+            ),
+        )
+    if any(_fell(kept[-1], device)):
+        return ()  # the driver was loaded again: its counters start at 0
+    return kept[-COUNTS_KEPT:]
+
+
+def _fell(before: Counts, device: GpuDevice) -> tuple[bool, ...]:
+    pairs = (
+        (before.ecc_corrected, device.ecc_corrected),
+        (before.ecc_uncorrected, device.ecc_uncorrected),
+        (before.nvlink_errors, device.nvlink_errors),
+    )
+    return tuple(old is not None and new is not None and new < old for old, new in pairs)

@@ -1,0 +1,46 @@
+"""Which nodes' GPUs are asked first: those somebody looks at, then those with findings, gravest first."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from situation.findings import Diagnosis, Finding
+from situation.focus import EVERYTHING, Focus, related
+from situation.situation import Situation
+
+FIRST_NODES: Final = 64
+_PODS_LOOKED_AT: Final = 32
+"""Of one finding: a cause may have thousands of pods as members."""
+
+
+def nodes_first(situation: Situation, diagnosis: Diagnosis, focus: Focus = EVERYTHING) -> tuple[str, ...]:
+    """Return the names of the nodes whose GPUs matter most now, at most FIRST_NODES."""
+    nodes = dict.fromkeys(_in_focus(situation, diagnosis, focus))
+    for cause in diagnosis.causes:
+        for finding in (cause, *cause.consequences):
+            nodes |= dict.fromkeys(_nodes_of(finding, situation))
+        if len(nodes) >= FIRST_NODES:
+            break
+    return tuple(islice(nodes, FIRST_NODES))
+
+
+def _in_focus(situation: Situation, diagnosis: Diagnosis, focus: Focus) -> Iterator[str]:
+    if focus.is_cluster:
+        return
+    if focus.ref is not None and focus.ref.kind == "Node":
+        yield focus.ref.name
+        return
+    yield from sorted(related(focus, situation, diagnosis).nodes or ())
+
+
+def _nodes_of(finding: Finding, situation: Situation) -> Iterator[str]:
+    if finding.node:
+        yield finding.node
+    if finding.subject.kind == "Node":
+        yield finding.subject.name
+    for ref in finding.members[:_PODS_LOOKED_AT]:
+        if ref.kind == "Node":
+            yield ref.name
+        elif ref.kind == "Pod" and (pod := situation.pods.get((ref.namespace, ref.name))) is not None:
+            if pod.spec.node_name:
+                yield pod.spec.node_name
