@@ -6,6 +6,7 @@ machine trusts; `SSL_CERT_FILE` names others.
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -196,11 +197,10 @@ def _in_chain(error: BaseException | None, kind: type[BaseException]) -> BaseExc
 
 
 def _why(error: Exception) -> str:
-    if (inner := _in_chain(error, OSError)) is not None and isinstance(inner, OSError):
-        if type(inner).__name__ == "gaierror":
-            return "its name cannot be resolved"
-        if isinstance(inner, ConnectionRefusedError):
-            return "connection refused"
+    if _in_chain(error, socket.gaierror) is not None:
+        return "its name cannot be resolved"
+    if _in_chain(error, ConnectionRefusedError) is not None:
+        return "connection refused"
     return harmless(str(error)).lower()[:_SHOWN] or "no connection"
 
 

@@ -97,15 +97,16 @@ class DcgmCollector:
         if not doors:
             raise AbsentError(_nothing_to_ask(self._wishes, self._nodes), RETRY_S)
         failed: list[NodeDevices] = []
-        answered = False
+        answered: set[str] = set()
         async for found in self._all(doors):
             good = tuple(item for item in found if item.observed_at is not None)
             failed += [item for item in found if item.observed_at is None]
             if good:
-                answered = True
+                answered |= {item.node for item in good}
                 yield Reading(self.name, SourceState.LIVE, self._clock(), GpuReading(good), fresh_for_s=FRESH_S)
+        failed = [item for item in failed if item.node not in answered]
         if failed:
-            yield self._failures(tuple(failed), answered)
+            yield self._failures(tuple(failed), bool(answered))
         if self._throttled is not None:
             raise self._throttled
 

@@ -51,6 +51,7 @@ class _Round:
         """Whom it waits for."""
         self.driver = ""
         self.failure: SourceError | None = None
+        self.is_running = True
         self._load = load
         self._done = done
         self._boundary = Boundary()
@@ -60,14 +61,11 @@ class _Round:
     def start(self) -> None:
         self._thread.start()
 
-    @property
-    def is_running(self) -> bool:
-        return self._thread.is_alive()
-
     def _run(self) -> None:
         outcome = self._boundary.attempt("gpu/nvml", self._attempt)
         if isinstance(outcome, Fault):
             self.failure = UnreachableError(outcome.text)
+        self.is_running = False  # before it is told: the thread itself ends a moment later
         self._done()
 
     def _attempt(self) -> None:

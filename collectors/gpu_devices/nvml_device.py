@@ -53,9 +53,9 @@ class _Asker:
             value = value.decode("utf-8", "replace")
         return harmless(str(value)) if value else ""
 
-    def number(self, function: str, *arguments: Any, scale: float = 1.0) -> float | None:
+    def number(self, function: str, *arguments: Any, per: float = 1.0) -> float | None:
         value = self.ask(function, *arguments)
-        return float(value) * scale if isinstance(value, int | float) else None
+        return float(value) / per if isinstance(value, int | float) else None
 
     def count(self, function: str, *arguments: Any) -> int | None:
         value = self.ask(function, *arguments)
@@ -77,8 +77,8 @@ def _whole(library: Any, handle: Any, number: int) -> GpuDevice:
         utilization_ratio=None if rates is None else min(1.0, float(rates.gpu) / 100),
         temperature_c=asker.number("nvmlDeviceGetTemperature", _TEMPERATURE_GPU),
         memory_temperature_c=_memory_temperature(asker),
-        power_w=asker.number("nvmlDeviceGetPowerUsage", scale=0.001),
-        power_limit_w=asker.number("nvmlDeviceGetEnforcedPowerLimit", scale=0.001),
+        power_w=asker.number("nvmlDeviceGetPowerUsage", per=1000),
+        power_limit_w=asker.number("nvmlDeviceGetEnforcedPowerLimit", per=1000),
         sm_clock_mhz=asker.number("nvmlDeviceGetClockInfo", _CLOCK_SM),
         memory_clock_mhz=asker.number("nvmlDeviceGetClockInfo", _CLOCK_MEMORY),
         throttle_reasons=_throttling(asker),

@@ -1,0 +1,127 @@
+"""HTTP to servers that are not the API server: every way in which they may answer wrongly, over a real socket."""
+
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from collectors.errors import (
+    AbsentError,
+    BadAnswerError,
+    ConfigurationError,
+    ForbiddenError,
+    RefusedError,
+    SourceError,
+    ThrottledError,
+    UnauthorizedError,
+    UnreachableError,
+)
+from collectors.http import HttpReader, check_url, with_path, without_password
+from tests.collectors.loopback import HANG, Loopback, http
+
+PAGE = "<html><body>Please log in</body></html>"
+WRONG: dict[str, tuple[bytes, type[SourceError], str]] = {
+    "a web page": (http(PAGE, Content_Type="text/html; charset=utf-8"), BadAnswerError, "with a web page"),
+    "elsewhere": (http("", "302 Found", Location="https://u:p@login.example/x"), BadAnswerError,
+                  r"sends elsewhere \(302 to https://login.example/x\)"),
+    "credentials": (http("who are you", "401 Unauthorized"), UnauthorizedError, "wants some .401.: who are you"),
+    "forbidden": (http(PAGE, "403 Forbidden"), ForbiddenError, "forbidden .403.: a web page"),
+    "not there": (http("404 page not found", "404 Not Found"), AbsentError, "404 page not found"),
+    "refused": (http("bad_data", "400 Bad Request"), RefusedError, "answered 400: bad_data"),
+    "throttled": (http("", "429 Too Many Requests"), ThrottledError, "asks to wait"),
+    "broken": (http("oh\x1b[2J", "502 Bad Gateway"), UnreachableError, "answered 502: oh␛"),
+    "too much": (http(b"x" * 3000), BadAnswerError, "more than 0.00195312 MiB"),
+    "hanging": (HANG, UnreachableError, r"did not answer within 0.5 s"),
+    "cut": (http("half", length=400), BadAnswerError, "breaks off in the middle"),
+    "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n", BadAnswerError, "does not answer in HTTP"),
+    "nothing": (b"", BadAnswerError, "does not answer in HTTP"),
+    "bad gzip": (http(b"not gzip", Content_Encoding="gzip"), BadAnswerError, "does not answer in HTTP"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+async def test_wrong_answers(case: str) -> None:
+    answer, error, said = WRONG[case]
+    async with Loopback({"/metrics": answer}) as server, HttpReader() as reader:
+        with pytest.raises(error, match=said) as raised:
+            await reader.get(f"{server.url}/metrics", deadline_s=0.5, limit_bytes=2048)
+    assert server.url in str(raised.value)
+
+
+async def test_credentials_are_sent_and_never_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    (tmp_path / "token").write_text("abc.def\n")
+    async with Loopback({"/m": http("fine")}) as server, HttpReader() as reader:
+        url = server.url.replace("://", "://me:se%20cret@")
+        assert await reader.get(f"{url}/m", {"q": "a b"}, deadline_s=5) == b"fine"
+        assert await reader.get(f"{server.url}/m", deadline_s=5, token_file=tmp_path / "token") == b"fine"
+        with pytest.raises(AbsentError) as raised:
+            await reader.get(f"{url}/other", deadline_s=5)
+    first, second, _ = server.asked
+    assert first.headers["authorization"] == "Basic bWU6c2UgY3JldA=="
+    assert first.headers["user-agent"].startswith("midwatch/")
+    assert first.query == {"q": "a b"}
+    assert second.headers["authorization"] == "Bearer abc.def"
+    assert "cret" not in str(raised.value) + caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"two words", b"\xff\xfe"])
+async def test_a_token_file_that_holds_none(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    with pytest.raises(ConfigurationError, match="cannot read the token"):
+        await HttpReader().get("http://127.0.0.1:1", deadline_s=1, token_file=path)
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="not a token"):
+        await HttpReader().get("http://127.0.0.1:1", deadline_s=1, token_file=path)
+
+
+async def test_nobody_there() -> None:
+    async with HttpReader() as reader:
+        with pytest.raises(UnreachableError, match=r"cannot connect to http://127\.0\.0\.1:1: connection refused"):
+            await reader.get("http://127.0.0.1:1", deadline_s=5)
+        with pytest.raises(UnreachableError, match="cannot be resolved"):
+            await reader.get("http://no-such-host.invalid", deadline_s=5)
+
+
+def certificate(folder: Path) -> ssl.SSLContext:
+    files = (str(folder / "key.pem"), str(folder / "cert.pem"))
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", files[0], "-out", files[1],
+         "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files[1], files[0])
+    return context
+
+
+async def test_tls_that_does_not_fit_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = certificate(tmp_path)
+    async with Loopback({"/m": http("fine")}, tls=context) as server:
+        async with HttpReader() as reader:
+            with pytest.raises(BadAnswerError, match=r"is not accepted: .*SSL_CERT_FILE"):
+                await reader.get(f"{server.url}/m", deadline_s=5)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        async with HttpReader() as reader:
+            assert await reader.get(f"{server.url.replace('127.0.0.1', 'localhost')}/m", deadline_s=5) == b"fine"
+            with pytest.raises(BadAnswerError, match="is not accepted"):
+                await reader.get(f"{server.url}/m", deadline_s=5)
+    async with Loopback({"/m": http("fine")}) as server, HttpReader() as reader:
+        with pytest.raises(BadAnswerError, match="should its URL begin with http://"):
+            await reader.get(f"{server.url.replace('http', 'https')}/m", deadline_s=5)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "gpu-07:9400", "ftp://x", "http://", "http://x:port", "http://x:99999", "http://x y", "http://[::1", "x\n"],
+)
+def test_urls_that_cannot_be_asked(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"--dcgm .*: not a URL"):
+        check_url(url, "--dcgm")
+
+
+def test_urls() -> None:
+    assert check_url("https://u:p@x:9400/a", "--dcgm") == "https://u:p@x:9400/a"
+    assert without_password("https://u:p@x:9400/a@b") == "https://x:9400/a@b"
+    assert with_path("http://x/prom/", "/api") == "http://x/prom/api"

@@ -1,0 +1,188 @@
+"""Rules on what GPUs say of themselves: the faults, their look-alikes, and what is not known."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from diagnosis.engine import Engine
+from diagnosis.gpu_readings import readable
+from diagnosis.rule import Unknown
+from diagnosis.rules import ALL, gpu_devices, gpu_load
+from diagnosis.rules.gpu_devices import XID_FRESH
+from diagnosis.xids import XIDS, XidClass, xid_of
+from situation.findings import Effect, Severity
+from situation.gpu.devices import GpuReading, NodeDevices
+from situation.gpu.memory import DEVICES_FRESH
+from situation.readings import Reading, SourceState
+from tests.build import NOW
+from tests.diagnosis.gpus import NODE, RULES, devices, found_in, gpu_node, known
+
+CRITICAL, WARNING, INFO = Severity.CRITICAL, Severity.WARNING, Severity.INFO
+SHARED = {"nvidia.com/gpu.replicas": "4", "nvidia.com/gpu.sharing-strategy": "time-slicing"}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "rule", "severity", "title"),
+    [
+        ({}, {"row_remap_failed": True}, "gpu-memory-errors", CRITICAL, "GPU 3: row remapping failed"),
+        ({}, {"row_remap_pending": True}, "gpu-memory-errors", WARNING, "GPU 3: row remapping waits for a reset"),
+        ({"ecc_uncorrected": 1}, {"ecc_uncorrected": 1}, "gpu-memory-errors", WARNING,
+         "GPU 3: 1 double-bit error since the driver was loaded"),
+        ({}, {"ecc_uncorrected": 2}, "gpu-memory-errors", CRITICAL, "GPU 3: 2 new double-bit errors"),
+        ({}, {"ecc_corrected": 30}, "gpu-memory-errors", WARNING, "GPU 3: 28 new single-bit errors since 02:41 UTC"),
+        ({}, {"last_xid": 79}, "gpu-xid", CRITICAL, "GPU 3: Xid 79, GPU has fallen off the bus"),
+        ({}, {"last_xid": 79}, "gpu-off-bus", CRITICAL, "lost GPU 3: fallen off the bus"),
+        ({}, {"last_xid": 119}, "gpu-xid", CRITICAL, "GPU 3: Xid 119, GSP firmware does not answer"),
+        ({}, {"last_xid": 74}, "gpu-xid", WARNING, "GPU 3: Xid 74, NVLink error"),
+        ({}, {"last_xid": 31}, "gpu-xid", INFO, "GPU 3: Xid 31, page fault in GPU memory"),
+        ({}, {"last_xid": 4711}, "gpu-xid", WARNING, "GPU 3: Xid 4711, not in the catalogue"),
+        ({"last_xid": 95}, {"last_xid": 95}, "gpu-xid", INFO, "not contained (in the past)"),
+        ({}, {"nvlink_errors": 10}, "gpu-nvlink-errors", WARNING, "GPU 3: NVLink errors grow"),
+        ({}, {"temperature_c": 83.0}, "gpu-hot", WARNING, "GPU 3: 83 C"),
+        ({}, {"throttle_reasons": ("hw_thermal_slowdown",)}, "gpu-throttled", WARNING, "GPU 3: slowed down by heat"),
+        ({}, {"throttle_reasons": ("hw_power_brake_slowdown",)}, "gpu-throttled", WARNING, "by the power supply"),
+        ({}, {"throttle_reasons": ("sw_power_cap",)}, "gpu-throttled", INFO, "GPU 3: run at their power limit"),
+        ({"holders": (("a", "b"), ("a", "c"))}, {"holders": (("a", "b"), ("a", "c")), "memory_used_bytes": 79 * 2**30},
+         "gpu-memory-full", WARNING, "GPU 3: shared, and its memory is 99% full"),
+    ],
+)  # fmt: skip
+def test_faults(before: Mapping[str, Any], now: Mapping[str, Any], rule: str, severity: Severity, title: str) -> None:
+    finding = found_in(known(devices(**before), devices(**now)))[rule]
+    assert title in finding.title
+    assert finding.severity is severity
+    assert finding.node == NODE
+    assert finding.evidence[0].source == "gpu/dcgm"
+    effects = [command.effect for command in finding.next]
+    assert effects == sorted(effects, key=(Effect.READ, Effect.MUTATING, Effect.DISRUPTIVE).index)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({}, {}),
+        ({}, {"ecc_corrected": 9}),
+        ({"ecc_corrected": 5_000}, {"ecc_corrected": 5_000}),
+        ({"nvlink_errors": 900}, {"nvlink_errors": 900}),
+        ({"last_xid": 31}, {"last_xid": 31}),
+        ({"last_xid": 79}, {"last_xid": 0}),
+        ({}, {"remapped_uncorrectable": 2, "remapped_correctable": 9}),
+        ({}, {"temperature_c": 82.9}),
+        ({}, {"memory_temperature_c": 95.0}),
+        ({}, {"throttle_reasons": ("hw_thermal_slowdown",), "utilization_ratio": 0.0}),
+        ({}, {"throttle_reasons": ("gpu_idle",)}),
+        ({}, {"memory_used_bytes": 79 * 2**30}),
+        ({}, dict.fromkeys(("ecc_corrected", "ecc_uncorrected", "row_remap_failed", "row_remap_pending", "last_xid",
+                            "nvlink_errors", "temperature_c", "utilization_ratio", "memory_used_bytes"))),
+    ],
+)  # fmt: skip
+def test_look_alikes_say_nothing(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    assert found_in(known(devices(**before), devices(**now))) == {}
+
+
+def test_an_xid_that_changed_is_history_after_some_minutes() -> None:
+    rounds = [devices()] + [devices(last_xid=79)] * (int(XID_FRESH.total_seconds() / 60) + 2)
+    found = found_in(known(*rounds))
+    assert found.keys() == {"gpu-xid"}
+    assert found["gpu-xid"].severity is INFO
+
+
+@pytest.mark.parametrize(
+    ("answering", "offered", "labels", "error", "fires"),
+    [
+        (7, 8, {}, "", True),
+        (7, 32, SHARED, "", True),
+        (8, 8, {}, "", False),
+        (8, 32, SHARED, "", False),
+        (8, 0, {}, "", False),
+        (7, 8, {}, "its answer breaks off", False),
+        (7, 8, {"nvidia.com/mig.config.state": "pending"}, "", False),
+        (2, 14, {"nvidia.com/mig.strategy": "single", "nvidia.com/gpu.product": "H100-MIG-1g.10gb"}, "", False),
+    ],
+)
+def test_off_the_bus(answering: int, offered: int, labels: dict[str, str], error: str, fires: bool) -> None:
+    found = found_in(known(devices(answering), of=gpu_node(offered, labels), error=error))
+    assert ("gpu-off-bus" in found) is fires
+
+
+def test_a_gpu_that_the_driver_lost() -> None:
+    state = known(devices(7), error="GPU 7: GPU is lost", origin="nvml")
+    finding = found_in(state)["gpu-off-bus"]
+    assert finding.title == "gpu-07 has GPUs missing: only 7 of 8 GPUs answer"
+    assert [line.text for line in finding.evidence] == ["7 of 8 GPUs answer", "GPU 7: GPU is lost"]
+
+
+def test_one_cause_for_what_one_broken_gpu_shows() -> None:
+    state, now = known(devices(), devices(last_xid=64, row_remap_failed=True), of=gpu_node(8, allocatable=7))
+    (cause,) = Engine(RULES).judge(state, (), now).causes
+    assert cause.rule == "gpu-memory-errors"
+    assert {item.rule for item in cause.consequences} == {"gpu-xid", "gpu-unhealthy"}
+    state, now = known(devices(), devices(temperature_c=90.0, throttle_reasons=("sw_thermal_slowdown",)))
+    (cause,) = Engine(RULES).judge(state, (), now).causes
+    assert (cause.rule, [item.rule for item in cause.consequences]) == ("gpu-hot", ["gpu-throttled"])
+
+
+@pytest.mark.parametrize("load", [0.99, 0.05])
+def test_sharing_against_load(load: float) -> None:
+    rounds = [tuple(item for item in devices(8, utilization_ratio=load) if item.index == 3)] * 8
+    of = gpu_node(4, SHARED)
+    assert "gpu-sharing-load" not in found_in(known(*rounds[:3], of=of)), "a moment says nothing"
+    finding = found_in(known(*rounds, of=of))["gpu-sharing-load"]
+    assert finding.severity is INFO
+    assert ("oversubscribed" if load > 0.5 else "has room") in finding.title
+    assert "gpu-sharing-load" not in found_in(known(*rounds, of=gpu_node(1))), "a whole GPU may be full"
+
+
+def test_shared_memory_by_the_labels_of_the_node() -> None:
+    full = tuple(devices(4, memory_used_bytes=79 * 2**30)[3:])
+    assert "gpu-memory-full" in found_in(known(full, of=gpu_node(4, SHARED)))
+    assert "gpu-memory-full" not in found_in(known(full, of=gpu_node(1)))
+
+
+def test_stale_or_failing_is_unknown_and_never_health() -> None:
+    sick = devices(row_remap_failed=True)
+    state, now = known(sick)
+    node = state.node(NODE)
+    assert node is not None
+    old = now + DEVICES_FRESH + timedelta(seconds=1)
+    for rule in (*gpu_devices.RULES, *gpu_load.RULES):
+        assert isinstance(rule.judge(node, state, old), Unknown), rule.id
+    state, now = known(devices(), error="its answer breaks off")
+    for rule in (*gpu_devices.RULES, *gpu_load.RULES):
+        assert isinstance(rule.judge(node, state, now), Unknown), rule.id
+    failed = NodeDevices("gpu-07", origin="dcgm", error="connection refused")
+    state, now = known(sick)
+    state.apply(Reading("gpu/dcgm", SourceState.LIVE, now, GpuReading((failed,))))
+    assert "gpu-memory-errors" in found_in((state, now)), "one scrape that fails does not withdraw what was just seen"
+    never = known(of=gpu_node())[0]
+    never.apply(Reading("gpu/dcgm", SourceState.LIVE, NOW, GpuReading((failed,))))
+    assert readable(node, never, NOW) == Unknown("connection refused")
+
+
+def test_new_readings_have_the_node_judged_again_at_once() -> None:
+    state, now = known(devices())
+    engine = Engine(RULES)
+    assert engine.judge(state, (), now).causes == ()
+    later = now + timedelta(seconds=1)
+    sick = NodeDevices(NODE, devices(row_remap_failed=True), "dcgm", "580", later)
+    changes = state.apply(Reading("gpu/dcgm", SourceState.LIVE, later, GpuReading((sick,))))
+    assert [cause.rule for cause in engine.judge(state, changes, later).causes] == ["gpu-memory-errors"]
+    well = NodeDevices(NODE, devices(), "dcgm", "580", later + timedelta(seconds=1))
+    changes = state.apply(Reading("gpu/dcgm", SourceState.LIVE, later, GpuReading((well,))))
+    assert engine.judge(state, changes, later + timedelta(seconds=1)).causes == ()
+
+
+def test_the_xid_table() -> None:
+    assert len(XIDS) > 50
+    assert all(xid.meaning and xid.action for xid in XIDS.values())
+    assert {code for code, xid in XIDS.items() if xid.kind is XidClass.NODE} == {79}
+    assert xid_of(64).kind is XidClass.HARDWARE
+    assert xid_of(63).kind is XidClass.HEALED
+    assert xid_of(94).meaning == "uncorrectable memory error, contained", "not a corrected one, as is often said"
+    assert all(xid_of(code).kind is XidClass.APPLICATION for code in (13, 31, 43, 68))
+    assert xid_of(9999).kind is XidClass.REPORT
+
+
+def test_they_are_among_all_rules() -> None:
+    assert {rule.id for rule in (*gpu_devices.RULES, *gpu_load.RULES)} <= {rule.id for rule in ALL}
