@@ -87,11 +87,19 @@ def items(count: int, start: int = 0) -> list[Item]:
 
 async def shown(app: TableApp, pilot: Pilot[None], rows: Sequence[Item]) -> CountingTable:
     app.table.show(rows)
-    await pilot.pause()
+    await settled(app, pilot)
     app.told.clear()
     app.table.drawn.clear()
     app.layouts = 0
     return app.table
+
+
+async def settled(app: TableApp, pilot: Pilot[None]) -> None:
+    """Wait until nothing is laid out any more: a scroll bar that comes changes the width, which lays out once more."""
+    before = -1
+    while app.layouts != before:
+        before = app.layouts
+        await pilot.pause(0.05)
 
 
 async def test_header_rows_and_blank_rest() -> None:
@@ -363,8 +371,7 @@ async def test_the_screen_is_laid_out_again_only_when_the_scroll_bar_comes_or_go
         await _show(table, pilot, items(5))
         assert app.layouts > 0
         assert not table.show_vertical_scrollbar
-        await pilot.pause()  # the width has changed: that lays out once more
-        await pilot.pause()
+        await settled(app, pilot)
         app.layouts = 0
         await _show(table, pilot, items(6))
         assert app.layouts == 0
