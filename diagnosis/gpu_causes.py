@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final
 
+from diagnosis.gpu_facts import may_hold_gpus
 from situation.gpu.chain import node_chain
 from situation.gpu.components import NEEDS, PARTS, component_of, needs_of
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
@@ -11,6 +12,7 @@ from situation.gpu.survey import survey
 from situation.meta import KubernetesObject, Ref
 from situation.placing import target_node
 from situation.pods import Pod
+from situation.selectors import is_settled
 from situation.situation import Situation
 
 DRIVER_START_S: Final = DRIVER_START.total_seconds()
@@ -19,8 +21,14 @@ DRIVER_START_S: Final = DRIVER_START.total_seconds()
 RECHECK: Final = timedelta(seconds=5)
 """What waits for a chain that comes up is looked at again this often, if no budget of the chain ends sooner."""
 
+_MATES_SEEN: Final = 50
+"""Pods of a workload that are looked at, at most."""
+
 SERVING: Final = frozenset({*NEEDS[Component.CAPACITY], Component.CAPACITY, Component.DRA_DRIVER})
 """Without these no pod gets a GPU; the others label, measure, and set up."""
+
+_HURTING: Final = (SERVING | {Component.CHECKS}) - {Component.CAPACITY}
+"""Broken, these are why a pod that has got its GPUs fails all the same."""
 
 
 def chain_of(node: str, situation: Situation, now: datetime) -> NodeChain | None:
@@ -64,6 +72,38 @@ def broken_refs(node: str, situation: Situation, now: datetime) -> tuple[Ref, ..
     chain = chain_of(node, situation, now)
     broken = (link for link in chain.links if link.state in BROKEN) if chain else ()
     return tuple(dict.fromkeys(about(link, node, situation) for link in broken))
+
+
+def gpu_faults(pod: Pod, situation: Situation, now: datetime) -> tuple[Ref, ...]:
+    """Return what the findings about the GPUs of a pod's node are about, which may be why it fails: links of the chain
+    that serve pods, or a GPU of its own that is unhealthy.
+
+    Nothing if another pod of its workload is not well where GPUs are: then the fault goes with the workload.
+    """
+    if is_operand(pod) or not may_hold_gpus(pod):
+        return ()
+    mates = [mate for mate in situation.pods_of(situation.workload_of(pod)) if not is_settled(mate, now)]
+    found: list[Ref] = []
+    for mate in (mates or [pod])[:_MATES_SEEN]:
+        refs = _faults_of(mate, situation, now)
+        if not refs:
+            return ()
+        found += refs
+    return tuple(dict.fromkeys(found))
+
+
+def _faults_of(pod: Pod, situation: Situation, now: datetime) -> list[Ref]:
+    node = pod.spec.node_name
+    chain = chain_of(node, situation, now)
+    links = [link for link in chain.links if link.state in BROKEN and link.component in _HURTING] if chain else []
+    refs = [about(link, node, situation) for link in links]
+    devices = (
+        device.health
+        for status in pod.status.container_statuses
+        for resource in status.allocated_resources_status
+        for device in resource.resources
+    )
+    return [*refs, Ref("Node", "", node)] if "Unhealthy" in devices else refs
 
 
 def comes_up(chain: NodeChain | None, component: Component, now: datetime) -> datetime | None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from diagnosis.commands import fact, said_by, shorten
 from diagnosis.container_facts import agent_layer, gravity, run_text
-from diagnosis.gpu_causes import needed_sets
+from diagnosis.gpu_causes import gpu_faults, needed_sets
 from diagnosis.rule import Fired
 from situation.clock import duration_text
 from situation.crashes import Loop
@@ -58,6 +58,6 @@ def fired(
         commands,
         severity=severity or gravity(pod, situation, now),
         layer=layer or agent_layer(pod),
-        follows=follows + needed_sets(pod, situation),
+        follows=(*follows, *needed_sets(pod, situation), *gpu_faults(pod, situation, now)),
         node=pod.spec.node_name,
     )

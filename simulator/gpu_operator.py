@@ -281,6 +281,7 @@ def gpu_node_labels(gpus: int = 8, replicas: int = 1) -> dict[str, str]:
     product = "NVIDIA-H100-80GB-HBM3"
     return {
         **nfd_node_labels(),
+        "node.kubernetes.io/instance-type": "p5.48xlarge",
         "nvidia.com/gpu.present": "true",
         **{f"{DEPLOY}{name}": "true" for name in deployed},
         "nvidia.com/gpu-driver-upgrade-state": "upgrade-done",

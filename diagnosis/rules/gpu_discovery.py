@@ -1,5 +1,6 @@
 """Layer 5: nodes whose GPUs the operator does not see, or whose GPU labels do not arrive (gpu_operator 2.1 to 2.4)."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -83,6 +84,10 @@ def _commands(node: Node, situation: Situation) -> tuple[Command, ...]:
     )  # fmt: skip
 
 
+INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
+"""Well-known label: the cloud's name for the sort of machine."""
+
+
 @rule(
     "gpu-node-not-discovered",
     signature="L5-10",
@@ -102,7 +107,7 @@ def gpu_node_not_discovered(node: Node, situation: Situation, now: datetime) -> 
     labels = node.metadata.labels
     if is_discovered(node) or labels.get(f"{DEPLOY}operands") == "false" or not is_node_ready(node):
         return CLEAR
-    signs = gpu_signs(node)
+    signs = (*gpu_signs(node), *_same_machine(node, situation))
     offered = any(gpu_resources(node.status.allocatable).values())
     if not signs or offered or not has_operator(situation):
         return CLEAR
@@ -130,6 +135,15 @@ def gpu_node_not_discovered(node: Node, situation: Situation, now: datetime) -> 
         follows=tuple(nfd_workloads(situation)),
         node=node.name,
     )
+
+
+def _same_machine(node: Node, situation: Situation) -> Iterator[str]:
+    """Yield that another node of the same instance type has GPUs."""
+    sort = node.metadata.labels.get(INSTANCE_TYPE)
+    for other in situation.nodes.values() if sort else ():
+        if other.metadata.labels.get(INSTANCE_TYPE) == sort and is_discovered(other):
+            yield f"instance type {sort}, as {other.name}, which has GPUs"
+            return
 
 
 def _gfd_since(node: Node, situation: Situation) -> tuple[Pod, datetime | None] | None:

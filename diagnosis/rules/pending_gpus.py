@@ -180,17 +180,19 @@ class _Question:
         if not chosen and self.said.mentions(SELECTOR):
             return None
         most = max((place.account.allocatable for place in self.view.open), default=0.0)
+        follows: tuple[Ref, ...] = ()
         if kept != {Reach.UNSELECTED}:
             what = "the nodes that offer as many do not take it"
         elif most:
             what = f"the nodes it selects offer at most {most:.10g}"
         else:
             what = "no node that it selects offers any"
+            follows = node_refs(chosen)  # what is found of these, such as GPUs that were not discovered, is why
         keys = ",".join(self.pod.spec.node_selector)
         look = kubectl(
             "get", "nodes", *(("-L", keys) if keys else ("--show-labels",)), purpose="which node has which labels?"
         )
-        return self._fired(what, (), [look, commands.offers(self.resource)])
+        return self._fired(what, (), [look, commands.offers(self.resource)], follows=follows)
 
     def _too_large(self) -> Fired:
         largest = max(self.view.places, key=lambda place: place.account.allocatable)

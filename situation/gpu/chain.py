@@ -93,6 +93,10 @@ def ready_link(component: Component, pod: Pod, since: datetime | None) -> Link:
     )
 
 
+_UNDECIDED: Final = frozenset({LinkState.FAILING, LinkState.STARTING})
+"""The validator gives the pod that it starts five minutes; that pod's own crash says sooner what is wrong."""
+
+
 class _Judge:
     """One node's links, judged one after the other."""
 
@@ -248,7 +252,7 @@ class _Judge:
         own = read_pod(Component.CHECKS, pod, self._situation, self._now)
         link = self._placed(Component.CHECKS, pod, own)
         trial = self._trials[0] if self._trials else None
-        if link.state is LinkState.FAILING and own.container in LATE_STEPS and trial is not None:
+        if link.state in _UNDECIDED and own.container in LATE_STEPS and trial is not None:
             said = read_pod(Component.CHECKS, trial, self._situation, self._now)
             if said.state is LinkState.FAILING:
                 return _with(link, LinkState.FAILING, f"{own.container}: {said.text}", pod=Ref("Pod", *trial.key),

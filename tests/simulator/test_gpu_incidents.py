@@ -32,11 +32,11 @@ AT_LAYER_5: Final = {
     "gpu_device_plugin": {"gpu-1", DAEMONSETS[1]},
     "gpu_fabric_manager": {"gpu-1", DAEMONSETS[2], "nvidia-driver-daemonset"},
     "gpu_lost": {"gpu-1"},
+    "gpu_mig_stuck": {"gpu-1"},
+    "gpu_nfd_down": {"gpu-3"},
 }
 """What a grave cause at layer 5 is about, one of these."""
 AT_ANY_LAYER: Final = {
-    "gpu_nfd_down": {"gpu-3", "finetune-llama3"},
-    "gpu_mig_stuck": {"gpu-1", "embedder-bge", "vllm-llama3-8b"},
     "gpu_time_slicing": {"gpu-1", "vllm-phi4"},
 }
 LOGS: Final = {

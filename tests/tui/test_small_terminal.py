@@ -1,6 +1,7 @@
 """Tabs: evidence and next command stand below the table as long as something is focused."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,10 @@ async def test_enter_shows_the_evidence_and_the_whole_command_below_and_escape_g
     assert "Evidence" not in screen_text(pilot)
 
 
+def _stands(line: str, pilot: Pilot[int]) -> bool:
+    return line in " ".join(screen_text(pilot).replace(" \\", " ").split())
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_command_is_whole_and_rows_stay_at_any_size(tmp_path: Path, size: tuple[int, int]) -> None:
     crowd = [pod(f"crowd-{n:03}", node="n1") for n in range(120)]
@@ -67,7 +72,7 @@ async def test_the_command_is_whole_and_rows_stay_at_any_size(tmp_path: Path, si
         assert "crowd-001" in screen_text(pilot)
         pane = cockpit.query_one(EvidencePane)
         for command in pane.card.commands[:1]:
-            assert command.line in " ".join(screen_text(pilot).replace(" \\", " ").split())
+            await until(pilot, partial(_stands, command.line, pilot))
         assert cockpit.query_one(EvidencePane.Body).size.height > pane.command_lines
 
 
