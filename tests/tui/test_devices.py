@@ -1,7 +1,10 @@
 """GPUs from the command line to the report: whose are asked first, the options, the doctor's lines."""
 
 import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 from diagnosis.engine import diagnose
 from simulator.cluster import Cluster
@@ -9,15 +12,18 @@ from simulator.faults import Answer
 from simulator.server import Simulator
 from situation.focus import Focus
 from situation.meta import Ref
+from situation.readings import Reading
 from tests.build import node, pod, situation
 from tests.collectors.dcgm_pages import dcgm_page
 from tests.collectors.loopback import Loopback, http
 from tests.collectors.test_device_wishes import exporter
 from tests.diagnosis.gpus import gpu_node
+from tests.tui.cockpits import TARGET, cluster_readings, open_cockpit, until
 from tests.tui.commands import midwatch, write_kubeconfig
 from tests.tui.test_doctor import line_of
+from tui.app import Cockpit
 from tui.config import Config
-from tui.connection import device_options
+from tui.connection import Connected, device_options
 from tui.devices import nodes_first
 
 PROXY = "/api/v1/namespaces/gpu-operator/pods/exporter-1:9400/proxy/metrics"
@@ -41,6 +47,21 @@ def test_who_is_looked_at_comes_before_who_is_ill() -> None:
     assert set(nodes_first(known, diagnosis)) == {"ill", "bad"}
     assert nodes_first(known, diagnosis, Focus(ref=Ref("Node", "", "well")))[0] == "well"
     assert nodes_first(known, diagnosis, Focus(ref=Ref("Pod", "shop", "web-2")))[0] == "seen"
+
+
+async def test_the_cockpit_says_what_is_looked_at(tmp_path: Path) -> None:
+    told: list[tuple[str, ...]] = []
+
+    @asynccontextmanager
+    async def connection(publish: Callable[[Reading], None]) -> AsyncIterator[Connected]:
+        for reading in cluster_readings(node("well"), node("seen")):
+            publish(reading)
+        yield Connected(TARGET, lambda _: None, want_devices=lambda _, first: told.append(tuple(first)))
+
+    async with open_cockpit(connection, tmp_path) as pilot:  # type: ignore[arg-type]
+        app = cast(Cockpit, pilot.app)
+        app.cockpit.attention.focus_on_object(Ref("Node", "", "seen"), app.feed.diagnosis)
+        await until(pilot, lambda: ("seen",) in told)
 
 
 def test_the_command_line_wins_over_the_configuration() -> None:
