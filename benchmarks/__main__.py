@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks import cockpit, commands, memory
+from benchmarks import cockpit, commands, gpu, memory
 
 NODES: Final = 1_000
 PODS: Final = 10_000
@@ -35,7 +35,10 @@ class Line(NamedTuple):
 
 async def measure(folder: Path) -> list[Line]:
     """Run everything, one after the other."""
-    lines = [Line("`midwatch --help`", commands.help_s(), 0.25, "s")]
+    lines = [
+        Line("`midwatch --help`", commands.help_s(), 0.25, "s"),
+        Line(f"a DCGM exporter's page of {gpu.GPUS} GPUs", gpu.page_ms(), 5, "ms"),
+    ]
     dump = folder / "pods.json"
     kubeconfig = folder / "kubeconfig"
     async with commands.simulated(NODES, PODS, kubeconfig) as server:

@@ -103,10 +103,14 @@ class DcgmCollector:
             failed += [item for item in found if item.observed_at is None]
             if good:
                 answered |= {item.node for item in good}
-                yield Reading(self.name, SourceState.LIVE, self._clock(), GpuReading(good), fresh_for_s=FRESH_S)
+                # Who waits for the first picture waits for all of it.
+                state = SourceState.LIVE if self._round > 1 else SourceState.STARTING
+                yield Reading(self.name, state, self._clock(), GpuReading(good), fresh_for_s=FRESH_S)
         failed = [item for item in failed if item.node not in answered]
         if failed:
             yield self._failures(tuple(failed), bool(answered))
+        else:
+            yield Reading(self.name, SourceState.LIVE, self._clock(), fresh_for_s=FRESH_S)
         if self._throttled is not None:
             raise self._throttled
 

@@ -7,8 +7,8 @@ from collectors.gpu_devices.throttling import reasons_of
 from situation.gpu.devices import GpuDevice
 from situation.text import harmless
 
-_LOST: Final = frozenset({15, 16, 999})
-"""NVML_ERROR_GPU_IS_LOST, NVML_ERROR_RESET_REQUIRED, NVML_ERROR_UNKNOWN: true of the whole GPU, not of one question."""
+_LOST: Final = frozenset({15, 16})
+"""NVML_ERROR_GPU_IS_LOST, NVML_ERROR_RESET_REQUIRED: true of the whole GPU, not of one question."""
 _NVLINK_COUNTERS: Final = (0, 1, 2, 3)
 """NVML_NVLINK_ERROR_DL_REPLAY, _RECOVERY, _CRC_FLIT, _CRC_DATA."""
 _CORRECTED: Final = 0

@@ -4,6 +4,7 @@ Instead of a thousand scrapes some instant queries, each for a few metrics: eigh
 hundred megabytes of JSON.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,9 @@ DEADLINE_S: Final = 10.0
 ANSWER_LIMIT_BYTES: Final = 64 * 2**20
 NAMES_AT_ONCE: Final = 6
 RETRY_S: Final = 60.0
-NODES_AT_ONCE: Final = 200
+NODES_AT_ONCE: Final = 100
+BETWEEN_S: Final = 0.2
+"""Each node that was read is judged again, a thousand in a fifth of a second: told in parts, no key has to wait."""
 _KEPT_LABELS: Final = (
     "Hostname", "hostname", "node", "gpu", "UUID", "uuid", "gpu_uuid", "modelName", "model_name", "GPU_I_ID",
     "GPU_I_PROFILE", "nvlink", "nvswitch", "namespace", "pod", "exported_namespace", "exported_pod",
@@ -104,6 +107,8 @@ class PrometheusCollector:
         self._wishes = wishes
         self._clock = clock
         self._token_file = token_file
+        self._told_all = False
+        """Who waits for the first picture waits for all of it."""
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
         await self._wishes.until_told()
@@ -112,10 +117,15 @@ class PrometheusCollector:
             samples += await self._ask(query)
         if not samples:
             raise AbsentError(f"{self._shown} has no metrics DCGM_FI_*: does it scrape the DCGM exporters?", RETRY_S)
-        nodes = self._nodes(samples, await self._scraped_at())
+        nodes = await asyncio.to_thread(self._nodes, samples, await self._scraped_at())
         for start in range(0, len(nodes), NODES_AT_ONCE):
+            if start:
+                await asyncio.sleep(BETWEEN_S)
+            is_whole = self._told_all or start + NODES_AT_ONCE >= len(nodes)
             value = GpuReading(tuple(nodes[start : start + NODES_AT_ONCE]))
-            yield Reading(self.name, SourceState.LIVE, self._clock(), value, fresh_for_s=FRESH_S)
+            state = SourceState.LIVE if is_whole else SourceState.STARTING
+            yield Reading(self.name, state, self._clock(), value, fresh_for_s=FRESH_S)
+        self._told_all = True
 
     async def _ask(self, query: str) -> list[Sample]:
         try:
@@ -129,7 +139,7 @@ class PrometheusCollector:
         except UnauthorizedError as error:
             hint = "put USER:PASSWORD@ into the URL, or name a file with a token: prometheus_token_file"
             raise UnauthorizedError(f"{error}; {hint}") from error
-        return parse_answer(body, self._shown)
+        return await asyncio.to_thread(parse_answer, body, self._shown)
 
     async def _scraped_at(self) -> dict[str, datetime]:
         """Return when each host was scraped last: an instant query answers with values that are minutes old."""

@@ -23,7 +23,7 @@ OVERSUBSCRIBED_RATIO: Final = 0.95
 ROOM_RATIO: Final = 0.20
 """Mean utilisation of shared GPUs (playbook I: "95 % at 4x = oversubscribed; 20 % = room")."""
 LOAD_WATCHED: Final = timedelta(minutes=4)
-LOAD_SAMPLES: Final = 4
+LOAD_SAMPLES: Final = 3
 """A mean over less says nothing: utilisation is that of the last second."""
 THERMAL: Final = frozenset({"hw_thermal_slowdown", "sw_thermal_slowdown", "thermal_violation"})
 POWER: Final = frozenset({"hw_power_brake_slowdown", "hw_slowdown"})

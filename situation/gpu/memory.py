@@ -17,8 +17,11 @@ DEVICES_FRESH: Final = timedelta(seconds=120)
 half minute."""
 WINDOW: Final = timedelta(minutes=15)
 """Growth is judged over this time at most."""
-SPACING: Final = timedelta(seconds=60)
-COUNTS_KEPT: Final = 15
+SPACING: Final = timedelta(seconds=120)
+COUNTS_KEPT: Final = 8
+"""So little because a Prometheus may tell of eight thousand GPUs."""
+SEEN_TO_CHANGE: Final = timedelta(minutes=10)
+"""Between two readings further apart than this, an Xid may have changed at any time: it is history."""
 ORIGINS: Final = ("nvml", "dcgm", "prometheus")
 """In the order of trust: the driver itself, its exporter, what somebody scraped from that."""
 _NOT_FILLED: Final = frozenset({"index", "uuid", "throttle_reasons", "earlier", "xid_changed_at"})
@@ -93,16 +96,18 @@ def _continued(before: GpuDevice | None, device: GpuDevice, then: datetime, now:
         return device
     return msgspec.structs.replace(
         device,
-        xid_changed_at=_xid_changed_at(before, device, now),
+        xid_changed_at=_xid_changed_at(before, device, then, now),
         earlier=_earlier(before, device, then, now),
         throttle_reasons=device.throttle_reasons + _violated(before, device),
     )
 
 
-def _xid_changed_at(before: GpuDevice, device: GpuDevice, now: datetime) -> datetime | None:
+def _xid_changed_at(before: GpuDevice, device: GpuDevice, then: datetime, now: datetime) -> datetime | None:
     if before.last_xid is None or device.last_xid is None:
         return None
-    return before.xid_changed_at if before.last_xid == device.last_xid else now
+    if before.last_xid == device.last_xid:
+        return before.xid_changed_at
+    return now if now - then <= SEEN_TO_CHANGE else None
 
 
 def _violated(before: GpuDevice, device: GpuDevice) -> tuple[str, ...]:

@@ -88,7 +88,7 @@ async def test_each_is_told_and_a_failure_is_its_own() -> None:
     found = nodes_in(readings)
     assert {name for name, item in found.items() if item.devices} == {"a", "c"}
     assert (found["b"].error, found["b"].observed_at) == ("dial tcp: connection refused", None)
-    assert {reading.state for reading in readings} == {SourceState.LIVE}
+    assert [reading.state for reading in readings] == [SourceState.STARTING, SourceState.STARTING, SourceState.LIVE]
     assert readings[-1].error == "dial tcp: connection refused"
 
 

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from collectors.errors import AbsentError, BadAnswerError, RefusedError, SourceError, UnauthorizedError
+from collectors.gpu_devices import prometheus
 from collectors.gpu_devices.dcgm import WANTED
 from collectors.gpu_devices.prometheus import PrometheusCollector, parse_answer, queries
 from collectors.gpu_devices.wishes import DeviceWishes
 from collectors.http import HttpReader
 from situation.gpu.devices import GpuReading, NodeDevices
+from situation.readings import SourceState
 from tests.build import NOW, node, situation
 from tests.collectors.dcgm_pages import GPU
 from tests.collectors.loopback import Asked, Loopback, http
@@ -79,6 +81,17 @@ async def test_devices_of_all_nodes() -> None:
     assert (first.origin, first.observed_at) == ("prometheus", scraped), "as old as the scrape, not as the query"
     assert found["gpu-08"].observed_at == NOW
     assert len(server.asked) == len(queries()) + 1
+
+
+async def test_many_nodes_are_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus, "NODES_AT_ONCE", 2)
+    monkeypatch.setattr(prometheus, "BETWEEN_S", 0.0)
+    series = vector(*((gpu("DCGM_FI_DEV_GPU_TEMP", 0, f"n{number}"), 41) for number in range(5)))
+    async with Prometheus(series, vector()) as server, HttpReader() as reader:
+        one = PrometheusCollector(f"{server.url}/prom", reader, wishes(), lambda: NOW)
+        states = [[reading.state async for reading in one.collect()] for _ in range(2)]
+    starting, live = SourceState.STARTING, SourceState.LIVE
+    assert states == [[starting, starting, live], [live, live, live]]
 
 
 async def test_without_ages_the_values_count_as_new() -> None:

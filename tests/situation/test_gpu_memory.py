@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
-from situation.gpu.memory import COUNTS_KEPT, DEVICES_FRESH, WINDOW, believed, remembering
+from situation.gpu.memory import COUNTS_KEPT, DEVICES_FRESH, SEEN_TO_CHANGE, WINDOW, believed, remembering
 from situation.meta import Ref
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
@@ -48,6 +48,12 @@ def test_an_xid_counts_as_new_only_if_it_was_seen_to_change(
 ) -> None:
     found = after(*(reading(replace(GPU, last_xid=xid), seconds=15 * n) for n, xid in enumerate(xids)))
     assert found.xid_changed_at == (None if changed_at is None else at(changed_at))
+
+
+def test_what_changed_while_nobody_looked_is_history() -> None:
+    late = SEEN_TO_CHANGE.total_seconds() + 1
+    found = after(reading(replace(GPU, last_xid=0)), reading(replace(GPU, last_xid=79), seconds=late))
+    assert (found.last_xid, found.xid_changed_at) == (79, None)
 
 
 def test_counts_are_kept_for_some_minutes_and_no_longer() -> None:

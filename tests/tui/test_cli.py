@@ -29,6 +29,7 @@ USAGE = 64
         (("check", "--dump", "x", "--kubeconfig", "y"), "leave --kubeconfig out"),
         (("check", "--kubeconfig", "nowhere"), "nowhere: no such kubeconfig file"),
         (("check", "-n", "a/../b"), "not a name of a namespace"),
+        (("check", "--dump", "x", "--dcgm", "http://x"), "leave --dcgm and --prometheus out"),
         (("check",), "no cluster configured"),
         (("explain", "crash-lop"), "did you mean crash-loop?"),
         (("explain", "quite-another"), "`midwatch explain --list`"),

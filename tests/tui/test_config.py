@@ -37,6 +37,10 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         refresh_hz = 2
         mouse = false
         animations = true
+        dcgm = ["http://gpu-07:9400"]
+        prometheus = "https://prometheus.example"
+        prometheus_token_file = "/run/token"
+        gpu_nodes = 0
         [keys]
         copy = "y"
         table.down = ["n", "ctrl+n", ","]
@@ -52,6 +56,10 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         False,
         True,
         {"copy": "y", "table.down": "n,ctrl+n,comma", "table.up": "p"},
+        ("http://gpu-07:9400",),
+        "https://prometheus.example",
+        "/run/token",
+        0,
     )
 
 
@@ -69,6 +77,9 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         ("refresh_hz = true", "refresh_hz = True: expected `float`"),
         ('kubeconfig = "admin.conf"', "kubeconfig = 'admin.conf': expected an absolute path"),
         ('kubeconfig = "~nobody-of-that-name/x"', "kubeconfig = '~nobody-of-that-name/x'"),
+        ("gpu_nodes = 257", "gpu_nodes = 257: expected `int` <= 256"),
+        ('dcgm = "http://x"', "dcgm = 'http://x': expected `array`, got `str`"),
+        ('prometheus_token_file = "token"', "prometheus_token_file = 'token': expected an absolute path"),
         ("keys = 3", "keys = 3: expected a table"),
         ("[keys]\ncopy = 3", "keys.copy = 3: expected a key or a list of keys"),
         ("[keys]\ntable.down = [1]", "keys.table.down = [1]: expected a key"),
