@@ -11,6 +11,7 @@ from typing import Final
 from diagnosis.commands import fact, kubectl
 from diagnosis.container_facts import logs
 from diagnosis.gpu_causes import RECHECK, SERVING, about, chain_of, is_operand, next_look, node_of
+from diagnosis.gpu_status import operand_log
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
 from diagnosis.rules import (
     configuration,
@@ -294,7 +295,7 @@ def _waits(link: Link, cause: Link, pod: Pod, chain: NodeChain, situation: Situa
         (
             kubectl("get", "pods", "-o", "wide", "--field-selector", f"spec.nodeName={chain.node}",
                     purpose="which operand of the chain is not ready?", namespace=pod.namespace),
-            logs(pod, name, None, "what does it wait for?"),
+            *operand_log(pod, name, "what does it wait for?"),
         ),
         follows=(subject,),
         part=str(subject),

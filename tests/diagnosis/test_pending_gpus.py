@@ -104,7 +104,7 @@ CASES: Final = (
     Case("5 selects nodes without GPUs", asks(GPU, 1, f"1 {SELECTOR}", spec={"nodeSelector": {"zone": "a"}}),
          [node(labels={"zone": "a"}), gpu_node("g1", labels={"zone": "b"})], "gpus-short",
          f"wants 1 {GPU}: no node that it selects offers any", ("allocated 0 (not selected)",),
-         command="kubectl get nodes -L zone"),
+         command="kubectl get nodes -L zone", follows=("node-1",)),
     Case("5 selects nodes that are too small", asks(GPU, 8, f"1 {SELECTOR}", spec={"nodeSelector": {"zone": "a"}}),
          [gpu_node("g1", "4", labels={"zone": "a"}), gpu_node("g2", labels={"zone": "b"})], "gpus-short",
          f"wants 8 {GPU}: the nodes it selects offer at most 4", ("g2: capacity 8",),
