@@ -35,9 +35,12 @@ class Line(NamedTuple):
 
 async def measure(folder: Path) -> list[Line]:
     """Run everything, one after the other."""
+    event_ms, whole_ms = gpu.chain_ms()
     lines = [
         Line("`midwatch --help`", commands.help_s(), 0.25, "s"),
         Line(f"a DCGM exporter's page of {gpu.GPUS} GPUs", gpu.page_ms(), 5, "ms"),
+        Line(f"chains of {gpu.NODES} GPU nodes after one pod event", event_ms, 5, "ms"),
+        Line(f"chains of {gpu.NODES} GPU nodes from scratch", whole_ms, 100, "ms"),
     ]
     dump = folder / "pods.json"
     kubeconfig = folder / "kubeconfig"
