@@ -20,7 +20,7 @@ class GpuSharing(msgspec.Struct, frozen=True):
     replicas: int | None = None
     """Pods that share one GPU (`nvidia.com/gpu.replicas`)."""
     mig_strategy: str = ""
-    """`single`, `mixed`; empty without MIG (`nvidia.com/mig.strategy`)."""
+    """`single`, `mixed` (`nvidia.com/mig.strategy`); empty where no GPU is cut: the label alone is only a setting."""
 
     @property
     def is_shared(self) -> bool:
@@ -46,4 +46,11 @@ def gpu_sharing(labels: Mapping[str, str]) -> GpuSharing:
     shared = sorted(strategies & _NOT_ISOLATED.keys())
     counts = [int(text) for text in replicas if text.isdigit()]
     strategy = shared[0] if shared else "none" if "none" in strategies else ""
-    return GpuSharing(strategy, max(counts, default=None), "" if mig == "none" else mig)
+    return GpuSharing(strategy, max(counts, default=None), mig if _is_cut(labels) else "")
+
+
+def _is_cut(labels: Mapping[str, str]) -> bool:
+    """Tell whether MIG devices are there: in the product's name (single), or as profiles (mixed)."""
+    product = labels.get("nvidia.com/gpu.product", "")
+    cut = "-MIG-" in product and not product.endswith("-MIG-INVALID")
+    return cut or any(key.startswith("nvidia.com/mig-") for key in labels)

@@ -70,6 +70,11 @@ def test_a_mig_device_and_who_shares_it() -> None:
     [
         ({}, GpuSharing()),
         ({"nvidia.com/gpu.sharing-strategy": "none", "nvidia.com/gpu.replicas": "1"}, GpuSharing("none", 1)),
+        ({"nvidia.com/mig.strategy": "single", "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}, GpuSharing()),
+        (
+            {"nvidia.com/mig.strategy": "single", "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3-MIG-1g.10gb"},
+            GpuSharing(mig_strategy="single"),
+        ),
         (
             {"nvidia.com/gpu.sharing-strategy": "time-slicing", "nvidia.com/gpu.replicas": "4"},
             GpuSharing("time-slicing", 4),
