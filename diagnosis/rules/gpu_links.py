@@ -53,7 +53,7 @@ _NO_LOG: Final = frozenset(
 """The container never ran, so there is no log of it."""
 
 TOLD_BY_LOG: Final = {
-    DRIVER_MANAGER: "the old driver is in use, or pods cannot be evicted",
+    DRIVER_MANAGER: "the old driver is in use, pods cannot be evicted, or the network driver (MOFED) is not there",
     "mofed-validation": "the network driver (MOFED) is not there",
     "nvidia-driver-ctr": "nouveau, headers or secure boot",
     "nvidia-container-toolkit-ctr": "the runtime's socket or configuration is elsewhere (k3s, RKE2)",

@@ -131,6 +131,8 @@ HANDLER = event(f"Pod/{PLUGIN}-gpu-1", "FailedCreatePodSandBox", 'no runtime for
         # 2, 3: PCI labels -> operator -> deploy labels -> DaemonSets
         waits(C.DRIVER, C.OPERATOR, gpu_node(None, of=(), age_s=200, labels={"nvidia.com/gpu.present": None}),
               *operand_sets(), operator(), nfd_set(), operand_pod(NFD_WORKER)),
+        # 4: MOFED -> driver, which the API does not show: the driver's own step does not end, and its log tells why
+        waits(C.DRIVER, None, gpu_node(None), *ALL_SETS, operand_pod(DRIVER, init="k8s-driver-manager", since_s=3000)),
         # 5: k8s-driver-manager -> driver
         waits(C.DRIVER, None, gpu_node(None), *ALL_SETS, operand_pod(DRIVER, init="k8s-driver-manager", since_s=60)),
         # 6: driver -> toolkit
@@ -182,6 +184,14 @@ def test_each_edge_of_the_graph(component: Component, upon: Component | None, ma
     found = link(component, *manifests)
     assert found.waits_for is upon
     assert (found.state is S.WAITING) is (upon is not None)
+
+
+def test_a_driver_that_waits_for_the_network_driver_fails_itself_once_its_time_is_up() -> None:
+    """Edge 4: the step is the same as for a driver that cannot be unloaded."""
+    for since_s, state in ((600, S.STARTING), (3000, S.FAILING)):
+        waiting = operand_pod(DRIVER, init="k8s-driver-manager", since_s=since_s, age_s=since_s)
+        found = link(C.DRIVER, gpu_node(None), *ALL_SETS, waiting)
+        assert (found.state, found.container) == (state, "k8s-driver-manager")
 
 
 def test_a_mig_change_stops_what_uses_the_gpus() -> None:
