@@ -96,7 +96,7 @@ def services_known(situation: Situation, namespace: str) -> bool:
     )
 
 
-def ready_since(pod: Pod) -> datetime | None:
+def readiness_changed_at(pod: Pod) -> datetime | None:
     """When the Ready condition took its present value; the pod's creation if it does not say."""
     condition = find_condition(pod.status.conditions, "Ready")
     return (condition.last_transition_time if condition else None) or pod.metadata.creation_timestamp
@@ -115,7 +115,7 @@ def ready_due(pods: Iterable[Pod], not_before: datetime | None) -> datetime | No
 
 
 def _due(pod: Pod) -> datetime | None:
-    since = ready_since(pod)
+    since = readiness_changed_at(pod)
     if since is None:
         return None
     due = since + timedelta(seconds=CREATE_S if pod.status.phase == "Pending" and pod.spec.node_name else SETTLE_S)

@@ -12,7 +12,7 @@ from situation.gpu.survey import survey
 from situation.meta import KubernetesObject, Ref
 from situation.placing import target_node
 from situation.pods import Pod
-from situation.selectors import is_settled
+from situation.selectors import is_settled, unhealthy_devices
 from situation.situation import Situation
 
 DRIVER_START_S: Final = DRIVER_START.total_seconds()
@@ -97,13 +97,7 @@ def _faults_of(pod: Pod, situation: Situation, now: datetime) -> list[Ref]:
     chain = chain_of(node, situation, now)
     links = [link for link in chain.links if link.state in BROKEN and link.component in _HURTING] if chain else []
     refs = [about(link, node, situation) for link in links]
-    devices = (
-        device.health
-        for status in pod.status.container_statuses
-        for resource in status.allocated_resources_status
-        for device in resource.resources
-    )
-    return [*refs, Ref("Node", "", node)] if "Unhealthy" in devices else refs
+    return [*refs, Ref("Node", "", node)] if unhealthy_devices(pod) else refs
 
 
 def comes_up(chain: NodeChain | None, component: Component, now: datetime) -> datetime | None:

@@ -7,7 +7,8 @@ from typing import Final
 from diagnosis.node_agents import Agent, agent_of, agents, is_nfd
 from diagnosis.placement import wanted
 from situation.cluster import Node
-from situation.gpu.offer import PRESENT, gpu_resources
+from situation.gpu.components import DEPLOY
+from situation.gpu.offer import PRESENT, PRODUCT, gpu_resources
 from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver
 from situation.meta import KubernetesObject, Ref, find_condition
 from situation.pods import Pod
@@ -15,11 +16,7 @@ from situation.selectors import is_finished, is_ready
 from situation.situation import Situation
 from situation.workloads import PodDisruptionBudget
 
-DEPLOY: Final = "nvidia.com/gpu.deploy."
-"""Prefix of the labels that place the operands; only the value `true` does (gpu_operator 2.3)."""
-PRODUCT: Final = "nvidia.com/gpu.product"
 MIG_CONFIG: Final = "nvidia.com/mig.config"
-MIG_CAPABLE: Final = "nvidia.com/mig.capable"
 MIG_MANAGER: Final = "nvidia-mig-manager"
 FEATURE: Final = "feature.node.kubernetes.io/"
 _PCI: Final = tuple(f"{FEATURE}pci-{device}.present" for device in ("10de", "0302_10de", "0300_10de"))

@@ -12,10 +12,10 @@ from diagnosis.commands import counted
 from diagnosis.gpu_ledger import MIG, SHARED, WHOLE, is_gpu
 from diagnosis.placement import allocatable
 from situation.cluster import Node
+from situation.gpu.offer import PRODUCT
 from situation.meta import SelectorRequirement
 from situation.situation import Situation
 
-PRODUCT: Final = "nvidia.com/gpu.product"
 _STRATEGY: Final = "nvidia.com/mig.strategy"
 _SLICES: Final = re.compile(r"^(\d+)g\.")
 _SHOWN: Final = 3

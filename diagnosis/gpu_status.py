@@ -14,7 +14,7 @@ from situation.gpu.operator import ClusterPolicy, NvidiaDriver, OperatorResource
 from situation.logs import LogTarget, log_target
 from situation.meta import Condition, Ref, find_condition
 from situation.pods import Pod
-from situation.selectors import container_pairs, last_end
+from situation.selectors import container_pairs, has_run
 from situation.situation import Situation
 from situation.workloads import PodDisruptionBudget
 
@@ -89,13 +89,23 @@ def operand_commands(node: Node, situation: Situation) -> tuple[Command, ...]:
 
 def operand_log(pod: Pod, container: str, purpose: str) -> tuple[Command, ...]:
     """Return the command that shows the log of an operand's container, none while it has never run."""
-    runs = [status for _, status in container_pairs(pod) if status.state.running or last_end(status)]
-    if all(status.name != container for status in runs):
+    if not any(status.name == container and has_run(status) for _, status in container_pairs(pod)):
         return ()
     return (
         kubectl("logs", pod.name, "-c", container, "--tail=200", purpose=purpose, namespace=pod.namespace,
                 log=LogTarget(pod.namespace, pod.name, container)),
     )  # fmt: skip
+
+
+def plugin_of(pods: Iterable[Pod]) -> Pod | None:
+    """Return the device plugin's pod among these."""
+    return next((pod for pod in pods if pod.name.startswith("nvidia-device-plugin-daemonset")), None)
+
+
+def plugin_log(pods: Iterable[Pod], purpose: str) -> tuple[Command, ...]:
+    """Return the command that shows the device plugin's log, none without one or while it has never run."""
+    plugin = plugin_of(pods)
+    return operand_log(plugin, "nvidia-device-plugin", purpose) if plugin is not None else ()
 
 
 def manager_log(pods: Iterable[Pod]) -> tuple[Command, ...]:

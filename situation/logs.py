@@ -6,7 +6,7 @@ import msgspec
 
 from situation.pods import ContainerStatus, Pod
 from situation.readings import SourceState
-from situation.selectors import container_pairs, is_sidecar, last_end
+from situation.selectors import container_pairs, has_run, is_sidecar
 
 
 class LogTarget(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ def log_target(pod: Pod) -> LogTarget | None:
     """
     sidecars = {container.name for container in pod.spec.init_containers if is_sidecar(container)}
     inits = {container.name for container in pod.spec.init_containers} - sidecars
-    ran = [status for _, status in container_pairs(pod) if status.state.running is not None or last_end(status)]
+    ran = [status for _, status in container_pairs(pod) if has_run(status)]
     main = [status for status in ran if status.name not in inits]
     if not ran:
         return None

@@ -40,6 +40,22 @@ def last_end(status: ContainerStatus) -> Terminated | None:
     return status.state.terminated or status.last_state.terminated
 
 
+def unhealthy_devices(pod: Pod) -> tuple[str, ...]:
+    """Return the ids of the devices of a pod's containers that the kubelet reports as unhealthy."""
+    return tuple(
+        device.resource_id
+        for status in pod.status.container_statuses
+        for resource in status.allocated_resources_status
+        for device in resource.resources
+        if device.health == "Unhealthy"
+    )
+
+
+def has_run(status: ContainerStatus) -> bool:
+    """Tell whether the container runs or has run; before that it has no log."""
+    return status.state.running is not None or last_end(status) is not None
+
+
 def is_settled(pod: Pod, now: datetime) -> bool:
     """Tell whether a pod is plainly fine: ready or completed, not going away, no restart worth a second look.
 

@@ -10,7 +10,7 @@ from situation.findings import Command, Evidence, Finding
 from situation.kinds import NAMES_OF
 from situation.meta import Ref
 from situation.pods import Pod
-from situation.selectors import container_pairs, last_end, node_status_text, pod_status_text, ready_count, restarts
+from situation.selectors import container_pairs, has_run, node_status_text, pod_status_text, ready_count, restarts
 from situation.situation import Situation
 from widgets.evidence import Card, CardCommand, CardLine
 from widgets.glyphs import SEVERITY, SEVERITY_ROLE
@@ -132,7 +132,7 @@ def _events(ref: Ref) -> Command:
 def _logs(pod: Pod) -> list[Command]:
     """The logs of all containers; of the first that has run while others have not: kubectl would fail on those."""
     pairs = list(container_pairs(pod))
-    run = [container.name for container, status in pairs if status.state.running or last_end(status)]
+    run = [container.name for container, status in pairs if has_run(status)]
     if not run:
         return []
     which = ("--all-containers",) if len(run) == len(pairs) else ("-c", run[0])

@@ -7,9 +7,7 @@ from typing import Final
 from diagnosis.commands import fact, kubectl
 from diagnosis.gpu_causes import broken_refs
 from diagnosis.gpu_facts import (
-    DEPLOY,
     FEATURE,
-    PRODUCT,
     gpu_signs,
     has_operator,
     is_discovered,
@@ -25,7 +23,8 @@ from diagnosis.placement import is_condition
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from situation.cluster import Node, Taint
 from situation.findings import Command, Evidence, Layer, Mark, Severity
-from situation.gpu.offer import gpu_resources
+from situation.gpu.components import DEPLOY
+from situation.gpu.offer import PRODUCT, gpu_resources
 from situation.logs import log_target
 from situation.meta import Ref, find_condition
 from situation.placing import tolerates

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, shorten
-from diagnosis.gpu_facts import PRODUCT, holders
+from diagnosis.gpu_facts import holders
 from diagnosis.placement import wanted
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from situation.cluster import Node
 from situation.findings import Evidence, Layer, Severity
-from situation.gpu.offer import gpu_resources
+from situation.gpu.offer import PRODUCT, gpu_resources
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.situation import Situation

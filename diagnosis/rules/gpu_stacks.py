@@ -5,20 +5,12 @@ from typing import Final
 
 from diagnosis.commands import fact, kubectl, shorten
 from diagnosis.gpu_causes import DRIVER_START_S
-from diagnosis.gpu_facts import (
-    DEPLOY,
-    drivers,
-    named,
-    operands_on,
-    operator_namespace,
-    policies,
-    ready_since,
-    unready_owners,
-)
+from diagnosis.gpu_facts import drivers, named, operands_on, operator_namespace, policies, ready_since, unready_owners
 from diagnosis.gpu_status import RESOURCES, describe, says, trouble
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, Wait, rule, wait_until
 from situation.cluster import Node
 from situation.findings import Layer, Severity
+from situation.gpu.components import DEPLOY
 from situation.gpu.operator import GpuCluster, NvidiaDriver
 from situation.meta import Ref
 from situation.selectors import is_node_ready

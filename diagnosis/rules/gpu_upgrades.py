@@ -6,7 +6,6 @@ from typing import Final
 from diagnosis.commands import counted, fact, kubectl, said_by, shorten
 from diagnosis.gpu_causes import DRIVER_START_S
 from diagnosis.gpu_facts import (
-    DEPLOY,
     forbidding_budgets,
     holders,
     is_discovered,
@@ -23,6 +22,7 @@ from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule, wait_unti
 from situation.clock import age_text
 from situation.cluster import Event, Node
 from situation.findings import Command, Effect, Evidence, Layer, Severity
+from situation.gpu.components import DEPLOY
 from situation.gpu.offer import UPGRADE
 from situation.meta import CLUSTER, Ref
 from situation.pods import Pod

@@ -1,25 +1,26 @@
 """Layer 5: nodes whose GPUs are lost, in whole or in part (L5-10, L5-12, L5-13b)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, on_node
 from diagnosis.gpu_causes import cause_refs, chain_of, next_look
-from diagnosis.gpu_status import capacity_evidence, operand_commands, operand_log
+from diagnosis.gpu_status import capacity_evidence, operand_commands, plugin_log, plugin_of
 from diagnosis.node_agents import Agent, agent_of, agents
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from situation.cluster import Node
-from situation.findings import Command, Effect, Layer, Mark, Severity
+from situation.findings import Effect, Layer, Mark, Severity
 from situation.gpu.links import Component, LinkState
-from situation.gpu.offer import MIG_STATE, PRESENT, UPGRADE, Offer, gpu_offer, gpu_resources, paused_why
+from situation.gpu.offer import MIG_STATE, PRESENT, PRODUCT, UPGRADE, Offer, gpu_offer, gpu_resources, paused_why
 from situation.meta import Ref, find_condition
 from situation.pods import Pod
-from situation.selectors import is_node_ready, is_ready, pod_status_text
+from situation.selectors import is_node_ready, is_ready, pod_status_text, unhealthy_devices
 from situation.situation import Situation
 
 COUNT_S: Final = 300.0
 """GPU feature discovery writes its labels each minute; five minutes after the plugin they agree with the capacity."""
+WHICH_XID: Final = "which Xid, which device?"
 BROKEN_DEVICES: Final = ("gpu-off-bus", "gpu-memory-errors", "gpu-xid")
 """Rules on what the GPUs themselves say: why the device plugin takes one out (`gpu_devices`)."""
 
@@ -27,17 +28,6 @@ BROKEN_DEVICES: Final = ("gpu-off-bus", "gpu-memory-errors", "gpu-xid")
 def _operands(node: Node, situation: Situation) -> list[Pod]:
     on_it = situation.pods_by_node.get(node.name).values()
     return [pod for pod in on_it if agent_of(pod) is Agent.GPU and pod.metadata.controller is not None]
-
-
-def _plugin(pods: Iterable[Pod]) -> Pod | None:
-    return next((pod for pod in pods if pod.name.startswith("nvidia-device-plugin-daemonset")), None)
-
-
-def _plugin_logs(pods: list[Pod]) -> tuple[Command, ...]:
-    plugin = _plugin(pods)
-    if plugin is None:
-        return ()
-    return operand_log(plugin, "nvidia-device-plugin", "which Xid, which device?")
 
 
 def _may_follow(labels: Mapping[str, str]) -> bool:
@@ -48,7 +38,7 @@ def _may_follow(labels: Mapping[str, str]) -> bool:
         or labels.get(MIG_STATE) == "failed"
         or labels.get(UPGRADE) == "upgrade-failed"
         or "nvidia.com/mig.strategy" in labels
-        or labels.get("nvidia.com/gpu.product", "").endswith("MIG-INVALID")
+        or labels.get(PRODUCT, "").endswith("MIG-INVALID")
     )
 
 
@@ -83,7 +73,7 @@ def node_gpus_lost(node: Node, situation: Situation, now: datetime) -> Verdict:
     if not paused and link.state in (LinkState.WAITING, LinkState.STARTING) and chain.cause_of(link) is None:
         return Wait(next_look(chain, now))
     operands = tuple(agents(situation, Agent.GPU))
-    plugin = _plugin(pods)
+    plugin = plugin_of(pods)
     serving = plugin is not None and is_ready(plugin)
     title = {
         Offer.NEVER: "has GPUs but offers none: the device plugin never registered",
@@ -91,7 +81,7 @@ def node_gpus_lost(node: Node, situation: Situation, now: datetime) -> Verdict:
         Offer.STOPPED: "offers no GPU: " + ("every GPU is unhealthy" if serving else "the device plugin has stopped"),
     }[offer]
     evidence = [capacity_evidence(node)]
-    shown = [f"{name}={labels[name]}" for name in (PRESENT, "nvidia.com/gpu.product", MIG_STATE, UPGRADE)
+    shown = [f"{name}={labels[name]}" for name in (PRESENT, PRODUCT, MIG_STATE, UPGRADE)
              if name in labels]  # fmt: skip
     if shown:
         evidence.append(fact("nodes", f"labels: {', '.join(shown)}"))
@@ -99,13 +89,13 @@ def node_gpus_lost(node: Node, situation: Situation, now: datetime) -> Verdict:
     evidence += [fact("pods", f"{pod.name}: {pod_status_text(pod)}") for pod in unready[:3]]
     if not pods:
         evidence.append(fact("pods", "no GPU operand runs on it"))
-    if labels.get("nvidia.com/gpu.product", "").endswith("MIG-INVALID"):
+    if labels.get(PRODUCT, "").endswith("MIG-INVALID"):
         evidence.append(fact("nodes", "the MIG layout does not fit the strategy `single`"))
     return Fired(
         Ref("Node", "", node.name),
         f"offers no GPU {paused}" if paused else title,
         tuple(evidence),
-        (*operand_commands(node, situation), *_plugin_logs(pods)),
+        (*operand_commands(node, situation), *plugin_log(pods, WHICH_XID)),
         severity=Severity.INFO if paused or not (pods or operands) else Severity.CRITICAL,
         follows=(*cause_refs(chain, situation), *((Ref("Node", "", node.name),) if _may_follow(labels) else ())),
         node=node.name,
@@ -133,12 +123,9 @@ def gpu_unhealthy(node: Node, situation: Situation, now: datetime) -> Verdict:
     lost = sum(max(0.0, total - allocatable.get(name, 0.0)) for name, total in capacity.items())
     pods = _operands(node, situation)
     users = [
-        f"{pod.namespace}/{pod.name}: {device.resource_id} {device.health}"
+        f"{pod.namespace}/{pod.name}: {device} Unhealthy"
         for pod in situation.pods_by_node.get(node.name).values()
-        for status in pod.status.container_statuses
-        for resource in status.allocated_resources_status
-        for device in resource.resources
-        if device.health == "Unhealthy"
+        for device in unhealthy_devices(pod)
     ]
     return Fired(
         Ref("Node", "", node.name),
@@ -149,7 +136,7 @@ def gpu_unhealthy(node: Node, situation: Situation, now: datetime) -> Verdict:
             fact("nodes", "an Xid or ECC fault: the device plugin's log and the kernel's say which", Mark.OPEN),
         ),
         (
-            *(_plugin_logs(pods) or operand_commands(node, situation)[:1]),
+            *(plugin_log(pods, WHICH_XID) or operand_commands(node, situation)[:1]),
             on_node(node.name, "nvidia-smi", "-q", "-d", "ECC,ROW_REMAPPER", purpose="which GPU, what error?"),
             on_node(node.name, "dmesg", "-T", "--level=err,warn", purpose="which Xid does the kernel report?"),
             kubectl("cordon", node.name, purpose="keep new pods off it once confirmed", effect=Effect.MUTATING),
@@ -182,7 +169,7 @@ def gpu_missing(node: Node, situation: Situation, now: datetime) -> Verdict:
         return CLEAR
     expected = int(count) * max(1, int(replicas))
     pods = _operands(node, situation)
-    plugin = _plugin(pods)
+    plugin = plugin_of(pods)
     if total >= expected or plugin is None or not is_ready(plugin) or not is_node_ready(node):
         return CLEAR
     condition = find_condition(plugin.status.conditions, "Ready")
@@ -192,7 +179,10 @@ def gpu_missing(node: Node, situation: Situation, now: datetime) -> Verdict:
         Ref("Node", "", node.name),
         f"shows {total:.0f} of {counted(expected, 'GPU')}",
         (capacity_evidence(node), fact("nodes", f"labels: gpu.count={count}, gpu.replicas={replicas}")),
-        (*_plugin_logs(pods), on_node(node.name, "dmesg", "-T", "--level=err,warn", purpose="Xid 79, off the bus?")),
+        (
+            *plugin_log(pods, WHICH_XID),
+            on_node(node.name, "dmesg", "-T", "--level=err,warn", purpose="Xid 79, off the bus?"),
+        ),
         follows=(Ref("Node", "", node.name),),
         follows_only=BROKEN_DEVICES,
         node=node.name,

@@ -8,11 +8,8 @@ from typing import Final
 from diagnosis.commands import fact, kubectl, on_node
 from diagnosis.gpu_causes import DRIVER_START_S
 from diagnosis.gpu_facts import (
-    DEPLOY,
-    MIG_CAPABLE,
     MIG_CONFIG,
     MIG_MANAGER,
-    PRODUCT,
     is_discovered,
     named,
     operands_on,
@@ -24,7 +21,8 @@ from diagnosis.gpu_status import capacity_evidence, manager_log, manager_owners,
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from situation.cluster import Node
 from situation.findings import Layer, Mark, Severity
-from situation.gpu.offer import MIG_STATE, gpu_resources, paused_why
+from situation.gpu.components import DEPLOY, MIG_CAPABLE
+from situation.gpu.offer import MIG_STATE, PRODUCT, gpu_resources, paused_why
 from situation.meta import Ref
 from situation.selectors import is_node_ready, is_ready
 from situation.situation import Situation

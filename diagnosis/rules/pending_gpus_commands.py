@@ -6,9 +6,9 @@ from typing import Final
 from diagnosis.commands import kubectl
 from diagnosis.gpu_ledger import is_gpu
 from diagnosis.gpu_places import Place
-from diagnosis.gpu_status import operand_log
+from diagnosis.gpu_status import plugin_log
 from diagnosis.gpu_use import Use
-from diagnosis.node_agents import Agent, agent_of, agents
+from diagnosis.node_agents import Agent, agents
 from situation.findings import Command, Effect
 from situation.gpu.offer import MIG_STATE
 from situation.situation import Situation
@@ -62,10 +62,8 @@ def operands(places: Iterable[Place], situation: Situation) -> Iterator[Command]
 def plugin_logs(places: Iterable[Place], situation: Situation) -> Iterator[Command]:
     """Yield the device plugin's log on the first of these nodes: it says which GPU it took out, and why."""
     for place in list(places)[:1]:
-        for pod in situation.pods_by_node.get(place.account.node.name).values():
-            if agent_of(pod) is Agent.GPU and pod.name.startswith("nvidia-device-plugin-daemonset"):
-                yield from operand_log(pod, "nvidia-device-plugin", "which GPU is unhealthy, and why?")
-                return
+        pods = situation.pods_by_node.get(place.account.node.name).values()
+        yield from plugin_log(pods, "which GPU is unhealthy, and why?")
 
 
 def free_idle(use: Use, resource: str) -> Iterator[Command]:

@@ -12,8 +12,8 @@ from diagnosis.endpoints import (
     has_backend,
     has_ready_endpoint,
     is_cluster_dns,
+    readiness_changed_at,
     ready_due,
-    ready_since,
     service_ref,
     slices_command,
 )
@@ -129,7 +129,7 @@ def endpoints_not_updated(service: Service, situation: Situation, now: datetime)
         for pod in behind.ready_pods
         if pod.status.pod_ip and pod.name not in listed and pod.status.pod_ip not in addresses
     ]
-    since = {pod.name: ready_since(pod) or now for pod in absent}
+    since = {pod.name: readiness_changed_at(pod) or now for pod in absent}
     lag = timedelta(seconds=SLICE_LAG_S)
     late = [pod for pod in absent if now - since[pod.name] >= lag]
     if not late:
@@ -167,7 +167,7 @@ def _unready(service: Service, situation: Situation, now: datetime) -> Backing |
 def _pod_evidence(behind: Backing) -> tuple[Evidence, ...]:
     phases = ", ".join(f"{pod.name} {pod.status.phase}, not ready" for pod in behind.pods[:3])
     more = f" and {len(behind.pods) - 3} more" if len(behind.pods) > 3 else ""
-    since = max((time for pod in behind.pods if (time := ready_since(pod))), default=None)
+    since = max((time for pod in behind.pods if (time := readiness_changed_at(pod))), default=None)
     return (
         fact("endpointslices", f"{counted(len(behind.endpoints), 'endpoint')}, 0 ready"),
         fact("pods", f"{phases}{more}", at=since),

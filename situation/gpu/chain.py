@@ -13,7 +13,7 @@ from situation.gpu.components import LATE_STEPS, NEEDS, ORDER, PARTS, component_
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from situation.gpu.missing_pods import set_aside, without_pod
 from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources
-from situation.gpu.operand_pods import Own, read_pod, ready_since
+from situation.gpu.operand_pods import Own, at_rest_since, read_pod
 from situation.gpu.survey import Survey, survey
 from situation.indexes import controller_ref
 from situation.meta import KubernetesObject, Ref, find_condition
@@ -127,7 +127,7 @@ class _Judge:
         pod = self._pods.get(component)
         if pod is None:
             return self._without_pod(component)
-        if (since := ready_since(pod)) is not None:
+        if (since := at_rest_since(pod)) is not None:
             link = ready_link(component, pod, since)
         else:
             link = self._placed(component, pod, read_pod(component, pod, self._situation, self._now))
@@ -247,7 +247,7 @@ class _Judge:
             return Link(Component.CHECKS, validator.state, validator.text)
         if pod is None:
             return Link(Component.CHECKS, LinkState.NOT_WANTED, "not deployed")
-        if (since := ready_since(pod)) is not None:
+        if (since := at_rest_since(pod)) is not None:
             return ready_link(Component.CHECKS, pod, since)
         own = read_pod(Component.CHECKS, pod, self._situation, self._now)
         link = self._placed(Component.CHECKS, pod, own)

@@ -10,6 +10,7 @@ from situation.quantity import parse_quantity
 
 _RESOURCES: Final = ("nvidia.com/gpu", "nvidia.com/mig-")
 PRESENT: Final = "nvidia.com/gpu.present"
+PRODUCT: Final = "nvidia.com/gpu.product"
 _PLUGIN_LABEL: Final = "nvidia.com/gpu.deploy.device-plugin"
 UPGRADE: Final = "nvidia.com/gpu-driver-upgrade-state"
 _UPGRADE_AT_REST: Final = frozenset({"", "upgrade-done", "upgrade-required", "upgrade-failed"})

@@ -58,7 +58,7 @@ class Own(NamedTuple):
     """FAILING for a reason that nothing before it can explain."""
 
 
-def ready_since(pod: Pod) -> datetime | None:
+def at_rest_since(pod: Pod) -> datetime | None:
     """Return since when a pod is ready that nobody need look at twice: bound, staying, no container ever restarted."""
     if pod.metadata.deletion_timestamp is not None or pod.status.phase != "Running" or not pod.spec.node_name:
         return None
@@ -79,7 +79,7 @@ def read_pod(component: Component, pod: Pod, situation: Situation, now: datetime
         return _finished(pod, now)
     if not pod.spec.node_name:
         return _unscheduled(pod, now)
-    if (since := ready_since(pod)) is not None:
+    if (since := at_rest_since(pod)) is not None:
         return Own(LinkState.READY, since=since)
     if component is Component.VALIDATOR:
         return _early_steps(pod, situation, now)
