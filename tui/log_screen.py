@@ -61,6 +61,8 @@ class LogScreen(Screen[None]):
         Binding("slash", "search", "Search", id="log.search", tooltip="Search in the log"),
         Binding("n", "go_on(1)", "Next", id="log.next", tooltip="Next line that was found, or that tells a fault"),
         Binding("N", "go_on(-1)", "Previous", show=False, id="log.previous", tooltip="The line before it"),
+        Binding("J", "scroll_card(1)", "Scroll down", show=False, id="log.card_down", tooltip="Scroll what it tells"),
+        Binding("K", "scroll_card(-1)", "Scroll up", show=False, id="log.card_up", tooltip="Scroll it back"),
         Binding("r", "reload", "Read again", id="log.reload", tooltip="Read the log again, now"),
     ]
 
@@ -103,6 +105,10 @@ class LogScreen(Screen[None]):
     @property
     def body(self) -> SignatureBody:
         return self.query_one(SignatureBody)
+
+    def action_scroll_card(self, by: int) -> None:
+        """Scroll what the log tells, where it does not fit: the keyboard stays with the log."""
+        self.body.action_scroll_facts(by)
 
     # Reading
 

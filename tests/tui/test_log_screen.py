@@ -120,6 +120,17 @@ async def test_the_log_tells_the_fault_what_to_do_and_where_it_stands(tmp_path: 
         assert "present run: one line" in screen_text(pilot)
 
 
+async def test_what_the_log_tells_scrolls_by_the_keys_it_names(tmp_path: Path) -> None:
+    async with cockpit(tmp_path, Logs(run(SECURE_BOOT)), size=(80, 24)) as (pilot, _):
+        await open_log(pilot)
+        await until(pilot, lambda: "more, J and K scroll" in screen_text(pilot))
+        assert "↑" not in screen_text(pilot)
+        await pilot.press("J")
+        await until(pilot, lambda: "↑ 1" in screen_text(pilot))
+        await pilot.press("K")
+        await until(pilot, lambda: "↑ 1" not in screen_text(pilot))
+
+
 async def test_n_goes_through_the_faults_and_the_card_follows(tmp_path: Path) -> None:
     async with cockpit(tmp_path, Logs(run("waiting for the driver validations to be ready...\n" + SECURE_BOOT))) as (
         pilot,
