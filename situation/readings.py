@@ -5,6 +5,9 @@ from enum import StrEnum
 
 import msgspec
 
+from situation.api_server import ApiServerReading, Liveness
+from situation.certificates import Certificates
+from situation.etcd.members import EtcdAccess, EtcdAlarms, EtcdMembership, EtcdReading
 from situation.gpu.devices import GpuReading
 from situation.meta import KubernetesObject, ObjectKey
 
@@ -78,13 +81,30 @@ class OwnLoad(msgspec.Struct, frozen=True):
     """Median time to the first byte of the last answers; None before the first."""
 
 
+Value = (
+    Listed
+    | Changed
+    | ServerVersion
+    | Readiness
+    | OwnLoad
+    | GpuReading
+    | EtcdReading
+    | EtcdMembership
+    | EtcdAlarms
+    | EtcdAccess
+    | ApiServerReading
+    | Liveness
+    | Certificates
+)
+
+
 class Reading(msgspec.Struct, frozen=True):
     """One statement of one source."""
 
     source: str
     state: SourceState
     observed_at: datetime
-    value: Listed | Changed | ServerVersion | Readiness | OwnLoad | GpuReading | None = None
+    value: Value | None = None
     """None confirms (`live`) or casts doubt on (any other state) the last value."""
     error: str = ""
     """For people: what failed, with the URL or name it failed on, and what to do.

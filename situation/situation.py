@@ -6,7 +6,12 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
+from situation.api_memory import ApiServerMemory
+from situation.api_server import ApiServerReading, Liveness
+from situation.certificates import Certificate, Certificates
 from situation.cluster import Event
+from situation.etcd.members import Alarm, EtcdAccess, EtcdAlarms, EtcdMembership, EtcdReading, ListedMember
+from situation.etcd.memory import EtcdMemory
 from situation.gpu.devices import GpuReading, NodeDevices
 from situation.gpu.memory import believed, remembering
 from situation.indexes import controller_ref
@@ -23,6 +28,7 @@ from situation.readings import (
     ServerVersion,
     Source,
     SourceState,
+    Value,
 )
 from situation.store import Change, Store
 
@@ -45,6 +51,16 @@ class Situation(Store):
         self.own_load = OwnLoad()
         self.devices: dict[str, NodeDevices] = {}
         """GPUs by node name, as they were read last by the most trusted way."""
+        self.etcd = EtcdMemory()
+        """etcd's members, by the endpoints that were asked."""
+        self.etcd_list: tuple[ListedMember, ...] = ()
+        """The member list; empty if it was never read (source `etcd/members`)."""
+        self.etcd_alarms: tuple[Alarm, ...] = ()
+        """The alarm list as read last (source `etcd/alarms`); members tell theirs in their status too."""
+        self.etcd_access = EtcdAccess()
+        self.api_server = ApiServerMemory()
+        self.liveness: Liveness | None = None
+        self._certificates: dict[str, tuple[Certificate, ...]] = {}
         self._devices_by_origin: dict[str, dict[str, NodeDevices]] = {}
 
     def apply(self, reading: Reading) -> list[Change]:
@@ -64,7 +80,32 @@ class Situation(Store):
                 self.own_load = load
             case GpuReading() as gpus:
                 return self._take_devices(gpus)
+            case other:
+                self._take_control_plane(reading.source, other)
         return []
+
+    def _take_control_plane(self, source: str, value: Value | None) -> None:
+        match value:
+            case EtcdReading() as member:
+                self.etcd.take(member)
+            case EtcdMembership(members):
+                self.etcd_list = members
+            case EtcdAlarms(alarms):
+                self.etcd_alarms = alarms
+            case EtcdAccess() as access:
+                self.etcd_access = access
+            case ApiServerReading() as scrape:
+                self.api_server.take(scrape)
+            case Liveness() as liveness:
+                self.liveness = liveness
+            case Certificates(certificates):
+                self._certificates[source] = certificates
+
+    @property
+    def certificates(self) -> tuple[Certificate, ...]:
+        """All certificates that any source has seen, those that are served first."""
+        found = [item for source in sorted(self._certificates) for item in self._certificates[source]]
+        return tuple(sorted(found, key=lambda item: not item.is_served))
 
     def _note_source(self, reading: Reading) -> None:
         before = self.sources.get(reading.source) or Source(reading.source)

@@ -1,0 +1,52 @@
+"""What is kept of the API server's pages: the last one, and earlier ones of the same process for windows."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from situation.api_server import ApiServerPage, ApiServerReading
+from situation.histograms import Histogram, increase
+from situation.history import History
+
+SPAN: Final = timedelta(minutes=30)
+SPACING: Final = timedelta(seconds=25)
+WINDOW: Final = timedelta(minutes=5)
+REPLICAS: Final = 8
+"""Processes behind one address that are followed apart; more are forgotten, the longest silent first."""
+
+
+class ApiServerMemory:
+    """A load balancer leads to one replica and then another: pages are only compared with those of the same process."""
+
+    def __init__(self) -> None:
+        self.page: ApiServerPage | None = None
+        """The last one read, of whichever replica."""
+        self.read_at: datetime | None = None
+        self._pages: dict[float | None, History[ApiServerPage]] = {}
+
+    def take(self, reading: ApiServerReading) -> None:
+        """Fold a scrape in."""
+        page = reading.page
+        self.page, self.read_at = page, reading.scraped_at
+        pages = self._pages.pop(page.started_at, None) or History[ApiServerPage](SPAN, SPACING)
+        pages.add(reading.scraped_at, page)
+        self._pages[page.started_at] = pages
+        while len(self._pages) > REPLICAS:
+            del self._pages[next(iter(self._pages))]
+
+    def increase(self, of: Callable[[ApiServerPage], float | None], window: timedelta = WINDOW) -> float | None:
+        """Return how much a counter of the replica read last grew over the window, None if not measured twice."""
+        return increase(of(page) for _, page in self._within(window))
+
+    def over(self, of: Callable[[ApiServerPage], Histogram | None], window: timedelta = WINDOW) -> Histogram:
+        """Return what a histogram of the replica read last observed over the window; empty if not measured twice."""
+        known = [found for _, page in self._within(window) if (found := of(page)) is not None]
+        return known[-1].since(known[0]) if len(known) > 1 else Histogram()
+
+    def pages(self, window: timedelta = SPAN) -> tuple[tuple[datetime, ApiServerPage], ...]:
+        """Return the pages of the replica read last over the window, oldest first."""
+        return self._within(window)
+
+    def _within(self, window: timedelta) -> tuple[tuple[datetime, ApiServerPage], ...]:
+        pages = self._pages.get(self.page.started_at) if self.page is not None else None
+        return pages.within(window) if pages is not None else ()

@@ -1,0 +1,90 @@
+"""What is kept of each member: its last answer, and earlier pages for windows. Bounded in time and number."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from situation.etcd.members import EtcdReading, MemberPage, MemberStatus
+from situation.histograms import Histogram, increase
+from situation.history import History
+
+SPAN: Final = timedelta(hours=1)
+"""Elections are judged over an hour (playbooks.md B)."""
+SPACING: Final = timedelta(seconds=10)
+WINDOW: Final = timedelta(seconds=60)
+"""Over so long quantiles are taken."""
+GONE: Final = timedelta(minutes=30)
+"""An endpoint that nobody has told of for so long is forgotten: the member was removed."""
+
+
+class KnownMember:
+    """One endpoint: the last round, the last answer of each part, and the pages of the last hour."""
+
+    def __init__(self, reading: EtcdReading) -> None:
+        self.member = reading.member
+        """The last round, errors included."""
+        self.read_at = reading.read_at
+        self.status: MemberStatus | None = None
+        """The last status that was heard, however old."""
+        self.status_at: datetime | None = None
+        self.page: MemberPage | None = None
+        self.page_at: datetime | None = None
+        self.pages: History[MemberPage] = History(SPAN, SPACING)
+        self.silent_since: datetime | None = None
+        """When the first of the failed rounds in a row was read, None while it answers."""
+        self.take(reading)
+
+    def take(self, reading: EtcdReading) -> None:
+        """Fold the next round in."""
+        member, at = reading.member, reading.read_at
+        self.member, self.read_at = member, at
+        if member.status is not None:
+            self.status, self.status_at = member.status, at
+        if member.page is not None:
+            self.page, self.page_at = member.page, at
+            self.pages.add(at, member.page)
+        if member.answers:
+            self.silent_since = None
+        elif self.silent_since is None:
+            self.silent_since = at
+
+    def increase(self, of: Callable[[MemberPage], float | None], window: timedelta = WINDOW) -> float | None:
+        """Return how much a counter grew over the window, None if it was not measured twice."""
+        return increase(of(page) for _, page in self.pages.within(window))
+
+    def over(self, of: Callable[[MemberPage], Histogram | None], window: timedelta = WINDOW) -> Histogram:
+        """Return what a histogram observed over the window; empty if it was not measured twice."""
+        known = [found for _, page in self.pages.within(window) if (found := of(page)) is not None]
+        return known[-1].since(known[0]) if len(known) > 1 else Histogram()
+
+    def observed(self, window: timedelta = WINDOW) -> timedelta:
+        """Return how much of the window the kept pages really span."""
+        pages = self.pages.within(window)
+        return pages[-1][0] - pages[0][0] if pages else timedelta(0)
+
+
+class EtcdMemory:
+    """All endpoints that were asked, by URL."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, KnownMember] = {}
+
+    def take(self, reading: EtcdReading) -> None:
+        """Fold one member's round in."""
+        endpoint = reading.member.endpoint
+        if endpoint in self.known:
+            self.known[endpoint].take(reading)
+        else:
+            self.known[endpoint] = KnownMember(reading)
+        for gone in [url for url, item in self.known.items() if reading.read_at - item.read_at > GONE]:
+            del self.known[gone]
+
+    def members(self) -> tuple[KnownMember, ...]:
+        """Return one entry for each member: of several addresses of one, that which was heard last. By endpoint."""
+        best: dict[str, KnownMember] = {}
+        for item in sorted(self.known.values(), key=lambda known: known.member.endpoint):
+            identity = str(item.status.member_id) if item.status else item.member.endpoint
+            held = best.get(identity)
+            if held is None or (item.silent_since is None and held.silent_since is not None):
+                best[identity] = item
+        return tuple(best.values())
