@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import ClassVar, Final
 
 from rich.text import Text
@@ -31,6 +32,8 @@ from tui.log_screen import LogScreen
 from tui.themes import Themes, variable_defaults
 from widgets.evidence import CardCommand
 
+_TURN_S: Final = 0.1
+"""Pause between turns, also where redraws are further apart (over SSH): small turns hold up a key less than large ones."""
 _IMPATIENT_S: Final = 0.02
 """Pause between turns until the first judgement."""
 _GC_THRESHOLDS: Final = (700, 10, 1000)
@@ -86,7 +89,9 @@ class Cockpit(App[int]):
         super().__init__(ansi_color=ansi_color)
         self._connection = connection
         self._clock = clock
-        self._pause_s = 1.0 / hz
+        self._redraw_s = 1.0 / hz
+        self._turn_s = min(_TURN_S, self._redraw_s)
+        self._painted_at = 0.0
         self._state_dir = state_dir
         self._environ = environ
         self._kiosk = kiosk
@@ -109,7 +114,7 @@ class Cockpit(App[int]):
     def on_mount(self) -> None:
         self.push_screen(self.cockpit)
         self.call_after_refresh(self._collect)
-        self.set_timer(self._pause_s, self._turn)
+        self.set_timer(self._turn_s, self._turn)
         for problem in self._problems[:3]:
             self.notify(problem, title="Theme", severity="warning", markup=False, timeout=15)
 
@@ -138,13 +143,18 @@ class Cockpit(App[int]):
             gc.freeze()  # the first picture lives long: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLDS)
             gc.enable()
-        if self.cockpit.is_mounted and not self._pressure.is_backed_up():
+        judged = self.feed.diagnosis.judged_at is not None
+        if self.cockpit.is_mounted and (self._is_redraw_due() or not judged) and not self._pressure.is_backed_up():
+            self._painted_at = monotonic()
             self.cockpit.paint(_merged(self._unpainted))
             self._unpainted.clear()
         if self._kiosk and (self._clock() - self._touched_at).total_seconds() > _KIOSK_IDLE_S:
             self.cockpit.attention.reset()
-        judged = self.feed.diagnosis.judged_at is not None
-        self.set_timer(self._pause_s if judged else _IMPATIENT_S, self._turn)
+        self.set_timer(self._turn_s if judged else _IMPATIENT_S, self._turn)
+
+    def _is_redraw_due(self) -> bool:
+        """Tell whether this turn is to be painted: with half a turn of grace, as timers come a little early or late."""
+        return monotonic() - self._painted_at >= self._redraw_s - self._turn_s / 2
 
     def on_key(self) -> None:
         self._touched_at = self._clock()
