@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from situation.etcd.standing import etcd_pods
 from situation.findings import Diagnosis, Finding, Layer
 from situation.gpu.links import Component, Link
 from situation.meta import ObjectKey, Ref
@@ -146,6 +147,8 @@ def _pods_of(ref: Ref, situation: Situation) -> Iterable[Pod]:
         case "Service":
             service = situation.get(ref)
             return situation.pods_matching(ref.namespace, service.spec.selector) if isinstance(service, Service) else ()
+        case "Etcd":
+            return etcd_pods(situation)
         case kind if kind in WORKLOAD_KINDS or kind == "Pod":
             return situation.pods_of(ref)
     return ()
