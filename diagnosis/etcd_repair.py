@@ -7,9 +7,9 @@ with members down too, so the guard is here.
 from typing import Final, NamedTuple
 
 from diagnosis.etcd_commands import Way, etcdctl, way_to
-from diagnosis.etcd_facts import BEHIND_ENTRIES
+from diagnosis.etcd_facts import BEHIND_ENTRIES, SOURCE
 from situation.etcd.answers import NO_SPACE
-from situation.etcd.cluster import ETCD, EtcdCluster
+from situation.etcd.cluster import EtcdCluster
 from situation.etcd.figures import version_of
 from situation.etcd.view import MemberView, Standing
 from situation.findings import Command, Effect, Evidence, Mark
@@ -19,6 +19,8 @@ CRASH_IN_DEFRAGMENTATION: Final = ((3, 5, 0), (3, 5, 5))
 """Versions in which a crash during defragmentation can make members differ (fixed in 3.5.6)."""
 SETTLE: Final = "wait a minute"
 """Between two members: the first must have caught up."""
+_PATIENT: Final = ("--command-timeout", "300s")
+"""etcdctl gives up after 5 s, which is too soon for gigabytes; the member would go on all the same."""
 _SAVE: Final = "save a snapshot here; it holds all Secrets, keep it safe"
 
 
@@ -27,6 +29,15 @@ class _Step(NamedTuple):
     purpose: str
     effect: Effect
     endpoints: tuple[str, ...] = ()
+
+
+_AFTER: Final = _Step(("endpoint", "health"), f"{SETTLE}: are all members healthy again?", Effect.READ)
+_AFTER_WITH_ALARM: Final = _Step(
+    ("endpoint", "status", "-w", "table"),
+    f"{SETTLE}: do all members answer, with one leader, and is it smaller?",
+    Effect.READ,
+)
+"""`endpoint health` calls every member unhealthy while an alarm is up."""
 
 
 class Repair(NamedTuple):
@@ -76,10 +87,11 @@ def _steps(cluster: EtcdCluster, *, compact: bool) -> list[_Step]:
     saver = (followers or last)[0]
     steps = [_Step(("snapshot", "save", f"etcd-{revision}.db"), _SAVE, Effect.READ, (saver.endpoint,))]
     if compact and revision:
-        steps.append(_Step(("compact", str(revision)), "drop all older revisions", Effect.MUTATING))
+        steps.append(_Step((*_PATIENT, "compact", str(revision)), "drop all older revisions", Effect.MUTATING))
+    check = _AFTER_WITH_ALARM if NO_SPACE in cluster.alarms else _AFTER
     for member in [*followers, *last]:
         steps.append(_defragment(member, is_last=member is leader and bool(followers)))
-        steps.append(_Step(("endpoint", "health"), f"{SETTLE}: are all members healthy again?", Effect.READ))
+        steps.append(check)
     if compact and NO_SPACE in cluster.alarms:
         steps.append(_Step(("alarm", "disarm"), "let writes in again, after all members have room", Effect.MUTATING))
     return steps
@@ -88,7 +100,7 @@ def _steps(cluster: EtcdCluster, *, compact: bool) -> list[_Step]:
 def _defragment(member: MemberView, *, is_last: bool) -> _Step:
     who = f"{member.name} ({'leader, last' if is_last else member.role.value})"
     purpose = f"defragment {who}; it serves nothing meanwhile"
-    return _Step(("defrag",), purpose, Effect.DISRUPTIVE, (member.endpoint,))
+    return _Step((*_PATIENT, "defrag"), purpose, Effect.DISRUPTIVE, (member.endpoint,))
 
 
 def _command(way: Way, step: _Step, number: str) -> Command:
@@ -110,4 +122,4 @@ def _warnings(cluster: EtcdCluster) -> tuple[Evidence, ...]:
 
 
 def _source(cluster: EtcdCluster) -> str:
-    return next((member.source for member in cluster.members if member.source), str(ETCD))
+    return next((member.source for member in cluster.members if member.source), SOURCE)

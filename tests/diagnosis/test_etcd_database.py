@@ -67,16 +67,16 @@ def test_the_safe_order_followers_first_leader_last_disarm_at_the_end() -> None:
     calls = [line.partition("client.key ")[2] for line in lines]
     assert calls == [
         "snapshot save etcd-90000.db",
-        "compact 90000",
-        "defrag",
-        "endpoint health",
-        "defrag",
-        "endpoint health",
-        "defrag",
-        "endpoint health",
+        "--command-timeout 300s compact 90000",
+        "--command-timeout 300s defrag",
+        "endpoint status -w table",
+        "--command-timeout 300s defrag",
+        "endpoint status -w table",
+        "--command-timeout 300s defrag",
+        "endpoint status -w table",
         "alarm disarm",
     ]
-    asked = [shlex.split(line)[2] for line, call in zip(lines, calls, strict=True) if call == "defrag"]
+    asked = [shlex.split(line)[2] for line, call in zip(lines, calls, strict=True) if call.endswith("defrag")]
     assert asked == ["https://10.0.0.2:2379", "https://10.0.0.3:2379", "https://10.0.0.1:2379"]  # the leader is last
     effects = [command.effect for command in steps]
     read, mutating, disruptive = Effect.READ, Effect.MUTATING, Effect.DISRUPTIVE
