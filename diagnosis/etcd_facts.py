@@ -8,6 +8,7 @@ from situation.etcd.answers import CORRUPT, NO_SPACE
 from situation.etcd.cluster import EtcdCluster, FrozenBy
 from situation.etcd.view import MemberView
 from situation.findings import Evidence, Mark
+from situation.meta import Ref
 
 BEHIND_ENTRIES: Final = 5000
 """A member that lacks more entries needs a snapshot (etcd's SnapshotCatchUpEntries); its tuning page calls a gap of a
@@ -40,13 +41,25 @@ WITH_SLOW_ETCD: Final = frozenset({"etcd-unavailable", "api-overloaded"})
 """Rules whose finding follows from an etcd that is slow or has lost the member that the API server asks."""
 
 
-def follows_from_etcd(rule: str) -> tuple[str, ...]:
-    """Return the etcd rules that the finding of another rule follows from."""
+NO_LEADER_RULES: Final = ("etcd-quorum-lost", "etcd-no-leader")
+ETCD_PODS_PROBED: Final = frozenset({"not-ready", "liveness-kill", "startup-probe-kill"})
+"""What a probe says of etcd's own pod is what the members say themselves, only later."""
+API_PODS_BROKEN: Final = frozenset({*ETCD_PODS_PROBED, "crash-loop"})
+"""An API server without etcd fails its probes, and ends when it starts."""
+
+
+def follows_from_etcd(rule: str, subject: Ref) -> tuple[str, ...]:
+    """Return the etcd rules that a finding of another rule about `subject` follows from."""
     causes: list[str] = []
+    if subject.kind == "Pod" and subject.namespace == "kube-system":
+        if subject.name.startswith("etcd-") and rule in ETCD_PODS_PROBED:
+            causes += (*STOPPED_BY, "etcd-member-down", *SLOWED_BY)
+        if subject.name.startswith("kube-apiserver-") and rule in API_PODS_BROKEN:
+            causes += NO_LEADER_RULES
     if rule in WITHOUT_WRITES:
         causes += STOPPED_BY
     if rule in WITHOUT_ETCD:
-        causes += ("etcd-quorum-lost", "etcd-no-leader")
+        causes += NO_LEADER_RULES
     if rule in WITH_SLOW_ETCD:
         causes += ("etcd-member-down", *SLOWED_BY)
     return tuple(causes)

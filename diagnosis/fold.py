@@ -122,7 +122,7 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
             and _may_explain(other.finding, group.finding)
             and (not hit.fired.follows_only or other.finding.rule in hit.fired.follows_only)
         ]
-        etcd = follows_from_etcd(group.finding.rule)
+        etcd = follows_from_etcd(group.finding.rule, group.finding.subject)
         candidates += [other for other in by_ref.get(ETCD, ()) if other.finding.rule in etcd]
         nodes = {hit.fired.node for hit in group.hits}
         if group.finding.subject.kind != "Node" and nodes and nodes <= down.keys():

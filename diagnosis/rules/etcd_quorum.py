@@ -25,8 +25,17 @@ from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import Ref
 from situation.situation import Situation
 
-NODE_DOWN: Final = ("node-unreachable", "node-not-ready", "node-runtime-down")
-"""Rules about a node that explain a member that is silent there."""
+DOWN_WITH: Final = (
+    "node-unreachable",
+    "node-not-ready",
+    "node-runtime-down",
+    "crash-loop",
+    "oom-killed",
+    "bad-command",
+    "start-failure",
+    "image-pull",
+)
+"""Rules about a member's node or pod that explain its silence; what a probe says of the pod is the silence itself."""
 
 
 def _process_commands(members: tuple[MemberView, ...]) -> tuple[Command, ...]:
@@ -173,6 +182,7 @@ def etcd_member_down(_: None, situation: Situation, now: datetime) -> Verdict:
         follows=tuple(
             ref for node in nodes for ref in (Ref("Node", "", node), Ref("Pod", "kube-system", f"etcd-{node}"))
         ),
+        follows_only=DOWN_WITH,
         node=nodes[0] if len(nodes) == 1 and len(down) == 1 else "",
         who=f"etcd: {named(down)}",
     )

@@ -9,6 +9,7 @@ from diagnosis.rules import etcd_quorum
 from situation.etcd.cluster import ETCD
 from situation.etcd.members import MemberHealth
 from situation.findings import Finding, Layer, LayerState, Severity
+from situation.kinds import WATCHED
 from situation.readings import Readiness, Reading, SourceState
 from situation.situation import Situation
 from tests.build import NOW, node, pod, situation
@@ -164,3 +165,38 @@ def test_layer_4_names_what_of_etcd_it_cannot_judge_only_where_etcd_is_ours() ->
     known = healthy(1, known=ours)
     list_members(known, 3)
     assert "etcd: etcd-2, etcd-3 not asked" in diagnose(known, NOW).layers[layer].reason
+
+
+ETCD_POD = {"component": "etcd"}
+CRASHES = {
+    "restartCount": 9,
+    "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"}},
+    "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": "2026-11-23T02:40:00Z"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("shown", "cause", "effect"),
+    [
+        (CRASHES, "crash-loop", "etcd-member-down"),
+        ({"state": {"running": {"startedAt": "2026-11-23T01:00:00Z"}}}, "etcd-member-down", "not-ready"),
+    ],
+)
+def test_a_pod_that_crashes_is_the_cause_and_one_that_fails_its_probe_the_effect(
+    shown: dict[str, object], cause: str, effect: str
+) -> None:
+    broken = pod(
+        "etcd-cp-3", namespace="kube-system", node="cp-3", ready=False, labels=ETCD_POD, container_status=shown
+    )
+    known = healthy(1, 2, known=situation(broken, *(node(f"cp-{number}") for number in (1, 2, 3))))
+    silence(known, 3, ago_s=25)
+    (found,) = [item for item in diagnose(known, NOW).causes if item.severity is not Severity.INFO]
+    assert (found.rule, [item.rule for item in found.consequences]) == (cause, [effect])
+
+
+def test_an_api_server_that_dies_with_etcd_follows_from_it() -> None:
+    known = two_of_three_killed()
+    for kind in WATCHED:
+        known.apply(Reading(kind.source, SourceState.UNREACHABLE, NOW, error="connection refused"))
+    (found,) = diagnose(known, NOW).causes
+    assert (found.rule, [item.rule for item in found.consequences]) == ("etcd-quorum-lost", ["api-unreachable"])
