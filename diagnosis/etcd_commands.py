@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from diagnosis.commands import kubectl
+from diagnosis.commands import kubectl, on_node
 from situation.etcd.cluster import EtcdCluster
 from situation.etcd.members import EtcdAccess
 from situation.etcd.standing import etcd_pods
@@ -23,6 +23,7 @@ KUBEADM: Final = EtcdAccess(
 LOCAL: Final = "https://127.0.0.1:2379"
 LOCAL_METRICS: Final = "http://127.0.0.1:2381/metrics"
 """kubeadm's `--listen-metrics-urls`: plain HTTP, on the node only."""
+_FSYNC_LINES: Final = "wal_fsync_duration_seconds_(sum|count)|backend_commit_duration_seconds_(sum|count)"
 _URL: Final = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+")
 _NODE: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _LOOPBACK: Final = re.compile(r"https?://(127\.|localhost[:/]|\[::1\])")
@@ -123,3 +124,15 @@ def metrics_command(
     if not _LOOPBACK.match(url):
         where = way.where
     return Command(("sh", "-c", f'curl -s{options} {shlex.quote(url)} | grep -E "{wanted}"'), purpose, where=where)
+
+
+def disk_commands(situation: Situation, cluster: EtcdCluster, slow: MemberView) -> tuple[Command, ...]:
+    """Return what tells how slow a member's disk is and who writes to it, then the usual looks."""
+    twice = "fsync and commit: run it twice, 30 s apart, and divide the differences"
+    commands = [metrics_command(situation, cluster, slow, _FSYNC_LINES, twice)]
+    if slow.node:
+        commands += [
+            on_node(slow.node, "iostat", "-x", "1", "5", purpose="is the disk busy (%util), how long do writes wait?"),
+            on_node(slow.node, "iotop", "-b", "-o", "-n", "3", purpose="who else writes to it?"),
+        ]
+    return (*commands, *looks(situation, cluster))

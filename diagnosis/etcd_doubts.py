@@ -30,7 +30,8 @@ def etcd_doubts(situation: Situation, now: datetime) -> list[str]:
 def _of_members(cluster: EtcdCluster) -> list[str]:
     found = []
     if cluster.unreadable:
-        found.append(f"etcd does not accept us at {_names(cluster.unreadable)}")
+        why = shorten(cluster.unreadable[0].error, _ERROR_CHARS)
+        found.append(f"etcd: {_names(cluster.unreadable)} cannot be read ({why})")
     if stale := [member for member in cluster.members if member.standing is Standing.STALE]:
         heard = max((member.heard_at for member in stale if member.heard_at is not None), default=None)
         found.append(f"etcd: {_names(stale)} not heard" + (f" since {heard:%H:%M:%S}" if heard is not None else ""))

@@ -4,9 +4,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
+from diagnosis.rule import CLEAR, Unknown, Verdict
+from situation.clock import duration_text
 from situation.etcd.answers import CORRUPT, NO_SPACE
 from situation.etcd.cluster import EtcdCluster, FrozenBy
-from situation.etcd.view import MemberView
+from situation.etcd.memory import WINDOW
+from situation.etcd.view import MemberView, Standing
 from situation.findings import Evidence, Mark
 from situation.meta import Ref
 
@@ -16,7 +19,10 @@ few thousand between committed and applied normal."""
 ELECTION_S: Final = 5.0
 """Without a leader for so long it is no election any more: that takes one election timeout (1 s) or a few."""
 SOURCE: Final = "etcd/members"
-"""Named by evidence that no single member tells."""
+"""Named by evidence where no member was ever asked."""
+
+WINDOW_TEXT: Final = duration_text(WINDOW.total_seconds())
+"""Over so long quantiles are taken."""
 
 STOPPED_BY: Final = ("etcd-no-space", "etcd-quorum-lost", "etcd-no-leader", "etcd-corrupt")
 """Rules whose finding means that nothing is written any more."""
@@ -61,13 +67,27 @@ def follows_from_etcd(rule: str, subject: Ref) -> tuple[str, ...]:
     if rule in WITHOUT_ETCD:
         causes += NO_LEADER_RULES
     if rule in WITH_SLOW_ETCD:
-        causes += ("etcd-member-down", *SLOWED_BY)
+        causes += ("etcd-member-down", "etcd-member-apart", *SLOWED_BY)
     return tuple(causes)
 
 
 def said(member: MemberView, text: str, mark: Mark = Mark.SUPPORTS, at: datetime | None = None) -> Evidence:
     """Return what a member says as evidence; `at` is when it was true, if not when it was heard last."""
     return Evidence(f"{member.name}: {text}", member.source or SOURCE, at or member.heard_at, mark)
+
+
+def of_all(cluster: EtcdCluster, text: str, mark: Mark = Mark.SUPPORTS, at: datetime | None = None) -> Evidence:
+    """Return what follows from all members together, in the name of the one that was heard last."""
+    asked = [member for member in cluster.members if member.source]
+    last = max(asked, key=lambda member: (member.standing is Standing.ANSWERS, str(member.heard_at)), default=None)
+    if last is None:
+        return Evidence(text, SOURCE, at, mark)
+    return Evidence(text, last.source, at or last.heard_at, mark)
+
+
+def unless_known(is_known: bool, what: str) -> Verdict:
+    """Return clear if it is known that nothing is wrong, else unknown."""
+    return CLEAR if is_known else Unknown(f"{what}: not known of any member of etcd")
 
 
 def named(members: Sequence[MemberView]) -> str:
@@ -83,18 +103,32 @@ def seconds(value: float) -> str:
     return f"{value * 1000:.0f} ms" if value >= 0.01 else f"{value * 1000:.1f} ms"
 
 
+def strain(member: MemberView) -> str:
+    """Return `; 3 late heartbeats, 2 slow applies` of the last minute, empty if there were none."""
+    counts = (
+        (member.heartbeat_failures, "late heartbeats"),
+        (member.slow_applies, "slow applies"),
+        (member.failed_proposals, "failed proposals"),
+    )
+    parts = [f"{value:.0f} {what}" for value, what in counts if value]
+    return f"; {', '.join(parts)}" if parts else ""
+
+
 def quorum_text(cluster: EtcdCluster) -> str:
-    """Return `2 of 3 members answer, quorum 2, can lose 0 more`; what is not known is not said."""
+    """Return `2 of 3 members answer, quorum 2, can lose 0 more`, or how many are needed; unknown is not said."""
     text = f"{cluster.alive} of {cluster.size} {'member answers' if cluster.size == 1 else 'members answer'}"
     text += f", quorum {cluster.quorum}"
-    return text + (f", can lose {cluster.can_lose} more" if cluster.can_lose is not None else "")
+    if cluster.can_lose is None:
+        return text
+    missing = cluster.quorum - cluster.alive
+    return text + (f", {missing} more needed" if missing > 0 else f", can lose {cluster.can_lose} more")
 
 
 def quorum_evidence(cluster: EtcdCluster) -> tuple[Evidence, ...]:
     """Return how many answer, by which count, and who could not be read."""
-    found = [Evidence(f"{quorum_text(cluster)} (counted by the {cluster.size_from})", SOURCE)]
+    found = [of_all(cluster, f"{quorum_text(cluster)} (counted by the {cluster.size_from})")]
     found += [
-        said(member, f"does not accept us, so nothing is known of it: {member.error}", Mark.OPEN)
+        said(member, f"runs but cannot be read, so nothing is known of it: {member.error}", Mark.OPEN)
         for member in cluster.unreadable
     ]
     return tuple(found)
@@ -110,11 +144,6 @@ def silence(members: Iterable[MemberView]) -> tuple[Evidence, ...]:
     return tuple(found)
 
 
-def frozen_text(cluster: EtcdCluster) -> str:
-    """Return since when nothing is written, for a title; empty while that is not known."""
-    return f"nothing is written since {cluster.frozen.since:%H:%M:%S}" if cluster.frozen is not None else ""
-
-
 def frozen_evidence(cluster: EtcdCluster) -> tuple[Evidence, ...]:
     """Return what a cluster that takes no writes means for everything else on the screen."""
     if cluster.frozen is None:
@@ -122,15 +151,15 @@ def frozen_evidence(cluster: EtcdCluster) -> tuple[Evidence, ...]:
     reads = "reads and deletes still work, " if cluster.frozen.by is FrozenBy.NO_SPACE else ""
     text = (
         f"{reads}leases and node status are frozen history as of {cluster.frozen.since:%H:%M:%S}: "
-        "nodes look Ready because nobody can write otherwise"
+        "a node that died since then still looks Ready"
     )
-    return (Evidence(text, SOURCE, cluster.frozen.since),)
+    return (of_all(cluster, text, at=cluster.frozen.since),)
 
 
 def other_alarms(cluster: EtcdCluster, but: str) -> tuple[Evidence, ...]:
     """Return the alarms besides one."""
     return tuple(
-        Evidence(f"the alarm {kind} is raised as well", SOURCE)
+        of_all(cluster, f"the alarm {kind} is raised as well")
         for kind in sorted(cluster.alarms - {but})
         if kind in (NO_SPACE, CORRUPT)
     )

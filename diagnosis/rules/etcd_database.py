@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.etcd_commands import looks
-from diagnosis.etcd_facts import SOURCE, frozen_evidence, named, other_alarms, said
+from diagnosis.etcd_facts import SOURCE, frozen_evidence, named, of_all, other_alarms, said, unless_known
 from diagnosis.etcd_repair import repair
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from situation.clock import duration_text
@@ -26,7 +26,10 @@ WARN_FULL_IN_S: Final = 4 * 3600.0
 FRAGMENTED: Final = 0.50
 MIN_IN_USE: Final = 100 * 1024**2
 """etcd mixin: etcdDatabaseHighFragmentationRatio; a small database is not worth a defragmentation."""
-STORAGE: Final = "kubernetes/metrics"
+STORAGE: Final = "control-plane/metrics"
+"""The source that reads the API server's metrics."""
+SECOND_HAND_S: Final = 120.0
+"""The API server's metrics are read every 30 s at most; a few may be left out while it is busy."""
 
 
 def _sizes(member: MemberView) -> Evidence:
@@ -55,15 +58,15 @@ def etcd_no_space(_: None, situation: Situation, now: datetime) -> Verdict:
     """etcd's database has reached its quota: nothing can be written until there is room and the alarm is disarmed."""
     cluster = etcd_of(situation, now)
     if NO_SPACE not in cluster.alarms:
-        return CLEAR
+        return unless_known(cluster.alarms_known, "alarms")
     raised = raisers(situation, cluster, NO_SPACE)
     way_out = repair(situation, cluster, compact=True)
-    evidence = [Evidence(f"alarm NOSPACE, raised by {', '.join(raised) or 'a member'}: writes fail with "
-                         "`mvcc: database space exceeded`", SOURCE)]  # fmt: skip
+    fails = "writes fail with `mvcc: database space exceeded`"
+    evidence = [of_all(cluster, f"alarm NOSPACE, raised by {', '.join(raised) or 'a member'}: {fails}")]
     evidence += [_sizes(member) for member in cluster.answering]
     if cluster.leader_id:
         led = f"the members still see a leader (term {cluster.term}): this is not a lost quorum"
-        evidence.append(Evidence(led, SOURCE, mark=Mark.EXCLUDES))
+        evidence.append(of_all(cluster, led, Mark.EXCLUDES))
     since = f" since {cluster.frozen.since:%H:%M:%S}" if cluster.frozen is not None else ""
     return Fired(
         ETCD,
@@ -95,7 +98,7 @@ def etcd_quota(_: None, situation: Situation, now: datetime) -> Verdict:
         return _second_hand(situation, cluster, now)
     near = tuple(member for member in cluster.answering if _is_near(member))
     if not near:
-        return CLEAR
+        return unless_known(any(member.size_bytes is not None for member in cluster.answering), "size")
     fullest = max(near, key=lambda member: (member.size_bytes or 0) / (member.quota.limit_bytes or DEFAULT_QUOTA))
     limit, size = fullest.quota.limit_bytes, fullest.size_bytes or 0
     critical = limit is not None and size > CRITICAL_RATIO * limit
@@ -145,14 +148,10 @@ def _forecast(member: MemberView) -> tuple[Evidence, ...]:
 def _second_hand(situation: Situation, cluster: EtcdCluster, now: datetime) -> Verdict:
     """What the API server says of the size, where the control plane is ours and no member can be asked."""
     page, at = situation.api_server.page, situation.api_server.read_at
-    if (
-        page is None
-        or page.storage_bytes is None
-        or at is None
-        or not any(map(is_control_plane, situation.nodes.values()))
-    ):
-        return CLEAR
-    if (now - at).total_seconds() > SECOND_HAND_S or page.storage_bytes < WARN_RATIO * DEFAULT_QUOTA:
+    if page is None or page.storage_bytes is None or at is None or (now - at).total_seconds() > SECOND_HAND_S:
+        return unless_known(False, "size")
+    is_ours = any(map(is_control_plane, situation.nodes.values()))
+    if not is_ours or page.storage_bytes < WARN_RATIO * DEFAULT_QUOTA:
         return CLEAR
     size = human_bytes(page.storage_bytes)
     return Fired(
@@ -165,10 +164,6 @@ def _second_hand(situation: Situation, cluster: EtcdCluster, now: datetime) -> V
         looks(situation, cluster),
         who="etcd: database",
     )
-
-
-SECOND_HAND_S: Final = 120.0
-"""The API server's metrics are read every 30 s at most; a few may be left out while it is busy."""
 
 
 @rule(
@@ -189,7 +184,7 @@ def etcd_fragmented(_: None, situation: Situation, now: datetime) -> Verdict:
         if (member.fragmentation or 0.0) > FRAGMENTED and (member.in_use_bytes or 0) > MIN_IN_USE
     )
     if not loose:
-        return CLEAR
+        return unless_known(any(member.fragmentation is not None for member in cluster.answering), "free space")
     worst = max(loose, key=lambda member: member.fragmentation or 0.0)
     roomy = all(member.free_ratio is not None and member.free_ratio > 0.5 for member in loose)
     way_out = repair(situation, cluster, compact=False)

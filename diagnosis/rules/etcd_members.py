@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from diagnosis.etcd_commands import looks, metrics_command
-from diagnosis.etcd_facts import BEHIND_ENTRIES, SOURCE, named, quorum_text, said
+from diagnosis.etcd_facts import BEHIND_ENTRIES, named, of_all, quorum_text, said, unless_known
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from situation.clock import age_text
 from situation.etcd.cluster import ETCD, etcd_of
@@ -12,7 +12,7 @@ from situation.etcd.figures import version_of
 from situation.etcd.memory import SPAN
 from situation.etcd.standing import REFUSAL
 from situation.etcd.view import MemberView, Role
-from situation.findings import Evidence, Layer, Severity
+from situation.findings import Layer, Severity
 from situation.situation import Situation
 
 LEARNER: Final = timedelta(minutes=10)
@@ -37,7 +37,7 @@ def etcd_member_behind(_: None, situation: Situation, now: datetime) -> Verdict:
     cluster = etcd_of(situation, now)
     behind = tuple(member for member in cluster.answering if _missing(member) > BEHIND_ENTRIES or _loads(member))
     if not behind:
-        return CLEAR
+        return unless_known(any(member.status is not None for member in cluster.answering), "how far it is")
     worst = max(behind, key=_missing)
     state = "loads a snapshot" if _loads(worst) else f"is {_missing(worst)} entries behind"
     evidence = [
@@ -49,7 +49,7 @@ def etcd_member_behind(_: None, situation: Situation, now: datetime) -> Verdict:
     return Fired(
         ETCD,
         state,
-        (*evidence, Evidence(gap, SOURCE)),
+        (*evidence, of_all(cluster, gap)),
         (*looks(situation, cluster), metrics_command(situation, cluster, worst, lines, "does it catch up?")),
         follows=(ETCD,),
         follows_only=("etcd-slow-fsync", "etcd-slow-peers"),
@@ -83,7 +83,7 @@ def etcd_learner(_: None, situation: Situation, now: datetime) -> Verdict:
         if member.role is Role.LEARNER and (since := _learns_since(member, situation)) and now - since >= LEARNER
     ]
     if not found:
-        return CLEAR
+        return unless_known(any(member.status is not None for member in cluster.answering), "learners")
     learners = tuple(member for member, _ in found)
     since = min(since for _, since in found)
     return Fired(
@@ -91,7 +91,7 @@ def etcd_learner(_: None, situation: Situation, now: datetime) -> Verdict:
         f"{'has' if len(learners) == 1 else 'have'} been a learner for {age_text(since, now)} or longer: no vote",
         (
             *(said(member, f"is a learner at least since {at:%H:%M:%S}", at=at) for member, at in found),
-            Evidence(quorum_text(cluster), SOURCE),
+            of_all(cluster, quorum_text(cluster)),
         ),
         looks(situation, cluster),
         who=f"etcd: {named(learners)}",
@@ -130,7 +130,7 @@ def etcd_unhealthy(_: None, situation: Situation, now: datetime) -> Verdict:
         if member.status is not None and member.status.leader and (why := _why_ill(member, situation))
     )
     if not ill:
-        return CLEAR
+        return unless_known(any(member.health is not None for member in cluster.answering), "health")
     members = tuple(member for member, _ in ill)
     return Fired(
         ETCD,
@@ -208,13 +208,13 @@ def etcd_known_bad_version(_: None, situation: Situation, now: datetime) -> Verd
         if version is not None and hazard.lowest <= version <= hazard.highest
     ]
     if not found:
-        return CLEAR
+        return unless_known(any(versions.values()), "the version")
     concerned = tuple(member for member in cluster.answering if member.version in {text for text, _ in found})
     return Fired(
         ETCD,
         f"{found[0][0]} has a known fault: {found[0][1].words}",
         (
-            *(Evidence(f"{text}: {hazard.words}", SOURCE) for text, hazard in found),
+            *(of_all(cluster, f"{text}: {hazard.words}") for text, hazard in found),
             said(concerned[0], f"runs {concerned[0].version}" + (f", as {len(concerned) - 1} more do"
                  if len(concerned) > 1 else "")),
         ),
@@ -238,7 +238,7 @@ def etcd_versions_differ(_: None, situation: Situation, now: datetime) -> Verdic
     versions = {member.version: version_of(member.version) for member in cluster.answering if member.version}
     known = sorted(version for version in versions.values() if version is not None)
     if len(versions) < 2 or not known:
-        return CLEAR
+        return unless_known(bool(known), "the version")
     oldest, newest = known[0], known[-1]
     apart = oldest[0] != newest[0] or newest[1] - oldest[1] > 1
     words = "more than one minor version apart, which etcd does not support" if apart else "is an update under way?"
@@ -263,7 +263,9 @@ def etcd_versions_differ(_: None, situation: Situation, now: datetime) -> Verdic
 def etcd_even_members(_: None, situation: Situation, now: datetime) -> Verdict:
     """etcd has an even number of members: it survives no more failures than with one member less."""
     cluster = etcd_of(situation, now)
-    if cluster.size < 2 or cluster.size % 2 or cluster.size_from != "member list":
+    if cluster.size_from != "member list":
+        return unless_known(False, "the member list")
+    if cluster.size < 2 or cluster.size % 2:
         return CLEAR
     fewer = cluster.size - 1
     losable, losable_then = cluster.size - cluster.quorum, fewer - (fewer // 2 + 1)
@@ -271,8 +273,7 @@ def etcd_even_members(_: None, situation: Situation, now: datetime) -> Verdict:
         ETCD,
         f"has {cluster.size} members: an even number survives no more failures than {fewer}",
         (
-            Evidence(f"quorum {cluster.quorum}: of {cluster.size}, {losable} may fail; of {fewer}, {losable_then} may",
-                     SOURCE),
+            of_all(cluster, f"of {cluster.size}, {losable} may fail; of {fewer}, {losable_then} may"),
         ),
         looks(situation, cluster),
     )  # fmt: skip

@@ -7,14 +7,15 @@ from diagnosis.commands import on_node
 from diagnosis.etcd_commands import etcdctl, looks, status_command, way_to
 from diagnosis.etcd_facts import (
     ELECTION_S,
-    SOURCE,
     frozen_evidence,
     named,
+    of_all,
     other_alarms,
     quorum_evidence,
     quorum_text,
     said,
     silence,
+    unless_known,
 )
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
 from situation.clock import age_text
@@ -70,12 +71,12 @@ def etcd_quorum_lost(_: None, situation: Situation, now: datetime) -> Verdict:
     """Too many etcd members are down: nothing can be written, and consistent reads fail."""
     cluster = etcd_of(situation, now)
     if not cluster.lost_quorum or cluster.is_vouched_for:
-        return CLEAR
+        return unless_known(bool(cluster.answering) or cluster.is_vouched_for, "quorum")
     evidence = [*quorum_evidence(cluster), *silence(cluster.silent)]
     evidence += [said(member, "answers and sees no leader") for member in cluster.answering]
     if not cluster.answering:
-        evidence.append(Evidence("no member answers us: a network between us and them would look the same", SOURCE,
-                                 mark=Mark.OPEN))  # fmt: skip
+        unsure = "no member answers us: a network between us and them would look the same"
+        evidence.append(of_all(cluster, unsure, Mark.OPEN))
     return Fired(
         ETCD,
         f"has lost quorum: {quorum_text(cluster)}",
@@ -102,7 +103,7 @@ def etcd_no_leader(_: None, situation: Situation, now: datetime) -> Verdict:
     cluster = etcd_of(situation, now)
     leaderless = tuple(member for member in cluster.answering if member.leaderless_since is not None)
     if cluster.frozen is None or not leaderless or cluster.leader_id or cluster.lost_quorum:
-        return CLEAR
+        return unless_known(bool(cluster.answering) or cluster.is_vouched_for, "the leader")
     if cluster.is_vouched_for or len(leaderless) < len(cluster.answering):
         return CLEAR
     since = min(member.leaderless_since or now for member in leaderless)
@@ -112,7 +113,7 @@ def etcd_no_leader(_: None, situation: Situation, now: datetime) -> Verdict:
                      at=member.leaderless_since) for member in leaderless]  # fmt: skip
     slowest = max((member.round_trip_p99_s or 0.0 for member in leaderless), default=0.0)
     if not slowest:
-        evidence.append(Evidence("how long messages between the members take is not known", SOURCE, mark=Mark.OPEN))
+        evidence.append(of_all(cluster, "how long messages between the members take is not known", Mark.OPEN))
     return Fired(
         ETCD,
         f"has had no leader for {age_text(since, now)}: {quorum_text(cluster)}",
@@ -137,9 +138,9 @@ def etcd_corrupt(_: None, situation: Situation, now: datetime) -> Verdict:
         member for member in cluster.answering if member.health and "data_corruption" in member.health.failed_checks
     )
     if CORRUPT not in cluster.alarms and not failing:
-        return CLEAR
+        return unless_known(cluster.alarms_known, "alarms")
     raised = raisers(situation, cluster, CORRUPT)
-    evidence = [Evidence(f"alarm CORRUPT raised by {', '.join(raised) or 'a member'}", SOURCE)] if (
+    evidence = [of_all(cluster, f"alarm CORRUPT raised by {', '.join(raised) or 'a member'}")] if (
         CORRUPT in cluster.alarms) else []  # fmt: skip
     evidence += [said(member, "its check data_corruption fails") for member in failing]
     way = way_to(situation, cluster)
@@ -170,7 +171,7 @@ def etcd_member_down(_: None, situation: Situation, now: datetime) -> Verdict:
     cluster = etcd_of(situation, now)
     down = tuple(member for member in cluster.members if member.standing is Standing.SILENT)
     if not down or not cluster.leader_id:
-        return CLEAR
+        return unless_known(bool(cluster.answering), "members")
     since = min((member.silent_since for member in down if member.silent_since is not None), default=None)
     can_lose = "" if cluster.can_lose is None else f"; etcd can lose {cluster.can_lose} more"
     nodes = tuple(dict.fromkeys(member.node for member in down if member.node))
@@ -191,7 +192,7 @@ def etcd_member_down(_: None, situation: Situation, now: datetime) -> Verdict:
 def _as_peers_see_it(cluster: EtcdCluster) -> tuple[Evidence, ...]:
     leader = cluster.leader
     if leader is None or leader.page is None or leader.page.active_peers is None or leader not in cluster.answering:
-        return (Evidence("whether its peers reach it is not known from here", SOURCE, mark=Mark.OPEN),)
+        return (of_all(cluster, "whether its peers reach it is not known from here", Mark.OPEN),)
     text = f"the leader is connected with {leader.page.active_peers} of its {max(0, cluster.size - 1)} peers"
     return (said(leader, text),)
 
@@ -210,7 +211,7 @@ def etcd_member_apart(_: None, situation: Situation, now: datetime) -> Verdict:
     cluster = etcd_of(situation, now)
     apart = tuple(member for member in cluster.answering if member.leaderless_since is not None)
     if not apart or not (cluster.leader_id or cluster.is_vouched_for):
-        return CLEAR
+        return unless_known(bool(cluster.answering), "the leader")
     since = max(member.leaderless_since or now for member in apart)
     if (due := since + timedelta(seconds=ELECTION_S)) > now:
         return Wait(due)

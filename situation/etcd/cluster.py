@@ -96,7 +96,7 @@ class EtcdCluster(msgspec.Struct, frozen=True):
 
     @property
     def unreadable(self) -> tuple[MemberView, ...]:
-        """Members that run but do not accept us: nothing is known of them, which is no fault of etcd."""
+        """Members that run but cannot be read: nothing is known of them, which is no fault of etcd."""
         return tuple(member for member in self.members if member.standing is Standing.REFUSES)
 
     @property

@@ -14,8 +14,8 @@ class Standing(StrEnum):
 
     ANSWERS = "answers"
     SILENT = "does not answer"
-    REFUSES = "refuses us"
-    """It runs, but does not accept our certificate or user: no fault of etcd, nothing is known of it."""
+    REFUSES = "cannot be read"
+    """It runs, but does not accept our certificate or user, or shows one that we do not: nothing is known of it."""
     STALE = "not heard of lately"
     """Nobody asked it for longer than its word is good for."""
     UNHEARD = "not asked"

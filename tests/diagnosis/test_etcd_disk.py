@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from diagnosis.engine import diagnose
-from diagnosis.rules import etcd_disk
+from diagnosis.rules import etcd_disk, etcd_elections
 from playbooks.commands import Target, render
 from situation.etcd.members import EtcdAccess
 from situation.findings import Finding, Mark, Severity
@@ -17,6 +17,7 @@ from tests.build import NOW, node, situation
 from tests.diagnosis.objects import causes_of
 from tests.etcd_objects import disk, endpoint, healthy, status, tell, watched
 
+RULES = etcd_disk.RULES + etcd_elections.RULES
 CONTROL_PLANE = {"node-role.kubernetes.io/control-plane": ""}
 
 
@@ -47,7 +48,7 @@ def texts(finding: Finding) -> str:
     ],
 )
 def test_both_bands_of_a_slow_fsync(slow_s: float, band: str | None, mixin: str, severity: Severity | None) -> None:
-    causes = causes_of(etcd_disk.RULES, with_disk("fsync", slow_s))
+    causes = causes_of(RULES, with_disk("fsync", slow_s))
     assert list(causes) == (["etcd-slow-fsync"] if band else [])
     if band:
         finding = causes["etcd-slow-fsync"]
@@ -59,16 +60,16 @@ def test_both_bands_of_a_slow_fsync(slow_s: float, band: str | None, mixin: str,
 
 
 def test_what_was_slow_before_the_window_does_not_count() -> None:
-    assert not causes_of(etcd_disk.RULES, watched(pages=lambda number, ago_s: {"fsync": disk(fast=10, slow=10_000)}))
+    assert not causes_of(RULES, watched(pages=lambda number, ago_s: {"fsync": disk(fast=10, slow=10_000)}))
 
 
 def test_two_fsyncs_are_no_p99() -> None:
     known = watched(pages=lambda number, ago_s: {"fsync": disk(slow=2 if ago_s == 0 else 0, slow_s=1.024)})
-    assert not causes_of(etcd_disk.RULES, known)
+    assert not causes_of(RULES, known)
 
 
 def test_where_to_look_for_the_writer() -> None:
-    finding = causes_of(etcd_disk.RULES, with_disk("fsync", 0.032))["etcd-slow-fsync"]
+    finding = causes_of(RULES, with_disk("fsync", 0.032))["etcd-slow-fsync"]
     first, iostat, iotop, *_ = finding.next
     assert (first.where, render(first, Target("prod"))) == (
         "node cp-2",
@@ -81,20 +82,20 @@ def test_where_to_look_for_the_writer() -> None:
 def test_metrics_are_read_where_we_read_them() -> None:
     known = with_disk("fsync", 0.032)
     known.apply(Reading("etcd/access", SourceState.LIVE, NOW, EtcdAccess("/pki/ca.crt", "/pki/a.crt", "/pki/a.key")))
-    (finding,) = causes_of(etcd_disk.RULES, known).values()
+    (finding,) = causes_of(RULES, known).values()
     first = finding.next[0]
     assert (first.where, first.argv[2].partition(" | ")[0]) == (
         "here",
         "curl -s --cacert /pki/ca.crt --cert /pki/a.crt --key /pki/a.key https://10.0.0.2:2379/metrics",
     )
     tell(known, 2, status=status(2), page=known.etcd.known[endpoint(2)].page, metrics_url="http://127.0.0.1:2381")
-    (finding,) = causes_of(etcd_disk.RULES, known).values()
+    (finding,) = causes_of(RULES, known).values()
     first = finding.next[0]
     assert (first.where, first.argv[2].partition(" | ")[0]) == ("node cp-2", "curl -s http://127.0.0.1:2381/metrics")
 
 
 def test_a_slow_commit_folds_under_a_slow_fsync_and_stands_alone_without_one() -> None:
-    alone = causes_of(etcd_disk.RULES, with_disk("commit", 0.064))["etcd-slow-commit"]
+    alone = causes_of(RULES, with_disk("commit", 0.064))["etcd-slow-commit"]
     assert "etcd FAQ: healthy below 25 ms; etcd mixin: warns above 0.25 s: silent" in texts(alone)
     both = watched(
         pages=lambda number, ago_s: {
@@ -102,7 +103,7 @@ def test_a_slow_commit_folds_under_a_slow_fsync_and_stands_alone_without_one() -
             "commit": disk(slow=(60 - ago_s) * 10, slow_s=0.512),
         }
     )
-    (cause,) = causes_of(etcd_disk.RULES, both).values()
+    (cause,) = causes_of(RULES, both).values()
     assert (cause.rule, [item.rule for item in cause.consequences]) == ("etcd-slow-fsync", ["etcd-slow-commit"])
 
 
@@ -131,7 +132,7 @@ def peers(slow_s: float) -> Situation:
 
 @pytest.mark.parametrize(("slow_s", "fires"), [(0.005, False), (0.2048, True)])
 def test_slow_peers(slow_s: float, fires: bool) -> None:
-    causes = causes_of(etcd_disk.RULES, peers(slow_s))
+    causes = causes_of(RULES, peers(slow_s))
     assert list(causes) == (["etcd-slow-peers"] if fires else [])
 
 
@@ -148,7 +149,7 @@ def test_elections(changes: Any, span_s: int, severity: Severity | None) -> None
     known = watched(
         pages=lambda number, ago_s: {"leader_changes": float(changes(ago_s))}, span_s=span_s, step_s=span_s // 12
     )
-    causes = causes_of(etcd_disk.RULES, known)
+    causes = causes_of(RULES, known)
     assert [cause.severity for cause in causes.values()] == ([severity] if severity else [])
     if severity:
         finding = causes["etcd-elections"]
@@ -160,7 +161,7 @@ def test_elections_follow_from_the_slow_disk() -> None:
     known = watched(
         pages=lambda number, ago_s: {"leader_changes": 9 + (60 - ago_s) // 20, "fsync": disk(slow=(60 - ago_s) * 10)}
     )
-    (cause,) = causes_of(etcd_disk.RULES, known).values()
+    (cause,) = causes_of(RULES, known).values()
     assert (cause.rule, [item.rule for item in cause.consequences]) == ("etcd-slow-fsync", ["etcd-elections"])
 
 
@@ -170,10 +171,10 @@ def test_elections_follow_from_the_slow_disk() -> None:
 )
 def test_late_heartbeats_and_lost_proposals(field: str, each_s: float, severity: Severity | None) -> None:
     known = watched(pages=lambda number, ago_s: {field: 500 + (60 - ago_s) * each_s if number == 1 else 0.0})
-    causes = causes_of(etcd_disk.RULES, known)
+    causes = causes_of(RULES, known)
     assert [cause.severity for cause in causes.values()] == ([severity] if severity else [])
 
 
 @pytest.mark.parametrize("known", [Situation(), healthy(), watched()])
 def test_silent_where_all_is_well_or_nothing_is_known(known: Situation) -> None:
-    assert not causes_of(etcd_disk.RULES, known)
+    assert not causes_of(RULES, known)

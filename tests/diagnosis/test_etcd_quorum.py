@@ -5,16 +5,18 @@ from datetime import timedelta
 import pytest
 
 from diagnosis.engine import diagnose
-from diagnosis.rules import etcd_quorum
+from diagnosis.rule import CLEAR, Rule, Unknown
+from diagnosis.rules import ALL, etcd_quorum
 from situation.etcd.cluster import ETCD
 from situation.etcd.members import MemberHealth
 from situation.findings import Finding, Layer, LayerState, Severity
+from situation.histograms import Histogram
 from situation.kinds import WATCHED
 from situation.readings import Readiness, Reading, SourceState
 from situation.situation import Situation
 from tests.build import NOW, node, pod, situation
 from tests.diagnosis.objects import causes_of, lease
-from tests.etcd_objects import NO_LEADER, healthy, list_members, silence, status, tell
+from tests.etcd_objects import NO_LEADER, disk, healthy, list_members, silence, status, tell, watched
 
 LEADERLESS = {"leader": 0, "errors": NO_LEADER}
 
@@ -42,7 +44,7 @@ def test_quorum_lost_says_how_many_answer_and_what_is_history() -> None:
     assert list(causes) == ["etcd-quorum-lost"]
     lost = causes["etcd-quorum-lost"]
     assert (lost.subject, lost.layer, lost.severity) == (ETCD, Layer.CONTROL_PLANE, Severity.CRITICAL)
-    assert lost.title == "etcd has lost quorum: 1 of 3 members answer, quorum 2, can lose 0 more"
+    assert lost.title == "etcd has lost quorum: 1 of 3 members answer, quorum 2, 1 more needed"
     assert "etcd-1: does not answer since 02:40:37: connection refused" in texts(lost)
     assert "etcd-3: answers and sees no leader" in texts(lost)
     assert "frozen history as of 02:40:39" in texts(lost)
@@ -60,7 +62,7 @@ def test_the_only_member_gone_is_a_lost_quorum_and_says_what_it_may_be_instead()
     known = healthy(1, ago_s=20)
     silence(known, 1, error="deadline exceeded")
     lost = causes_of(etcd_quorum.RULES, known)["etcd-quorum-lost"]
-    assert lost.title == "etcd has lost quorum: 0 of 1 member answers, quorum 1, can lose 0 more"
+    assert lost.title == "etcd has lost quorum: 0 of 1 member answers, quorum 1, 1 more needed"
     assert "a network between us and them would look the same" in texts(lost)
 
 
@@ -78,7 +80,10 @@ def test_a_member_that_refuses_our_certificate_is_told_with_the_layer_only() -> 
     known = healthy(1, 2, known=situation())
     silence(known, 3, error="tls: bad certificate")
     assert not causes_of(etcd_quorum.RULES, known)
-    assert "etcd does not accept us at etcd-3" in diagnose(known, NOW).layers[Layer.CONTROL_PLANE - 1].reason
+    assert (
+        "etcd: etcd-3 cannot be read (tls: bad certificate)"
+        in diagnose(known, NOW).layers[Layer.CONTROL_PLANE - 1].reason
+    )
 
 
 @pytest.mark.parametrize(("since_s", "fires"), [(2, False), (30, True)])
@@ -200,3 +205,24 @@ def test_an_api_server_that_dies_with_etcd_follows_from_it() -> None:
         known.apply(Reading(kind.source, SourceState.UNREACHABLE, NOW, error="connection refused"))
     (found,) = diagnose(known, NOW).causes
     assert (found.rule, [item.rule for item in found.consequences]) == ("etcd-quorum-lost", ["api-unreachable"])
+
+
+ABOUT_ETCD = [rule for rule in ALL if rule.id.startswith("etcd-") and rule.id != "etcd-unavailable"]
+
+
+@pytest.mark.parametrize("rule", ABOUT_ETCD, ids=lambda rule: rule.id)
+@pytest.mark.parametrize("known", [Situation(), healthy(ago_s=120)], ids=["nothing known", "an old word"])
+def test_every_rule_says_that_it_does_not_know(rule: Rule, known: Situation) -> None:
+    assert isinstance(rule.judge(None, known, NOW), Unknown)
+
+
+@pytest.mark.parametrize("rule", ABOUT_ETCD, ids=lambda rule: rule.id)
+def test_every_rule_is_clear_where_all_is_well(rule: Rule) -> None:
+    def pages(number: int, ago_s: float) -> dict[str, object]:
+        past = 60 - ago_s
+        trips = Histogram.of({0.001: past * 2, float("inf"): past * 2})
+        return {"fsync": disk(fast=past * 9), "commit": disk(fast=past * 9), "round_trips": {"ab": trips}}
+
+    known = watched(pages=pages)
+    list_members(known, 3)
+    assert rule.judge(None, known, NOW) == CLEAR
