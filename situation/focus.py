@@ -150,8 +150,6 @@ def _pods_of(ref: Ref, situation: Situation) -> Iterable[Pod]:
             return situation.pods_matching(ref.namespace, service.spec.selector) if isinstance(service, Service) else ()
         case "Etcd":
             return etcd_pods(situation)
-        case "EtcdMember":
-            return [pod for pod in etcd_pods(situation) if ref.name in (pod.name, pod.spec.node_name)]
         case kind if kind in WORKLOAD_KINDS or kind == "Pod":
             return situation.pods_of(ref)
     return ()

@@ -4,16 +4,15 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.etcd_commands import looks
-from diagnosis.etcd_facts import SOURCE, frozen_evidence, named, of_all, other_alarms, said, unless_known
+from diagnosis.etcd_facts import frozen_evidence, named, of_all, other_alarms, said, unless_known
 from diagnosis.etcd_repair import repair
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from situation.clock import duration_text
 from situation.etcd.answers import NO_SPACE
-from situation.etcd.cluster import ETCD, EtcdCluster, etcd_of, raisers
+from situation.etcd.cluster import ETCD, etcd_of, raisers
 from situation.etcd.view import MemberView
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.quantity import human_bytes
-from situation.selectors import is_control_plane
 from situation.situation import Situation
 
 DEFAULT_QUOTA: Final = 2 * 1024**3
@@ -26,10 +25,6 @@ WARN_FULL_IN_S: Final = 4 * 3600.0
 FRAGMENTED: Final = 0.50
 MIN_IN_USE: Final = 100 * 1024**2
 """etcd mixin: etcdDatabaseHighFragmentationRatio; a small database is not worth a defragmentation."""
-STORAGE: Final = "control-plane/metrics"
-"""The source that reads the API server's metrics."""
-SECOND_HAND_S: Final = 120.0
-"""The API server's metrics are read every 30 s at most; a few may be left out while it is busy."""
 
 
 def _sizes(member: MemberView) -> Evidence:
@@ -83,7 +78,7 @@ def etcd_no_space(_: None, situation: Situation, now: datetime) -> Verdict:
     severity=Severity.WARNING,
     kind="Cluster",
     looks_at="the database's file against the quota (status from 3.6.6 on, else `etcd_server_quota_backend_bytes`; the "
-    "default of 2 GiB where neither is known), and its growth. Without members: the API server's own metrics.",
+    "default of 2 GiB where neither is known), and its growth.",
     look_alikes={
         "etcd-fragmented": "there most of the file is free: the next writes use that first",
         "etcd-no-space": "there the quota is reached",
@@ -94,8 +89,6 @@ def etcd_quota(_: None, situation: Situation, now: datetime) -> Verdict:
     cluster = etcd_of(situation, now)
     if NO_SPACE in cluster.alarms:
         return CLEAR
-    if not cluster.is_known:
-        return _second_hand(situation, cluster, now)
     near = tuple(member for member in cluster.answering if _is_near(member))
     if not near:
         return unless_known(any(member.size_bytes is not None for member in cluster.answering), "size")
@@ -143,27 +136,6 @@ def _forecast(member: MemberView) -> tuple[Evidence, ...]:
     rate = human_bytes(member.growth.bytes_per_s * 60)
     return (said(member, f"grew {rate}/min over the last {over}; at that rate the quota is reached in "
                  f"{duration_text(member.full_in_s)}"),)  # fmt: skip
-
-
-def _second_hand(situation: Situation, cluster: EtcdCluster, now: datetime) -> Verdict:
-    """What the API server says of the size, where the control plane is ours and no member can be asked."""
-    page, at = situation.api_server.page, situation.api_server.read_at
-    if page is None or page.storage_bytes is None or at is None or (now - at).total_seconds() > SECOND_HAND_S:
-        return unless_known(False, "size")
-    is_ours = any(map(is_control_plane, situation.nodes.values()))
-    if not is_ours or page.storage_bytes < WARN_RATIO * DEFAULT_QUOTA:
-        return CLEAR
-    size = human_bytes(page.storage_bytes)
-    return Fired(
-        ETCD,
-        f"{size} by the API server's word: near or above the default quota of {human_bytes(DEFAULT_QUOTA)}",
-        (
-            Evidence(f"second-hand, from the API server's metrics: the database's file has {size}", STORAGE, at),
-            Evidence("quota, free space and alarms are not known: no member of etcd is asked", SOURCE, mark=Mark.OPEN),
-        ),
-        looks(situation, cluster),
-        who="etcd: database",
-    )
 
 
 @rule(

@@ -42,7 +42,8 @@ def counted_members(situation: Situation, now: datetime) -> tuple[int, str, tupl
 
     The member list decides where it was ever read: an endpoint that is not in it is still shown while it answers.
     """
-    views = [_view(known, situation, now) for known in situation.etcd.members()]
+    asked = [known for known in situation.etcd.members() if not _is_removed(known, situation)]
+    views = [_view(known, situation, now) for known in asked]
     views = [_with_lag(view, views, situation) for view in views]
     if listed := situation.etcd_list:
         paired = [(member, _find(member, views)) for member in listed]
@@ -55,6 +56,11 @@ def counted_members(situation: Situation, now: datetime) -> tuple[int, str, tupl
     if not views:
         return pods, "etcd pods" if pods else "", ()
     return max(voters, pods), "etcd pods" if pods > voters else "endpoints asked", _sorted(views)
+
+
+def _is_removed(known: KnownMember, situation: Situation) -> bool:
+    """Tell whether its collector found that there is no such member any more."""
+    return situation.source(source_name(known.member.endpoint)).state is SourceState.ABSENT
 
 
 def _sorted(views: Iterable[MemberView]) -> tuple[MemberView, ...]:

@@ -8,12 +8,11 @@ import pytest
 from diagnosis.engine import diagnose
 from diagnosis.rules import etcd_database
 from playbooks.commands import Target, render
-from situation.api_server import ApiServerPage, ApiServerReading
 from situation.etcd.members import Alarm, EtcdAccess, EtcdAlarms, MemberHealth
 from situation.findings import Command, Effect, Finding, Mark, Severity
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
-from tests.build import NOW, node, pod, situation
+from tests.build import NOW, pod, situation
 from tests.diagnosis.objects import causes_of, lease
 from tests.etcd_objects import GIB, MIB, NO_SPACE, healthy, page, silence, status, tell, watched
 
@@ -188,19 +187,6 @@ def test_a_version_that_a_defragmentation_can_hurt_is_named() -> None:
     known = healthy(statuses={"version": "3.5.1", "db_size_bytes": 500 * MIB, "db_in_use_bytes": 200 * MIB})
     finding = causes_of(etcd_database.RULES, known)["etcd-fragmented"]
     assert "3.5.1: a crash during defragmentation can make members differ" in texts(finding)
-
-
-def test_what_the_api_server_says_of_the_size_is_second_hand_and_only_told_where_etcd_is_ours() -> None:
-    told = Reading(
-        "kubernetes/metrics", SourceState.LIVE, NOW, ApiServerReading(ApiServerPage(storage_bytes=GIB * 2), NOW)
-    )
-    ours, managed = situation(node("cp-1", labels=CONTROL_PLANE)), situation(node("node-1"))
-    for known in (ours, managed):
-        known.apply(told)
-    assert not causes_of(etcd_database.RULES, managed)
-    finding = causes_of(etcd_database.RULES, ours)["etcd-quota"]
-    assert finding.evidence[0].text.startswith("second-hand, from the API server's metrics")
-    assert not changing(finding)
 
 
 @pytest.mark.parametrize("known", [Situation(), healthy(), healthy(statuses=FULL, ago_s=120)])

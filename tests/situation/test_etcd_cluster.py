@@ -68,6 +68,12 @@ def test_a_source_that_only_says_unreachable_makes_its_member_silent() -> None:
     assert (down.name, down.silent_since, down.error) == ("etcd-3", NOW - timedelta(seconds=20), "connection refused")
 
 
+def test_a_member_that_was_removed_is_none() -> None:
+    known = healthy()
+    known.apply(Reading("etcd/10.0.0.3:2379", SourceState.ABSENT, NOW, error="no pod of etcd has this address"))
+    assert (etcd := etcd_of(known, NOW)).size == 2 and not etcd.silent
+
+
 def test_the_member_list_tells_of_those_nobody_asked() -> None:
     known = healthy(1)
     list_members(known, 3)
