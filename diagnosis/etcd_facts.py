@@ -12,6 +12,7 @@ from situation.etcd.memory import WINDOW
 from situation.etcd.view import MemberView, Standing
 from situation.findings import Evidence, Mark
 from situation.meta import Ref
+from situation.situation import Situation
 
 BEHIND_ENTRIES: Final = 5000
 """A member that lacks more entries needs a snapshot (etcd's SnapshotCatchUpEntries); its tuning page calls a gap of a
@@ -24,6 +25,10 @@ SOURCE: Final = "etcd/members"
 WINDOW_TEXT: Final = duration_text(WINDOW.total_seconds())
 """Over so long quantiles are taken."""
 
+ETCD_CERTIFICATES: Final = frozenset({"etcd-ca", "etcd-server", "etcd-peer"})
+CERTIFICATES: Final = "control-plane/certificates"
+CERTIFICATE_RULES: Final = ("certificate-expired", "certificate-not-reloaded")
+"""Rules whose finding explains members that no longer accept each other."""
 STOPPED_BY: Final = ("etcd-no-space", "etcd-quorum-lost", "etcd-no-leader", "etcd-corrupt")
 """Rules whose finding means that nothing is written any more."""
 SLOWED_BY: Final = ("etcd-slow-fsync", "etcd-slow-commit", "etcd-slow-peers", "etcd-elections")
@@ -142,6 +147,15 @@ def silence(members: Iterable[MemberView]) -> tuple[Evidence, ...]:
         error = f": {member.error}" if member.error else ""
         found.append(said(member, f"does not answer{since}{error}", at=member.silent_since))
     return tuple(found)
+
+
+def expired_certificates(situation: Situation, now: datetime) -> tuple[Evidence, ...]:
+    """Return etcd's own certificates that have expired: its members do not talk to each other with them."""
+    return tuple(
+        Evidence(f"certificate {item.name} ({item.place}) expired at {item.not_after:%Y-%m-%d %H:%M} UTC", CERTIFICATES)
+        for item in situation.certificates
+        if item.name in ETCD_CERTIFICATES and item.not_after is not None and item.not_after <= now
+    )
 
 
 def frozen_evidence(cluster: EtcdCluster) -> tuple[Evidence, ...]:

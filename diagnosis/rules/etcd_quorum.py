@@ -6,7 +6,9 @@ from typing import Final
 from diagnosis.commands import on_node
 from diagnosis.etcd_commands import etcdctl, looks, status_command, way_to
 from diagnosis.etcd_facts import (
+    CERTIFICATE_RULES,
     ELECTION_S,
+    expired_certificates,
     frozen_evidence,
     named,
     of_all,
@@ -23,7 +25,7 @@ from situation.etcd.answers import CORRUPT
 from situation.etcd.cluster import ETCD, EtcdCluster, etcd_of, raisers
 from situation.etcd.view import MemberView, Standing
 from situation.findings import Command, Evidence, Layer, Mark, Severity
-from situation.meta import Ref
+from situation.meta import CLUSTER, Ref
 from situation.situation import Situation
 
 DOWN_WITH: Final = (
@@ -72,7 +74,8 @@ def etcd_quorum_lost(_: None, situation: Situation, now: datetime) -> Verdict:
     cluster = etcd_of(situation, now)
     if not cluster.lost_quorum or cluster.is_vouched_for:
         return unless_known(bool(cluster.answering) or cluster.is_vouched_for, "quorum")
-    evidence = [*quorum_evidence(cluster), *silence(cluster.silent)]
+    expired = expired_certificates(situation, now)
+    evidence = [*quorum_evidence(cluster), *silence(cluster.silent), *expired]
     evidence += [said(member, "answers and sees no leader") for member in cluster.answering]
     if not cluster.answering:
         unsure = "no member answers us: a network between us and them would look the same"
@@ -82,6 +85,8 @@ def etcd_quorum_lost(_: None, situation: Situation, now: datetime) -> Verdict:
         f"has lost quorum: {quorum_text(cluster)}",
         (*evidence, *frozen_evidence(cluster)),
         (*looks(situation, cluster), *_process_commands(cluster.silent)),
+        follows=(CLUSTER,) if expired else (),
+        follows_only=CERTIFICATE_RULES,
     )
 
 
@@ -111,14 +116,17 @@ def etcd_no_leader(_: None, situation: Situation, now: datetime) -> Verdict:
         return Wait(due)
     evidence = [said(member, f"sees no leader; term {member.status.raft_term if member.status else 'not known'}",
                      at=member.leaderless_since) for member in leaderless]  # fmt: skip
+    expired = expired_certificates(situation, now)
     slowest = max((member.round_trip_p99_s or 0.0 for member in leaderless), default=0.0)
     if not slowest:
         evidence.append(of_all(cluster, "how long messages between the members take is not known", Mark.OPEN))
     return Fired(
         ETCD,
         f"has had no leader for {age_text(since, now)}: {quorum_text(cluster)}",
-        (*evidence, *quorum_evidence(cluster), *silence(cluster.silent), *frozen_evidence(cluster)),
+        (*evidence, *expired, *quorum_evidence(cluster), *silence(cluster.silent), *frozen_evidence(cluster)),
         (*looks(situation, cluster), *_process_commands(leaderless)),
+        follows=(CLUSTER,) if expired else (),
+        follows_only=CERTIFICATE_RULES,
     )
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from diagnosis.engine import diagnose
 from diagnosis.rule import CLEAR, Rule, Unknown
-from diagnosis.rules import ALL, etcd_quorum
+from diagnosis.rules import etcd_database, etcd_disk, etcd_elections, etcd_members, etcd_quorum
+from situation.certificates import Certificate, Certificates
 from situation.etcd.cluster import ETCD
 from situation.etcd.members import MemberHealth
 from situation.findings import Finding, Layer, LayerState, Severity
@@ -49,6 +50,15 @@ def test_quorum_lost_says_how_many_answer_and_what_is_history() -> None:
     assert "etcd-3: answers and sees no leader" in texts(lost)
     assert "frozen history as of 02:40:39" in texts(lost)
     assert lost.as_of is None  # it is known now
+
+
+def test_certificates_of_etcd_that_expired_are_named() -> None:
+    known = two_of_three_killed()
+    old = [Certificate(name, f"/pki/{name}.crt", NOW - timedelta(hours=2)) for name in ("etcd-peer", "front-proxy-ca")]
+    known.apply(Reading("control-plane/certificates", SourceState.LIVE, NOW, Certificates(tuple(old))))
+    lost = causes_of(etcd_quorum.RULES, known)["etcd-quorum-lost"]
+    assert "certificate etcd-peer (/pki/etcd-peer.crt) expired at 2026-11-23 00:41 UTC" in texts(lost)
+    assert "front-proxy" not in texts(lost)
 
 
 def test_without_quorum_only_what_answers_without_it_is_offered() -> None:
@@ -207,7 +217,8 @@ def test_an_api_server_that_dies_with_etcd_follows_from_it() -> None:
     assert (found.rule, [item.rule for item in found.consequences]) == ("etcd-quorum-lost", ["api-unreachable"])
 
 
-ABOUT_ETCD = [rule for rule in ALL if rule.id.startswith("etcd-") and rule.id != "etcd-unavailable"]
+FAMILIES = (etcd_quorum, etcd_database, etcd_disk, etcd_elections, etcd_members)
+ABOUT_ETCD = [rule for family in FAMILIES for rule in family.RULES]
 
 
 @pytest.mark.parametrize("rule", ABOUT_ETCD, ids=lambda rule: rule.id)

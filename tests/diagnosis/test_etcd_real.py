@@ -7,7 +7,7 @@ import subprocess
 from datetime import timedelta
 from pathlib import Path
 
-from diagnosis.rules import ALL
+from diagnosis.rules import etcd_database, etcd_disk, etcd_elections, etcd_members, etcd_quorum
 from playbooks.commands import Target, render
 from situation.etcd.members import EtcdAccess, EtcdMember, EtcdReading, MemberStatus
 from situation.etcd.standing import source_name
@@ -18,7 +18,8 @@ from tests.build import NOW
 from tests.diagnosis.objects import causes_of
 from tests.real_etcd import BINARIES, Member, RealEtcd
 
-RULES = [rule for rule in ALL if rule.id.startswith("etcd-")]
+FAMILIES = (etcd_quorum, etcd_database, etcd_disk, etcd_elections, etcd_members)
+RULES = [rule for family in FAMILIES for rule in family.RULES]
 
 
 async def asked(etcd: RealEtcd, member: Member) -> MemberStatus | None:
