@@ -23,6 +23,7 @@ from tui.pane_screen import PaneScreen
 from tui.view import Filter
 from widgets.causes import CausesPane
 from widgets.checklist import ChecklistPane
+from widgets.etcd import EtcdPane
 from widgets.events import EventsPane
 from widgets.evidence import CardCommand, EvidencePane
 from widgets.gpu import GpuPane
@@ -54,6 +55,7 @@ class CockpitScreen(PaneScreen):
         Binding("escape", "back", "Back", id="back", tooltip="Back to what was shown before"),
         Binding("slash", "filter", "Filter", id="filter", tooltip="Filter by words and by ns:NAMESPACE"),
         Binding("g", "gpu", "GPU", show=False, id="gpu", tooltip="GPU fleet; again: chain, devices"),
+        Binding("e", "etcd", "Control plane", show=False, id="etcd", tooltip="etcd; again: the rest of it"),
         Binding("L", "log", "Log", id="log", tooltip="Read the log of the failing container, and say what it tells"),
         Binding("l", "checklist", "Checklist", id="checklist", tooltip="Open or close the quick checklist"),
         Binding("n", "step(1)", "Next step of the checklist", show=False, id="next-step"),
@@ -73,7 +75,7 @@ class CockpitScreen(PaneScreen):
         self.checklist = Checklist()
 
     def on_mount(self) -> None:
-        self._note_gpus()
+        self._note_panes()
         self.query_one(ChecklistPane).display = False
         self.watch_tab(self.tab)
         self.query_one(CausesPane).table.focus()
@@ -83,8 +85,7 @@ class CockpitScreen(PaneScreen):
         """Show the present state; `turn` tells what changed since the last call, None repaints everything."""
         now = self._clock()
         self.attention.follow(self._feed.diagnosis, now)
-        if self.painter.gpus.has_gpus is self.has_class("-no-gpu"):
-            self._note_gpus()
+        self._note_panes()
         painter, relation = self.painter, self.painter.relation()
         self.query_one(HeaderBar).facts = painter.header(self._mode, now)
         strip = self.query_one(LayerStrip)
@@ -94,6 +95,7 @@ class CockpitScreen(PaneScreen):
         self._paint_pane(EvidencePane, painter.evidence, now)
         self._paint_pane(PodsPane, painter.pods, relation, turn, now)
         self._paint_pane(GpuPane, painter.gpu, relation, turn, now)
+        self._paint_pane(EtcdPane, painter.etcd, relation, turn, now)
         self._paint_pane(NodesPane, painter.nodes, relation, turn, now)
         self._paint_pane(EventsPane, painter.events, relation, turn, now)
         self._paint_checklist(now)
@@ -139,6 +141,9 @@ class CockpitScreen(PaneScreen):
     def on_gpu_pane_object_picked(self, event: GpuPane.ObjectPicked) -> None:
         self._focus_on_object(event.ref)
 
+    def on_etcd_pane_member_picked(self, event: EtcdPane.MemberPicked) -> None:
+        self._focus_on_object(event.ref)
+
     def on_gpu_pane_node_looked_at(self, event: GpuPane.NodeLookedAt) -> None:
         self.painter.gpus.looked_at = event.node
         self._paint_pane(GpuPane, self.painter.gpu, self.painter.relation(), None, self._clock())
@@ -173,6 +178,7 @@ class CockpitScreen(PaneScreen):
             self.action_back()
             return
         self.attention.focus_on_layer(layer, self._feed.diagnosis)
+        self.ask_for_layer(layer)
         self._show_attention()
 
     def action_back(self) -> None:

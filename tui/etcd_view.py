@@ -1,0 +1,91 @@
+"""etcd's members as rows of the pane, and how bad each number is."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+
+from situation.etcd.cluster import member_ref
+from situation.etcd.view import MemberView, Role, Standing
+from situation.findings import Severity
+from situation.meta import Ref
+from widgets.etcd_members import MemberRow, MemberState
+
+FSYNC_ASKED_S: Final = 0.010
+"""WAL fsync p99 that a disk should stay below (etcd FAQ)."""
+FSYNC_ALERT_S: Final = 0.5
+"""From here on the etcd mixin warns; it calls 1 s critical."""
+COMMIT_ASKED_S: Final = 0.025
+"""Backend commit p99 that a disk should stay below (etcd FAQ)."""
+COMMIT_ALERT_S: Final = 0.25
+"""From here on the etcd mixin warns."""
+SPACE_WARNING: Final = 0.80
+SPACE_CRITICAL: Final = 0.95
+"""Share of the quota (etcd mixin)."""
+LAG_FAR: Final = 5000
+"""Entries; a few thousand are normal under load (etcd documentation of the metrics)."""
+_AGE_STEP_S: Final = 5.0
+
+_STATES: Final = {
+    Standing.SILENT: MemberState.SILENT,
+    Standing.REFUSES: MemberState.REFUSES,
+    Standing.STALE: MemberState.STALE,
+    Standing.UNHEARD: MemberState.NOT_ASKED,
+}
+_ROLES: Final = {
+    Role.LEADER: MemberState.LEADER,
+    Role.FOLLOWER: MemberState.FOLLOWER,
+    Role.LEARNER: MemberState.LEARNER,
+}
+
+
+def member_row(view: MemberView, curve: bytes, now: datetime, *, related: bool, dimmed: bool) -> MemberRow:
+    """Return a member as a line. What changes by the second is told only of one that answers."""
+    answers = view.standing is Standing.ANSWERS
+    size, limit = view.size_bytes, view.quota.limit_bytes
+    full = size / limit if size is not None and limit else None
+    return MemberRow(
+        key=view.endpoint or f"{view.id:x}",
+        ref=member_ref(view.name),
+        state=member_state(view),
+        since_s=_since_s(view, now),
+        term=view.status.raft_term if view.status is not None else None,
+        lag=view.lag if answers else None,
+        lag_severity=Severity.WARNING if view.lag is not None and view.lag > LAG_FAR else None,
+        in_use_bytes=view.in_use_bytes,
+        size_bytes=size,
+        quota_bytes=limit,
+        space_severity=band(full, SPACE_WARNING, SPACE_CRITICAL) if answers else None,
+        fsync_p99_s=view.fsync_p99_s if answers else None,
+        fsync_severity=band(view.fsync_p99_s, FSYNC_ASKED_S, FSYNC_ALERT_S),
+        fsync_curve=curve,
+        commit_p99_s=view.commit_p99_s if answers else None,
+        commit_severity=band(view.commit_p99_s, COMMIT_ASKED_S, COMMIT_ALERT_S),
+        version=view.version,
+        related=related,
+        dimmed=dimmed,
+    )
+
+
+def member_state(view: MemberView) -> MemberState:
+    """Return what a member is; its role only while it answers."""
+    if view.standing is not Standing.ANSWERS:
+        return _STATES[view.standing]
+    if view.role in _ROLES:
+        return _ROLES[view.role]
+    return MemberState.NO_LEADER if view.leaderless_since is not None else MemberState.UNREAD
+
+
+def _since_s(view: MemberView, now: datetime) -> float | None:
+    since = {Standing.SILENT: view.silent_since, Standing.STALE: view.heard_at}.get(view.standing)
+    return None if since is None else max(0.0, (now - since).total_seconds()) // _AGE_STEP_S * _AGE_STEP_S
+
+
+def band(value: float | None, warning: float, critical: float) -> Severity | None:
+    if value is None or value < warning:
+        return None
+    return Severity.CRITICAL if value >= critical else Severity.WARNING
+
+
+def is_member_of(view: MemberView, objects: Collection[Ref], nodes: Collection[str]) -> bool:
+    """Tell whether a member is one of the objects of a focus, or runs on one of its nodes."""
+    return member_ref(view.name) in objects or (bool(view.node) and view.node in nodes)
