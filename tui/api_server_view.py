@@ -26,6 +26,7 @@ _SLOW_LIST_S: Final = 30.0
 _P99: Final = 0.99
 _OBJECTS: Final = 4
 _NEUTRAL: Final = "·"
+_KINDS: Final = {"readOnly": "reading", "mutating": "changing"}
 
 
 def api_server_facts(situation: Situation, now: datetime) -> Iterator[ControlPlaneFact]:
@@ -89,13 +90,14 @@ def _latencies(memory: ApiServerMemory, page: ApiServerPage, state: PaneState) -
 
 
 def _load(page: ApiServerPage, state: PaneState) -> ControlPlaneFact:
-    parts = [f"in flight {page.in_flight[kind]:.0f} {kind}" for kind in sorted(page.in_flight)]
-    full = []
-    for name, seats in sorted(page.seats.items()):
-        if seats.limit and seats.executing >= seats.limit:
-            full.append(f"{name} {seats.executing:.0f}/{seats.limit:.0f}")
-    if full:
-        parts.append(f"no seat free in {', '.join(full)}")
+    kinds = [f"{page.in_flight[kind]:.0f} {_KINDS.get(kind, kind)}" for kind in sorted(page.in_flight)]
+    parts = [f"in flight {', '.join(kinds)}"] if kinds else []
+    levels = {name: (seats.executing, seats.limit) for name, seats in page.seats.items() if seats.limit}
+    fullest = sorted(levels, key=lambda name: (-levels[name][0] / levels[name][1], name))
+    full = [name for name in fullest if levels[name][0] >= levels[name][1]]
+    if fullest:
+        told = ", ".join(f"{name} {levels[name][0]:.0f}/{levels[name][1]:.0f}" for name in full or fullest[:1])
+        parts.append(f"{'no seat free' if full else 'seats'}: {told}")
     if page.watches is not None:
         parts.append(f"{page.watches:.0f} watches")
     text = " · ".join(parts) or "–"
@@ -122,5 +124,5 @@ def _objects(memory: ApiServerMemory, page: ApiServerPage, state: PaneState) -> 
     told = []
     for resource, count in largest:
         growth = count - before[resource] if resource in before else None
-        told.append(f"{resource} {count:,}".replace(",", " ") + (f" ({growth:+d})" if growth else ""))
+        told.append(f"{resource} {count}" + (f" ({growth:+d})" if growth else ""))
     return ControlPlaneFact("objects", _NEUTRAL, ", ".join(told) + (f" in {span}" if span else ""), "", state)

@@ -76,7 +76,7 @@ def _rest(fine: Sequence[Certificate], is_rest: bool, situation: Situation, now:
     counted = f"{len(fine)} {'others' if len(fine) > 1 else 'other'}" if is_rest else f"{len(fine)} read"
     names = {_source_of(item) for item in fine}
     state = pane_state(*(situation.source(name) for name in sorted(names)), now=now)
-    return ControlPlaneFact(_PART, FINE, f"{counted}, first to end: {_name(first)}, {left} left", "fine", state)
+    return ControlPlaneFact(_PART, FINE, f"{counted}, first to end: {first.name} in {left}", "fine", state)
 
 
 def _one_missing(known: Sequence[Certificate], sources: Sequence[Source], now: datetime) -> Iterator[ControlPlaneFact]:

@@ -11,7 +11,7 @@ from situation.etcd.view import Standing
 from situation.findings import Severity
 from situation.readings import Source, SourceState
 from situation.situation import Situation
-from tui.etcd_view import FSYNC_ALERT_S, FSYNC_ASKED_S, SPACE_CRITICAL, SPACE_WARNING, band
+from tui.etcd_view import FSYNC_ALERT_S, FSYNC_ASKED_S, SPACE_CRITICAL, SPACE_WARNING, band, member_state
 from widgets.control_plane_facts import ControlPlaneFact
 from widgets.etcd_members import latency_text, short_bytes
 from widgets.glyphs import FINE, SEVERITY, SEVERITY_ROLE, UNKNOWN
@@ -36,9 +36,9 @@ def etcd_facts(cluster: EtcdCluster, situation: Situation, now: datetime) -> Ite
         text = f"nothing can be written since {since} ({cluster.frozen.by.value}): the API shows what was before"
         yield _fact("writes", text, Severity.CRITICAL)
     yield _alarms(cluster, situation, sources, now)
+    yield from _unread(cluster)
     yield from _database(cluster)
     yield from _disks(cluster)
-    yield from _unread(cluster)
 
 
 def _fact(part: str, text: str, severity: Severity) -> ControlPlaneFact:
@@ -49,7 +49,9 @@ def _quorum(cluster: EtcdCluster, sources: list[Source], now: datetime) -> Contr
     glyph, role = FINE, "fine"
     counted = f"{cluster.alive} of {cluster.size} answer{'s' if cluster.size == 1 else ''}, quorum {cluster.quorum}"
     can_lose = cluster.can_lose
-    if cluster.lost_quorum and not cluster.is_vouched_for:
+    if not cluster.answering and cluster.unreadable:
+        text, glyph, role = f"{counted}, but none lets us read: whether they agree is not known", UNKNOWN, "warning"
+    elif cluster.lost_quorum and not cluster.is_vouched_for:
         text, glyph, role = f"{counted}: quorum lost", *_look(Severity.CRITICAL)
     elif cluster.lost_quorum:
         text, glyph, role = f"{counted}; the API server finds etcd working all the same", UNKNOWN, "warning"
@@ -110,7 +112,7 @@ def _disks(cluster: EtcdCluster) -> Iterator[ControlPlaneFact]:
     slow = {member.name: p99 for member in cluster.answering if (p99 := member.fsync_p99_s or 0.0) >= FSYNC_ASKED_S}
     if slow:
         told = ", ".join(f"{name} {latency_text(p99)}" for name, p99 in slow.items())
-        bands = f"FAQ asks < {latency_text(FSYNC_ASKED_S)}, mixin warns > {latency_text(FSYNC_ALERT_S)}"
+        bands = f"FAQ < {latency_text(FSYNC_ASKED_S)}, mixin < {latency_text(FSYNC_ALERT_S)}"
         severity = band(max(slow.values()), FSYNC_ASKED_S, FSYNC_ALERT_S) or Severity.WARNING
         yield _fact("disk", f"fsync p99 {told}; {bands}", severity)
 
@@ -129,7 +131,7 @@ def _unread(cluster: EtcdCluster) -> Iterator[ControlPlaneFact]:
         severity = Severity.CRITICAL if member.standing is Standing.SILENT else Severity.WARNING
         glyph = SEVERITY[severity] if severity is Severity.CRITICAL else UNKNOWN
         yield ControlPlaneFact(
-            "members", glyph, f"{member.name} {member.standing.value}{when}{why}", SEVERITY_ROLE[severity]
+            "members", glyph, f"{member.name} {member_state(member).value}{when}{why}", SEVERITY_ROLE[severity]
         )
 
 
@@ -162,7 +164,9 @@ def second_hand(situation: Situation, now: datetime) -> ControlPlaneFact | None:
 def title_note(cluster: EtcdCluster) -> str:
     """Return who leads, since which term, and which version, as far as known."""
     leader = cluster.leader
-    parts = [f"leader {leader.name}" if leader is not None else "no leader known"] if cluster.is_known else []
+    parts = [f"leader {leader.name}"] if leader is not None else []
+    if cluster.is_known and leader is None:
+        parts.append("no leader" if cluster.answering and not cluster.leader_id else "leader not known")
     if cluster.term is not None:
         parts.append(f"term {cluster.term}")
     versions = sorted({member.version for member in cluster.answering if member.version})

@@ -11,7 +11,7 @@ from tui.attention import Attention
 from tui.certificate_view import certificate_facts
 from tui.etcd_facts import etcd_facts, second_hand, title_note
 from tui.etcd_history import FsyncCurves
-from tui.etcd_view import is_member_of, member_row
+from tui.etcd_view import member_row, related_members
 from tui.feed import Feed
 from widgets.control_plane_facts import ControlPlaneFact
 from widgets.etcd import EtcdPane, EtcdView
@@ -62,8 +62,7 @@ class EtcdPainter:
     def _rows(self, cluster: EtcdCluster, relation: Relation, now: datetime) -> tuple[MemberRow, ...]:
         known = self._feed.situation.etcd.known
         self._curves.keep(known)
-        objects, nodes = relation.objects or frozenset(), relation.nodes or frozenset()
-        related = {view.name for view in cluster.members if is_member_of(view, objects, nodes)}
+        related = related_members(cluster, relation, self._feed.situation)
         return tuple(
             member_row(
                 view,

@@ -1,13 +1,14 @@
 """etcd's members as rows of the pane, and how bad each number is."""
 
-from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
-from situation.etcd.cluster import member_ref
+from situation.etcd.cluster import EtcdCluster, member_ref
+from situation.etcd.places import member_nodes
 from situation.etcd.view import MemberView, Role, Standing
 from situation.findings import Severity
-from situation.meta import Ref
+from situation.focus import Relation
+from situation.situation import Situation
 from widgets.etcd_members import MemberRow, MemberState
 
 FSYNC_ASKED_S: Final = 0.010
@@ -77,7 +78,11 @@ def member_state(view: MemberView) -> MemberState:
 
 def _since_s(view: MemberView, now: datetime) -> float | None:
     since = {Standing.SILENT: view.silent_since, Standing.STALE: view.heard_at}.get(view.standing)
-    return None if since is None else max(0.0, (now - since).total_seconds()) // _AGE_STEP_S * _AGE_STEP_S
+    if since is None:
+        return None
+    age_s = max(0.0, (now - since).total_seconds())
+    step_s = _AGE_STEP_S if age_s < 120 else 60.0
+    return age_s // step_s * step_s
 
 
 def band(value: float | None, warning: float, critical: float) -> Severity | None:
@@ -86,6 +91,12 @@ def band(value: float | None, warning: float, critical: float) -> Severity | Non
     return Severity.CRITICAL if value >= critical else Severity.WARNING
 
 
-def is_member_of(view: MemberView, objects: Collection[Ref], nodes: Collection[str]) -> bool:
-    """Tell whether a member is one of the objects of a focus, or runs on one of its nodes."""
-    return member_ref(view.name) in objects or (bool(view.node) and view.node in nodes)
+def related_members(cluster: EtcdCluster, relation: Relation, situation: Situation) -> frozenset[str]:
+    """Return the names of the members that a focus is about, or that run on its nodes; none if it is all of them."""
+    objects, nodes = relation.objects or frozenset(), relation.nodes or frozenset()
+    found = {
+        view.name
+        for view in cluster.members
+        if member_ref(view.name) in objects or not nodes.isdisjoint(member_nodes(view.name, situation))
+    }
+    return frozenset(found) if len(found) < len(cluster.members) else frozenset()

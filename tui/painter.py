@@ -13,6 +13,7 @@ from situation.situation import Situation
 from tui.attention import Attention
 from tui.cadence import AGES_EVERY_S, Due
 from tui.cards import finding_card, object_card
+from tui.etcd_card import member_card
 from tui.etcd_painter import EtcdPainter
 from tui.feed import Feed, Turn
 from tui.gpu_painter import GpuPainter
@@ -110,6 +111,8 @@ class Painter:
         """Return the card of what is selected."""
         situation, diagnosis, attention = self._feed.situation, self._feed.diagnosis, self._attention
         selection = attention.selection
+        if isinstance(selection, Ref) and selection.kind == "EtcdMember":
+            return member_card(selection, situation, self.target, now)
         if isinstance(selection, Ref):
             return object_card(selection, situation, self.target, now)
         if isinstance(selection, FamilyKey):

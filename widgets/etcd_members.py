@@ -40,7 +40,7 @@ class MemberState(StrEnum):
     """It stands in the member list, and none of its addresses is among the endpoints."""
 
 
-_LOOK: Final = {
+LOOK: Final = {
     MemberState.LEADER: ("◆", "special"),
     MemberState.FOLLOWER: ("✓", "fine"),
     MemberState.LEARNER: ("◔", "info"),
@@ -102,13 +102,13 @@ class EtcdMembers(RowTable[MemberRow]):
         super().__init__(
             (
                 Column("member", 24, priority=0, least=10),
-                Column("role", 13, priority=0),
+                Column("role", 14, priority=0),
                 Column("full", 6, priority=1, align="right"),
                 Column("", _BAR, priority=2),
                 Column("fsync p99", 9, priority=0, align="right"),
                 Column("", CURVE, priority=3),
                 Column("commit", 8, priority=4, align="right"),
-                Column("lag", 7, priority=1, align="right"),
+                Column("lag", 6, priority=1, align="right"),
                 Column("in use/size/quota", 17, priority=6, align="right"),
                 Column("term", 5, priority=5, align="right"),
                 Column("version", 8, priority=7),
@@ -121,7 +121,7 @@ class EtcdMembers(RowTable[MemberRow]):
 
 def member_cells(row: MemberRow) -> tuple[Cell, ...]:
     """Return the cells of a member, in the order of the columns; what a silent one said last is dimmed."""
-    glyph, role = _LOOK[row.state]
+    glyph, role = LOOK[row.state]
     since = "" if row.since_s is None else f" {duration_text(row.since_s)}"
     ratio, in_use = _ratio(row.size_bytes, row.quota_bytes), _ratio(row.in_use_bytes, row.quota_bytes)
     name = f"▸{row.ref.name}" if row.related else row.ref.name
