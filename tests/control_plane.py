@@ -100,6 +100,6 @@ def healthy_control_plane() -> Told:
     told = Told()
     live_etcd(told)
     live_api_server(told)
-    served = certificate("apiserver", 211, place="https://10.0.0.1:6443", is_served=True)
+    served = certificate("apiserver", 211.5, place="https://10.0.0.1:6443", is_served=True)
     tell_certificates(told, served, certificate("ca", 3000))
     return told

@@ -27,7 +27,10 @@ def height(seconds: float | None) -> int:
 
 
 def heights(known: KnownMember, now: datetime) -> bytes:
-    """Return the heights of the last steps up to now, oldest first; a gap where nothing was measured."""
+    """Return the heights of the last steps up to now, oldest first; a gap where nothing was measured.
+
+    Steps before the first page are left out: nobody watched.
+    """
     last = _step(now)
     ends: dict[int, Histogram] = {}
     for at, page in known.pages.within(timedelta(seconds=STEP_S * (CURVE + 1))):
@@ -42,7 +45,8 @@ def heights(known: KnownMember, now: datetime) -> bytes:
     steps = range(last - CURVE + 1, last + 1)
     if last not in found:  # no page of the present step yet: that is no gap
         steps = range(last - CURVE, last)
-    return bytes(found.get(step, NOT_MEASURED) for step in steps)
+    first = min(ends, default=last)
+    return bytes(found.get(step, NOT_MEASURED) for step in steps if step > first)
 
 
 def _step(at: datetime) -> int:

@@ -29,7 +29,7 @@ def test_a_slow_disk_stands_higher() -> None:
     situation = Situation()
     live_etcd(situation, slow=3)
     fine, slow = (FsyncCurves().of(member(situation, number), NOW) for number in (1, 3))
-    assert len(fine) == len(slow) == CURVE
+    assert CURVE - 2 <= len(fine) == len(slow) <= CURVE
     assert set(fine) == {0}
     assert min(slow) > 40
 
