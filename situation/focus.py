@@ -148,11 +148,11 @@ def _pods_of(ref: Ref, situation: Situation) -> Iterable[Pod]:
             return situation.pods_by_claim.get((ref.namespace, ref.name)).values()
         case "EtcdMember":
             return member_pods(ref.name, situation)
-        case "Etcd":
-            return etcd_pods(situation)
         case "Service":
             service = situation.get(ref)
             return situation.pods_matching(ref.namespace, service.spec.selector) if isinstance(service, Service) else ()
+        case "Etcd":
+            return etcd_pods(situation)
         case kind if kind in WORKLOAD_KINDS or kind == "Pod":
             return situation.pods_of(ref)
     return ()

@@ -16,6 +16,10 @@ from diagnosis.rules import (
     containers,
     control_plane,
     creation,
+    etcd_database,
+    etcd_disk,
+    etcd_members,
+    etcd_quorum,
     evictions,
     gpu_devices,
     gpu_discovery,
@@ -50,6 +54,10 @@ from diagnosis.rules import (
 )
 
 FAMILIES: Final = (
+    etcd_quorum,
+    etcd_database,
+    etcd_disk,
+    etcd_members,
     api_server,
     control_plane,
     webhooks,

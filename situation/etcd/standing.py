@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -20,6 +20,8 @@ REFUSAL: Final = re.compile(
     re.IGNORECASE,
 )
 """Errors that a member that runs gives to a client that it does not accept, or that does not accept it."""
+RECENT: Final = timedelta(minutes=2)
+"""Long enough to tell "more than one election a minute" from a single one."""
 FRESH_S: Final = 30.0
 """How long a member is believed whose source says nothing of it."""
 
@@ -113,6 +115,7 @@ def _view(known: KnownMember, situation: Situation, now: datetime) -> MemberView
         backlog=max(0, status.raft_index - status.applied_index) if status is not None else None,
         growth=growth_of(known),
         elections=elections_of(known, SPAN),
+        recent_elections=elections_of(known, RECENT),
         heartbeat_failures=known.increase(lambda page: page.heartbeat_failures),
         failed_proposals=known.increase(lambda page: page.proposals_failed),
         slow_applies=known.increase(lambda page: page.slow_applies),

@@ -71,6 +71,8 @@ class MemberView(msgspec.Struct, frozen=True):
     """None: the time it was watched for is too short."""
     elections: Elections | None = None
     """Over the last hour, or as much of it as was seen."""
+    recent_elections: Elections | None = None
+    """Over the last two minutes."""
     heartbeat_failures: float | None = None
     """New in the last minute, as the next ones."""
     failed_proposals: float | None = None
