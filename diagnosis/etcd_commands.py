@@ -122,4 +122,4 @@ def metrics_command(
         options = "".join(f" {flag} {shlex.quote(path)}" for flag, path in files if path)
     if not _LOOPBACK.match(url):
         where = way.where
-    return Command(("sh", "-c", f"curl -s{options} {shlex.quote(url)} | grep -E '{wanted}'"), purpose, where=where)
+    return Command(("sh", "-c", f'curl -s{options} {shlex.quote(url)} | grep -E "{wanted}"'), purpose, where=where)

@@ -36,7 +36,7 @@ def status(number: int = 1, **fields: Any) -> MemberStatus:
     made = {
         "member_id": number,
         "cluster_id": 77,
-        "version": "3.5.21",
+        "version": "3.5.26",
         "db_size_bytes": 200 * MIB,
         "db_in_use_bytes": 150 * MIB,
         "leader": LEADER,

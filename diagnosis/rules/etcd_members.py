@@ -179,10 +179,13 @@ HAZARDS: Final = (
             "a snapshot applied during a defragmentation can corrupt data; fixed in 3.5.23"),
     _Hazard((3, 6, 0), (3, 6, 4), Severity.INFO,
             "a snapshot applied during a defragmentation can corrupt data; fixed in 3.6.5"),
-    _Hazard((3, 5, 1), (3, 5, 25), Severity.INFO,
-            "after an update to 3.6 members can come back as learners or from the dead; update to 3.5.26 first"),
 )  # fmt: skip
 """etcd's data inconsistency advisories and changelogs."""
+UPDATED_TOO_EARLY: Final = _Hazard(
+    (3, 5, 1), (3, 5, 25), Severity.WARNING,
+    "beside 3.6: from it members can come back as learners or from the dead; go to 3.5.26 before 3.6",
+)  # fmt: skip
+"""Counts only while a member runs 3.6 or later: before, it is advice for an update that nobody began."""
 
 
 @rule(
@@ -196,12 +199,13 @@ HAZARDS: Final = (
 def etcd_known_bad_version(_: None, situation: Situation, now: datetime) -> Verdict:
     """etcd runs a version that can lose or damage data, in the circumstances that the evidence names."""
     cluster = etcd_of(situation, now)
-    versions = {member.version for member in cluster.answering if member.version}
+    versions = {member.version: version_of(member.version) for member in cluster.answering}
+    updating = any(version >= (3, 6, 0) for version in versions.values() if version is not None)
     found = [
         (text, hazard)
-        for text in sorted(versions)
-        for hazard in HAZARDS
-        if (version := version_of(text)) is not None and hazard.lowest <= version <= hazard.highest
+        for text, version in sorted(versions.items())
+        for hazard in (*HAZARDS, *([UPDATED_TOO_EARLY] if updating else ()))
+        if version is not None and hazard.lowest <= version <= hazard.highest
     ]
     if not found:
         return CLEAR

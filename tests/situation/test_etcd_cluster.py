@@ -158,9 +158,9 @@ def test_each_way_to_hear_of_an_alarm(told: dict[str, Any]) -> None:
     [
         ("3.6.6", 8 * GIB, 2 * GIB, Quota(8 * GIB, "status")),
         ("3.6.5", 8 * GIB, 2 * GIB, Quota(2 * GIB, "metrics")),
-        ("3.5.21", None, 2 * GIB, Quota(2 * GIB, "metrics")),
-        ("3.5.21", None, None, Quota(None, "")),
-        ("3.5.21", None, -1, Quota(None, "none set")),
+        ("3.5.26", None, 2 * GIB, Quota(2 * GIB, "metrics")),
+        ("3.5.26", None, None, Quota(None, "")),
+        ("3.5.26", None, -1, Quota(None, "none set")),
     ],
 )
 def test_which_quota_is_believed(version: str, told: int | None, scraped: int | None, expected: Quota) -> None:
