@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+from diagnosis.rules.etcd_database import CRITICAL_RATIO, WARN_RATIO
+from diagnosis.rules.etcd_disk import FSYNC_HEALTHY_S, FSYNC_MIXIN_CRITICAL_S, FSYNC_MIXIN_WARNING_S
 from situation.clock import duration_text
 from situation.etcd.cluster import EtcdCluster, FrozenBy, raisers
 from situation.etcd.figures import P99
@@ -11,7 +13,7 @@ from situation.etcd.view import Standing
 from situation.findings import Severity
 from situation.readings import Source, SourceState
 from situation.situation import Situation
-from tui.etcd_view import FSYNC_ALERT_S, FSYNC_ASKED_S, SPACE_CRITICAL, SPACE_WARNING, band, member_state
+from tui.etcd_view import band, member_state
 from widgets.control_plane_facts import ControlPlaneFact
 from widgets.etcd_members import latency_text, short_bytes
 from widgets.glyphs import FINE, SEVERITY, SEVERITY_ROLE, UNKNOWN
@@ -100,7 +102,7 @@ def _database(cluster: EtcdCluster) -> Iterator[ControlPlaneFact]:
         text += f", {short_bytes(member.in_use_bytes)} in use"
     if member.full_in_s is not None:
         text += f"; full in {duration_text(member.full_in_s)} at this growth"
-    severity = band(size / limit if limit else None, SPACE_WARNING, SPACE_CRITICAL)
+    severity = band(size / limit if limit else None, WARN_RATIO, CRITICAL_RATIO)
     if severity is not None:
         yield _fact("database", text, severity)
     else:
@@ -109,11 +111,11 @@ def _database(cluster: EtcdCluster) -> Iterator[ControlPlaneFact]:
 
 def _disks(cluster: EtcdCluster) -> Iterator[ControlPlaneFact]:
     """Yield the members whose disk is slower than the etcd FAQ asks, with the bands of FAQ and mixin."""
-    slow = {member.name: p99 for member in cluster.answering if (p99 := member.fsync_p99_s or 0.0) >= FSYNC_ASKED_S}
+    slow = {member.name: p99 for member in cluster.answering if (p99 := member.fsync_p99_s or 0.0) > FSYNC_HEALTHY_S}
     if slow:
         told = ", ".join(f"{name} {latency_text(p99)}" for name, p99 in slow.items())
-        bands = f"FAQ < {latency_text(FSYNC_ASKED_S)}, mixin < {latency_text(FSYNC_ALERT_S)}"
-        severity = band(max(slow.values()), FSYNC_ASKED_S, FSYNC_ALERT_S) or Severity.WARNING
+        bands = f"FAQ < {latency_text(FSYNC_HEALTHY_S)}, mixin < {latency_text(FSYNC_MIXIN_WARNING_S)}"
+        severity = band(max(slow.values()), FSYNC_HEALTHY_S, FSYNC_MIXIN_CRITICAL_S) or Severity.WARNING
         yield _fact("disk", f"fsync p99 {told}; {bands}", severity)
 
 

@@ -3,6 +3,9 @@
 from datetime import datetime
 from typing import Final
 
+from diagnosis.etcd_facts import BEHIND_ENTRIES
+from diagnosis.rules.etcd_database import CRITICAL_RATIO, WARN_RATIO
+from diagnosis.rules.etcd_disk import COMMIT_HEALTHY_S, FSYNC_HEALTHY_S, FSYNC_MIXIN_CRITICAL_S
 from situation.etcd.cluster import EtcdCluster, member_ref
 from situation.etcd.places import member_nodes
 from situation.etcd.view import MemberView, Role, Standing
@@ -11,19 +14,6 @@ from situation.focus import Relation
 from situation.situation import Situation
 from widgets.etcd_members import MemberRow, MemberState
 
-FSYNC_ASKED_S: Final = 0.010
-"""WAL fsync p99 that a disk should stay below (etcd FAQ)."""
-FSYNC_ALERT_S: Final = 0.5
-"""From here on the etcd mixin warns; it calls 1 s critical."""
-COMMIT_ASKED_S: Final = 0.025
-"""Backend commit p99 that a disk should stay below (etcd FAQ)."""
-COMMIT_ALERT_S: Final = 0.25
-"""From here on the etcd mixin warns."""
-SPACE_WARNING: Final = 0.80
-SPACE_CRITICAL: Final = 0.95
-"""Share of the quota (etcd mixin)."""
-LAG_FAR: Final = 5000
-"""Entries; a few thousand are normal under load (etcd documentation of the metrics)."""
 _AGE_STEP_S: Final = 5.0
 
 _STATES: Final = {
@@ -51,16 +41,16 @@ def member_row(view: MemberView, curve: bytes, now: datetime, *, related: bool, 
         since_s=_since_s(view, now),
         term=view.status.raft_term if view.status is not None else None,
         lag=view.lag if answers else None,
-        lag_severity=Severity.WARNING if view.lag is not None and view.lag > LAG_FAR else None,
+        lag_severity=Severity.WARNING if view.lag is not None and view.lag > BEHIND_ENTRIES else None,
         in_use_bytes=view.in_use_bytes,
         size_bytes=size,
         quota_bytes=limit,
-        space_severity=band(full, SPACE_WARNING, SPACE_CRITICAL) if answers else None,
+        space_severity=band(full, WARN_RATIO, CRITICAL_RATIO) if answers else None,
         fsync_p99_s=view.fsync_p99_s if answers else None,
-        fsync_severity=band(view.fsync_p99_s, FSYNC_ASKED_S, FSYNC_ALERT_S),
+        fsync_severity=band(view.fsync_p99_s, FSYNC_HEALTHY_S, FSYNC_MIXIN_CRITICAL_S),
         fsync_curve=curve,
         commit_p99_s=view.commit_p99_s if answers else None,
-        commit_severity=band(view.commit_p99_s, COMMIT_ASKED_S, COMMIT_ALERT_S),
+        commit_severity=band(view.commit_p99_s, COMMIT_HEALTHY_S),
         version=view.version,
         related=related,
         dimmed=dimmed,
@@ -85,10 +75,11 @@ def _since_s(view: MemberView, now: datetime) -> float | None:
     return age_s // step_s * step_s
 
 
-def band(value: float | None, warning: float, critical: float) -> Severity | None:
-    if value is None or value < warning:
+def band(value: float | None, warning: float, critical: float | None = None) -> Severity | None:
+    """Return how bad a number is that lies above one of two limits, the second of which not all have."""
+    if value is None or value <= warning:
         return None
-    return Severity.CRITICAL if value >= critical else Severity.WARNING
+    return Severity.CRITICAL if critical is not None and value > critical else Severity.WARNING
 
 
 def related_members(cluster: EtcdCluster, relation: Relation, situation: Situation) -> frozenset[str]:

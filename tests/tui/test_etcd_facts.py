@@ -33,7 +33,7 @@ def test_all_is_well() -> None:
         "alarms": "✓ none",
         "database": "✓ 200Mi of 2.0Gi on etcd-1, 150Mi in use",
     }
-    assert title_note(etcd_of(situation, NOW)) == "leader etcd-1 · term 7 · 3.5.21"
+    assert title_note(etcd_of(situation, NOW)) == "leader etcd-1 · term 7 · 3.5.26"
 
 
 def test_without_a_member_list_it_says_how_it_counted() -> None:

@@ -83,7 +83,7 @@ async def tell_more(pilot: Pilot[int], *readings: Reading) -> None:
 
 async def test_members_quorum_certificates_and_api_server_stand_on_the_screen(pilot: Pilot[int]) -> None:
     text = screen_text(pilot)
-    assert "Control plane · leader etcd-1 · term 7 · 3.5.21" in text
+    assert "Control plane · leader etcd-1 · term 7 · 3.5.26" in text
     for words in (
         "etcd-1", "◆ leader", "✓ follower", "150Mi/200Mi/2.0Gi", "1.0ms",
         "✓ 3 of 3 answer, quorum 2, can lose 1 more", "✓ 2 read, first to end: apiserver in 211 d",
