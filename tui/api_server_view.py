@@ -1,13 +1,23 @@
 """What the pane of the control plane says of the API server: checks, latency by verb, load, and what fills it."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
-from situation.api_memory import WINDOW, ApiServerMemory
+from situation.api_load import (
+    growth_per_hour,
+    largest_resources,
+    latency_by_verb,
+    observed,
+    rejects_per_s,
+    saturation,
+    slow_lists,
+)
+from situation.api_memory import ApiServerMemory
 from situation.api_server import ApiServerPage
 from situation.clock import duration_text
 from situation.findings import Severity
+from situation.local_health import LocalHealth
 from situation.readings import SourceState
 from situation.situation import Situation
 from widgets.control_plane_facts import ControlPlaneFact
@@ -16,6 +26,7 @@ from widgets.glyphs import FINE, SEVERITY, SEVERITY_ROLE, UNKNOWN
 from widgets.pane import PaneState, pane_state
 
 METRICS: Final = "control-plane/metrics"
+LOCAL: Final = "control-plane/local"
 LIVEZ: Final = "control-plane/livez"
 READYZ: Final = "kubernetes/readyz"
 _VERBS: Final = ("GET", "LIST", "POST", "PUT", "PATCH", "APPLY", "DELETE")
@@ -23,8 +34,11 @@ _SLOW_S: Final = 1.0
 """A read of one object or a write that takes longer is slow by the Kubernetes SLO (kubernetes-mixin)."""
 _SLOW_LIST_S: Final = 30.0
 """So long a LIST of the whole cluster may take by the SLO."""
-_P99: Final = 0.99
 _OBJECTS: Final = 4
+_LISTS: Final = 2
+_FASTEST_TOLD_S: Final = 0.1
+"""A LIST below this is nobody's trouble: whose it is need not be told."""
+_SECOND: Final = "needs a second reading"
 _NEUTRAL: Final = "·"
 _KINDS: Final = {"readOnly": "reading", "mutating": "changing"}
 
@@ -32,6 +46,8 @@ _KINDS: Final = {"readOnly": "reading", "mutating": "changing"}
 def api_server_facts(situation: Situation, now: datetime) -> Iterator[ControlPlaneFact]:
     """Yield what is known of the API server itself."""
     yield _checks(situation, now)
+    if situation.local_health is not None:
+        yield _local(situation.local_health, pane_state(situation.source(LOCAL), now=now))
     source = situation.source(METRICS)
     page, state = situation.api_server.page, pane_state(source, now=now)
     if page is None:
@@ -40,7 +56,7 @@ def api_server_facts(situation: Situation, now: datetime) -> Iterator[ControlPla
         return
     yield from _latencies(situation.api_server, page, state)
     yield _load(page, state)
-    yield _rejected(situation.api_server, page, state)
+    yield _rejected(situation.api_server, state)
     if page.objects:
         yield _objects(situation.api_server, page, state)
 
@@ -74,55 +90,77 @@ def _look(severity: Severity, text: str) -> tuple[str, str, str]:
     return SEVERITY[severity], text, SEVERITY_ROLE[severity]
 
 
+def _local(health: LocalHealth, state: PaneState) -> ControlPlaneFact:
+    """Say what the components on this host answer on loopback; that needs no API server."""
+    worst = FINE
+    told = []
+    for check in health.checks:
+        glyph = {True: FINE, False: SEVERITY[Severity.CRITICAL], None: UNKNOWN}[check.healthy]
+        worst = max(worst, glyph, key=(FINE, UNKNOWN, SEVERITY[Severity.CRITICAL]).index)
+        said = "" if check.healthy else f" {check.text}" if check.text else " does not say"
+        told.append(f"{glyph} {check.component} {check.check}{said}")
+    role = {FINE: "fine", UNKNOWN: "warning"}.get(worst, "critical")
+    return ControlPlaneFact("this host", worst, f"{health.node}: {', '.join(told)}", role, state)
+
+
+def _window(memory: ApiServerMemory) -> str:
+    return duration_text((observed(memory) or timedelta(0)).total_seconds())
+
+
 def _latencies(memory: ApiServerMemory, page: ApiServerPage, state: PaneState) -> Iterator[ControlPlaneFact]:
-    known: dict[str, float] = {}
-    for verb in [*_VERBS, *sorted(page.durations.keys() - set(_VERBS))]:
-        seen = memory.over(lambda page: page.durations.get(verb)).quantile(_P99)  # noqa: B023
-        if seen is not None:
-            known[verb] = seen
-    if not known:
-        text = "needs a second reading" if len(memory.pages()) < 2 else "no request was measured"
+    found = latency_by_verb(memory)
+    if not found:
+        text = _SECOND if found is None else f"no request in {_window(memory)}"
         yield ControlPlaneFact("API p99", UNKNOWN, text, "waiting", state)
         return
+    order = [verb for verb in _VERBS if verb in found] + sorted(found.keys() - set(_VERBS))
+    known = {verb: p99 for verb in order if (p99 := found[verb].p99_s) is not None}
     text = "  ".join(f"{verb} {latency_text(value)}" for verb, value in known.items())
     slow = any(value > (_SLOW_LIST_S if verb == "LIST" else _SLOW_S) for verb, value in known.items())
     yield ControlPlaneFact("API p99", *(_look(Severity.WARNING, text) if slow else (_NEUTRAL, text, "")), state)
+    guilty = [item for item in slow_lists(memory) or () if (item.latency.p99_s or 0.0) > _FASTEST_TOLD_S][:_LISTS]
+    if guilty:
+        told = (
+            f"{item.resource} ({item.key.scope}) {latency_text(item.latency.p99_s or 0.0)} ×{item.latency.total:.0f}"
+            for item in guilty
+        )
+        yield ControlPlaneFact("slow LISTs", _NEUTRAL, f"{', '.join(told)} in {_window(memory)}", "", state)
 
 
 def _load(page: ApiServerPage, state: PaneState) -> ControlPlaneFact:
     kinds = [f"{page.in_flight[kind]:.0f} {_KINDS.get(kind, kind)}" for kind in sorted(page.in_flight)]
     parts = [f"in flight {', '.join(kinds)}"] if kinds else []
-    levels = {name: (seats.executing, seats.limit) for name, seats in page.seats.items() if seats.limit}
-    fullest = sorted(levels, key=lambda name: (-levels[name][0] / levels[name][1], name))
-    full = [name for name in fullest if levels[name][0] >= levels[name][1]]
-    if fullest:
-        told = ", ".join(f"{name} {levels[name][0]:.0f}/{levels[name][1]:.0f}" for name in full or fullest[:1])
+    taken = saturation(page) or {}
+    full = sorted(level for level, ratio in taken.items() if ratio >= 1)
+    if taken:
+        told = ", ".join(_seats(page, level) for level in full or [max(taken, key=lambda level: taken[level])])
         parts.append(f"{'no seat free' if full else 'seats'}: {told}")
     if page.watches is not None:
         parts.append(f"{page.watches:.0f} watches")
-    text = " · ".join(parts) or "–"
+    text = " · ".join(parts) or "not on the page"
     return ControlPlaneFact("API load", *(_look(Severity.WARNING, text) if full else (_NEUTRAL, text, "")), state)
 
 
-def _rejected(memory: ApiServerMemory, page: ApiServerPage, state: PaneState) -> ControlPlaneFact:
-    window = duration_text(WINDOW.total_seconds())
-    grown = {name: memory.increase(lambda page: page.rejected.get(name)) for name in sorted(page.rejected)}  # noqa: B023
-    told = {name: count for name, count in grown.items() if count}
-    if told:
-        text = ", ".join(f"{count:.0f} of {name}" for name, count in told.items())
-        return ControlPlaneFact("rejected", *_look(Severity.WARNING, f"{text} in {window}"), state)
-    if not page.rejected or any(count is not None for count in grown.values()):
-        return ControlPlaneFact("rejected", _NEUTRAL, f"none in {window}", "", state)
-    return ControlPlaneFact("rejected", UNKNOWN, "needs a second reading", "waiting", state)
+def _seats(page: ApiServerPage, level: str) -> str:
+    seats = page.seats[level]
+    return f"{level} {seats.executing:.0f}/{seats.limit or 0:.0f}"
+
+
+def _rejected(memory: ApiServerMemory, state: PaneState) -> ControlPlaneFact:
+    rates, seconds = rejects_per_s(memory), (observed(memory) or timedelta(0)).total_seconds()
+    if rates is None:
+        return ControlPlaneFact("rejected", UNKNOWN, _SECOND, "waiting", state)
+    if rates:
+        told = ", ".join(f"{rates[level] * seconds:.0f} of {level}" for level in sorted(rates))
+        return ControlPlaneFact("rejected", *_look(Severity.WARNING, f"{told} in {_window(memory)}"), state)
+    return ControlPlaneFact("rejected", _NEUTRAL, f"none in {_window(memory)}", "", state)
 
 
 def _objects(memory: ApiServerMemory, page: ApiServerPage, state: PaneState) -> ControlPlaneFact:
-    largest = sorted(page.objects.items(), key=lambda item: -item[1])[:_OBJECTS]
-    pages = memory.pages()
-    before = pages[0][1].objects if len(pages) > 1 else {}
-    span = duration_text((pages[-1][0] - pages[0][0]).total_seconds()) if len(pages) > 1 else ""
+    growth = growth_per_hour(memory)
     told = []
-    for resource, count in largest:
-        growth = count - before[resource] if resource in before else None
-        told.append(f"{resource} {count}" + (f" ({growth:+d})" if growth else ""))
-    return ControlPlaneFact("objects", _NEUTRAL, ", ".join(told) + (f" in {span}" if span else ""), "", state)
+    for resource, count in largest_resources(page, _OBJECTS):
+        by = round((growth or {}).get(resource, 0.0))
+        told.append(f"{resource} {count}" + (f" ({by:+d}/h)" if by else ""))
+    text = ", ".join(told) + ("" if growth is not None else "; growth not known yet")
+    return ControlPlaneFact("objects", _NEUTRAL, text, "", state)

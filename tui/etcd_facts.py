@@ -6,9 +6,9 @@ from typing import Final
 
 from diagnosis.rules.etcd_database import CRITICAL_RATIO, WARN_RATIO
 from diagnosis.rules.etcd_disk import FSYNC_HEALTHY_S, FSYNC_MIXIN_CRITICAL_S, FSYNC_MIXIN_WARNING_S
+from situation.api_load import etcd_latency
 from situation.clock import duration_text
 from situation.etcd.cluster import EtcdCluster, FrozenBy, raisers
-from situation.etcd.figures import P99
 from situation.etcd.view import Standing
 from situation.findings import Severity
 from situation.readings import Source, SourceState
@@ -150,11 +150,12 @@ def second_hand(situation: Situation, now: datetime) -> ControlPlaneFact | None:
     if page is None:
         return None
     parts = [f"size {short_bytes(page.storage_bytes)}"] if page.storage_bytes is not None else []
-    latencies = []
-    for operation in sorted(page.etcd_durations):
-        seen = situation.api_server.over(lambda page: page.etcd_durations.get(operation)).quantile(P99)  # noqa: B023
-        if seen is not None:
-            latencies.append(f"{operation} {latency_text(seen)}")
+    seen = etcd_latency(situation.api_server) or {}
+    latencies = [
+        f"{operation} {latency_text(p99)}"
+        for operation, latency in sorted(seen.items())
+        if (p99 := latency.p99_s) is not None
+    ]
     if latencies:
         parts.append(f"request p99 {', '.join(latencies)}")
     if not parts:

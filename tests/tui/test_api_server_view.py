@@ -3,6 +3,7 @@
 import pytest
 
 from situation.api_server import ApiServerReading, Liveness, Seats
+from situation.local_health import LocalCheck, LocalHealth
 from situation.readings import Readiness, Reading, SourceState
 from situation.situation import Situation
 from tests.build import NOW
@@ -22,7 +23,21 @@ def test_all_is_well() -> None:
     assert told["API p99"].startswith("· GET 10ms  LIST 199ms  PUT 40ms")
     assert told["API load"] == "· in flight 3 changing, 12 reading · seats: global-default 2/20 · 1204 watches"
     assert told["rejected"] == "· none in 5m"
-    assert told["objects"].startswith("· events 14330 (+300), pods 10000, leases.coordination.k8s.io 1100")
+    assert told["slow LISTs"] == "· pods (cluster) 199ms ×300 in 5m"
+    assert told["objects"] == "· events 14330 (+3600/h), pods 10000, leases.coordination.k8s.io 1100"
+
+
+def test_what_the_components_on_this_host_answer_is_told() -> None:
+    situation = Situation()
+    checks = (
+        LocalCheck("kube-apiserver", "https://127.0.0.1:6443/livez?exclude=etcd", False, "connection refused"),
+        LocalCheck("kube-scheduler", "https://127.0.0.1:10259/healthz", True),
+        LocalCheck("kubelet", "http://127.0.0.1:10248/healthz", None),
+    )
+    situation.apply(Reading("control-plane/local", SourceState.LIVE, NOW, LocalHealth("cp-1", checks)))
+    assert said(situation)["this host"] == (
+        "▲ cp-1: ▲ kube-apiserver livez connection refused, ✓ kube-scheduler healthz, ? kubelet healthz does not say"
+    )
 
 
 def test_trouble_is_marked() -> None:
