@@ -13,6 +13,8 @@ from situation.situation import Situation
 from tui.attention import Attention
 from tui.cadence import AGES_EVERY_S, Due
 from tui.cards import finding_card, object_card
+from tui.etcd_card import member_card
+from tui.etcd_painter import EtcdPainter
 from tui.feed import Feed, Turn
 from tui.gpu_painter import GpuPainter
 from tui.gpu_view import link_in_focus
@@ -28,6 +30,7 @@ from tui.view import (
     visible_pods,
 )
 from widgets.causes import CausesPane
+from widgets.etcd import EtcdPane
 from widgets.events import EventsPane
 from widgets.evidence import Card, EvidencePane
 from widgets.families import FamilyKey, fold_families
@@ -57,7 +60,9 @@ class Painter:
         self._events_due = Due()
         self._nodes_due = Due()
         self._gpu_due = Due()
+        self._etcd_due = Due()
         self.gpus = GpuPainter(feed, attention)
+        self.control_plane = EtcdPainter(feed, attention)
 
     def relation(self) -> Relation:
         """Return what relates to the focus; what a withdrawn cause was about still does, to be looked at."""
@@ -106,6 +111,8 @@ class Painter:
         """Return the card of what is selected."""
         situation, diagnosis, attention = self._feed.situation, self._feed.diagnosis, self._attention
         selection = attention.selection
+        if isinstance(selection, Ref) and selection.kind == "EtcdMember":
+            return member_card(selection, situation, self.target, now)
         if isinstance(selection, Ref):
             return object_card(selection, situation, self.target, now)
         if isinstance(selection, FamilyKey):
@@ -176,6 +183,16 @@ class Painter:
             return
         self._slow_at = self._gpu_due.painted(source, now)
         self.gpus.paint(pane, relation, now)
+
+    def etcd(self, pane: EtcdPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
+        plane = self.control_plane
+        if not plane.has_spoken:
+            return
+        source = plane.source(now)
+        if turn is not None and not self._etcd_due.is_due(source, now, self._slow_at):
+            return
+        self._slow_at = self._etcd_due.painted(source, now)
+        plane.paint(pane, relation, now)
 
     def header(self, mode: str, now: datetime) -> HeaderFacts:
         situation = self._feed.situation

@@ -179,6 +179,13 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         if items and self.cursor_key != before:
             self.post_message(self.RowHighlighted(self, self.cursor_key, moved=False))
 
+    def show_columns(self, columns: Sequence[Column]) -> None:
+        """Have these columns from now on; `cells_of` must give as many cells."""
+        self._columns = tuple(columns)
+        self._layout_at = (0, Layout((), 1))
+        self._forget_lines()
+        self.refresh()
+
     def repaint(self) -> None:
         """Ask for the cells of every visible row again: the ages in them pass without any change of an item."""
         self._refresh_changed(range(self._top, self.size.height))
