@@ -10,7 +10,7 @@ import msgspec
 from diagnosis.commands import shorten
 from diagnosis.rule import Fired, Rule
 from situation.findings import Finding, Severity
-from situation.meta import Ref
+from situation.meta import CLUSTER, Ref
 from situation.readings import SourceState
 from situation.situation import Situation
 
@@ -113,7 +113,7 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
             for other in by_ref.get(ref, ())
             if other.finding.key != group.finding.key
             and _may_explain(other.finding, group.finding)
-            and (not hit.fired.follows_only or other.finding.rule in hit.fired.follows_only)
+            and _is_meant(other, ref, hit.fired)
         ]
         nodes = {hit.fired.node for hit in group.hits}
         if group.finding.subject.kind != "Node" and nodes and nodes <= down.keys():
@@ -123,6 +123,13 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
                 parents[group.finding.key] = candidate.finding.key
                 break
     return parents
+
+
+def _is_meant(cause: _Group, ref: Ref, fired: Fired) -> bool:
+    """Tell whether `fired`, which follows `ref`, may mean this one of all findings that `ref` shows."""
+    if fired.follows_only:
+        return cause.finding.rule in fired.follows_only
+    return not cause.hits[0].rule.by_name or ref == cause.finding.subject != CLUSTER
 
 
 def _may_explain(cause: Finding, effect: Finding) -> bool:
