@@ -1,9 +1,11 @@
 """Layer 4: scheduler and controller manager, which elect a leader (L4-09, L4-10)."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from diagnosis.commands import counted, fact, kubectl
+from diagnosis.explaining import CERTIFICATES_OUT, ETCD_DOWN
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from diagnosis.rules.api_server import control_plane_commands
 from situation.clock import duration_text
@@ -11,6 +13,7 @@ from situation.cluster import Lease
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER, Ref, find_condition
 from situation.pods import Pod
+from situation.selectors import is_node_ready
 from situation.situation import Situation
 from situation.workloads import Deployment
 
@@ -140,6 +143,8 @@ def scheduler_down(_: None, situation: Situation, now: datetime) -> Verdict:
         f"has not renewed its lease for {duration_text(leader.age_s)}" if leader else "does not look at new pods",
         tuple(evidence),
         (_lease_command("kube-scheduler"), pending, *control_plane_commands(situation, "kube-scheduler")),
+        follows=(CLUSTER,),
+        follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN),
         who="scheduler",
     )
 
@@ -162,14 +167,26 @@ def controller_manager_down(_: None, situation: Situation, now: datetime) -> Ver
     return Fired(
         CLUSTER,
         f"has not renewed its lease for {duration_text(leader.age_s)}",
-        leader.evidence,
+        (*leader.evidence, *_burst_to_come(situation)),
         (
             _lease_command("kube-controller-manager"),
             kubectl("get", "deployments", "-A", purpose="which Deployments are behind?"),
             *control_plane_commands(situation, "kube-controller-manager"),
         ),
+        follows=(CLUSTER,),
+        follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN),
         who="controller manager",
     )
+
+
+def _burst_to_come(situation: Situation) -> Iterator[Evidence]:
+    lost = [node for node in situation.nodes.values() if not is_node_ready(node)]
+    if lost:
+        pods = sum(len(situation.pods_by_node.get(node.name)) for node in lost)
+        text = (
+            f"{counted(len(lost), 'node')} not Ready: {counted(pods, 'pod')} will be replaced at once when it is back"
+        )
+        yield fact("nodes", text)
 
 
 @rule(
