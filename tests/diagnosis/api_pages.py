@@ -26,9 +26,7 @@ def scraped(known: Situation, *pages: ApiServerPage, apart_s: float = 30, age_s:
     """Let `known` read these pages of one process, the last one `age_s` before NOW."""
     for number, page in zip(range(len(pages) - 1, -1, -1), pages, strict=True):
         at = NOW - timedelta(seconds=age_s + number * apart_s)
-        known.apply(
-            Reading("control-plane/metrics", SourceState.LIVE, at, ApiServerReading(page, at), fresh_for_s=90)
-        )
+        known.apply(Reading("control-plane/metrics", SourceState.LIVE, at, ApiServerReading(page, at), fresh_for_s=90))
     return known
 
 
