@@ -82,9 +82,14 @@ def aggregated_api_down(_: None, situation: Situation, now: datetime) -> Verdict
         follows = (Ref("Service", "kube-system", "metrics-server"), Ref("Deployment", "kube-system", "metrics-server"))
         next.append(slices_command("kube-system", "metrics-server", "has metrics-server, as it is usually called, "
                                    "a ready endpoint?"))  # fmt: skip
-    more = f" and {len(names) - 1} more" if names[1:] else ""
-    return Fired(CLUSTER, f"does not answer{more and f', nor do {len(names) - 1} more'}", tuple(lines), tuple(next),
-                 follows=follows, who=f"aggregated API {names[0]}")  # fmt: skip
+    return Fired(
+        Ref("APIService", "", names[0]),
+        "does not answer" + (f", nor do {len(names) - 1} more" if names[1:] else ""),
+        tuple(lines),
+        tuple(next),
+        follows=follows,
+        who=f"aggregated API {names[0]}",
+    )
 
 
 @rule(

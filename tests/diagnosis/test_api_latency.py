@@ -132,9 +132,8 @@ def test_slow_lists(pages: tuple[ApiServerPage, ...], severity: Severity | None)
 
 def test_the_guilty_resource_is_named_with_its_number_size_and_ratio() -> None:
     known = situation(*(pod(f"ci-{number}", namespace="ci") for number in range(3)), pod("web-1"))
-    gets = {"durations": {"GET": OLD, "LIST": OLD}}
     before, after = lists(40)
-    first = ApiServerPage(started_at=1.0, lists=before.lists, **gets)
+    first = ApiServerPage(started_at=1.0, lists=before.lists, durations={"GET": OLD, "LIST": OLD})
     last = ApiServerPage(
         started_at=1.0,
         lists=after.lists,
