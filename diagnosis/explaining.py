@@ -2,11 +2,20 @@
 
 from typing import Final
 
-ETCD_DOWN: Final = ("etcd-unavailable", "etcd-quorum-lost", "etcd-no-leader", "etcd-nospace", "etcd-corrupt")
-"""Nothing, or nothing but reads, gets through."""
-ETCD_FAULTS: Final = ("etcd-quorum-lost", "etcd-no-leader", "etcd-nospace", "etcd-corrupt", "etcd-elections")
-"""What etcd's own members say; that the API server cannot use etcd follows from it."""
-ETCD_SLOW: Final = ("etcd-slow-disk", "etcd-elections", "etcd-slow-second-hand")
+from situation.meta import CLUSTER, Ref
+
+CONTROL_PLANE: Final = (CLUSTER, Ref("Etcd", "", "etcd"))
+"""Subjects of findings about the control plane as a whole, and about etcd as a whole."""
+ETCD_FAULTS: Final = ("etcd-quorum-lost", "etcd-no-leader", "etcd-no-space", "etcd-corrupt")
+"""What etcd's own members say when nothing, or nothing but reads, gets through."""
+ETCD_DOWN: Final = (*ETCD_FAULTS, "etcd-unavailable")
+ETCD_SLOW: Final = (
+    "etcd-slow-fsync",
+    "etcd-slow-commit",
+    "etcd-slow-peers",
+    "etcd-elections",
+    "etcd-slow-second-hand",
+)
 CERTIFICATES_OUT: Final = ("certificate-expired", "certificate-not-reloaded")
 API_BUSY: Final = ("api-overloaded", "api-saturated")
 WEBHOOKS_DOWN: Final = ("validating-webhook-down", "mutating-webhook-down")

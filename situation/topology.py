@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from situation.pods import Pod
@@ -30,14 +31,17 @@ def static_pods(situation: Situation, component: str) -> tuple[Pod, ...]:
 
 def etcd_topology(situation: Situation) -> EtcdTopology:
     """Tell where etcd runs: its pods on control plane nodes, or API servers there without any of etcd."""
-    nodes = {node.name for node in situation.nodes.values() if is_control_plane(node)}
-    if any(pod.spec.node_name in nodes for pod in static_pods(situation, "etcd")):
+    if _is_on_control_plane(situation, "etcd"):
         return EtcdTopology.STACKED
-    if any(pod.spec.node_name in nodes for pod in static_pods(situation, "kube-apiserver")):
-        return EtcdTopology.EXTERNAL
-    return EtcdTopology.UNKNOWN
+    return EtcdTopology.EXTERNAL if _is_on_control_plane(situation, "kube-apiserver") else EtcdTopology.UNKNOWN
 
 
+def _is_on_control_plane(situation: Situation, component: str) -> bool:
+    nodes = (situation.node(pod.spec.node_name) for pod in static_pods(situation, component))
+    return any(node is not None and is_control_plane(node) for node in nodes)
+
+
+@lru_cache(maxsize=64)
 def version_of(text: str) -> tuple[int, int, int] | None:
     """Return `v1.36.2`, or an image with such a tag, as numbers; None if it holds none."""
     match = _VERSION.search(f":{text}" if text.startswith("v") else text)

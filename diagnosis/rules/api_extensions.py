@@ -143,7 +143,7 @@ def conversion_webhook_failing(_: None, situation: Situation, now: datetime) -> 
     looks_at=f"'{_TOO_LARGE}' in the errors of our own sources and in events of the last 10 minutes.",
     look_alikes={
         "required revision has been compacted, too old resource version": "normal on old watches and lists: silent",
-        "etcd-nospace": "'database space exceeded': the whole database is full, not one object too big",
+        "etcd-no-space": "'database space exceeded': the whole database is full, not one object too big",
     },
     by_name=True,
 )

@@ -7,7 +7,7 @@ from typing import Final
 from diagnosis import api_facts as facts
 from diagnosis.api_facts import LIVEZ, METRICS, SLOW_ETCD_S
 from diagnosis.commands import shorten
-from diagnosis.explaining import CERTIFICATES_OUT, ETCD_DOWN, ETCD_FAULTS
+from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN, ETCD_FAULTS
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands, on_control_plane, ready_command
 from situation.findings import Evidence, Layer, Mark, Severity
@@ -109,7 +109,7 @@ def etcd_unavailable(_: None, situation: Situation, now: datetime) -> Verdict:
             *on_control_plane(situation, *status, purpose="has etcd a leader, and is a quota or alarm hit?"),
             *control_plane_commands(situation, "etcd"),
         ),
-        follows=(CLUSTER,),
+        follows=CONTROL_PLANE,
         follows_only=(*ETCD_FAULTS, *CERTIFICATES_OUT),
         who="etcd",
     )
@@ -148,7 +148,7 @@ def api_not_ready(_: None, situation: Situation, now: datetime) -> Verdict:
         (*ready, liveness_evidence(situation, now)),
         (ready_command(), *control_plane_commands(situation, "kube-apiserver")),
         severity=Severity.WARNING if starting else Severity.CRITICAL,
-        follows=(CLUSTER,),
+        follows=CONTROL_PLANE,
         follows_only=(*ETCD_DOWN, *CERTIFICATES_OUT),
         who="API server",
     )
@@ -162,7 +162,7 @@ def api_not_ready(_: None, situation: Situation, now: datetime) -> Verdict:
     kind="Cluster",
     looks_at="etcd_request_duration_seconds over the last minutes; only while no member of etcd is read.",
     look_alikes={
-        "etcd-slow-disk": "read from etcd itself: then this is silent",
+        "etcd-slow-fsync": "read from etcd itself: then this is silent",
         "a slow network to etcd": "looks the same from the API server: ask the members",
     },
     by_name=True,
@@ -187,7 +187,7 @@ def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdi
             ready_command(),
             *on_control_plane(situation, *status, purpose="who leads, and how far is each member?"),
         ),
-        follows=(CLUSTER,),
+        follows=CONTROL_PLANE,
         follows_only=("etcd-unavailable",),
         who="etcd",
     )
@@ -202,7 +202,7 @@ def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdi
     looks_at="apiserver_storage_size_bytes against etcd's default quota; only while no member of etcd is read.",
     look_alikes={
         "a raised quota": "a database well above 2 GiB that still takes writes has one: silent",
-        "etcd-nospace": "read from etcd itself",
+        "etcd-no-space": "read from etcd itself",
     },
     by_name=True,
 )

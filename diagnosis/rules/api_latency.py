@@ -7,7 +7,7 @@ from typing import Final
 from diagnosis import api_facts as facts
 from diagnosis.api_facts import METRICS, SLOW_ETCD_S, Growth, Latency
 from diagnosis.commands import kubectl
-from diagnosis.explaining import API_BUSY, ETCD_DOWN, ETCD_SLOW
+from diagnosis.explaining import API_BUSY, CONTROL_PLANE, ETCD_DOWN, ETCD_SLOW
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from situation.api_server import ListKey
 from situation.clock import duration_text
@@ -130,7 +130,7 @@ def api_slow_requests(_: None, situation: Situation, now: datetime) -> Verdict:
         (*lines, *blame(situation), *_own_latency(situation)),
         (kubectl("get", "--raw", "/readyz?verbose", purpose="does it answer, and does etcd?"), _busy_command()),
         severity=Severity.CRITICAL if grave else Severity.WARNING,
-        follows=(CLUSTER,),
+        follows=CONTROL_PLANE,
         follows_only=(*ETCD_DOWN, *ETCD_SLOW, *API_BUSY, "webhook-failing", "webhook-slow"),
         who="API server",
     )
@@ -180,7 +180,7 @@ def api_slow_lists(_: None, situation: Situation, now: datetime) -> Verdict:
         ),
         (*_count_command(resource), _busy_command()),
         severity=Severity.WARNING if over else Severity.INFO,
-        follows=(CLUSTER,),
+        follows=CONTROL_PLANE,
         follows_only=(*ETCD_DOWN, *ETCD_SLOW, *API_BUSY, "api-slow-requests"),
         who="API server",
     )

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis.commands import fact, kubectl, said_by
-from diagnosis.explaining import API_BUSY, ETCD_DOWN, ETCD_SLOW
+from diagnosis.explaining import API_BUSY, CONTROL_PLANE, ETCD_DOWN, ETCD_SLOW
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands
 from situation.clock import duration_text
@@ -47,7 +47,7 @@ def _times_elected(name: str, situation: Situation, now: datetime) -> tuple[int,
     look_alikes={
         "an upgrade": "each control plane node is taken over once: fewer than four changes",
         "scheduler-down, controller-manager-down": "there nobody renews the lease",
-        "etcd-slow-disk, api-slow-requests": "the usual causes: a lease could not be renewed within 10 s",
+        "etcd-slow-fsync, api-slow-requests": "the usual causes: a lease could not be renewed within 10 s",
     },
     by_name=True,
 )
@@ -74,7 +74,7 @@ def leaders_change_often(_: None, situation: Situation, now: datetime) -> Verdic
                         namespace="kube-system"),
                 *control_plane_commands(situation, name),
             ),
-            follows=(CLUSTER,),
+            follows=CONTROL_PLANE,
             follows_only=(*ETCD_DOWN, *ETCD_SLOW, "api-slow-requests", *API_BUSY),
             who=name,
         )  # fmt: skip

@@ -33,7 +33,7 @@ Version = tuple[int, int, int]
 
 def _member_strain(known: KnownMember) -> Iterator[Evidence]:
     member = known.member
-    name, source = member.name or member.endpoint, f"etcd/{member.endpoint}"
+    name, source = member.name or member.endpoint, f"etcd/{member.endpoint.rpartition('//')[2]}"
     span = known.observed(REGULARLY)
     if span < OBSERVED:
         return
@@ -59,7 +59,7 @@ def _member_strain(known: KnownMember) -> Iterator[Evidence]:
     look_alikes={
         "external etcd": "API servers run there, and no pod of etcd: silent",
         "a large cluster alone": "more than 100 nodes are told beside a measured sign, never without one",
-        "etcd-slow-disk": "the fault itself, now; this is advice for afterwards",
+        "etcd-slow-fsync": "the fault itself, now; this is advice for afterwards",
         "a planned change of leader": "one alone in an hour is not told",
     },
     by_name=True,

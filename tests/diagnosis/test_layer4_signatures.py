@@ -3,17 +3,20 @@
 Besides the catalogue's look-alikes that touch this layer: the same picture from two causes is told apart.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import pytest
 
-from diagnosis.engine import diagnose
-from diagnosis.rules import ALL, BY_ID
+from diagnosis.commands import fact, kubectl
+from diagnosis.engine import Engine, diagnose
+from diagnosis.rule import Fired, Verdict, rule
+from diagnosis.rules import ALL, BY_ID, api_latency, leader_changes
 from situation.api_server import ApiServerPage, ListKey
 from situation.certificates import Certificate
-from situation.findings import Finding, Layer
+from situation.findings import Finding, Layer, Severity
 from situation.kinds import WATCHED
+from situation.meta import Ref
 from situation.readings import OwnLoad, Reading, SourceState
 from situation.situation import Situation
 from tests.build import NOW, Manifest, ago, event, meta, node, pod, situation
@@ -23,9 +26,9 @@ from tests.diagnosis.objects import endpoints, lease, ready_condition, service, 
 from tests.diagnosis.test_webhooks import KUBERNETES, configuration
 
 FROM_ETCD: Final = {
-    "L4-01": ("etcd-nospace",),
-    "L4-02": ("etcd-quorum-lost", "etcd-no-leader"),
-    "L4-03": ("etcd-slow-disk", "etcd-elections"),
+    "L4-01": ("etcd-no-space", "etcd-quota", "etcd-fragmented"),
+    "L4-02": ("etcd-quorum-lost", "etcd-no-leader", "etcd-member-down"),
+    "L4-03": ("etcd-slow-fsync", "etcd-slow-commit", "etcd-slow-peers", "etcd-elections"),
     "L4-15": ("etcd-corrupt",),
 }
 """Rules that rest on what etcd's members say; tested with a real etcd elsewhere. Here only that they carry the row."""
@@ -207,6 +210,36 @@ def test_what_looks_alike_is_told_apart(known: Situation, cause: str, consequenc
     causes = {item.rule: item for item in diagnose(known, NOW).causes}
     assert cause in causes, sorted(causes)
     assert not consequence or consequence in {item.rule for item in causes[cause].consequences}
+
+
+@rule(
+    "etcd-slow-fsync",
+    signature="L4-03",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.WARNING,
+    kind="Cluster",
+    looks_at="nothing: it stands for the rule about etcd's members",
+)
+def slow_fsync(_: None, situation: Situation, now: datetime) -> Verdict:
+    """etcd's disk is slow."""
+    about = Ref("Etcd", "", "etcd")
+    return Fired(about, "is slow", (fact("pods", "fsync p99 80 ms"),), (kubectl("get", "nodes", purpose="which?"),))
+
+
+def test_what_a_slow_etcd_brings_about_folds_under_it() -> None:
+    pages = grown({"durations": {"PUT": OLD}}, {"durations": {"PUT": took(12, 200, OLD)}})
+    holders = [
+        event("Lease/kube-scheduler", "LeaderElection", f"cp-{number} became leader", namespace="kube-system",
+              type="Normal", age_s=60 * number + 60)
+        for number in range(4)
+    ]  # fmt: skip
+    held = lease("kube-scheduler", age_s=2)
+    held["spec"]["acquireTime"] = ago(60)
+    known = scraped(situation(held, *holders), *pages)
+    causes = Engine((slow_fsync, *api_latency.RULES, *leader_changes.RULES)).judge(known, (), NOW).causes
+    assert [cause.rule for cause in causes] == ["etcd-slow-fsync"]
+    assert {item.rule for item in causes[0].consequences} == {"api-slow-requests", "leaders-change-often"}
+    assert causes[0].severity is Severity.CRITICAL, "leaders cannot renew their leases"
 
 
 def test_a_probe_s_own_deadline_is_no_fault_of_the_control_plane() -> None:
