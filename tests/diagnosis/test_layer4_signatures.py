@@ -14,7 +14,7 @@ from diagnosis.rule import Fired, Verdict, rule
 from diagnosis.rules import ALL, BY_ID, api_latency, leader_changes
 from situation.api_server import ApiServerPage, ListKey
 from situation.certificates import Certificate
-from situation.findings import Finding, Layer, Severity
+from situation.findings import Finding, Layer, LayerState, Severity
 from situation.kinds import WATCHED
 from situation.meta import Ref
 from situation.readings import OwnLoad, Reading, SourceState
@@ -245,6 +245,19 @@ def test_what_a_slow_etcd_brings_about_folds_under_it() -> None:
 def test_a_probe_s_own_deadline_is_no_fault_of_the_control_plane() -> None:
     known = situation(pod("web-1", ready=False, container={"readinessProbe": {"httpGet": {"port": 80}}}), UNHEALTHY)
     assert {item.layer for item in diagnose(known, NOW).causes} == {Layer.APPLICATION}
+
+
+def test_layer_4_says_what_of_it_could_not_be_judged() -> None:
+    known = healthy()
+    assert diagnose(known, NOW).layers[3].reason == ""
+    known.apply(Reading("control-plane/metrics", SourceState.FORBIDDEN, NOW, error="may not get /metrics"))
+    unread = Certificate("etcd-peer", "/etc/kubernetes/pki/etcd/peer.crt", error="permission denied")
+    layer = diagnose(certified(known, unread, source="control-plane/other-files"), NOW).layers[3]
+    assert layer.status is LayerState.OK
+    assert layer.reason == (
+        "the API server's metrics: forbidden (may not get /metrics); "
+        "1 certificate not readable, etcd-peer for one: permission denied"
+    )
 
 
 def test_a_disruption_budget_s_429_is_no_overload() -> None:
