@@ -22,6 +22,8 @@ METRICS: Final = "control-plane/metrics"
 LIVEZ: Final = "control-plane/livez"
 SLOW_ETCD_S: Final = 0.15
 """The etcd mixin's bound of a slow request (etcdGRPCRequestsSlow, p99)."""
+SHORT: Final = ("get", "create", "update", "delete")
+"""Operations of etcd on one object. A list of many takes its time without any fault."""
 MIN_REQUESTS: Final = 20
 """With fewer requests in the window a p99 is just the slowest of them, and one slow request is no fault."""
 MIN_LISTS: Final = 3

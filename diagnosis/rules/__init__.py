@@ -57,12 +57,14 @@ from diagnosis.rules import (
     topology,
     webhook_load,
     webhooks,
+    writes,
 )
 
 FAMILIES: Final = (
     certificates,
     api_server,
     api_health,
+    writes,
     api_load,
     webhooks,
     webhook_load,

@@ -22,8 +22,6 @@ NEAR_QUOTA: Final = 0.8
 SURE: Final = 1.1
 """A database is somewhat above its quota when the alarm comes (measured: 7 %); further above, the quota is a larger
 one."""
-_SHORT: Final = ("get", "create", "update", "delete")
-"""Operations on one object. A list of many takes its time without any fault."""
 
 
 def is_etcd_read(situation: Situation) -> bool:
@@ -59,7 +57,7 @@ def second_hand(situation: Situation, now: datetime) -> Iterator[Evidence]:
         return
     at = situation.api_server.read_at
     if not facts.not_measured(situation, now):
-        for words, operations in (("single objects", _SHORT), ("lists", ("list",))):
+        for words, operations in (("single objects", facts.SHORT), ("lists", ("list",))):
             if (found := facts.etcd_latency(situation, *operations)) is not None:
                 text = f"as the API server sees it: {words} p99 {found.text} of {found.requests} requests to etcd"
                 yield Evidence(f"{text} {facts.window_text(situation)}", METRICS, at)
@@ -173,7 +171,7 @@ def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdi
         return CLEAR
     if reason := facts.not_measured(situation, now):
         return Unknown(reason)
-    found = facts.etcd_latency(situation, *_SHORT)
+    found = facts.etcd_latency(situation, *facts.SHORT)
     if found is None:
         return Unknown("the API server does not tell how long etcd takes")
     if found.p99_s <= SLOW_ETCD_S:

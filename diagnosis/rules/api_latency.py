@@ -71,7 +71,7 @@ def _own_latency(situation: Situation) -> Iterator[Evidence]:
 
 def blame(situation: Situation) -> Iterator[Evidence]:
     """Yield whether slow writes are etcd's or a webhook's, as far as the API server tells."""
-    etcd = facts.etcd_latency(situation)
+    etcd = facts.etcd_latency(situation, *facts.SHORT)
     if etcd is None:
         yield Evidence("how long etcd takes is not told", METRICS, mark=Mark.OPEN)
     elif etcd.p99_s > SLOW_ETCD_S:
@@ -137,7 +137,7 @@ def api_slow_requests(_: None, situation: Situation, now: datetime) -> Verdict:
 
 
 def _is_etcd(situation: Situation) -> bool:
-    etcd = facts.etcd_latency(situation)
+    etcd = facts.etcd_latency(situation, *facts.SHORT)
     return etcd is not None and etcd.p99_s > SLOW_ETCD_S
 
 
