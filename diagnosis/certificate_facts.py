@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
-from diagnosis.commands import on_node
+from diagnosis.commands import counted, on_node, shorten
 from situation.certificates import Certificate
 from situation.clock import duration_text
 from situation.cluster import Lease
@@ -117,6 +117,15 @@ def unread(situation: Situation) -> Iterator[Evidence]:
     if failed[3:]:
         text = f"cannot be told: {len(failed) - 3} more"
         yield Evidence(text, situation.certificate_source(failed[3]), mark=Mark.OPEN)
+
+
+def certificate_doubts(situation: Situation) -> list[str]:
+    """Return in a few words which certificates layer 4 could not judge; empty if none."""
+    failed = [item for item in situation.certificates if item.not_after is None]
+    if not failed:
+        return []
+    why = shorten(failed[0].error, 60) or "no reason known"
+    return [f"{counted(len(failed), 'certificate')} not readable, {failed[0].name} for one: {why}"]
 
 
 def clocks(situation: Situation, now: datetime) -> Evidence:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from diagnosis.control_plane_doubts import control_plane_doubts
+from diagnosis.certificate_facts import certificate_doubts
 from diagnosis.node_agents import Agent, agents
 from diagnosis.rule import Rule
 from situation.findings import Finding, Layer, LayerState, LayerStatus, Severity
@@ -59,7 +59,7 @@ def _status(
         and not (BY_NAME[name].optional and _is_of_no_use(situation))
     ]
     if layer is Layer.CONTROL_PLANE:
-        partial += control_plane_doubts(situation, now)
+        partial += certificate_doubts(situation)
     severity = min((cause.severity for cause in here), key=lambda item: item.rank, default=None)
     if grave:
         state = LayerState.FINDINGS

@@ -109,7 +109,9 @@ class Situation(Store):
 
     def certificate_source(self, item: Certificate) -> str:
         """Return the name of the source that told of a certificate."""
-        return next((source for source, known in self._certificates.items() if item in known), "control-plane/files")
+        return next(
+            (source for source, known in self._certificates.items() if item in known), "control-plane/certificate-files"
+        )
 
     def _note_source(self, reading: Reading) -> None:
         before = self.sources.get(reading.source) or Source(reading.source)

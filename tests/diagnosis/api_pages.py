@@ -52,7 +52,9 @@ def unready(known: Situation, *failed: str) -> Situation:
     return known
 
 
-def certified(known: Situation, *certificates: Certificate, source: str = "control-plane/files") -> Situation:
+def certified(
+    known: Situation, *certificates: Certificate, source: str = "control-plane/certificate-files"
+) -> Situation:
     """Let a source tell of these certificates."""
     known.apply(Reading(source, SourceState.LIVE, NOW, Certificates(certificates)))
     return known

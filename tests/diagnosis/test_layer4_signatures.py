@@ -247,17 +247,13 @@ def test_a_probe_s_own_deadline_is_no_fault_of_the_control_plane() -> None:
     assert {item.layer for item in diagnose(known, NOW).causes} == {Layer.APPLICATION}
 
 
-def test_layer_4_says_what_of_it_could_not_be_judged() -> None:
+def test_layer_4_says_which_certificates_could_not_be_judged() -> None:
     known = healthy()
     assert diagnose(known, NOW).layers[3].reason == ""
-    known.apply(Reading("control-plane/metrics", SourceState.FORBIDDEN, NOW, error="may not get /metrics"))
     unread = Certificate("etcd-peer", "/etc/kubernetes/pki/etcd/peer.crt", error="permission denied")
     layer = diagnose(certified(known, unread, source="control-plane/other-files"), NOW).layers[3]
     assert layer.status is LayerState.OK
-    assert layer.reason == (
-        "the API server's metrics: forbidden (may not get /metrics); "
-        "1 certificate not readable, etcd-peer for one: permission denied"
-    )
+    assert layer.reason == "1 certificate not readable, etcd-peer for one: permission denied"
 
 
 def test_a_disruption_budget_s_429_is_no_overload() -> None:
