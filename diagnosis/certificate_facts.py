@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
+from urllib.parse import urlsplit
 
 from diagnosis.commands import counted, on_node, shorten
 from situation.certificates import Certificate
@@ -12,6 +13,7 @@ from situation.cluster import Lease
 from situation.findings import Command, Effect, Evidence, Mark
 from situation.selectors import is_control_plane
 from situation.situation import Situation
+from situation.topology import static_pods
 
 SOON: Final = timedelta(days=30)
 """Playbook of etcd's certificates: warn from here. The kubernetes mixin warns below 7 days and is critical below 1."""
@@ -24,6 +26,7 @@ ROTATING: Final = frozenset({"kubelet-client"})
 FOR_PEOPLE: Final = frozenset({"admin.conf", "super-admin.conf", "etcd-healthcheck-client", "kubelet-server"})
 """No part of the control plane stops with these: kubeconfigs of people, a client for probes and etcdctl, and the
 kubelet's serving certificate, which the API server does not check by default."""
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 CLOCKS_AGREE: Final = timedelta(seconds=60)
 _RESTART: Final = {
     "apiserver": "kube-apiserver",
@@ -76,15 +79,25 @@ def replaced(situation: Situation) -> tuple[tuple[Certificate, Certificate], ...
         for served in situation.certificates
         if served.is_served
         for file in files
-        if file.name == served.name and _same_host(served, file) and _is_newer(file, served)
+        if file.name == served.name and _same_host(served, file, situation) and _is_newer(file, served)
     )
 
 
-def _same_host(served: Certificate, file: Certificate) -> bool:
-    """A load balancer may lead to another node, whose certificate is another one: then nothing is compared."""
+def _same_host(served: Certificate, file: Certificate, situation: Situation) -> bool:
+    """Tell whether a handshake was surely with the node that the file is on.
+
+    A load balancer may lead to another node, whose certificate is another one: then nothing is compared.
+    """
     if served.node:
         return served.node == file.node
-    return any(host in served.place for host in ("//127.0.0.1:", "//localhost:", "//[::1]:"))
+    host = urlsplit(served.place).hostname
+    if host in _LOOPBACK:
+        return True
+    pods = (*static_pods(situation, "kube-apiserver"), *static_pods(situation, "etcd"))
+    nodes = {pod.spec.node_name for pod in pods}
+    if len(nodes) == 1:
+        return file.node in ("", *nodes)
+    return any(pod.status.pod_ip == host and pod.spec.node_name == file.node for pod in pods)
 
 
 def _is_newer(file: Certificate, served: Certificate) -> bool:

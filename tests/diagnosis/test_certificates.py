@@ -11,13 +11,18 @@ from situation.findings import Effect, Finding, Mark, Severity
 from situation.kinds import WATCHED
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
-from tests.build import NOW, Manifest, node, situation
+from tests.build import NOW, Manifest, node, pod, situation
 from tests.diagnosis.api_pages import certified
 from tests.diagnosis.objects import causes_of, lease, ready_condition
 
 RULES: Final = certificates.RULES
 CONTROL: Final = {"node-role.kubernetes.io/control-plane": ""}
 NODES: Final = (node("cp-1", labels=CONTROL), node("cp-2", labels=CONTROL), node("worker"))
+SERVERS: Final = tuple(
+    pod(f"kube-apiserver-cp-{number}", namespace="kube-system", owner=f"Node/cp-{number}", node=f"cp-{number}",
+        labels={"component": "kube-apiserver"}, status={"podIP": f"10.0.0.{number}"})
+    for number in (1, 2)
+)  # fmt: skip
 PKI: Final = "/etc/kubernetes/pki"
 
 
@@ -114,18 +119,26 @@ def test_of_a_managed_control_plane_only_the_handshake_is_asked() -> None:
         ("cp-2", "https://10.0.0.2:6443", False),
         ("", "https://lb.example.com:6443", False),
         ("", "https://127.0.0.1:6443", True),
+        ("", "https://10.0.0.1:6443", True),
+        ("", "https://10.0.0.2:6443", False),
     ],
-    ids=["same node", "another node", "a load balancer", "this host"],
+    ids=["same node", "another node", "a load balancer", "this host", "address of its pod", "address of another"],
 )
 def test_a_renewed_file_that_was_not_loaded(where: str, place: str, fires: bool) -> None:
     old = certificate("apiserver", 3, served=True, where=where, place=place)
-    causes = found(old, certificate("apiserver", 364))
+    causes = found(old, certificate("apiserver", 364), manifests=(*NODES, *SERVERS))
     assert list(causes) == (["certificate-not-reloaded"] if fires else ["certificate-expires"])
     if fires:
         finding = causes["certificate-not-reloaded"]
         assert finding.title == "renewed certificate apiserver: the process still holds the old one, 3d left"
         assert finding.severity is Severity.CRITICAL
         assert [command.effect for command in finding.next] == [Effect.READ, Effect.DISRUPTIVE]
+
+
+def test_the_only_control_plane_node_is_meant_by_any_address() -> None:
+    old = certificate("apiserver", 3, served=True, where="", place="https://api.example.com:6443")
+    assert list(found(old, certificate("apiserver", 364), manifests=(NODES[0], SERVERS[0]))) == [
+        "certificate-not-reloaded"]  # fmt: skip
 
 
 def test_a_process_that_loaded_the_new_file_is_fine() -> None:
