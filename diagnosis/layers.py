@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from diagnosis.certificate_facts import certificate_doubts
 from diagnosis.etcd_doubts import etcd_doubts
 from diagnosis.node_agents import Agent, agents
 from diagnosis.rule import Rule
@@ -59,7 +60,7 @@ def _status(
         and not (BY_NAME[name].optional and _is_of_no_use(situation))
     ]
     if layer is Layer.CONTROL_PLANE:
-        partial += etcd_doubts(situation, now)
+        partial += (*etcd_doubts(situation, now), *certificate_doubts(situation))
     severity = min((cause.severity for cause in here), key=lambda item: item.rank, default=None)
     if grave:
         state = LayerState.FINDINGS
