@@ -70,6 +70,7 @@ class Runner:
         self._jitter = jitter
         self._tasks: set[asyncio.Task[None]] = set()
         self._states: dict[str, SourceState] = {}
+        self._unheard: set[str] = set()
         self._recovery = asyncio.Event()
         self._recovered_at = -RECOVERY_GAP_S
 
@@ -84,8 +85,14 @@ class Runner:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
 
+    @property
+    def unheard(self) -> frozenset[str]:
+        """Names of the collectors that have neither ended a pass nor failed yet; a watch that lives is one of them."""
+        return frozenset(self._unheard)
+
     def start(self, collector: Collector) -> None:
         """Run a collector from now on."""
+        self._unheard.add(collector.name)
         self._tasks.add(asyncio.create_task(self._run(collector), name=collector.name))
 
     async def _run(self, collector: Collector) -> None:
@@ -103,12 +110,14 @@ class Runner:
                 failure = SourceError(f"internal error in {collector.name}: {type(error).__name__}: {error}")
             else:
                 failures = 0
+                self._unheard.discard(collector.name)
                 # A tenth of jitter keeps polls that started together apart.
                 await self._sleep(collector.pause_s * (0.95 + 0.1 * self._jitter()))
                 continue
             if monotonic() - began >= SETTLED_S and self._states.get(collector.name) is SourceState.LIVE:
                 failures = 0
             self._fail(collector.name, failure)
+            self._unheard.discard(collector.name)
             await self._wait(self._delay_s(failures, failure), failure)
             failures += 1
 

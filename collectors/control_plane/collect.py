@@ -1,6 +1,6 @@
 """All collectors of the control plane."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ def control_plane_collectors(
     *,
     kubernetes_dir: Path = Path("/etc/kubernetes"),
     kubelet_pki_dir: Path = Path("/var/lib/kubelet/pki"),
+    etcd_endpoints: Callable[[], Sequence[str]] = tuple,
     clock: Callable[[], datetime] = utc_now,
 ) -> list[Collector]:
     """Return the collectors of the control plane; without a client only those of this host's own files and ports."""
