@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tui.exits import UsageProblem
+from tui.reach import Reach
 from tui.start import CockpitOptions, open_cockpit
 
 _READY: Final = "ready "
@@ -32,7 +33,7 @@ def open_demo(scenario: str, speed: float, theme: str | None) -> int:
     with tempfile.TemporaryDirectory(prefix="midwatch-demo-") as folder:
         kubeconfig = Path(folder) / "kubeconfig"
         with simulated_cluster([scenario, "--speed", str(speed)], kubeconfig):
-            return open_cockpit(CockpitOptions(kubeconfig=kubeconfig, theme=theme, mode="demo · read-only"))
+            return open_cockpit(CockpitOptions(Reach(kubeconfig), theme, mode="demo · read-only"))
 
 
 @contextmanager
