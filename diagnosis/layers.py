@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from diagnosis.control_plane_doubts import not_measured, not_reached
 from diagnosis.node_agents import Agent, agents
 from diagnosis.rule import Rule
 from situation.findings import Finding, Layer, LayerState, LayerStatus, Severity
@@ -11,8 +12,9 @@ from situation.kinds import BY_NAME
 from situation.readings import Source, SourceState
 from situation.situation import Situation
 
-NOT_GIVEN: Final = "not in the"
-"""Starts the error of a kind that a dump or recording does not hold; the cluster may have it."""
+NOT_GIVEN: Final = ("not in the", "not read")
+"""One of these starts the error of a kind that a dump or recording does not hold, or that nobody asked for; the cluster
+may have it."""
 ESSENTIAL: Final[dict[Layer, tuple[str, ...]]] = {
     Layer.APPLICATION: ("pods",),
     Layer.SCHEDULING: ("pods",),
@@ -57,6 +59,9 @@ def _status(
         and (text := doubt(situation.source(name), now))
         and not (BY_NAME[name].optional and _is_of_no_use(situation))
     ]
+    if layer is Layer.CONTROL_PLANE:
+        missing += not_reached(situation)
+        partial += not_measured(situation, now)
     severity = min((cause.severity for cause in here), key=lambda item: item.rank, default=None)
     if grave:
         state = LayerState.FINDINGS
