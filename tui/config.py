@@ -64,6 +64,12 @@ class Config(msgspec.Struct, frozen=True):
     kubernetes_dir: str = "/etc/kubernetes"
     """Where kubeadm keeps manifests and certificates on a control-plane node."""
 
+    @property
+    def speaks_of_etcd(self) -> bool:
+        """Tell whether anything is set that concerns etcd, or where its files are."""
+        default, keys = Config(), ("etcd_endpoints", "etcd_cacert", "etcd_cert", "etcd_key", "etcd_metrics")
+        return any(getattr(self, key) != getattr(default, key) for key in (*keys, "kubernetes_dir"))
+
     def redraws_per_s(self, environ: Mapping[str, str]) -> float:
         """Return the highest rate of redraws in Hz for this terminal."""
         if self.refresh_hz is not None:

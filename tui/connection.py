@@ -18,7 +18,7 @@ from tui.local import Access, local_access, not_read
 
 if TYPE_CHECKING:
     from collectors.etcd.collect import EtcdOptions
-    from collectors.gpu_devices.collect import DeviceOptions
+    from collectors.gpu_devices.options import DeviceOptions
     from collectors.http import HttpReader
     from collectors.kubernetes.client import Client
     from collectors.runner import Collector
@@ -179,7 +179,8 @@ class OtherSources:
         from collectors.control_plane.collect import control_plane_collectors
         from collectors.etcd.collect import EtcdOptions, etcd_collectors
         from collectors.etcd.wishes import EtcdWishes
-        from collectors.gpu_devices.collect import DeviceOptions, gpu_collectors
+        from collectors.gpu_devices.collect import gpu_collectors
+        from collectors.gpu_devices.options import DeviceOptions
         from collectors.gpu_devices.wishes import DeviceWishes
 
         self._devices, self._etcd = DeviceWishes(), EtcdWishes()
@@ -226,7 +227,7 @@ async def _own_fault(client: "Client", namespace: str | None) -> str:
 
 def device_options(dcgm: Iterable[str], prometheus: str | None, config: "Config") -> "DeviceOptions":
     """Return the ways to GPUs that the command line asks for; what it does not say, the configuration does."""
-    from collectors.gpu_devices.collect import DeviceOptions
+    from collectors.gpu_devices.options import DeviceOptions
 
     return DeviceOptions(
         tuple(dcgm) or config.dcgm,

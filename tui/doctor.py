@@ -128,7 +128,7 @@ def _credentials(access: Access) -> Checkup:
 
 async def _api(client: "Client", connection: "KubernetesConnection") -> list[Checkup]:
     """Return what may be read of an API server that answers."""
-    from collectors.gpu_devices.collect import DeviceOptions
+    from collectors.gpu_devices.options import DeviceOptions
 
     namespace = connection.namespace
     found = [await _probe(client, "readiness (/readyz)", "/readyz", needed=False)]

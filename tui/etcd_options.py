@@ -27,7 +27,8 @@ class EtcdArguments(NamedTuple):
 class EtcdChoice(NamedTuple):
     """The way to etcd, and what people should know of how it was understood."""
 
-    options: "EtcdOptions"
+    options: "EtcdOptions | None"
+    """None: nobody says anything of it."""
     notes: tuple[str, ...] = ()
 
 
@@ -44,6 +45,8 @@ def etcd_choice(arguments: EtcdArguments, config: "Config") -> EtcdChoice:
     Certificate and key are taken from the same place: one from the command line and one from the configuration would
     not belong together.
     """
+    if arguments == EtcdArguments() and not config.speaks_of_etcd:
+        return EtcdChoice(None)  # before the first paint nothing is imported that is not needed
     from collectors.etcd.collect import EtcdOptions
 
     cacert = _file("cacert", arguments.cacert, config.etcd_cacert)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from situation.readings import Changed, Reading, SourceState
+from situation.readings import Changed, Reading, ServerVersion, SourceState
 from tests.build import NOW, ago, event, made, node, pod
 from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
 from tui.app import Cockpit
@@ -242,6 +242,17 @@ async def test_forbidden_is_not_empty(tmp_path: Path) -> None:
 async def test_a_healthy_cluster_says_so_in_words(tmp_path: Path) -> None:
     async with open_cockpit(Cluster(cluster_readings(node("n1"), pod("a", node="n1"))), tmp_path) as pilot:
         assert "✓ nothing wrong found in five layers" in screen_text(pilot)
+
+
+async def test_where_redraws_are_seconds_apart_readings_are_taken_in_between(cluster: Cluster, tmp_path: Path) -> None:
+    async with open_cockpit(cluster, tmp_path, hz=0.01) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        assert "v1.36.2" in screen_text(pilot)  # the first judgement did not wait for its redraw
+        cluster.publish(Reading("kubernetes/version", SourceState.LIVE, NOW, ServerVersion("v1.37.0")))
+        await until(pilot, lambda: app.feed.situation.version == ServerVersion("v1.37.0"))
+        await pilot.pause()
+        assert "v1.37.0" not in screen_text(pilot)
 
 
 async def test_keys_can_be_remapped_and_the_help_tells_the_new_ones(cluster: Cluster, tmp_path: Path) -> None:
