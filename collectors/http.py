@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from collectors.errors import (
@@ -47,6 +47,30 @@ class Tls:
     """What to do about a server certificate that is not accepted: `--etcd-cacert names the CA`."""
     refused: str
     """What to do where the server does not accept our client certificate, or wants one."""
+
+
+class _Handshake:
+    """Closes a connection whose TLS handshake was given up: httpx leaves it open when it is cancelled meanwhile.
+
+    A server that hangs is asked again and again, and would cost a file descriptor each time.
+    """
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    async def note(self, event: str, info: Mapping[str, Any]) -> None:
+        """Take in what httpx tells of its work (its extension `trace`)."""
+        if event == "connection.connect_tcp.complete":
+            self._stream = info["return_value"]
+        elif event == "connection.start_tls.complete":
+            self._stream = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._stream is not None:
+            await self._stream.aclose()
 
 
 def check_url(url: str, option: str) -> str:
@@ -123,9 +147,13 @@ class HttpReader:
         if client is None:
             opened = await asyncio.to_thread(_open_client, tls)
             client = self._clients.setdefault(tls, opened)  # others may have opened one meanwhile
+        handshake = _Handshake()
+        traced = {"trace": handshake.note} if plain.startswith("https") else {}
         try:
-            async with asyncio.timeout(deadline_s):
-                async with client.stream("GET", plain, params=params, headers=headers, auth=user) as response:
+            async with asyncio.timeout(deadline_s), handshake:
+                async with client.stream(
+                    "GET", plain, params=params, headers=headers, auth=user, extensions=traced
+                ) as response:
                     body = await _body(response, limit_bytes, shown)
         except TimeoutError as error:
             raise UnreachableError(f"{shown} did not answer within {deadline_s:g} s") from error

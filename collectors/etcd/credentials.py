@@ -16,6 +16,9 @@ AS_ROOT: Final = "run Midwatch as root there, or give copies of etcd's CA, clien
 _ENCRYPTED: Final = b"ENCRYPTED"
 _OURS: Final = "it must be signed by etcd's CA (kubeadm: etcd/healthcheck-client or apiserver-etcd-client)"
 
+PLAIN: Final = Tls(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "", "")
+"""For servers without TLS; they are not asked through a proxy either."""
+
 Read = Callable[[Path], bytes]
 """Reads a whole file. Raises OSError."""
 

@@ -42,7 +42,7 @@ class Grpc(NamedTuple):
 
 @cache
 def load_grpc() -> Grpc:
-    """Import gRPC and the stubs; slow, so it is done in a thread."""
+    """Import gRPC and the stubs; slow the first time."""
     # Its library would write each failed handshake over the terminal; forked children (plugins) do not use it.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -60,10 +60,11 @@ class Maintenance:
         self.endpoint = endpoint
         self._credentials = credentials
         self._channel: Any = None
+        self._grpc: Grpc | None = None
 
     async def status(self, deadline_s: float) -> tuple[MemberStatus, float]:
         """Return the status and how many seconds it took; answers without quorum. Raises SourceError."""
-        grpc = await asyncio.to_thread(load_grpc)
+        grpc = await self._loaded()
         began = monotonic()
         stub, request = grpc.stubs.MaintenanceStub, grpc.messages.StatusRequest()
         answer = await self._call(grpc, stub, "Status", request, deadline_s)
@@ -71,14 +72,14 @@ class Maintenance:
 
     async def members(self, deadline_s: float) -> tuple[ListedMember, ...]:
         """Return the member list as this member knows it, without asking the others. Raises SourceError."""
-        grpc = await asyncio.to_thread(load_grpc)
+        grpc = await self._loaded()
         request = grpc.messages.MemberListRequest(linearizable=False)
         answer = await self._call(grpc, grpc.stubs.ClusterStub, "MemberList", request, deadline_s)
         return listed_members(answer)
 
     async def alarms(self, deadline_s: float) -> tuple[Alarm, ...]:
         """Return the alarms; goes through raft, so it does not answer without quorum. Raises SourceError."""
-        grpc = await asyncio.to_thread(load_grpc)
+        grpc = await self._loaded()
         request = grpc.messages.AlarmRequest(action=grpc.messages.AlarmRequest.GET)
         answer = await self._call(grpc, grpc.stubs.MaintenanceStub, "Alarm", request, deadline_s)
         names = grpc.messages.AlarmType
@@ -89,6 +90,11 @@ class Maintenance:
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()
+
+    async def _loaded(self) -> Grpc:
+        if self._grpc is None:
+            self._grpc = await asyncio.to_thread(load_grpc)
+        return self._grpc
 
     async def _call(self, grpc: Grpc, stub: Callable[[Any], Any], name: str, request: Any, deadline_s: float) -> Any:
         if self._channel is None:
