@@ -8,7 +8,7 @@ from contextlib import aclosing
 from datetime import datetime
 from time import monotonic
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, runtime_checkable
 
 from collectors.errors import SourceError, ThrottledError, UnreachableError
 from situation.readings import Reading, SourceState
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Collector(Protocol):
-    """Reads one source. Has no loop for cadence of its own and keeps nothing open after a pass."""
+    """Reads one source. Has no loop for cadence of its own; what it keeps open after a pass it closes as `Closing`."""
 
     @property
     def name(self) -> str:
@@ -46,6 +46,15 @@ class Collector(Protocol):
 
     def collect(self) -> AsyncGenerator[Reading, None]:
         """Yield readings: a poll one, a watch as long as it lives. Raises SourceError."""
+        ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A collector that keeps connections from pass to pass."""
+
+    async def aclose(self) -> None:
+        """Close them. The runner calls it when it is left."""
         ...
 
 
@@ -96,6 +105,13 @@ class Runner:
         self._tasks.add(asyncio.create_task(self._run(collector), name=collector.name))
 
     async def _run(self, collector: Collector) -> None:
+        try:
+            await self._run_on(collector)
+        finally:
+            if isinstance(collector, Closing):
+                await collector.aclose()
+
+    async def _run_on(self, collector: Collector) -> None:
         failures = 0
         while True:
             began = monotonic()
