@@ -59,7 +59,7 @@ def parse_page(body: bytes, wanted: Collection[str], what: str) -> Page:
     known: dict[str, dict[str, str] | None] = {}
     broken = 0
     for name, line in _wanted_lines(body[:end] if end < len(body) else body, frozenset(wanted)):
-        sample = _sample(name, line, known)
+        sample = read_sample(name, line, known)
         if sample is None:
             broken += 1
         elif len(samples) < SAMPLES_LIMIT:
@@ -82,10 +82,10 @@ def _starts(wanted: frozenset[str]) -> re.Pattern[bytes]:
     return re.compile(rf"[ \t]*({names})(?=[{{ \t])".encode())
 
 
-def _sample(name: str, rest: bytes, known: dict[str, dict[str, str] | None]) -> Sample | None:
+def read_sample(name: str, rest: bytes, known: dict[str, dict[str, str] | None]) -> Sample | None:
     """Read what follows the name: labels in braces, the value, perhaps a time stamp, perhaps an exemplar.
 
-    `known` holds the labels read so far: one device has the same ones in each of its lines.
+    None if it cannot be read. `known` holds the labels read so far: one device has the same ones in each of its lines.
     """
     text = rest.decode("utf-8", "replace")
     labels: dict[str, str] | None = {}

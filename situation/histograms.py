@@ -21,8 +21,13 @@ class Histogram(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, buckets: Mapping[float, float]) -> Self:
-        """Return the histogram of upper bounds and cumulative counts, in any order; NaN counts are left out."""
-        kept = sorted((bound, count) for bound, count in buckets.items() if not math.isnan(count))
+        """Return the histogram of upper bounds and cumulative counts, in any order.
+
+        Bounds that are NaN, and counts that are NaN or infinite, are left out.
+        """
+        kept = sorted(
+            (bound, count) for bound, count in buckets.items() if math.isfinite(count) and not math.isnan(bound)
+        )
         return cls(tuple(bound for bound, _ in kept), tuple(count for _, count in kept))
 
     @property
@@ -31,22 +36,30 @@ class Histogram(msgspec.Struct, frozen=True, gc=False):
         return self.counts[-1] if self.counts else 0.0
 
     def since(self, before: "Histogram | None") -> "Histogram":
-        """Return what was observed after `before`: all of it if the server restarted, or has other bounds, since."""
-        if before is None or before.bounds != self.bounds or before.total > self.total:
+        """Return what was observed after `before`: all of it if the server restarted, or has other bounds, since.
+
+        A bucket that lost observations tells of a restart, even where the total has grown past the old one.
+        """
+        if before is None or before.bounds != self.bounds:
             return self
-        grown = tuple(max(0.0, now - then) for now, then in zip(self.counts, before.counts, strict=True))
+        grown = tuple(now - then for now, then in zip(self.counts, before.counts, strict=True))
+        if any(high < low for low, high in pairwise((0.0, *grown))):
+            return self
         return Histogram(self.bounds, grown)
 
     def quantile(self, ratio: float) -> float | None:
         """Return the quantile (`ratio` 0 to 1), interpolated in its bucket as Prometheus does.
 
         None without observations. What lies above the highest finite bound is told as that bound: at least so much.
+        What lies in a first bucket that does not begin at 0 is told as its upper bound.
         """
         if self.total <= 0:
             return None
         rank = ratio * self.total
         position = next(index for index, count in enumerate(self.counts) if count >= rank)
         upper = self.bounds[position]
+        if position == 0 and upper <= 0:
+            return upper
         lower = self.bounds[position - 1] if position else 0.0
         if math.isinf(upper):
             return lower if position else None
@@ -56,11 +69,11 @@ class Histogram(msgspec.Struct, frozen=True, gc=False):
 
 
 def merged(histograms: Iterable[Histogram]) -> Histogram:
-    """Return the sum of histograms with equal bounds; those with other bounds than the first are left out."""
+    """Return the sum of histograms with equal bounds; empty ones, and others than the first, are left out."""
     total: Histogram | None = None
     for item in histograms:
         if total is None:
-            total = item
+            total = item if item.bounds else None
         elif item.bounds == total.bounds:
             total = Histogram(total.bounds, tuple(a + b for a, b in zip(total.counts, item.counts, strict=True)))
     return total or Histogram()
@@ -71,7 +84,7 @@ def increase(values: Iterable[float | None]) -> float | None:
 
     None if fewer than two of them were measured: then nothing is known of its growth.
     """
-    known = [value for value in values if value is not None and not math.isnan(value)]
+    known = [value for value in values if value is not None and math.isfinite(value)]
     if len(known) < 2:
         return None
     return sum(now - then if now >= then else now for then, now in pairwise(known))

@@ -9,6 +9,7 @@ from situation.api_server import ApiServerReading, Liveness
 from situation.certificates import Certificates
 from situation.etcd.members import EtcdAccess, EtcdAlarms, EtcdMembership, EtcdReading
 from situation.gpu.devices import GpuReading
+from situation.local_health import LocalHealth
 from situation.meta import KubernetesObject, ObjectKey
 
 
@@ -95,6 +96,7 @@ Value = (
     | ApiServerReading
     | Liveness
     | Certificates
+    | LocalHealth
 )
 
 

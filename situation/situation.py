@@ -16,6 +16,7 @@ from situation.gpu.devices import GpuReading, NodeDevices
 from situation.gpu.memory import believed, remembering
 from situation.indexes import controller_ref
 from situation.kinds import BY_NAME
+from situation.local_health import LocalHealth
 from situation.meta import KubernetesObject, LabelSelector, Ref
 from situation.network import Service
 from situation.pods import Pod
@@ -60,6 +61,8 @@ class Situation(Store):
         self.etcd_access = EtcdAccess()
         self.api_server = ApiServerMemory()
         self.liveness: Liveness | None = None
+        self.local_health: LocalHealth | None = None
+        """The components on this host, asked on loopback; None where this is no control plane node."""
         self._certificates: dict[str, tuple[Certificate, ...]] = {}
         self._devices_by_origin: dict[str, dict[str, NodeDevices]] = {}
 
@@ -100,6 +103,8 @@ class Situation(Store):
                 self.liveness = liveness
             case Certificates(certificates):
                 self._certificates[source] = certificates
+            case LocalHealth() as local:
+                self.local_health = local
 
     @property
     def certificates(self) -> tuple[Certificate, ...]:

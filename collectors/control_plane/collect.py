@@ -4,6 +4,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from collectors.control_plane.certificate_files import CertificateFiles
+from collectors.control_plane.local import LocalHealthPoll
+from collectors.control_plane.polls import LivezPoll, MetricsPoll
+from collectors.control_plane.served import ServedCertificates
 from collectors.kubernetes.client import Client, utc_now
 from collectors.runner import Collector
 
@@ -16,5 +20,16 @@ def control_plane_collectors(
     etcd_endpoints: Callable[[], Sequence[str]] = tuple,
     clock: Callable[[], datetime] = utc_now,
 ) -> list[Collector]:
-    """Return the collectors of the control plane; without a client only those of this host's own files and ports."""
-    return []
+    """Return the collectors of the control plane; without a client only those of this host's own files and ports.
+
+    `etcd_endpoints` gives the client URLs of etcd's members, or `host:port`, as they are known at the moment: their
+    certificates are read from handshakes. What this host does not have is absent, which is no fault.
+    """
+    found: list[Collector] = [
+        LocalHealthPoll(kubernetes_dir, clock),
+        CertificateFiles(kubernetes_dir, kubelet_pki_dir, clock),
+        ServedCertificates(client, etcd_endpoints, clock),
+    ]
+    if client is not None:
+        found += [LivezPoll(client, clock), MetricsPoll(client, clock)]
+    return found

@@ -19,6 +19,7 @@ from collectors.kubernetes.failures import Target, error_for_status, foreign_err
 from collectors.kubernetes.kubeconfig import SERVICE_ACCOUNT, Kubeconfig, find_kubeconfig
 from collectors.kubernetes.meter import Meter
 from collectors.kubernetes.oidc import OIDC_DEADLINE_S, OidcLogin, is_oidc
+from collectors.kubernetes.proxies import proxy_for
 
 BODY_LIMIT_BYTES: Final = 64 * 2**20
 ERROR_BODY_BYTES: Final = 64 * 2**10
@@ -123,6 +124,12 @@ class Client:
         """What messages about the server name."""
         session = self._session
         return Target(session.kubeconfig, session.proxy) if session else Target(self._first)
+
+    @property
+    def proxy(self) -> str | None:
+        """The proxy that leads to the server, None for a direct connection."""
+        configured = self._first.cluster.get("proxy-url")
+        return self.target.proxy or (str(configured) if configured else proxy_for(self.server, self._environ))
 
     async def close(self) -> None:
         """Close all connections."""

@@ -31,17 +31,18 @@ def parse_version(body: bytes) -> ServerVersion:
         raise BadAnswerError(f"/version is not what Kubernetes answers: {error}") from error
 
 
-def parse_readiness(status: int, body: bytes) -> Readiness:
+def parse_readiness(status: int, body: bytes, path: str = "/readyz") -> Readiness:
     """Parse the body of `/readyz?verbose`: lines `[+]name ok` and `[-]name failed: ...`. Raises BadAnswerError.
 
-    A body without such lines (a server that ends its shutdown) is believed by its status.
+    A body without such lines (a server that ends its shutdown) is believed by its status. `path` is what errors call
+    it: `/livez` and `/healthz` answer alike.
     """
     text = body.decode("utf-8", "replace")
     if text.lstrip().startswith("<"):
-        raise web_page("/readyz")
+        raise web_page(path)
     failed = tuple(dict.fromkeys(harmless(name) for name in _FAILED.findall(text)))
     if not failed and not _PASSED.search(text) and text.strip() != "ok" and status == 200:
-        raise BadAnswerError("/readyz is not what Kubernetes answers")
+        raise BadAnswerError(f"{path} is not what Kubernetes answers")
     return Readiness(status == 200 and not failed, failed)
 
 
