@@ -69,7 +69,7 @@ class Engine:
             subjects[CLUSTER] = None
         for ref in subjects:
             self._judge_one(situation, ref, now)
-        causes = fold(self._hits, situation, self._order)
+        causes = fold(self._hits, situation, self._order, now)
         wanted = self._always_wanted.union(*self._wants.values())
         return Diagnosis(causes, layer_statuses(self._all, causes, situation, now, self._faulty()), wanted, now)
 

@@ -8,7 +8,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from diagnosis.commands import shorten
+from diagnosis.etcd_facts import follows_from_etcd
 from diagnosis.rule import Fired, Rule
+from situation.etcd.cluster import ETCD, Frozen, etcd_of
 from situation.findings import Finding, Severity
 from situation.meta import Ref
 from situation.readings import SourceState
@@ -33,7 +35,7 @@ class _Group(NamedTuple):
 
 
 def fold(
-    hits_by_subject: Mapping[Ref, Sequence[Hit]], situation: Situation, order: Mapping[str, int]
+    hits_by_subject: Mapping[Ref, Sequence[Hit]], situation: Situation, order: Mapping[str, int], now: datetime
 ) -> tuple[Finding, ...]:
     """Return the causes, ranked, each with its consequences.
 
@@ -43,7 +45,8 @@ def fold(
     for hits in hits_by_subject.values():
         for hit in hits:
             grouped[hit.rule.id, hit.fired.about, hit.fired.part].append(hit)
-    groups = [_group(hits, situation, order[rule]) for (rule, _, _), hits in grouped.items()]
+    frozen = etcd_of(situation, now).frozen
+    groups = [_group(hits, situation, order[rule], frozen) for (rule, _, _), hits in grouped.items()]
     groups.sort(key=lambda group: (group.order, group.finding.key))
     parents = _parents(groups)
     consequences: defaultdict[str, list[Finding]] = defaultdict(list)
@@ -57,7 +60,7 @@ def fold(
     return tuple(sorted((_with(cause, consequences[cause.key]) for cause in causes), key=_rank))
 
 
-def _group(hits: Sequence[Hit], situation: Situation, order: int) -> _Group:
+def _group(hits: Sequence[Hit], situation: Situation, order: int, frozen: Frozen | None) -> _Group:
     hits = sorted(hits, key=lambda hit: hit.member)  # evidence and command must not change with the order of judging
     first = hits[0]
     rule, fired = first.rule, first.fired
@@ -76,7 +79,7 @@ def _group(hits: Sequence[Hit], situation: Situation, order: int) -> _Group:
         members=members,
         node=nodes.pop() if len(nodes) == 1 else "",
         part=fired.part,
-        as_of=_as_of(rule, situation),
+        as_of=_as_of(rule, situation, frozen),
     )
     return _Group(finding, tuple(hits), order)
 
@@ -88,12 +91,15 @@ def _who(hits: Sequence[Hit]) -> str:
     return f"{names[0]}, {names[1]} and {len(names) - 2} more"
 
 
-def _as_of(rule: Rule, situation: Situation) -> datetime | None:
+def _as_of(rule: Rule, situation: Situation, frozen: Frozen | None) -> datetime | None:
+    """Return since when a finding is history: its source is silent, or etcd takes no writes, so objects stand still."""
     times = [
         source.observed_at
         for source in map(situation.source, rule.needs)
         if source.state is not SourceState.LIVE and source.observed_at is not None
     ]
+    if frozen is not None and rule.needs:
+        times.append(frozen.since)
     return min(times, default=None)
 
 
@@ -102,7 +108,8 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
     by_ref: defaultdict[Ref, list[_Group]] = defaultdict(list)
     down = {group.finding.subject.name: group for group in groups if any(hit.rule.takes_down for hit in group.hits)}
     for group in groups:
-        for ref in dict.fromkeys((group.finding.subject, *group.finding.members)):
+        members = [] if group.finding.subject == ETCD else group.finding.members  # it was judged with the cluster
+        for ref in dict.fromkeys((group.finding.subject, *members)):
             by_ref[ref].append(group)
     parents: dict[str, str] = {}
     for group in groups:
@@ -115,6 +122,8 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
             and _may_explain(other.finding, group.finding)
             and (not hit.fired.follows_only or other.finding.rule in hit.fired.follows_only)
         ]
+        etcd = follows_from_etcd(group.finding.rule, group.finding.subject)
+        candidates += [other for other in by_ref.get(ETCD, ()) if other.finding.rule in etcd]
         nodes = {hit.fired.node for hit in group.hits}
         if group.finding.subject.kind != "Node" and nodes and nodes <= down.keys():
             candidates += [down[node] for node in nodes]

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.control_plane_doubts import not_measured, not_reached
+from diagnosis.etcd_doubts import etcd_doubts
 from diagnosis.node_agents import Agent, agents
 from diagnosis.rule import Rule
 from situation.findings import Finding, Layer, LayerState, LayerStatus, Severity
@@ -62,6 +63,7 @@ def _status(
     if layer is Layer.CONTROL_PLANE:
         missing += not_reached(situation)
         partial += not_measured(situation, now)
+        partial += etcd_doubts(situation, now)
     severity = min((cause.severity for cause in here), key=lambda item: item.rank, default=None)
     if grave:
         state = LayerState.FINDINGS

@@ -19,6 +19,9 @@ _FLAGS: Final = frozenset(
 )
 """Flags that commands may hold. A name from the cluster that reads as another would change what kubectl does."""
 
+_ETCDCTL_FLAGS: Final = frozenset("--cacert --cert --cluster --endpoints --key -w".split())
+"""Flags of the program that `kubectl exec POD --` runs; etcdctl is the only one."""
+
 
 class Target(msgspec.Struct, frozen=True):
     """Which cluster the pasted command must reach."""
@@ -47,11 +50,17 @@ def render(command: Command, target: Target) -> str:
         _check(argument)
     argv = list(command.argv)
     if argv[0] == "kubectl":
-        for argument in argv[1:]:
-            if argument.startswith("-") and argument.partition("=")[0] not in _FLAGS:
-                raise CommandRefusedError(f"a name that would be read as an option: {argument}")
+        end = argv.index("--") if argv[1:2] == ["exec"] and "--" in argv else len(argv)
+        _check_flags(argv[1:end], _FLAGS)
+        _check_flags(argv[end + 1 :], _ETCDCTL_FLAGS)
         argv[1:1] = _options(command, target)
     return shlex.join(argv)
+
+
+def _check_flags(arguments: list[str], known: frozenset[str]) -> None:
+    for argument in arguments:
+        if argument.startswith("-") and argument.partition("=")[0] not in known:
+            raise CommandRefusedError(f"a name that would be read as an option: {argument}")
 
 
 def _options(command: Command, target: Target) -> list[str]:

@@ -96,7 +96,7 @@ class Finding(msgspec.Struct, frozen=True):
     part: str = ""
     """Tells findings of one rule about one subject apart that follow from different causes."""
     as_of: datetime | None = None
-    """Set when a source it rests on is not live: the state is history since then."""
+    """Set when a source it rests on is not live, or etcd takes no writes: the state is history since then."""
 
     @property
     def key(self) -> str:

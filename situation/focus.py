@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from situation.etcd.cluster import ETCD
+from situation.etcd.standing import etcd_pods
 from situation.findings import Diagnosis, Finding, Layer
 from situation.gpu.links import Component, Link
 from situation.meta import ObjectKey, Ref
@@ -51,8 +53,8 @@ def related(focus: Focus, situation: Situation, diagnosis: Diagnosis, link: Link
     if focus.component is not None and focus.ref is not None and link is not None:
         return _related_to_link(link, focus.ref, situation, diagnosis)
     if focus.ref is not None:
-        refs = {focus.ref}
-        pods = _pods(refs, situation)
+        refs = {focus.ref} | ({ETCD} if focus.ref.kind == "EtcdMember" else set())
+        pods = _pods({focus.ref}, situation)
         causes = [cause for cause in diagnosis.causes if _touches(cause, refs, pods, situation)]
         return _relation(refs, pods, causes, situation)
     if focus.layer is not None:
@@ -146,6 +148,8 @@ def _pods_of(ref: Ref, situation: Situation) -> Iterable[Pod]:
         case "Service":
             service = situation.get(ref)
             return situation.pods_matching(ref.namespace, service.spec.selector) if isinstance(service, Service) else ()
+        case "Etcd":
+            return etcd_pods(situation)
         case kind if kind in WORKLOAD_KINDS or kind == "Pod":
             return situation.pods_of(ref)
     return ()

@@ -29,7 +29,9 @@ def finding_card(finding: Finding, situation: Situation, target: Target, now: da
     if cause is not None:
         notices.append(f"follows from: {cause.title}")
     if finding.as_of is not None:
-        notices.append(f"as of {finding.as_of:%H:%M:%S} UTC: a source is not live, this is history since then")
+        notices.append(
+            f"as of {finding.as_of:%H:%M:%S} UTC: history since then: its source is silent, or etcd takes no writes"
+        )
     follows = [_counted(item) for item in finding.consequences[:_CONSEQUENCES_SHOWN]]
     if len(finding.consequences) > _CONSEQUENCES_SHOWN:
         follows.append(f"and {len(finding.consequences) - _CONSEQUENCES_SHOWN} more")

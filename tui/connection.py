@@ -17,7 +17,7 @@ from situation.text import harmless
 from tui.local import Access, local_access, not_read
 
 if TYPE_CHECKING:
-    from collectors.etcd.collect import EtcdOptions
+    from collectors.etcd.options import EtcdOptions
     from collectors.gpu_devices.options import DeviceOptions
     from collectors.http import HttpReader
     from collectors.kubernetes.client import Client
@@ -130,7 +130,7 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
 
     async def access(self) -> Access:
         """Return the way to the API server. Raises ConfigurationError."""
-        from collectors.etcd.collect import EtcdOptions
+        from collectors.etcd.options import EtcdOptions
         from collectors.kubernetes.client import connect
         from collectors.kubernetes.exec_plugin import PLUGIN_DEADLINE_S
 
@@ -177,7 +177,8 @@ class OtherSources:
         self, client: "Client | None", http: "HttpReader", devices: "DeviceOptions | None", etcd: "EtcdOptions | None"
     ) -> None:
         from collectors.control_plane.collect import control_plane_collectors
-        from collectors.etcd.collect import EtcdOptions, etcd_collectors
+        from collectors.etcd.collect import etcd_collectors
+        from collectors.etcd.options import EtcdOptions
         from collectors.etcd.wishes import EtcdWishes
         from collectors.gpu_devices.collect import gpu_collectors
         from collectors.gpu_devices.options import DeviceOptions

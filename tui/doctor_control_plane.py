@@ -12,7 +12,7 @@ from situation.situation import Situation
 from tui.doctor_devices import Line, one_pass
 
 if TYPE_CHECKING:
-    from collectors.etcd.collect import EtcdOptions
+    from collectors.etcd.options import EtcdOptions
     from collectors.etcd.wishes import EtcdWishes
     from collectors.kubernetes.client import Client
     from collectors.runner import Collector
@@ -48,7 +48,8 @@ async def control_plane_lines(client: "Client | None", options: "EtcdOptions | N
     """
     from collectors.control_plane.collect import control_plane_collectors
     from collectors.errors import SourceError
-    from collectors.etcd.collect import EtcdOptions, etcd_collectors
+    from collectors.etcd.collect import etcd_collectors
+    from collectors.etcd.options import EtcdOptions
     from collectors.etcd.wishes import EtcdWishes
     from collectors.http import HttpReader
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from tui.exits import UsageProblem
 
 if TYPE_CHECKING:
-    from collectors.etcd.collect import EtcdOptions
+    from collectors.etcd.options import EtcdOptions
     from tui.config import Config
 
 _PEM: Final = b"-----BEGIN "
@@ -47,7 +47,7 @@ def etcd_choice(arguments: EtcdArguments, config: "Config") -> EtcdChoice:
     """
     if arguments == EtcdArguments() and not config.speaks_of_etcd:
         return EtcdChoice(None)  # before the first paint nothing is imported that is not needed
-    from collectors.etcd.collect import EtcdOptions
+    from collectors.etcd.options import EtcdOptions
 
     cacert = _file("cacert", arguments.cacert, config.etcd_cacert)
     if arguments.cert or arguments.key:

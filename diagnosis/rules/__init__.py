@@ -16,6 +16,11 @@ from diagnosis.rules import (
     containers,
     control_plane,
     creation,
+    etcd_database,
+    etcd_disk,
+    etcd_elections,
+    etcd_members,
+    etcd_quorum,
     evictions,
     gpu_devices,
     gpu_discovery,
@@ -50,6 +55,11 @@ from diagnosis.rules import (
 )
 
 FAMILIES: Final = (
+    etcd_quorum,
+    etcd_database,
+    etcd_disk,
+    etcd_elections,
+    etcd_members,
     api_server,
     control_plane,
     webhooks,

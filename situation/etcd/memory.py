@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from situation.etcd.answers import alarm_kinds, sees_leader
 from situation.etcd.members import EtcdReading, MemberPage, MemberStatus
 from situation.histograms import Histogram, increase
 from situation.history import History
@@ -30,6 +31,11 @@ class KnownMember:
         self.page: MemberPage | None = None
         self.page_at: datetime | None = None
         self.pages: History[MemberPage] = History(SPAN, SPACING)
+        self.statuses: History[MemberStatus] = History(SPAN, SPACING)
+        self.leaderless_since: datetime | None = None
+        """When it was first heard, of all rounds since it last saw one, that it sees no leader."""
+        self.alarmed_since: dict[str, datetime] = {}
+        """The alarms that it told of last, with the times since which it tells of them."""
         self.silent_since: datetime | None = None
         """When the first of the failed rounds in a row was read, None while it answers."""
         self.take(reading)
@@ -40,6 +46,7 @@ class KnownMember:
         self.member, self.read_at = member, at
         if member.status is not None:
             self.status, self.status_at = member.status, at
+            self.statuses.add(at, member.status)
         if member.page is not None:
             self.page, self.page_at = member.page, at
             self.pages.add(at, member.page)
@@ -47,6 +54,10 @@ class KnownMember:
             self.silent_since = None
         elif self.silent_since is None:
             self.silent_since = at
+        if (leader := sees_leader(member)) is not None:
+            self.leaderless_since = None if leader else self.leaderless_since or at
+        if (alarms := alarm_kinds(member)) is not None:
+            self.alarmed_since = {kind: self.alarmed_since.get(kind, at) for kind in alarms}
 
     def increase(self, of: Callable[[MemberPage], float | None], window: timedelta = WINDOW) -> float | None:
         """Return how much a counter grew over the window, None if it was not measured twice."""

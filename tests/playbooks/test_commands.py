@@ -54,3 +54,19 @@ def test_a_rendered_name_is_one_word_to_the_shell_and_nothing_else(name: str) ->
     assert shlex.split(line) == ["kubectl", "--context", "prod-h100", "-n", "shop", "logs", name, "--previous"]
     assert "\n" not in line
     assert "\x1b" not in line
+
+
+def test_what_a_pod_runs_has_flags_of_its_own() -> None:
+    inside = ("etcdctl", "--cacert", "/pki/ca.crt", "endpoint", "status", "-w", "table")
+    command = Command(("kubectl", "exec", "etcd-cp-1", "--", *inside), "?", "kube-system")
+    assert render(command, TARGET) == (
+        "kubectl --context prod-h100 -n kube-system exec etcd-cp-1 -- "
+        "etcdctl --cacert /pki/ca.crt endpoint status -w table"
+    )
+    for argv in (
+        ("kubectl", "exec", "--cacert", "--", "etcdctl"),
+        ("kubectl", "exec", "etcd-cp-1", "--", "etcdctl", "--data-dir"),
+        ("kubectl", "logs", "web-1", "--", "--tail"),
+    ):
+        with pytest.raises(CommandRefusedError):
+            render(Command(argv, "?", "kube-system"), TARGET)

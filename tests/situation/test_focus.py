@@ -1,7 +1,9 @@
 from diagnosis.engine import diagnose
+from situation.etcd.cluster import member_ref
 from situation.focus import Focus, related
 from situation.meta import Ref
 from tests.build import NOW, node, pod, situation
+from tests.etcd_objects import healthy, silence
 
 CRASHING = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}
 
@@ -66,3 +68,17 @@ def test_a_cause_that_went_away_relates_to_nothing() -> None:
     relation = related(Focus(cause="gone:Pod/a/b"), KNOWN, DIAGNOSIS)
     assert relation.pods == frozenset()
     assert relation.causes == frozenset()
+
+
+def test_etcd_shows_its_pods_and_one_member_what_is_wrong_with_etcd() -> None:
+    labels = {"component": "etcd"}
+    names_on = [(f"etcd-cp-{number}", f"cp-{number}") for number in (1, 2)]
+    pods = [pod(name, namespace="kube-system", node=host, labels=labels) for name, host in names_on]
+    known = healthy(1, 2, known=situation(*pods, node("cp-1"), node("cp-2")))
+    silence(known, 3)
+    diagnosis = diagnose(known, NOW)
+    down = next(cause for cause in diagnosis.causes if cause.rule == "etcd-member-down")
+    whole = related(Focus(cause=down.key), known, diagnosis)
+    assert names(whole.pods) == {"etcd-cp-1", "etcd-cp-2"}
+    one = related(Focus(ref=member_ref("cp-2")), known, diagnosis)
+    assert one.causes is not None and down.key in one.causes

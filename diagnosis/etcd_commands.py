@@ -1,0 +1,138 @@
+"""etcdctl as it is to be called here: endpoints and certificates filled in, at the place where these files are."""
+
+import re
+import shlex
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from diagnosis.commands import kubectl, on_node
+from situation.etcd.cluster import EtcdCluster
+from situation.etcd.members import EtcdAccess
+from situation.etcd.standing import etcd_pods
+from situation.etcd.view import MemberView, Standing
+from situation.findings import Command, Effect
+from situation.selectors import is_control_plane
+from situation.situation import Situation
+
+KUBEADM: Final = EtcdAccess(
+    cacert="/etc/kubernetes/pki/etcd/ca.crt",
+    cert="/etc/kubernetes/pki/etcd/healthcheck-client.crt",
+    key="/etc/kubernetes/pki/etcd/healthcheck-client.key",
+)
+"""Where kubeadm puts the files on each control plane node; the client certificate is the one its probes use."""
+LOCAL: Final = "https://127.0.0.1:2379"
+LOCAL_METRICS: Final = "http://127.0.0.1:2381/metrics"
+"""kubeadm's `--listen-metrics-urls`: plain HTTP, on the node only."""
+_FSYNC_LINES: Final = "wal_fsync_duration_seconds_(sum|count)|backend_commit_duration_seconds_(sum|count)"
+_URL: Final = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+")
+_NODE: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_LOOPBACK: Final = re.compile(r"https?://(127\.|localhost[:/]|\[::1\])")
+
+
+class Way(NamedTuple):
+    """How etcdctl reaches etcd."""
+
+    access: EtcdAccess
+    endpoints: tuple[str, ...]
+    where: str
+    is_known: bool
+    """False: kubeadm's standard paths, as nothing else is known."""
+
+
+def way_to(situation: Situation, cluster: EtcdCluster) -> Way:
+    """Return how etcd is reached: as we reach it, else as kubeadm sets it up."""
+    endpoints = tuple(
+        member.endpoint
+        for member in sorted(cluster.members, key=lambda member: member.standing is not Standing.ANSWERS)
+        if _URL.fullmatch(member.endpoint)
+    )
+    access = situation.etcd_access
+    if endpoints and (access.cacert or access.cert or not any(url.startswith("https") for url in endpoints)):
+        return Way(access, endpoints, _place(access.on_node), True)
+    pods = [pod for pod in etcd_pods(situation) if _NODE.fullmatch(pod.spec.node_name)]
+    if pods:
+        addresses = tuple(f"https://{pod.status.pod_ip}:2379" for pod in pods if pod.status.pod_ip)
+        return Way(KUBEADM, endpoints or addresses or (LOCAL,), _place(pods[0].spec.node_name), False)
+    node = next(filter(is_control_plane, situation.nodes.values()), None)
+    return Way(KUBEADM, endpoints or (LOCAL,), _place(node.name if node is not None else ""), False)
+
+
+def _place(node: str) -> str:
+    return f"node {node}" if _NODE.fullmatch(node) else "here"
+
+
+def etcdctl(way: Way, *argv: str, purpose: str, effect: Effect = Effect.READ, endpoints: Iterable[str] = ()) -> Command:
+    """Return an etcdctl command for these endpoints, all if none is named; etcdctl 3.4 and later speaks API 3."""
+    return Command((*_prefix(way, endpoints), *argv), purpose, effect=effect, where=way.where)
+
+
+def _prefix(way: Way, endpoints: Iterable[str] = ()) -> tuple[str, ...]:
+    options = ["--endpoints", ",".join(tuple(endpoints) or way.endpoints)]
+    for flag, path in (("--cacert", way.access.cacert), ("--cert", way.access.cert), ("--key", way.access.key)):
+        if path:
+            options += [flag, path]
+    return ("etcdctl", *options)
+
+
+def status_command(way: Way) -> Command:
+    """Return the table of all members; it is answered without quorum too, as each endpoint tells of itself."""
+    return etcdctl(way, "endpoint", "status", "-w", "table", purpose="leader, term, size and alarms of each member?")
+
+
+def looks(situation: Situation, cluster: EtcdCluster) -> tuple[Command, ...]:
+    """Return the reading commands; those that go through raft (3.5 and later) only while it works."""
+    way = way_to(situation, cluster)
+    commands = [status_command(way)]
+    if not way.is_known:
+        commands += _inside_pod(situation)
+    if cluster.leader_id or not cluster.is_known:
+        commands += [
+            etcdctl(way, "endpoint", "health", purpose="does each member commit a write?"),
+            etcdctl(way, "alarm", "list", purpose="which alarms are raised?"),
+            etcdctl(way, "member", "list", "-w", "table", purpose="which members are there, and is one a learner?"),
+        ]
+    return tuple(commands)
+
+
+def _inside_pod(situation: Situation) -> list[Command]:
+    """The same through the API server, while that answers: etcd's image has etcdctl, the node often has not."""
+    pod = next(iter(etcd_pods(situation)), None)
+    if pod is None:
+        return []
+    inside = _prefix(Way(KUBEADM, (LOCAL,), "", False))
+    return [
+        kubectl("exec", pod.name, "--", *inside, "endpoint", "status", "--cluster", "-w", "table",
+                purpose="the same in etcd's pod, while the API answers", namespace=pod.namespace),
+    ]  # fmt: skip
+
+
+def metrics_command(
+    situation: Situation, cluster: EtcdCluster, member: MemberView, wanted: str, purpose: str
+) -> Command:
+    """Return `curl` for a member's metrics, with only the lines that hold one of `wanted` (`a|b`)."""
+    known = situation.etcd.known.get(member.endpoint)
+    asked = known.member.metrics_url if known is not None else ""
+    url, options = LOCAL_METRICS, ""
+    way = way_to(situation, cluster)
+    where = _place(member.node)
+    if _URL.fullmatch(asked.removesuffix("/metrics")):
+        url = asked.removesuffix("/metrics") + "/metrics"
+    elif way.is_known and _URL.fullmatch(member.endpoint):
+        url, where = f"{member.endpoint}/metrics", way.where
+        files = (("--cacert", way.access.cacert), ("--cert", way.access.cert), ("--key", way.access.key))
+        options = "".join(f" {flag} {shlex.quote(path)}" for flag, path in files if path)
+    if not _LOOPBACK.match(url):
+        where = way.where
+    return Command(("sh", "-c", f'curl -s{options} {shlex.quote(url)} | grep -E "{wanted}"'), purpose, where=where)
+
+
+def disk_commands(situation: Situation, cluster: EtcdCluster, slow: MemberView) -> tuple[Command, ...]:
+    """Return what tells how slow a member's disk is and who writes to it, then the usual looks."""
+    twice = "fsync and commit: run it twice, 30 s apart, and divide the differences"
+    commands = [metrics_command(situation, cluster, slow, _FSYNC_LINES, twice)]
+    if slow.node:
+        commands += [
+            on_node(slow.node, "iostat", "-x", "1", "5", purpose="is the disk busy (%util), how long do writes wait?"),
+            on_node(slow.node, "iotop", "-b", "-o", "-n", "3", purpose="who else writes to it?"),
+        ]
+    return (*commands, *looks(situation, cluster))

@@ -1,0 +1,179 @@
+"""What the rules about etcd share: thresholds, how numbers are told, and which findings follow from others."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+from diagnosis.rule import CLEAR, Unknown, Verdict
+from situation.clock import duration_text
+from situation.etcd.answers import CORRUPT, NO_SPACE
+from situation.etcd.cluster import EtcdCluster, FrozenBy
+from situation.etcd.memory import WINDOW
+from situation.etcd.view import MemberView, Standing
+from situation.findings import Evidence, Mark
+from situation.meta import Ref
+from situation.situation import Situation
+
+BEHIND_ENTRIES: Final = 5000
+"""A member that lacks more entries needs a snapshot (etcd's SnapshotCatchUpEntries); its tuning page calls a gap of a
+few thousand between committed and applied normal."""
+ELECTION_S: Final = 5.0
+"""Without a leader for so long it is no election any more: that takes one election timeout (1 s) or a few."""
+SOURCE: Final = "etcd/members"
+"""Named by evidence where no member was ever asked."""
+
+WINDOW_TEXT: Final = duration_text(WINDOW.total_seconds())
+"""Over so long quantiles are taken."""
+
+ETCD_CERTIFICATES: Final = frozenset({"etcd-ca", "etcd-server", "etcd-peer"})
+CERTIFICATES: Final = "control-plane/certificates"
+CERTIFICATE_RULES: Final = ("certificate-expired", "certificate-not-reloaded")
+"""Rules whose finding explains members that no longer accept each other."""
+STOPPED_BY: Final = ("etcd-no-space", "etcd-quorum-lost", "etcd-no-leader", "etcd-corrupt")
+"""Rules whose finding means that nothing is written any more."""
+SLOWED_BY: Final = ("etcd-slow-fsync", "etcd-slow-commit", "etcd-slow-peers", "etcd-elections")
+"""Rules whose finding means that writes take long or fail now and then."""
+WITHOUT_WRITES: Final = frozenset(
+    {
+        "etcd-unavailable",
+        "api-not-ready",
+        "api-overloaded",
+        "nodes-down-together",
+        "scheduler-down",
+        "controller-manager-down",
+        "deployment-not-observed",
+    }
+)
+"""Rules whose finding follows from an etcd that takes no writes: no lease can be renewed, no status written."""
+WITHOUT_ETCD: Final = frozenset({"api-unreachable"})
+"""Rules whose finding follows from an etcd without leader: `/livez` fails with it, so the kubelet restarts the API
+server. With an alarm alone reads go on and it lives."""
+WITH_SLOW_ETCD: Final = frozenset({"etcd-unavailable", "api-overloaded"})
+"""Rules whose finding follows from an etcd that is slow or has lost the member that the API server asks."""
+
+
+NO_LEADER_RULES: Final = ("etcd-quorum-lost", "etcd-no-leader")
+ETCD_PODS_PROBED: Final = frozenset({"not-ready", "liveness-kill", "startup-probe-kill"})
+"""What a probe says of etcd's own pod is what the members say themselves, only later."""
+API_PODS_BROKEN: Final = frozenset({*ETCD_PODS_PROBED, "crash-loop"})
+"""An API server without etcd fails its probes, and ends when it starts."""
+
+
+def follows_from_etcd(rule: str, subject: Ref) -> tuple[str, ...]:
+    """Return the etcd rules that a finding of another rule about `subject` follows from."""
+    causes: list[str] = []
+    if subject.kind == "Pod" and subject.namespace == "kube-system":
+        if subject.name.startswith("etcd-") and rule in ETCD_PODS_PROBED:
+            causes += (*STOPPED_BY, "etcd-member-down", *SLOWED_BY)
+        if subject.name.startswith("kube-apiserver-") and rule in API_PODS_BROKEN:
+            causes += NO_LEADER_RULES
+    if rule in WITHOUT_WRITES:
+        causes += STOPPED_BY
+    if rule in WITHOUT_ETCD:
+        causes += NO_LEADER_RULES
+    if rule in WITH_SLOW_ETCD:
+        causes += ("etcd-member-down", "etcd-member-apart", *SLOWED_BY)
+    return tuple(causes)
+
+
+def said(member: MemberView, text: str, mark: Mark = Mark.SUPPORTS, at: datetime | None = None) -> Evidence:
+    """Return what a member says as evidence; `at` is when it was true, if not when it was heard last."""
+    return Evidence(f"{member.name}: {text}", member.source or SOURCE, at or member.heard_at, mark)
+
+
+def of_all(cluster: EtcdCluster, text: str, mark: Mark = Mark.SUPPORTS, at: datetime | None = None) -> Evidence:
+    """Return what follows from all members together, in the name of the one that was heard last."""
+    asked = [member for member in cluster.members if member.source]
+    last = max(asked, key=lambda member: (member.standing is Standing.ANSWERS, str(member.heard_at)), default=None)
+    if last is None:
+        return Evidence(text, SOURCE, at, mark)
+    return Evidence(text, last.source, at or last.heard_at, mark)
+
+
+def unless_known(is_known: bool, what: str) -> Verdict:
+    """Return clear if it is known that nothing is wrong, else unknown."""
+    return CLEAR if is_known else Unknown(f"{what}: not known of any member of etcd")
+
+
+def named(members: Sequence[MemberView]) -> str:
+    """Return `etcd-1`, `etcd-1, etcd-2`, `etcd-1, etcd-2 and 3 more`."""
+    names = [member.name for member in members]
+    return ", ".join(names) if len(names) <= 2 else f"{names[0]}, {names[1]} and {len(names) - 2} more"
+
+
+def seconds(value: float) -> str:
+    """Return a latency as people write it: `8 ms`, `0.4 ms`, `1.2 s`."""
+    if value >= 1:
+        return f"{value:.1f} s"
+    return f"{value * 1000:.0f} ms" if value >= 0.01 else f"{value * 1000:.1f} ms"
+
+
+def strain(member: MemberView) -> str:
+    """Return `; 3 late heartbeats, 2 slow applies` of the last minute, empty if there were none."""
+    counts = (
+        (member.heartbeat_failures, "late heartbeats"),
+        (member.slow_applies, "slow applies"),
+        (member.failed_proposals, "failed proposals"),
+    )
+    parts = [f"{value:.0f} {what}" for value, what in counts if value]
+    return f"; {', '.join(parts)}" if parts else ""
+
+
+def quorum_text(cluster: EtcdCluster) -> str:
+    """Return `2 of 3 members answer, quorum 2, can lose 0 more`, or how many are needed; unknown is not said."""
+    text = f"{cluster.alive} of {cluster.size} {'member answers' if cluster.size == 1 else 'members answer'}"
+    text += f", quorum {cluster.quorum}"
+    if cluster.can_lose is None:
+        return text
+    missing = cluster.quorum - cluster.alive
+    return text + (f", {missing} more needed" if missing > 0 else f", can lose {cluster.can_lose} more")
+
+
+def quorum_evidence(cluster: EtcdCluster) -> tuple[Evidence, ...]:
+    """Return how many answer, by which count, and who could not be read."""
+    found = [of_all(cluster, f"{quorum_text(cluster)} (counted by the {cluster.size_from})")]
+    found += [
+        said(member, f"runs but cannot be read, so nothing is known of it: {member.error}", Mark.OPEN)
+        for member in cluster.unreadable
+    ]
+    return tuple(found)
+
+
+def silence(members: Iterable[MemberView]) -> tuple[Evidence, ...]:
+    """Return of each silent member since when, and the error."""
+    found = []
+    for member in members:
+        since = f" since {member.silent_since:%H:%M:%S}" if member.silent_since is not None else ""
+        error = f": {member.error}" if member.error else ""
+        found.append(said(member, f"does not answer{since}{error}", at=member.silent_since))
+    return tuple(found)
+
+
+def expired_certificates(situation: Situation, now: datetime) -> tuple[Evidence, ...]:
+    """Return etcd's own certificates that have expired: its members do not talk to each other with them."""
+    return tuple(
+        Evidence(f"certificate {item.name} ({item.place}) expired at {item.not_after:%Y-%m-%d %H:%M} UTC", CERTIFICATES)
+        for item in situation.certificates
+        if item.name in ETCD_CERTIFICATES and item.not_after is not None and item.not_after <= now
+    )
+
+
+def frozen_evidence(cluster: EtcdCluster) -> tuple[Evidence, ...]:
+    """Return what a cluster that takes no writes means for everything else on the screen."""
+    if cluster.frozen is None:
+        return ()
+    reads = "reads and deletes still work, " if cluster.frozen.by is FrozenBy.NO_SPACE else ""
+    text = (
+        f"{reads}leases and node status are frozen history as of {cluster.frozen.since:%H:%M:%S}: "
+        "a node that died since then still looks Ready"
+    )
+    return (of_all(cluster, text, at=cluster.frozen.since),)
+
+
+def other_alarms(cluster: EtcdCluster, but: str) -> tuple[Evidence, ...]:
+    """Return the alarms besides one."""
+    return tuple(
+        of_all(cluster, f"the alarm {kind} is raised as well")
+        for kind in sorted(cluster.alarms - {but})
+        if kind in (NO_SPACE, CORRUPT)
+    )

@@ -1,0 +1,133 @@
+"""Figures of one member: which quota is believed, p99 over the window, elections, growth and what it leads to."""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final, NamedTuple
+
+from situation.etcd.members import MemberPage
+from situation.etcd.memory import WINDOW, KnownMember
+from situation.histograms import Histogram
+
+P99: Final = 0.99
+MIN_OBSERVATIONS: Final = 20.0
+"""A p99 of fewer is the slowest one alone."""
+MIN_GROWTH_SPAN: Final = timedelta(minutes=10)
+"""The file grows in steps: over less, a forecast would be a guess (the etcd mixin looks back 4 h)."""
+STATUS_QUOTA_SINCE: Final = (3, 6, 6)
+"""The quota in Maintenance.Status was wrong before (etcd changelog)."""
+_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
+
+
+class Quota(NamedTuple):
+    """How large the database may become; `limit_bytes` None: not known, or none is set."""
+
+    limit_bytes: int | None
+    told_by: str
+    """`status`, `metrics`, `none set`, or empty: not known."""
+
+
+class Growth(NamedTuple):
+    """How the database's file grew."""
+
+    bytes_per_s: float
+    over: timedelta
+
+
+class Elections(NamedTuple):
+    """Changes of the leader that one member saw, and over how long they could be counted."""
+
+    changes: float
+    over: timedelta
+
+
+def version_of(text: str) -> tuple[int, int, int] | None:
+    """Return `3.5.1` or `v3.6.0-rc.1` as numbers, None if it cannot be read."""
+    found = _VERSION.match(text)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None
+
+
+def quota_of(known: KnownMember) -> Quota:
+    """Return the quota that can be believed: of the status from 3.6.6 on, else of the metrics."""
+    version = version_of(known.status.version) if known.status is not None else None
+    told = known.status.quota_bytes if known.status is not None else None
+    if told is not None and version is not None and version >= STATUS_QUOTA_SINCE:
+        return Quota(told, "status") if told > 0 else Quota(None, "none set")
+    if known.page is not None and known.page.quota_bytes is not None:
+        return Quota(known.page.quota_bytes, "metrics") if known.page.quota_bytes > 0 else Quota(None, "none set")
+    return Quota(None, "")
+
+
+def size_of(known: KnownMember) -> int | None:
+    """Return the size of the database's file, bytes, from whichever answer is newer."""
+    status = known.status.db_size_bytes if known.status is not None else None
+    return _newer(known, status, known.page.db_size_bytes if known.page is not None else None)
+
+
+def in_use_of(known: KnownMember) -> int | None:
+    """Return what of the file is in use, bytes, from whichever answer is newer."""
+    status = known.status.db_in_use_bytes if known.status is not None else None
+    return _newer(known, status, known.page.db_in_use_bytes if known.page is not None else None)
+
+
+def _newer(known: KnownMember, status: int | None, page: int | None) -> int | None:
+    if status is None or page is None:
+        return page if status is None else status
+    return status if (known.status_at or known.read_at) >= (known.page_at or known.read_at) else page
+
+
+def p99(known: KnownMember, of: Callable[[MemberPage], Histogram | None], window: timedelta = WINDOW) -> float | None:
+    """Return the p99 of what was observed in the window, seconds; None if too little was."""
+    seen = known.over(of, window)
+    return seen.quantile(P99) if seen.total >= MIN_OBSERVATIONS else None
+
+
+def round_trip_p99(known: KnownMember) -> float | None:
+    """Return the p99 to the slowest peer over the window, seconds."""
+    peers = known.page.round_trips if known.page is not None else {}
+    found = (p99(known, partial(_to, peer)) for peer in peers)
+    return max((value for value in found if value is not None), default=None)
+
+
+def _to(peer: str, page: MemberPage) -> Histogram | None:
+    return page.round_trips.get(peer)
+
+
+def elections_of(known: KnownMember, window: timedelta) -> Elections | None:
+    """Return the leader changes that the member saw in the window, None if it was not measured twice.
+
+    Of a member that restarted in the window the raft term is taken: its own counter began anew.
+    """
+    pages = known.pages.within(window)
+    restarted = len({page.started_at for _, page in pages}) > 1
+    if not restarted and (changes := known.increase(lambda page: page.leader_changes, window)) is not None:
+        return Elections(changes, pages[-1][0] - pages[0][0])
+    statuses = known.statuses.within(window)
+    if len(statuses) < 2:
+        return None
+    (first_at, first), (last_at, last) = statuses[0], statuses[-1]
+    return Elections(max(0, last.raft_term - first.raft_term), last_at - first_at)
+
+
+def growth_of(known: KnownMember) -> Growth | None:
+    """Return how fast the file grew since it last shrank (a defragmentation), None over too short a time."""
+    sizes: list[tuple[datetime, int]] = [(at, status.db_size_bytes) for at, status in known.statuses.within(_ALL)]
+    if len(sizes) < 2:
+        sizes = [(at, page.db_size_bytes) for at, page in known.pages.within(_ALL) if page.db_size_bytes is not None]
+    kept = _since_shrunk(sizes)
+    if len(kept) < 2 or (span := kept[-1][0] - kept[0][0]) < MIN_GROWTH_SPAN:
+        return None
+    return Growth((kept[-1][1] - kept[0][1]) / span.total_seconds(), span)
+
+
+def _since_shrunk(sizes: Sequence[tuple[datetime, int]]) -> Sequence[tuple[datetime, int]]:
+    start = 0
+    for place in range(1, len(sizes)):
+        if sizes[place][1] < sizes[place - 1][1]:
+            start = place
+    return sizes[start:]
+
+
+_ALL: Final = timedelta(days=1)
+"""Longer than anything is kept."""

@@ -1,0 +1,211 @@
+"""etcd as a whole, from what its members said."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from situation.etcd.cluster import FrozenBy, etcd_of
+from situation.etcd.figures import Quota
+from situation.etcd.members import MemberHealth
+from situation.etcd.view import Role, Standing
+from situation.readings import Readiness, Reading, SourceState
+from situation.situation import Situation
+from tests.build import NOW, ago, situation
+from tests.diagnosis.objects import lease
+from tests.etcd_objects import (
+    GIB,
+    MIB,
+    NO_LEADER,
+    NO_SPACE,
+    disk,
+    endpoint,
+    healthy,
+    list_members,
+    page,
+    silence,
+    status,
+    tell,
+    watched,
+)
+
+
+def test_a_healthy_cluster() -> None:
+    etcd = etcd_of(healthy(), NOW)
+    assert (etcd.size, etcd.size_from, etcd.quorum, etcd.alive, etcd.can_lose) == (3, "endpoints asked", 2, 3, 1)
+    assert etcd.leader is not None and etcd.leader.name == "etcd-1"
+    assert etcd.term == 7
+    assert [member.role for member in etcd.members] == [Role.LEADER, Role.FOLLOWER, Role.FOLLOWER]
+    assert (etcd.frozen, etcd.alarms, etcd.alarms_known, etcd.lost_quorum) == (None, frozenset(), True, False)
+
+
+def test_of_nothing_nothing_is_known() -> None:
+    etcd = etcd_of(Situation(), NOW)
+    assert (etcd.is_known, etcd.size, etcd.quorum, etcd.can_lose, etcd.frozen) == (False, 0, 0, None, None)
+    assert not etcd.alarms_known and not etcd.lost_quorum
+
+
+def test_one_member_down_and_what_may_still_fail() -> None:
+    known = healthy(ago_s=40)
+    silence(known, 3, ago_s=20)
+    silence(known, 3, ago_s=10)
+    healthy(1, 2, known=known)
+    etcd = etcd_of(known, NOW)
+    assert (etcd.alive, etcd.can_lose, etcd.lost_quorum) == (2, 0, False)
+    (down,) = etcd.silent
+    assert (down.name, down.silent_since, down.heard_at) == (
+        "etcd-3",
+        NOW - timedelta(seconds=20),
+        NOW - timedelta(seconds=40),
+    )
+
+
+def test_a_source_that_only_says_unreachable_makes_its_member_silent() -> None:
+    known = healthy(ago_s=20)
+    healthy(1, 2, known=known)
+    known.apply(Reading("etcd/10.0.0.3:2379", SourceState.UNREACHABLE, NOW, error="connection refused"))
+    (down,) = etcd_of(known, NOW).silent
+    assert (down.name, down.silent_since, down.error) == ("etcd-3", NOW - timedelta(seconds=20), "connection refused")
+
+
+def test_a_member_that_was_removed_is_none() -> None:
+    known = healthy()
+    known.apply(Reading("etcd/10.0.0.3:2379", SourceState.ABSENT, NOW, error="no pod of etcd has this address"))
+    assert (etcd := etcd_of(known, NOW)).size == 2 and not etcd.silent
+
+
+def test_the_member_list_tells_of_those_nobody_asked() -> None:
+    known = healthy(1)
+    list_members(known, 3)
+    etcd = etcd_of(known, NOW)
+    assert (etcd.size, etcd.size_from, etcd.alive, etcd.can_lose) == (3, "member list", 1, None)
+    assert [member.standing for member in etcd.members] == [Standing.ANSWERS, Standing.UNHEARD, Standing.UNHEARD]
+
+
+def test_a_learner_has_no_vote() -> None:
+    known = healthy(1, 2, 3)
+    tell(known, 4, status=status(4, is_learner=True))
+    list_members(known, 4, learners=(4,))
+    etcd = etcd_of(known, NOW)
+    assert (etcd.size, etcd.quorum, etcd.alive) == (3, 2, 3)
+    assert etcd.members[3].role is Role.LEARNER
+
+
+def test_two_addresses_of_one_member_are_one_member() -> None:
+    known = healthy(1)
+    tell(known, 9, status=status(1))
+    assert etcd_of(known, NOW).size == 1
+
+
+def test_quorum_lost_and_since_when() -> None:
+    known = healthy(ago_s=60)
+    for number in (2, 3):
+        silence(known, number, ago_s=30)
+    for ago_s in (28, 0):
+        healthy(1, known=known, ago_s=ago_s, statuses={"leader": 0, "errors": NO_LEADER}, pages={"has_leader": False})
+    etcd = etcd_of(known, NOW)
+    assert etcd.lost_quorum and etcd.can_lose == 0
+    assert etcd.frozen is not None
+    assert (etcd.frozen.by, etcd.frozen.since) == (FrozenBy.NO_QUORUM, NOW - timedelta(seconds=28))
+
+
+def test_two_silent_members_are_not_a_lost_quorum_while_the_third_has_a_leader() -> None:
+    known = healthy(1)
+    for number in (2, 3):
+        silence(known, number)
+    etcd = etcd_of(known, NOW)
+    assert (etcd.lost_quorum, etcd.frozen, len(etcd.silent)) == (False, None, 2)
+
+
+def test_the_api_server_vouches_for_an_etcd_that_we_cannot_reach() -> None:
+    known = healthy(ago_s=60)
+    for number in (1, 2, 3):
+        silence(known, number, ago_s=20)
+    assert (lost := etcd_of(known, NOW)).frozen is not None and lost.frozen.by is FrozenBy.NO_QUORUM
+    known.apply(Reading("kubernetes/readyz", SourceState.LIVE, NOW - timedelta(seconds=19), Readiness(True)))
+    assert etcd_of(known, NOW).frozen is not None  # its check may have begun before they fell silent
+    known.apply(Reading("kubernetes/readyz", SourceState.LIVE, NOW, Readiness(True)))
+    assert (etcd := etcd_of(known, NOW)).frozen is None and etcd.is_vouched_for
+
+
+def test_a_member_that_refuses_our_certificate_is_not_down() -> None:
+    known = healthy(1, 2)
+    silence(known, 3, error="tls: bad certificate")
+    etcd = etcd_of(known, NOW)
+    assert (etcd.alive, etcd.can_lose, etcd.silent) == (3, 1, ())
+    assert [member.name for member in etcd.unreadable] == ["etcd-3"]
+
+
+def test_a_word_that_grew_old_is_no_word() -> None:
+    etcd = etcd_of(healthy(ago_s=60), NOW)
+    assert {member.standing for member in etcd.members} == {Standing.STALE}
+    assert (etcd.leader_id, etcd.can_lose, etcd.alarms_known, etcd.frozen) == (0, None, False, None)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"status": status(1, errors=NO_SPACE)},
+        {"health": MemberHealth(False, "ALARM NOSPACE")},
+        {"page": page(alarms=("NOSPACE",))},
+    ],
+)
+def test_each_way_to_hear_of_an_alarm(told: dict[str, Any]) -> None:
+    known = situation(lease("kube-scheduler", age_s=90))
+    tell(known, 1, **told)
+    etcd = etcd_of(known, NOW)
+    assert etcd.alarms == {"NOSPACE"}
+    assert etcd.frozen is not None and etcd.frozen.by is FrozenBy.NO_SPACE
+    assert etcd.frozen.since.isoformat() == ago(90).replace("Z", "+00:00")
+
+
+@pytest.mark.parametrize(
+    ("version", "told", "scraped", "expected"),
+    [
+        ("3.6.6", 8 * GIB, 2 * GIB, Quota(8 * GIB, "status")),
+        ("3.6.5", 8 * GIB, 2 * GIB, Quota(2 * GIB, "metrics")),
+        ("3.5.26", None, 2 * GIB, Quota(2 * GIB, "metrics")),
+        ("3.5.26", None, None, Quota(None, "")),
+        ("3.5.26", None, -1, Quota(None, "none set")),
+    ],
+)
+def test_which_quota_is_believed(version: str, told: int | None, scraped: int | None, expected: Quota) -> None:
+    known = healthy(1, statuses={"version": version, "quota_bytes": told}, pages={"quota_bytes": scraped})
+    assert etcd_of(known, NOW).members[0].quota == expected
+
+
+def test_figures_are_of_the_window_and_not_since_boot() -> None:
+    known = watched(pages=lambda number, ago_s: {"fsync": disk(fast=1000, slow=(60 - ago_s) * 10, slow_s=0.064)})
+    member = etcd_of(known, NOW).members[0]
+    assert member.fsync_p99_s == pytest.approx(0.0637, abs=0.001)
+    assert member.commit_p99_s is None  # nothing was committed
+    assert member.free_ratio == pytest.approx(1 - 200 / 2048)
+    assert member.fragmentation == pytest.approx(0.25)
+
+
+def test_growth_needs_ten_minutes_and_forgets_what_was_before_a_defragmentation() -> None:
+    def grows(number: int, ago_s: float) -> dict[str, Any]:
+        return {"db_size_bytes": GIB if ago_s > 1200 else 100 * MIB + int((1200 - ago_s) * MIB)}
+
+    assert etcd_of(watched(grows, span_s=300), NOW).members[0].growth is None
+    member = etcd_of(watched(grows, span_s=1500, step_s=60), NOW).members[0]
+    assert member.growth is not None and member.growth.bytes_per_s == pytest.approx(MIB)
+    assert member.full_in_s == pytest.approx(2048 - 1300)
+
+
+def test_lag_is_measured_against_what_the_leader_had_before() -> None:
+    known = healthy(1, ago_s=4, statuses={"raft_index": 100_000})
+    healthy(2, known=known, ago_s=2, statuses={"applied_index": 90_000})
+    healthy(1, known=known, statuses={"raft_index": 300_000})
+    members = {member.endpoint: member for member in etcd_of(known, NOW).members}
+    assert members[endpoint(2)].lag == 10_000
+    assert members[endpoint(1)].lag is None
+
+
+def test_elections_of_a_member_that_restarted_are_told_by_the_term() -> None:
+    known = watched(
+        statuses=lambda number, ago_s: {"raft_term": 7 if ago_s > 30 else 9},
+        pages=lambda number, ago_s: {"started_at": 1.0 if number > 1 or ago_s > 30 else 2.0, "leader_changes": 5.0},
+    )
+    found = [member.elections for member in etcd_of(known, NOW).members]
+    assert [item.changes for item in found if item] == [2, 0, 0]
