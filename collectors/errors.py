@@ -11,6 +11,7 @@ SourceError
 │   └── WatchForbiddenError the watch is; a list may be allowed
 ├── AbsentError             404: the server has no such thing
 └── ConfigurationError      kubeconfig, files, arguments: the user has to change something
+    ├── NoKubeconfigError   there is none where one is looked for
     └── DumpError           a dump that cannot be read
 """
 
@@ -86,6 +87,10 @@ class AbsentError(SourceError):
 
 class ConfigurationError(SourceError):
     """The user's configuration does not lead to a cluster; names the file, key or argument."""
+
+
+class NoKubeconfigError(ConfigurationError):
+    """No kubeconfig was named and none is in its usual places; this is no pod either."""
 
 
 class DumpError(ConfigurationError):

@@ -1,17 +1,18 @@
 """HTTP to all that is not the API server: exporters, Prometheus. GET only; httpx is imported with the first request.
 
 Foreign exceptions become our errors here, with messages for people. Certificates are checked against those that this
-machine trusts; `SSL_CERT_FILE` names others.
+machine trusts (`SSL_CERT_FILE` names others), or as a `Tls` says.
 """
 
 import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from collectors.errors import (
@@ -35,6 +36,41 @@ _SHOWN: Final = 200
 _THROTTLED_WAIT_S: Final = 15.0
 _TOKEN_LIMIT: Final = 64 * 2**10
 _TIMEOUT_S: Final = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Tls:
+    """How some servers are asked: with CAs and a client certificate of their own, and never through a proxy."""
+
+    context: ssl.SSLContext
+    hint: str
+    """What to do about a server certificate that is not accepted: `--etcd-cacert names the CA`."""
+    refused: str
+    """What to do where the server does not accept our client certificate, or wants one."""
+
+
+class _Handshake:
+    """Closes a connection whose TLS handshake was given up: httpx leaves it open when it is cancelled meanwhile.
+
+    A server that hangs is asked again and again, and would cost a file descriptor each time.
+    """
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    async def note(self, event: str, info: Mapping[str, Any]) -> None:
+        """Take in what httpx tells of its work (its extension `trace`)."""
+        if event == "connection.connect_tcp.complete":
+            self._stream = info["return_value"]
+        elif event == "connection.start_tls.complete":
+            self._stream = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._stream is not None:
+            await self._stream.aclose()
 
 
 def check_url(url: str, option: str) -> str:
@@ -67,7 +103,7 @@ class HttpReader:
     """Reads from any server. Connections are kept while it is entered."""
 
     def __init__(self) -> None:
-        self._client: httpx.AsyncClient | None = None
+        self._clients: dict[Tls | None, httpx.AsyncClient] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,7 +111,12 @@ class HttpReader:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        client, self._client = self._client, None
+        for tls in list(self._clients):
+            await self.forget(tls)
+
+    async def forget(self, tls: Tls | None) -> None:
+        """Close the connections that were opened with `tls`: it is not going to be used again."""
+        client = self._clients.pop(tls, None)
         if client is not None:
             await client.aclose()
 
@@ -87,11 +128,13 @@ class HttpReader:
         deadline_s: float,
         token_file: Path | None = None,
         limit_bytes: int = BODY_LIMIT_BYTES,
+        tls: Tls | None = None,
+        answers: Collection[int] = (200,),
     ) -> bytes:
         """Return the body of a GET within `deadline_s` seconds. Raises SourceError.
 
         User and password in the URL are sent as basic authentication; `token_file` holds a bearer token, read anew
-        each time because tokens are renewed.
+        each time because tokens are renewed. `answers` are the statuses whose bodies are wanted; others are errors.
         """
         import httpx
 
@@ -100,24 +143,30 @@ class HttpReader:
         headers = {}
         if token_file is not None:
             headers["Authorization"] = f"Bearer {await asyncio.to_thread(_token, token_file)}"
-        if self._client is None:
-            self._client = await asyncio.to_thread(_open_client)
+        client = self._clients.get(tls)
+        if client is None:
+            opened = await asyncio.to_thread(_open_client, tls)
+            client = self._clients.setdefault(tls, opened)  # others may have opened one meanwhile
+        handshake = _Handshake()
+        traced = {"trace": handshake.note} if plain.startswith("https") else {}
         try:
-            async with asyncio.timeout(deadline_s):
-                async with self._client.stream("GET", plain, params=params, headers=headers, auth=user) as response:
+            async with asyncio.timeout(deadline_s), handshake:
+                async with client.stream(
+                    "GET", plain, params=params, headers=headers, auth=user, extensions=traced
+                ) as response:
                     body = await _body(response, limit_bytes, shown)
         except TimeoutError as error:
             raise UnreachableError(f"{shown} did not answer within {deadline_s:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
-            raise _translated(error, shown) from error
-        if response.status_code != 200:
+            raise _translated(error, shown, tls) from error
+        if response.status_code not in answers:
             raise _for_status(response, body, shown)
         if "text/html" in response.headers.get("Content-Type", ""):
             raise BadAnswerError(f"{shown} answered with a web page: is a proxy or login page in between?")
         return body
 
 
-def _open_client() -> "httpx.AsyncClient":
+def _open_client(tls: Tls | None) -> "httpx.AsyncClient":
     """Open a client; slow (it loads all certificates), so it is done in a thread. `HttpReader.get` has the deadline."""
     import httpx
 
@@ -125,7 +174,8 @@ def _open_client() -> "httpx.AsyncClient":
 
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log each request
     return httpx.AsyncClient(
-        verify=ssl.create_default_context(),
+        verify=ssl.create_default_context() if tls is None else tls.context,
+        trust_env=tls is None,
         headers={"User-Agent": user_agent()},
         timeout=_TIMEOUT_S,
         follow_redirects=False,
@@ -164,16 +214,16 @@ def _token(path: Path) -> str:
     return token
 
 
-def _translated(error: Exception, shown: str) -> SourceError:
+def _translated(error: Exception, shown: str, tls: Tls | None) -> SourceError:
     import httpx
 
     if (certificate := _in_chain(error, ssl.SSLCertVerificationError)) is not None:
         said = getattr(certificate, "verify_message", "") or str(certificate)
-        return BadAnswerError(
-            f"certificate of {shown} is not accepted: {harmless(said)}; this machine's CAs are asked, SSL_CERT_FILE "
-            "can name others"
-        )
-    if _in_chain(error, ssl.SSLError) is not None:
+        hint = "this machine's CAs are asked, SSL_CERT_FILE can name others" if tls is None else tls.hint
+        return BadAnswerError(f"certificate of {shown} is not accepted: {harmless(said)}; {hint}")
+    if (failure := _in_chain(error, ssl.SSLError)) is not None:
+        if tls is not None and is_refusal(str(failure)):
+            return UnauthorizedError(f"{shown} does not accept our certificate: {tls.refused}")
         if "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER_FAILURE" in str(error):
             return BadAnswerError(f"TLS with {shown} failed: it does not speak TLS; should its URL begin with http://?")
         return BadAnswerError(f"TLS with {shown} failed: {harmless(str(error))[:_SHOWN]}")
@@ -188,6 +238,12 @@ def _translated(error: Exception, shown: str) -> SourceError:
             f"{shown} does not answer in HTTP, or breaks off in the middle: {harmless(str(error))[:_SHOWN]}"
         )
     return UnreachableError(f"request to {shown} failed: {harmless(str(error))[:_SHOWN] or type(error).__name__}")
+
+
+def is_refusal(said: str) -> bool:
+    """Tell whether a TLS library speaks of an alert that refuses a client's certificate (RFC 8446, section 6.2)."""
+    upper = said.upper().replace(" ", "_")
+    return "ALERT" in upper and any(reason in upper for reason in ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED"))
 
 
 def _in_chain(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from datetime import datetime
 from time import monotonic
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, runtime_checkable
 
 from collectors.errors import SourceError, ThrottledError, UnreachableError
 from situation.readings import Reading, SourceState
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Collector(Protocol):
-    """Reads one source. Has no loop for cadence of its own and keeps nothing open after a pass."""
+    """Reads one source. Has no loop for cadence of its own; what it keeps open after a pass it closes as `Closing`."""
 
     @property
     def name(self) -> str:
@@ -46,6 +46,15 @@ class Collector(Protocol):
 
     def collect(self) -> AsyncGenerator[Reading, None]:
         """Yield readings: a poll one, a watch as long as it lives. Raises SourceError."""
+        ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A collector that keeps connections from pass to pass."""
+
+    async def aclose(self) -> None:
+        """Close them. The runner calls it when it is left."""
         ...
 
 
@@ -70,6 +79,7 @@ class Runner:
         self._jitter = jitter
         self._tasks: set[asyncio.Task[None]] = set()
         self._states: dict[str, SourceState] = {}
+        self._unheard: set[str] = set()
         self._recovery = asyncio.Event()
         self._recovered_at = -RECOVERY_GAP_S
 
@@ -84,11 +94,24 @@ class Runner:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
 
+    @property
+    def unheard(self) -> frozenset[str]:
+        """Names of the collectors that have neither ended a pass nor failed yet; a watch that lives is one of them."""
+        return frozenset(self._unheard)
+
     def start(self, collector: Collector) -> None:
         """Run a collector from now on."""
+        self._unheard.add(collector.name)
         self._tasks.add(asyncio.create_task(self._run(collector), name=collector.name))
 
     async def _run(self, collector: Collector) -> None:
+        try:
+            await self._run_on(collector)
+        finally:
+            if isinstance(collector, Closing):
+                await collector.aclose()
+
+    async def _run_on(self, collector: Collector) -> None:
         failures = 0
         while True:
             began = monotonic()
@@ -103,12 +126,14 @@ class Runner:
                 failure = SourceError(f"internal error in {collector.name}: {type(error).__name__}: {error}")
             else:
                 failures = 0
+                self._unheard.discard(collector.name)
                 # A tenth of jitter keeps polls that started together apart.
                 await self._sleep(collector.pause_s * (0.95 + 0.1 * self._jitter()))
                 continue
             if monotonic() - began >= SETTLED_S and self._states.get(collector.name) is SourceState.LIVE:
                 failures = 0
             self._fail(collector.name, failure)
+            self._unheard.discard(collector.name)
             await self._wait(self._delay_s(failures, failure), failure)
             failures += 1
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.certificate_facts import certificate_doubts
+from diagnosis.control_plane_doubts import not_measured, not_reached
 from diagnosis.etcd_doubts import etcd_doubts
 from diagnosis.node_agents import Agent, agents
 from diagnosis.rule import Rule
@@ -13,8 +14,9 @@ from situation.kinds import BY_NAME
 from situation.readings import Source, SourceState
 from situation.situation import Situation
 
-NOT_GIVEN: Final = "not in the"
-"""Starts the error of a kind that a dump or recording does not hold; the cluster may have it."""
+NOT_GIVEN: Final = ("not in the", "not read")
+"""One of these starts the error of a kind that a dump or recording does not hold, or that nobody asked for; the cluster
+may have it."""
 ESSENTIAL: Final[dict[Layer, tuple[str, ...]]] = {
     Layer.APPLICATION: ("pods",),
     Layer.SCHEDULING: ("pods",),
@@ -60,7 +62,12 @@ def _status(
         and not (BY_NAME[name].optional and _is_of_no_use(situation))
     ]
     if layer is Layer.CONTROL_PLANE:
-        partial += (*etcd_doubts(situation, now), *certificate_doubts(situation))
+        missing += not_reached(situation)
+        partial += (
+            *not_measured(situation, now),
+            *etcd_doubts(situation, now),
+            *certificate_doubts(situation),
+        )
     severity = min((cause.severity for cause in here), key=lambda item: item.rank, default=None)
     if grave:
         state = LayerState.FINDINGS

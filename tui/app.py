@@ -125,11 +125,13 @@ class Cockpit(App[int]):
             async with self._connection(self.feed.publish) as connected:
                 self.cockpit.painter.target = connected.target
                 self._connected = connected
+                for note in connected.notes:
+                    self.notify(note, title="Connection", markup=False, timeout=15)
                 while True:
                     situation, diagnosis = self.feed.situation, self.feed.diagnosis
                     connected.want(diagnosis.wanted)
                     first = nodes_first(situation, diagnosis, self.cockpit.attention.focus)
-                    connected.want_devices(situation, first)
+                    connected.tell(situation, first)
                     await asyncio.sleep(1.0)
         except ConnectionFailed as error:
             self.exit(return_code=64, message=Text(f"midwatch: {error}"))

@@ -18,8 +18,10 @@ from situation.kinds import KINDS
 from situation.readings import Reading, Source
 from situation.situation import Situation
 from situation.text import harmless
+from tui.etcd_options import EtcdArguments
 from tui.exits import UsageProblem
 from tui.output import speaks_unicode, write_lines
+from tui.reach import Reach
 from tui.report import Report
 
 if TYPE_CHECKING:
@@ -31,16 +33,11 @@ _STDIN: Final = Path("/dev/stdin")
 class CheckOptions(msgspec.Struct, frozen=True):
     """What the command line asked for; where it says nothing of the cluster, the configuration does."""
 
-    kubeconfig: Path | None = None
-    context: str | None = None
-    namespace: str | None = None
+    reach: Reach = Reach()
     as_json: bool = False
     dump: Path | None = None
     at: str | None = None
     timeout_s: float = 20.0
-    config: Path | None = None
-    dcgm: tuple[str, ...] = ()
-    prometheus: str | None = None
 
 
 def run_check(options: CheckOptions) -> int:
@@ -76,16 +73,19 @@ def _without_collections() -> Iterator[None]:
 
 
 def _check_dump(options: CheckOptions, path: Path) -> int:
-    if options.kubeconfig is not None:
+    reach = options.reach
+    if reach.kubeconfig is not None:
         raise UsageProblem("--dump judges files: leave --kubeconfig out (--context only goes into the commands)")
-    if options.dcgm or options.prometheus:
+    if reach.dcgm or reach.prometheus:
         raise UsageProblem("--dump judges files: leave --dcgm and --prometheus out")
+    if reach.local or reach.etcd != EtcdArguments():
+        raise UsageProblem("--dump judges files: leave --local and what begins with --etcd out")
     place = _STDIN if str(path) == "-" else path.expanduser()
     readings, now, notes = read_any(place, _parse_time(options.at))
     situation = Situation()
     for reading in readings:
         situation.apply(reading)
-    report = Report(situation, diagnose(situation, now), Target(context=options.context or ""), now)
+    report = Report(situation, diagnose(situation, now), Target(context=reach.context or ""), now)
     return _print(report, options.as_json, notes)
 
 
@@ -123,24 +123,19 @@ def _parse_time(text: str | None) -> datetime | None:
 def _check_cluster(options: CheckOptions) -> int:
     import asyncio
 
-    from tui.connection import KubernetesConnection, device_options, path_text
     from tui.logs import log_to_file
     from tui.paths import state_dir
     from tui.start import read_config
 
-    config = read_config(options.config)
+    config = read_config(options.reach.config)
     log_to_file(state_dir())
-    connection = KubernetesConnection(
-        path_text(options.kubeconfig) or config.kubeconfig or None,
-        options.context or config.context or None,
-        options.namespace or config.namespace or None,
-        plugin_deadline_s=options.timeout_s * 0.75,
-        devices=device_options(options.dcgm, options.prometheus, config),
-    )
-    return _print(asyncio.run(_judged(connection, options.timeout_s)), options.as_json)
+    connection = options.reach.connection(config, plugin_deadline_s=options.timeout_s * 0.75)
+    report, notes = asyncio.run(_judged(connection, options.timeout_s))
+    return _print(report, options.as_json, notes)
 
 
-async def _judged(connection: "KubernetesConnection", timeout_s: float) -> Report:
+async def _judged(connection: "KubernetesConnection", timeout_s: float) -> tuple[Report, tuple[str, ...]]:
+    """Return the report, and what people should know of how the options were understood."""
     from tui.collect import collect_once, could_not_tell
     from tui.connection import ConnectionFailed
     from tui.feed import Feed
@@ -156,7 +151,7 @@ async def _judged(connection: "KubernetesConnection", timeout_s: float) -> Repor
                 diagnosis = could_not_tell(fault) if fault else diagnosis
     except ConnectionFailed as error:
         raise UsageProblem(str(error)) from error
-    return Report(feed.situation, diagnosis, connected.target, datetime.now(UTC))
+    return Report(feed.situation, diagnosis, connected.target, datetime.now(UTC)), connected.notes
 
 
 def _kind_sources(situation: Situation) -> list[Source]:

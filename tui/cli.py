@@ -1,64 +1,19 @@
 """The command line. Everything heavy is imported inside the command that needs it: `--help` must answer at once."""
 
-import math
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from situation.text import harmless
+from tui.cli_options import FilePath, Number, config_option, reach_options, theme_option
 from tui.exits import EXIT_INTERRUPTED, EXIT_USAGE, UsageProblem
 from tui.output import make_printable, write_lines
+from tui.reach import Reach
 
-Command = Callable[..., Any] | click.Command
 _EPILOG: Final = "Midwatch only reads. It never changes the cluster and never runs a command: it copies it."
-
-
-class FilePath(click.Path):
-    """A path that may or may not exist: who opens it says what is wrong with it."""
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
-
-class Number(click.FloatRange):
-    """A number within bounds; "nan" is within none."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        number = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number", param, ctx)
-        return number
-
-
-def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Several options as one decorator, in the order in which `--help` lists them."""
-
-    def add(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
-_config = click.option("--config", type=FilePath(), help="Configuration file; see `midwatch config`.")
-_theme = click.option("--theme", help="Colour theme; see `midwatch themes`.")
-_cluster = _options(
-    click.option(
-        "--kubeconfig", type=FilePath(), help="Kubeconfig file; else $KUBECONFIG, ~/.kube/config, in-cluster."
-    ),
-    click.option("--context", help="Kubeconfig context; else the current one."),
-    click.option("--namespace", "-n", help="Read this namespace only, for users without cluster-wide rights."),
-)
-
-_devices = _options(
-    click.option("--dcgm", multiple=True, metavar="URL", help="Ask this DCGM exporter too; may be given again."),
-    click.option("--prometheus", metavar="URL", help="Ask this Prometheus for what DCGM exporters told it."),
-)
 
 
 def program_version() -> str:
@@ -83,25 +38,18 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-@_cluster
-@_devices
-@_theme
+@reach_options
+@theme_option
 @click.option("--kiosk", is_flag=True, help="For a screen without a keyboard; leave with ctrl+q.")
-@_config
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
 )
 @click.pass_context
 def app(
     context_: click.Context,
-    kubeconfig: Path | None,
-    context: str | None,
-    namespace: str | None,
-    dcgm: tuple[str, ...],
-    prometheus: str | None,
+    reach: Reach,
     theme: str | None,
     kiosk: bool,
-    config: Path | None,
 ) -> int:
     """The terminal cockpit for live incident response on Kubernetes clusters that serve models on GPUs.
 
@@ -113,12 +61,10 @@ def app(
         return 0
     from tui.start import CockpitOptions, open_cockpit
 
-    options = CockpitOptions(kubeconfig, context, namespace, theme, kiosk, config, dcgm=dcgm, prometheus=prometheus)
-    return open_cockpit(options)
+    return open_cockpit(CockpitOptions(reach, theme, kiosk))
 
 
 @app.command()
-@_cluster
 @click.option(
     "--output",
     "-o",
@@ -140,33 +86,19 @@ def app(
     show_default=True,
     help="Seconds to wait for the cluster.",
 )
-@_devices
-@_config
-def check(
-    kubeconfig: Path | None,
-    context: str | None,
-    namespace: str | None,
-    output: str,
-    dump: Path | None,
-    at: str | None,
-    timeout: float,
-    dcgm: tuple[str, ...],
-    prometheus: str | None,
-    config: Path | None,
-) -> int:
+@reach_options
+def check(reach: Reach, output: str, dump: Path | None, at: str | None, timeout: float) -> int:
     """Collect, judge, print, exit: 0 nothing wrong, 1 warnings, 2 critical, 3 could not tell."""
     from tui.check import CheckOptions, run_check
 
-    return run_check(
-        CheckOptions(kubeconfig, context, namespace, output == "json", dump, at, timeout, config, dcgm, prometheus)
-    )
+    return run_check(CheckOptions(reach, output == "json", dump, at, timeout))
 
 
 @app.command()
 @click.argument("scenario", default="gpu_driver_nouveau")
 @click.option("--list", "list_", is_flag=True, help="Name the incidents and exit.")
 @click.option("--speed", type=Number(0.1, 100), default=1.0, help="How fast the incident plays.")
-@_theme
+@theme_option
 def demo(scenario: str, list_: bool, speed: float, theme: str | None) -> int:
     """Open the cockpit on a simulated incident on loopback; needs nothing installed."""
     from tui.demo import list_scenarios, open_demo
@@ -219,25 +151,16 @@ def last() -> None:
 
 
 @app.command()
-@_cluster
-@_devices
-@_config
-def doctor(
-    kubeconfig: Path | None,
-    context: str | None,
-    namespace: str | None,
-    dcgm: tuple[str, ...],
-    prometheus: str | None,
-    config: Path | None,
-) -> int:
-    """Say what works from here: kubeconfig, credentials, rights by resource, GPUs, terminal and clipboard."""
+@reach_options
+def doctor(reach: Reach) -> int:
+    """Say what works from here: kubeconfig, credentials, rights by resource, GPUs, etcd, terminal and clipboard."""
     from tui.doctor import run_doctor
 
-    return run_doctor(kubeconfig, context, namespace, config, dcgm, prometheus)
+    return run_doctor(reach)
 
 
 @app.command()
-@_config
+@config_option
 def themes(config: Path | None) -> None:
     """List the colour themes, shipped and your own."""
     from tui.settings import theme_lines

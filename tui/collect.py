@@ -1,6 +1,7 @@
 """Collecting once: until every source has said something, or time is up."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final
 
@@ -11,6 +12,10 @@ from tui.connection import Connected
 from tui.devices import nodes_first
 from tui.feed import Feed
 
+PATIENCE_S: Final = 5.0
+"""etcd and the control plane's own measurements get so much longer than all the rest: a member that does not answer, or
+a page of megabytes, is no reason to hold back what is known."""
+_PATIENTLY: Final = ("etcd", "control-plane/")
 _POLLS: Final = ("kubernetes/version", "kubernetes/readyz")
 _TURN_S: Final = 0.05
 
@@ -18,31 +23,39 @@ _TURN_S: Final = 0.05
 async def collect_once(feed: Feed, connected: Connected, timeout_s: float) -> bool:
     """Turn the feed until every source has spoken, those that the rules then want included, or time is up.
 
-    Sources that are silent for all of `timeout_s` seconds become unreachable; returns whether all have spoken.
+    Sources that are silent for all of `timeout_s` seconds become unreachable, those of etcd and the control plane also
+    when they are PATIENCE_S later than the rest. Returns whether all that the API server tells has been heard.
     """
     loop = asyncio.get_running_loop()
-    ends = loop.time() + timeout_s
+    began = loop.time()
+    ends = began + timeout_s
+    is_rest_there = False
     while silent := _silent_after_turn(feed, connected):
+        if not is_rest_there and all(name.startswith(_PATIENTLY) for name in silent):
+            is_rest_there = True
+            ends = min(ends, loop.time() + PATIENCE_S)
         left_s = ends - loop.time()
         if left_s <= 0:
             break
         await asyncio.sleep(min(_TURN_S, left_s))
+    waited_s = round(min(timeout_s, loop.time() - began), 1)
     for name in silent:
-        error = f"{connected.server or 'the API server'} did not answer within {timeout_s:g} s"
-        feed.publish(Reading(name, SourceState.UNREACHABLE, datetime.now(UTC), error=error))
+        if feed.situation.source(name).state is SourceState.STARTING:
+            who = (connected.server or "the API server") if name.startswith("kubernetes/") else name
+            error = f"{who} did not answer within {waited_s:g} s"
+            feed.publish(Reading(name, SourceState.UNREACHABLE, datetime.now(UTC), error=error))
     feed.turn()
-    return not silent
+    return not any(name.startswith("kubernetes/") for name in silent)
 
 
-def _silent_after_turn(feed: Feed, connected: Connected) -> list[str]:
+def _silent_after_turn(feed: Feed, connected: Connected) -> Collection[str]:
     feed.turn()
     wanted = feed.diagnosis.wanted
     connected.want(wanted)
     names = [*(kind.source for kind in WATCHED), *(BY_NAME[name].source for name in sorted(wanted)), *_POLLS]
-    names += connected.device_sources
-    if any(feed.situation.source(name).state is SourceState.STARTING for name in connected.device_sources):
-        connected.want_devices(feed.situation, nodes_first(feed.situation, feed.diagnosis))
-    return [name for name in names if feed.situation.source(name).state is SourceState.STARTING]
+    if others := sorted(connected.unheard()):
+        connected.tell(feed.situation, nodes_first(feed.situation, feed.diagnosis))
+    return [*(name for name in names if feed.situation.source(name).state is SourceState.STARTING), *others]
 
 
 def could_not_tell(reason: str) -> Diagnosis:

@@ -17,6 +17,9 @@ SSH_HZ: Final = 4.0
 """Over SSH six panes at 10 Hz cost 400 KiB/s of a line that may not have it."""
 
 
+_PATHS: Final = ("kubeconfig", "prometheus_token_file", "etcd_cacert", "etcd_cert", "etcd_key", "kubernetes_dir")
+
+
 class ConfigError(ValueError):
     """The configuration cannot be used; the message names the file and the key."""
 
@@ -48,6 +51,24 @@ class Config(msgspec.Struct, frozen=True):
     """File with a bearer token for it; empty: none is sent."""
     gpu_nodes: Annotated[int, msgspec.Meta(ge=0, le=256)] = 16
     """Exporters asked through the API server every quarter of a minute, at most; 0: none."""
+    etcd_endpoints: tuple[str, ...] = ()
+    """Client URLs of etcd's members; empty: they are looked for on this host, then in the cluster."""
+    etcd_cacert: str = ""
+    """File with the CA that signed the members' certificates."""
+    etcd_cert: str = ""
+    """Client certificate for etcd; goes with `etcd_key`."""
+    etcd_key: str = ""
+    """Key of the client certificate."""
+    etcd_metrics: tuple[str, ...] = ()
+    """URLs where members serve metrics apart from the client port."""
+    kubernetes_dir: str = "/etc/kubernetes"
+    """Where kubeadm keeps manifests and certificates on a control-plane node."""
+
+    @property
+    def speaks_of_etcd(self) -> bool:
+        """Tell whether anything is set that concerns etcd, or where its files are."""
+        default, keys = Config(), ("etcd_endpoints", "etcd_cacert", "etcd_cert", "etcd_key", "etcd_metrics")
+        return any(getattr(self, key) != getattr(default, key) for key in (*keys, "kubernetes_dir"))
 
     def redraws_per_s(self, environ: Mapping[str, str]) -> float:
         """Return the highest rate of redraws in Hz for this terminal."""
@@ -95,7 +116,7 @@ def parse_config(text: str, name: str) -> Config:
         if key not in known:
             raise ConfigError(f"{name}: unknown key {key!r}{suggestion(key, known)}")
         values[key] = _keys(value, name) if key == "keys" else _checked(key, value, name)
-    for key in ("kubeconfig", "prometheus_token_file"):
+    for key in _PATHS:
         if key in values:
             values[key] = _absolute(key, values[key], name)
     return Config(**values)
@@ -172,6 +193,20 @@ _SAMPLE: Final = """\
 # dcgm = []
 # prometheus = ""
 # prometheus_token_file = ""
+
+# etcd. Without these its members are looked for: on a control-plane node in the files of kubeadm, else among the pods
+# of the cluster. To ask them needs the CA and a client certificate with its key; kubeadm has some on a control-plane
+# node, in /etc/kubernetes/pki/etcd: ca.crt, healthcheck-client.crt and healthcheck-client.key.
+# etcd_endpoints = ["https://10.0.0.1:2379", "https://10.0.0.2:2379", "https://10.0.0.3:2379"]
+# etcd_cacert = ""
+# etcd_cert = ""
+# etcd_key = ""
+
+# Where members serve metrics without certificates, if they do (--listen-metrics-urls of etcd).
+# etcd_metrics = ["http://10.0.0.1:2381"]
+
+# Where kubeadm keeps its files on this host: elsewhere, for example, where a pod mounts them.
+# kubernetes_dir = "/etc/kubernetes"
 
 # Redraws a second at most (0.5 to 30). Default: 10, over SSH 4.
 # refresh_hz = 10

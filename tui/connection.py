@@ -1,8 +1,8 @@
 """The way from the command line to a cluster: credentials, collectors and runner, entered and left as one."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,10 +14,14 @@ from situation.logs import LogTarget, PodLog
 from situation.readings import Reading
 from situation.situation import Situation
 from situation.text import harmless
+from tui.local import Access, local_access, not_read
 
 if TYPE_CHECKING:
+    from collectors.etcd.options import EtcdOptions
     from collectors.gpu_devices.options import DeviceOptions
+    from collectors.http import HttpReader
     from collectors.kubernetes.client import Client
+    from collectors.runner import Collector
     from tui.config import Config
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -37,19 +41,19 @@ async def _no_fault() -> str:
     return ""
 
 
-def _no_devices(situation: Situation, first: Iterable[str]) -> None:
-    """Stands for a connection that knows no way to GPUs."""
+def _told(situation: Situation, first: Iterable[str]) -> None:
+    """Stands for a connection whose collectors need to know nothing."""
 
 
 class Connected:
-    """A running connection: which cluster it leads to, and how to ask for on-demand lists and for GPUs.
+    """A running connection: which cluster it leads to, and how to ask for on-demand lists.
 
-    `want_devices` is told once a second what is known, and whose GPUs are wanted first; `device_sources` are the names
-    of the sources that then tell of them.
-
+    `tell` is told once a second what is known, and whose GPUs are wanted first; `unheard` returns the names of the
+    collectors besides those of the Kubernetes API that have not said anything yet.
     `own_fault` asks the server once more and returns why its answer says nothing about the cluster: credentials,
     certificates, a proxy or a login page in between. Empty when the answer, or the silence, is the server's own.
     `read_log` is None where there are no logs to be asked for, as in a recording.
+    `notes` say how options were understood and which credentials are used, where that is not plain.
     """
 
     def __init__(
@@ -59,16 +63,18 @@ class Connected:
         server: str = "",
         own_fault: Callable[[], Awaitable[str]] = _no_fault,
         read_log: LogReader | None = None,
-        want_devices: Callable[[Situation, Iterable[str]], None] = _no_devices,
-        device_sources: tuple[str, ...] = (),
+        tell: Callable[[Situation, Iterable[str]], None] = _told,
+        unheard: Callable[[], Collection[str]] = tuple,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.target = target
         self.want = want
         self.server = server
         self.own_fault = own_fault
         self.read_log = read_log
-        self.want_devices = want_devices
-        self.device_sources = device_sources
+        self.tell = tell
+        self.unheard = unheard
+        self.notes = notes
 
 
 class KubernetesConnection(msgspec.Struct, frozen=True):
@@ -81,6 +87,12 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
     """Seconds for an exec plugin; None for the collectors' own choice."""
     devices: "DeviceOptions | None" = None
     """Ways to the GPUs; None: those that need no option."""
+    etcd: "EtcdOptions | None" = None
+    """Ways to etcd; None: those that need no option."""
+    local: bool = False
+    """This host is a control-plane node: a cockpit without credentials for the API server is wanted too."""
+    notes: tuple[str, ...] = ()
+    """How options were understood, where that is not plain."""
 
     @property
     def target(self) -> Target:
@@ -91,38 +103,106 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
     async def __call__(self, publish: Callable[[Reading], None]) -> AsyncIterator[Connected]:
         """Connect and collect until left. Raises ConnectionFailed."""
         from collectors.errors import ConfigurationError
-        from collectors.gpu_devices.collect import gpu_collectors
-        from collectors.gpu_devices.options import DeviceOptions
-        from collectors.gpu_devices.wishes import DeviceWishes
         from collectors.http import HttpReader
-        from collectors.kubernetes.client import connect, utc_now
+        from collectors.kubernetes.client import utc_now
         from collectors.kubernetes.collect import kubernetes_collectors
-        from collectors.kubernetes.exec_plugin import PLUGIN_DEADLINE_S
         from collectors.kubernetes.on_demand import Wishes
-        from collectors.kubernetes.pod_logs import read_pod_log
         from collectors.runner import Runner
 
         check_namespace_name(self.namespace)
-        plugin_deadline_s = self.plugin_deadline_s or PLUGIN_DEADLINE_S
+        http, wishes = HttpReader(), Wishes()
         try:
-            client = await connect(self.kubeconfig, self.context, plugin_deadline_s=plugin_deadline_s)
-            http, device_wishes = HttpReader(), DeviceWishes()
-            devices = gpu_collectors(client, http, device_wishes, self.devices or DeviceOptions())
+            access = await self.access()
+            others = OtherSources(access.client, http, self.devices, self.etcd)
         except ConfigurationError as error:
             raise ConnectionFailed(str(error)) from error
-        async with client, http, Runner(publish, utc_now) as runner:
-            wishes = Wishes()
-            for collector in (*kubernetes_collectors(client, self.namespace, wishes=wishes), *devices):
+        client = access.client
+        async with client or nullcontext(), http, Runner(publish, utc_now) as runner:
+            for collector in others.collectors:
                 runner.start(collector)
-            yield Connected(
-                Target(client.context, self.kubeconfig or "", self.namespace or ""),
-                wishes.want,
-                client.server,
-                lambda: _own_fault(client, self.namespace),
-                lambda log: read_pod_log(client, log, utc_now),
-                device_wishes.tell,
-                tuple(collector.name for collector in devices),
-            )
+            if client is None:
+                for reading in not_read(utc_now()):
+                    publish(reading)
+            else:
+                for collector in kubernetes_collectors(client, self.namespace, wishes=wishes):
+                    runner.start(collector)
+            yield self._connected(access, wishes.want, others.tell, lambda: runner.unheard & others.names)
+
+    async def access(self) -> Access:
+        """Return the way to the API server. Raises ConfigurationError."""
+        from collectors.etcd.options import EtcdOptions
+        from collectors.kubernetes.client import connect
+        from collectors.kubernetes.exec_plugin import PLUGIN_DEADLINE_S
+
+        deadline_s = self.plugin_deadline_s or PLUGIN_DEADLINE_S
+        if self.local:
+            kubernetes_dir = (self.etcd or EtcdOptions()).kubernetes_dir
+            return await local_access(self.kubeconfig, self.context, kubernetes_dir, deadline_s)
+        client = await connect(self.kubeconfig, self.context, plugin_deadline_s=deadline_s)
+        return Access(client, self.kubeconfig or "")
+
+    def _connected(
+        self,
+        access: Access,
+        want: Callable[[frozenset[str]], None],
+        tell: Callable[[Situation, Iterable[str]], None],
+        unheard: Callable[[], Collection[str]],
+    ) -> Connected:
+        from collectors.kubernetes.client import utc_now
+        from collectors.kubernetes.pod_logs import read_pod_log
+
+        client, notes = access.client, (*self.notes, *access.notes)
+        target = Target(client.context if client else "", access.kubeconfig, self.namespace or "")
+        if client is None:
+            return Connected(target, want, tell=tell, unheard=unheard, notes=notes)
+        return Connected(
+            target,
+            want,
+            client.server,
+            lambda: _own_fault(client, self.namespace),
+            lambda log: read_pod_log(client, log, utc_now),
+            tell,
+            unheard,
+            notes,
+        )
+
+
+class OtherSources:
+    """What is read besides the Kubernetes API's objects: GPUs, etcd, the control plane's own measurements.
+
+    Raises ConfigurationError for options that cannot be used. Without a client, what needs the API server is left out.
+    """
+
+    def __init__(
+        self, client: "Client | None", http: "HttpReader", devices: "DeviceOptions | None", etcd: "EtcdOptions | None"
+    ) -> None:
+        from collectors.control_plane.collect import control_plane_collectors
+        from collectors.etcd.collect import etcd_collectors
+        from collectors.etcd.options import EtcdOptions
+        from collectors.etcd.wishes import EtcdWishes
+        from collectors.gpu_devices.collect import gpu_collectors
+        from collectors.gpu_devices.options import DeviceOptions
+        from collectors.gpu_devices.wishes import DeviceWishes
+
+        self._devices, self._etcd = DeviceWishes(), EtcdWishes()
+        way = etcd or EtcdOptions()
+        self._etcd_endpoints = way.endpoints
+        """Of the members that are known: what they show in a TLS handshake is of interest besides."""
+        self.collectors: tuple[Collector, ...] = (
+            *etcd_collectors(http, self._etcd, way),
+            *control_plane_collectors(
+                client, kubernetes_dir=way.kubernetes_dir, etcd_endpoints=lambda: self._etcd_endpoints
+            ),
+            *gpu_collectors(client, http, self._devices, devices or DeviceOptions()),
+        )
+        self.names = frozenset(collector.name for collector in self.collectors)
+
+    def tell(self, situation: Situation, first: Iterable[str]) -> None:
+        """Take in what is known now, and whose GPUs are wanted first."""
+        self._devices.tell(situation, first)
+        self._etcd.tell(situation)
+        if situation.etcd.known:
+            self._etcd_endpoints = tuple(situation.etcd.known)
 
 
 async def _own_fault(client: "Client", namespace: str | None) -> str:

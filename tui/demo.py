@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tui.etcd_options import EtcdArguments
 from tui.exits import UsageProblem
+from tui.reach import Reach
 from tui.start import CockpitOptions, open_cockpit
 
 _READY: Final = "ready "
@@ -34,14 +36,8 @@ def open_demo(scenario: str, speed: float, theme: str | None) -> int:
     with tempfile.TemporaryDirectory(prefix="midwatch-demo-") as folder:
         kubeconfig = Path(folder) / "kubeconfig"
         with simulated_cluster([scenario, "--speed", str(speed)], kubeconfig) as cluster:
-            options = CockpitOptions(
-                kubeconfig=kubeconfig,
-                theme=theme,
-                mode="demo · read-only",
-                etcd_endpoints=cluster.etcd_endpoints,
-                etcd_metrics=cluster.etcd_metrics,
-            )
-            return open_cockpit(options)
+            etcd = EtcdArguments(cluster.etcd_endpoints, metrics=cluster.etcd_metrics)
+            return open_cockpit(CockpitOptions(Reach(kubeconfig, etcd=etcd), theme, mode="demo · read-only"))
 
 
 class SimulatedCluster(NamedTuple):

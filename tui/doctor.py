@@ -3,24 +3,28 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from situation.kinds import KINDS, ObjectKind
 from situation.text import harmless
 from tui.config import Config, ConfigError, load_config
-from tui.connection import ConnectionFailed, check_namespace_name, device_options, path_text
+from tui.connection import ConnectionFailed, check_namespace_name
+from tui.doctor_control_plane import control_plane_lines, metrics_line
 from tui.doctor_devices import device_lines
 from tui.exits import EXIT_UNKNOWN
 from tui.keymap import check_keymap
+from tui.local import Access
 from tui.output import write_lines
 from tui.paths import ensure_private, state_dir, themes_dir
+from tui.reach import Reach
 from tui.start import cockpit_bindings
 from tui.terminal import has_no_clipboard, inside_screen, inside_tmux, over_ssh
 
 if TYPE_CHECKING:
-    from collectors.gpu_devices.options import DeviceOptions
     from collectors.kubernetes.client import Client
+    from tui.connection import KubernetesConnection
 
 _MAY_READ: Final = "may read "
 _WIDTH: Final = len(_MAY_READ) + max(len(kind.name) for kind in KINDS)
@@ -41,29 +45,18 @@ class Checkup(NamedTuple):
         return f"{glyph} {self.what:<{_WIDTH}} {harmless(self.says)}"
 
 
-def run_doctor(
-    kubeconfig: Path | None,
-    context: str | None,
-    namespace: str | None,
-    config: Path | None,
-    dcgm: tuple[str, ...] = (),
-    prometheus: str | None = None,
-) -> int:
-    """Print all checkups and return 0 if everything needed works, else 3. What is not given, the configuration says."""
-    checkups = [*_own_files(config), *_terminal()]
+def run_doctor(reach: Reach) -> int:
+    """Print all checkups and return 0 if everything needed works, else 3. What is not given, the configuration says.
+
+    Raises UsageProblem for options of etcd that cannot be used.
+    """
+    checkups = [*_own_files(reach.config), *_terminal()]
     write_lines(checkup.line for checkup in checkups)
     try:
-        settings = load_config(config.expanduser() if config else None)
+        settings = load_config(reach.config.expanduser() if reach.config else None)
     except ConfigError:
         settings = Config()  # told above; the cluster is looked at all the same
-    cluster = asyncio.run(
-        _cluster(
-            path_text(kubeconfig) or settings.kubeconfig or None,
-            context or settings.context or None,
-            namespace or settings.namespace or None,
-            device_options(dcgm, prometheus, settings),
-        )
-    )
+    cluster = asyncio.run(_cluster(reach.connection(settings)))
     write_lines(checkup.line for checkup in cluster)
     return EXIT_UNKNOWN if any(checkup.works is False for checkup in (*checkups, *cluster)) else 0
 
@@ -101,26 +94,49 @@ def _terminal() -> Iterator[Checkup]:
     yield Checkup(True, "clipboard", way)
 
 
-async def _cluster(
-    kubeconfig: str | None, context: str | None, namespace: str | None, devices: "DeviceOptions"
-) -> list[Checkup]:
+async def _cluster(connection: "KubernetesConnection") -> list[Checkup]:
     from collectors.errors import SourceError
-    from collectors.kubernetes.client import connect
 
     try:
-        check_namespace_name(namespace)
-        client = await connect(kubeconfig, context)
+        check_namespace_name(connection.namespace)
+        access = await connection.access()
     except (ConnectionFailed, SourceError) as error:
-        return [Checkup(False, "kubeconfig", str(error))]
-    found = [Checkup(True, "kubeconfig", f"context {client.context or '(in-cluster)'}, server {client.server}")]
-    async with client:
-        found.append(await _probe(client, "API server (/version)", "/version", needed=True))
-        if found[-1].works:
-            found.append(await _probe(client, "readiness (/readyz)", "/readyz", needed=False))
-            found += await asyncio.gather(*(_may_read(client, kind, namespace) for kind in KINDS))
-            found.append(await _may_read_logs(client, namespace))
-            found += [Checkup(*line) for line in await device_lines(client, namespace, devices)]
+        found, access = [Checkup(False, "kubeconfig", str(error))], Access(None)
+    else:
+        found = [_credentials(access)]
+    found += [Checkup(None, "options", note) for note in connection.notes]
+    async with access.client or nullcontext():
+        answers = False
+        if access.client is not None:
+            found.append(await _probe(access.client, "API server (/version)", "/version", needed=True))
+            answers = bool(found[-1].works)
+        if access.client is not None and answers:
+            found += await _api(access.client, connection)
+        # etcd and this host's own files tell something also when the API server does not.
+        lines = control_plane_lines(access.client if answers else None, connection.etcd)
+        found += [Checkup(*line) async for line in lines]
     return found
+
+
+def _credentials(access: Access) -> Checkup:
+    client = access.client
+    if client is None:
+        return Checkup(None, "kubeconfig", "; ".join(access.notes))
+    says = f"context {client.context or '(in-cluster)'}, server {client.server}"
+    return Checkup(True, "kubeconfig", "; ".join((says, *access.notes)))
+
+
+async def _api(client: "Client", connection: "KubernetesConnection") -> list[Checkup]:
+    """Return what may be read of an API server that answers."""
+    from collectors.gpu_devices.options import DeviceOptions
+
+    namespace = connection.namespace
+    found = [await _probe(client, "readiness (/readyz)", "/readyz", needed=False)]
+    found += await asyncio.gather(*(_may_read(client, kind, namespace) for kind in KINDS))
+    found.append(await _may_read_logs(client, namespace))
+    found.append(Checkup(*await metrics_line(client)))
+    devices = connection.devices or DeviceOptions()
+    return found + [Checkup(*line) for line in await device_lines(client, namespace, devices)]
 
 
 async def _probe(client: "Client", what: str, path: str, *, needed: bool) -> Checkup:

@@ -1,5 +1,6 @@
 """The doctor's lines on GPUs: which ways to them are open from here. None of them is needed for the rest."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from situation.readings import Listed, Reading, SourceState
 from situation.situation import Situation
 
 if TYPE_CHECKING:
+    from collectors.errors import SourceError
     from collectors.gpu_devices.options import DeviceOptions
     from collectors.gpu_devices.wishes import DeviceWishes
     from collectors.kubernetes.client import Client
@@ -63,21 +65,32 @@ async def _tell(wishes: "DeviceWishes", client: "Client", namespace: str | None)
 
 
 async def _heard(collector: "Collector") -> Line:
-    from collectors.errors import AbsentError, SourceError
+    from collectors.errors import AbsentError
     from situation.gpu.devices import GpuReading
 
     name = _NAMES[collector.name]
-    readings: list[Reading] = []
-    try:
-        async with aclosing(collector.collect()) as heard:
-            readings = [reading async for reading in heard]
-    except AbsentError as error:
-        return True, name, f"none: {error}"
-    except SourceError as error:
-        return None, name, str(error)
+    readings, error = await one_pass(collector)
+    if error is not None:
+        return (True, name, f"none: {error}") if isinstance(error, AbsentError) else (None, name, str(error))
     nodes = [item for reading in readings if isinstance(reading.value, GpuReading) for item in reading.value.nodes]
     read = [item for item in nodes if item.observed_at is not None]
     fault = next(filter(None, (*(item.error for item in nodes), *(reading.error for reading in readings))), "")
     gpus = sum(len(item.devices) for item in read)
     told = f"{gpus} {'GPU' if gpus == 1 else 'GPUs'} on {len(read)} {'node' if len(read) == 1 else 'nodes'}"
     return (None if fault else True), name, f"{told}; {fault}" if read and fault else fault or told
+
+
+async def one_pass(collector: "Collector") -> tuple[list[Reading], "SourceError | None"]:
+    """Run one pass of a collector as the runner does, and return its readings and what ended it."""
+    from collectors.errors import SourceError, UnreachableError
+
+    readings: list[Reading] = []
+    try:
+        async with asyncio.timeout(collector.deadline_s), aclosing(collector.collect()) as heard:
+            async for reading in heard:
+                readings.append(reading)
+    except SourceError as error:
+        return readings, error
+    except TimeoutError:
+        return readings, UnreachableError(f"no answer within {collector.deadline_s:g} s")
+    return readings, None

@@ -18,6 +18,7 @@ from tui.etcd_painter import EtcdPainter
 from tui.feed import Feed, Turn
 from tui.gpu_painter import GpuPainter
 from tui.gpu_view import link_in_focus
+from tui.local import NOT_READ
 from tui.log_choice import selected_log
 from tui.log_store import LogStore
 from tui.other_cards import family_card, layer_card, withdrawn_card
@@ -230,4 +231,4 @@ def connection_problem(situation: Situation) -> str:
         failing = [source for source in tried if source.state is state]
         if len(failing) * 2 > len(tried):
             return text
-    return ""
+    return "no credentials: the API server is not asked" if all(item.error == NOT_READ for item in tried) else ""

@@ -108,16 +108,24 @@ class Report:
     def _doubts(self) -> Iterator[str]:
         """Yield what could not be read. A reason that many sources share is told once."""
         layers = [f"{layer.layer.value} {layer.layer.title}" for layer in self._diagnosis.layers if layer.reason]
-        lines = list(doubt_lines(self._read_sources(), self._now))
+        lines = [line for sources in self._read_sources() for line in doubt_lines(sources, self._now)]
         if layers and lines and not self._one_reason:
             yield ""
             yield f"not judged in full: {', '.join(layers)}"
             yield from (f"  {line}" for line in lines)
 
-    def _read_sources(self) -> list[Source]:
-        """Return the sources of the cluster; a kind that most clusters do without is not missed where it is absent."""
-        read = (source for source in self._situation.sources.values() if source.name.startswith("kubernetes/"))
-        return [source for source in read if source.state is not SourceState.ABSENT or not _is_optional(source)]
+    def _read_sources(self) -> tuple[list[Source], list[Source]]:
+        """Return the sources of the API's objects, and those of etcd and the control plane itself.
+
+        What most clusters do without, and what a host or a server does not have, is not missed where it is absent.
+        """
+        sources = self._situation.sources.values()
+        api = [source for source in sources if source.name.startswith("kubernetes/")]
+        direct = [source for source in sources if source.name.startswith(("etcd/", "control-plane/"))]
+        return (
+            [source for source in api if source.state is not SourceState.ABSENT or not _is_optional(source)],
+            [source for source in direct if source.state is not SourceState.ABSENT],
+        )
 
     def _age_s(self, evidence: Evidence) -> float | None:
         observed = evidence.observed_at or self._situation.source(evidence.source).observed_at

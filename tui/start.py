@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tui.config import Config, ConfigError, load_config
-from tui.connection import KubernetesConnection, device_options, path_text
 from tui.exits import UsageProblem
 from tui.logs import log_to_file
 from tui.paths import state_dir, themes_dir
+from tui.reach import Reach
 
 if TYPE_CHECKING:
     from textual.binding import Binding
@@ -28,15 +28,10 @@ only what a key does comes sooner."""
 class CockpitOptions(msgspec.Struct, frozen=True):
     """What the command line asked for; it wins over the configuration."""
 
-    kubeconfig: Path | None = None
-    context: str | None = None
-    namespace: str | None = None
+    reach: Reach = Reach()
     theme: str | None = None
     kiosk: bool = False
-    config: Path | None = None
     mode: str = "read-only"
-    dcgm: tuple[str, ...] = ()
-    prometheus: str | None = None
 
 
 def read_config(path: Path | None) -> Config:
@@ -52,7 +47,7 @@ def open_cockpit(options: CockpitOptions) -> int:
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageProblem("the cockpit needs a terminal (also for errors); without one use `midwatch check`")
     gc.disable()  # until the first picture is complete: all that is allocated before stays
-    config = read_config(options.config)
+    config = read_config(options.reach.config)
     os.environ.setdefault("TEXTUAL_FPS", str(_FRAMES_PER_S))  # read when textual is imported
     app = build_app(options, config)
     log_to_file(state_dir())
@@ -69,12 +64,7 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
 
     environ = dict(os.environ)
     themes = load_themes(themes_dir())
-    connection = KubernetesConnection(
-        path_text(options.kubeconfig) or config.kubeconfig or None,
-        options.context or config.context or None,
-        options.namespace or config.namespace or None,
-        devices=device_options(options.dcgm, options.prometheus, config),
-    )
+    connection = options.reach.connection(config)
     problems = check_keymap(cockpit_bindings(), dict(config.keys))
     if problems:
         raise UsageProblem("configuration, [keys]: " + "; ".join(problems))
@@ -90,7 +80,7 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
         theme=theme,
         ansi_color=ansi_color(environ),
         hz=config.redraws_per_s(environ),
-        mode="kiosk · read-only" if options.kiosk else options.mode,
+        mode=_mode(options),
         state_dir=state_dir(),
         environ=environ,
         kiosk=options.kiosk,
@@ -98,6 +88,12 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
     )
     app.animation_level = "full" if config.animates(environ) else "none"
     return app
+
+
+def _mode(options: CockpitOptions) -> str:
+    """Return what the header says of this cockpit."""
+    words = ["kiosk"] * options.kiosk + ["local"] * options.reach.local
+    return " · ".join((*words, "read-only")) if words else options.mode
 
 
 def cockpit_bindings() -> "list[Binding]":

@@ -6,6 +6,7 @@ Protocols"; the API server answers its roots `/livez` and `/readyz` to anybody.
 """
 
 import asyncio
+import logging
 import re
 import socket
 import ssl
@@ -14,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from collectors.errors import AbsentError, BadAnswerError
+from collectors.errors import AbsentError, BadAnswerError, ForbiddenError
 from collectors.kubernetes.polls import READYZ_FRESH_S, parse_readiness
 from situation.local_health import LocalCheck, LocalHealth
 from situation.readings import Reading, SourceState
@@ -82,14 +83,20 @@ class LocalHealthPoll:
 
 async def check_components(components: tuple[Component, ...]) -> tuple[LocalCheck, ...]:
     """Ask all health endpoints of these components at once; each has CHECK_DEADLINE_S."""
+    async with await asyncio.to_thread(_open_client) as client:
+        checks = (_check(client, component, path) for component in components for path in component.paths)
+        return tuple(await asyncio.gather(*checks))
+
+
+def _open_client() -> "httpx.AsyncClient":
+    """Open a client; the first import of httpx is slow, so it is done in a thread."""
     import httpx
 
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log each request
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    async with httpx.AsyncClient(verify=context, trust_env=False, timeout=CHECK_DEADLINE_S) as client:
-        checks = (_check(client, component, path) for component in components for path in component.paths)
-        return tuple(await asyncio.gather(*checks))
+    return httpx.AsyncClient(verify=context, trust_env=False, timeout=CHECK_DEADLINE_S)
 
 
 async def _check(client: "httpx.AsyncClient", component: Component, path: str) -> LocalCheck:
@@ -141,18 +148,25 @@ def _judged(component: str, url: str, status: int, body: bytes) -> LocalCheck:
 
 
 def _running(manifests: Path, components: tuple[Component, ...]) -> tuple[Component, ...]:
-    """Return the components that should run here, with the ports that their manifests say."""
+    """Return the components that should run here, with the ports that their manifests say. Raises ForbiddenError."""
     found = []
     for component in components:
         if not component.manifest:
             found.append(component)
             continue
+        manifest = manifests / component.manifest
         try:
-            text = (manifests / component.manifest).read_text("utf-8", "replace")
-        except PermissionError:
-            text = ""  # it is there: kubeadm lets only root read manifests
+            manifest.stat()
+        except PermissionError as error:
+            raise ForbiddenError(
+                f"{manifests}: permission denied: root is needed to see which components run here"
+            ) from error
         except OSError:
             continue
+        try:
+            text = manifest.read_text("utf-8", "replace")
+        except OSError:
+            text = ""  # it is there, that is enough: kubeadm lets only root read manifests
         port = _PORT.search(text)
         found.append(component._replace(port=int(port[1])) if port and 0 < int(port[1]) < 2**16 else component)
     return tuple(found)

@@ -2,28 +2,20 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
-import msgspec
-
+from collectors.errors import ConfigurationError, ForbiddenError
+from collectors.etcd.credentials import CredentialsKeeper
+from collectors.etcd.discovery import Discovery
+from collectors.etcd.doors import Doors
+from collectors.etcd.lists import AlarmListCollector, MemberListCollector
+from collectors.etcd.options import EtcdOptions
+from collectors.etcd.rounds import EtcdCollector
 from collectors.etcd.wishes import EtcdWishes
 from collectors.http import HttpReader
 from collectors.kubernetes.client import utc_now
 from collectors.runner import Collector
 
-
-class EtcdOptions(msgspec.Struct, frozen=True):
-    """How to reach etcd, as the user says it."""
-
-    endpoints: tuple[str, ...] = ()
-    """Client URLs of the members; empty: they are looked for."""
-    cacert: str = ""
-    cert: str = ""
-    key: str = ""
-    metrics_urls: tuple[str, ...] = ()
-    """`http://10.0.0.1:2381`, where metrics are served apart from the client port."""
-    kubernetes_dir: Path = Path("/etc/kubernetes")
-    """Where kubeadm keeps manifests and certificates on a control plane node."""
+__all__ = ["EtcdOptions", "etcd_collectors"]
 
 
 def etcd_collectors(
@@ -34,4 +26,12 @@ def etcd_collectors(
     clock: Callable[[], datetime] = utc_now,
 ) -> list[Collector]:
     """Return the collectors of etcd. Raises ConfigurationError for endpoints and files that cannot be used."""
-    return []
+    options.with_metrics()
+    keeper, doors = CredentialsKeeper(clock), Doors()
+    if any(options.files):
+        try:
+            keeper.current(options.files)
+        except ForbiddenError as error:
+            raise ConfigurationError(str(error)) from error
+    rounds = EtcdCollector(http, Discovery(options, wishes, keeper), wishes, doors, clock)
+    return [rounds, MemberListCollector(doors, clock), AlarmListCollector(doors, clock)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from collectors.errors import ForbiddenError, UnauthorizedError, UnreachableError
@@ -19,24 +20,29 @@ PAGE_LIMIT_BYTES = 8 * 2**20
 
 
 def gpu_collectors(
-    client: Client,
+    client: Client | None,
     http: HttpReader,
     wishes: DeviceWishes,
     options: DeviceOptions = DeviceOptions(),  # noqa: B008 - frozen
     *,
     clock: Callable[[], datetime] = utc_now,
 ) -> list[Collector]:
-    """Return the collectors of the GPUs. Raises ConfigurationError for a URL that cannot be asked."""
+    """Return the collectors of the GPUs. Raises ConfigurationError for a URL that cannot be asked.
+
+    Without a client no exporter is asked through the API server.
+    """
     urls = tuple(metrics_url(check_url(url, "--dcgm")) for url in options.urls)
-    exporters = DcgmCollector(
-        wishes,
-        clock,
-        through_api=lambda path: through_proxy(client, path),
-        from_url=lambda url: http.get(url, deadline_s=DEADLINE_S, limit_bytes=PAGE_LIMIT_BYTES),
-        urls=urls,
-        nodes=options.nodes,
-    )
-    found: list[Collector] = [NvmlCollector(wishes, clock), exporters]
+    found: list[Collector] = [NvmlCollector(wishes, clock)]
+    if client is not None or urls:
+        exporters = DcgmCollector(
+            wishes,
+            clock,
+            through_api=_no_api if client is None else partial(through_proxy, client),
+            from_url=lambda url: http.get(url, deadline_s=DEADLINE_S, limit_bytes=PAGE_LIMIT_BYTES),
+            urls=urls,
+            nodes=options.nodes if client is not None else 0,
+        )
+        found.append(exporters)
     if options.prometheus:
         url = check_url(options.prometheus, "--prometheus")
         token_file = Path(options.token_file) if options.token_file else None
@@ -47,6 +53,10 @@ def gpu_collectors(
 def metrics_url(url: str) -> str:
     """Return the URL of an exporter's page; `/metrics` unless another path is given."""
     return url if url.partition("://")[2].partition("/")[2] else with_path(url, "/metrics")
+
+
+async def _no_api(path: str) -> bytes:
+    raise UnauthorizedError(f"there are no credentials for the API server, so {path} cannot be asked for")
 
 
 async def through_proxy(client: Client, path: str) -> bytes:

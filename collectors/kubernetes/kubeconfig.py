@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 import yaml
 
-from collectors.errors import ConfigurationError
+from collectors.errors import ConfigurationError, NoKubeconfigError
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _FILE_KEYS: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
@@ -58,7 +58,7 @@ def find_kubeconfig(
         return _in_cluster(environ, context, service_account)
     looked = ", ".join(str(candidate) for candidate in candidates)
     origin = "KUBECONFIG names" if listed else "there is no"
-    raise ConfigurationError(
+    raise NoKubeconfigError(
         f"no cluster configured: {origin} {looked}{', which does not exist' if listed else ''}, and this is not a pod "
         "with a service account; pass --kubeconfig PATH, or --dump PATH to read a dump"
     )

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Self
 from urllib.parse import parse_qs, urlsplit
 
 HANG: Final = b"hang"
-"""Instead of an answer: take the request and say nothing."""
+"""Instead of an answer, or after it: take the request and say nothing (more)."""
 
 
 class Asked(NamedTuple):
@@ -71,7 +71,8 @@ class Loopback:
             asked = Asked(target.path, {name: values[0] for name, values in parse_qs(target.query).items()}, headers)
             self.asked.append(asked)
             answer = self.answer(asked)
-            if answer == HANG:
+            if answer.endswith(HANG):
+                writer.write(answer.removesuffix(HANG))
                 await reader.read()
                 return
             await asyncio.sleep(0)

@@ -56,7 +56,7 @@ async def test_the_cockpit_says_what_is_looked_at(tmp_path: Path) -> None:
     async def connection(publish: Callable[[Reading], None]) -> AsyncIterator[Connected]:
         for reading in cluster_readings(node("well"), node("seen")):
             publish(reading)
-        yield Connected(TARGET, lambda _: None, want_devices=lambda _, first: told.append(tuple(first)))
+        yield Connected(TARGET, lambda _: None, tell=lambda _, first: told.append(tuple(first)))
 
     async with open_cockpit(connection, tmp_path) as pilot:  # type: ignore[arg-type]
         app = cast(Cockpit, pilot.app)

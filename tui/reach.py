@@ -1,0 +1,40 @@
+"""What the command line says of the cluster and of the ways to it: the same for the cockpit, `check` and `doctor`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from tui.etcd_options import EtcdArguments, etcd_choice
+
+if TYPE_CHECKING:
+    from tui.config import Config
+    from tui.connection import KubernetesConnection
+
+
+class Reach(NamedTuple):
+    """What was given wins over the configuration; the rest is taken from there."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str | None = None
+    local: bool = False
+    dcgm: tuple[str, ...] = ()
+    prometheus: str | None = None
+    etcd: EtcdArguments = EtcdArguments()
+    config: Path | None = None
+    """The configuration file."""
+
+    def connection(self, config: "Config", plugin_deadline_s: float | None = None) -> "KubernetesConnection":
+        """Return the way to the cluster; `plugin_deadline_s` are seconds for an exec plugin. Raises UsageProblem."""
+        from tui.connection import KubernetesConnection, device_options, path_text
+
+        etcd = etcd_choice(self.etcd, config)
+        return KubernetesConnection(
+            path_text(self.kubeconfig) or config.kubeconfig or None,
+            self.context or config.context or None,
+            self.namespace or config.namespace or None,
+            plugin_deadline_s,
+            device_options(self.dcgm, self.prometheus, config),
+            etcd.options,
+            self.local,
+            etcd.notes,
+        )
