@@ -61,8 +61,9 @@ async def _part(question: Awaitable[T]) -> _Part[T]:
 class MemberReader:
     """Asks one member; remembers when it has to be asked again for what is not wanted each time."""
 
-    def __init__(self, target: Target, http: HttpReader, doors: Doors) -> None:
+    def __init__(self, target: Target, http: HttpReader, doors: Doors, page_every_s: float = PAGE_EVERY_S) -> None:
         self.target = target
+        self._page_every_s = page_every_s
         self._http = http
         self._doors = doors
         self._base = target.metrics_url or target.endpoint
@@ -126,7 +127,7 @@ class MemberReader:
 
     async def _page(self) -> MemberPage:
         page = parse_member_page(await self._get("/metrics", DEADLINE_S, PAGE_LIMIT_BYTES), f"{self._base}/metrics")
-        self._page_due = monotonic() + PAGE_EVERY_S
+        self._page_due = monotonic() + self._page_every_s
         return page
 
     async def _get(self, path: str, deadline_s: float, limit_bytes: int, answers: tuple[int, ...] = (200,)) -> bytes:
