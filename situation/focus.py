@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from situation.etcd.cluster import ETCD
 from situation.etcd.places import member_nodes, member_pods
 from situation.etcd.standing import etcd_pods
 from situation.findings import Diagnosis, Finding, Layer
@@ -55,7 +56,8 @@ def related(focus: Focus, situation: Situation, diagnosis: Diagnosis, link: Link
     if focus.ref is not None:
         refs = {focus.ref}
         pods = _pods(refs, situation)
-        causes = [cause for cause in diagnosis.causes if _touches(cause, refs, pods, situation)]
+        about = refs | {ETCD} if focus.ref.kind == "EtcdMember" else refs  # what ails etcd concerns each member
+        causes = [cause for cause in diagnosis.causes if _touches(cause, about, pods, situation)]
         return _relation(refs, pods, causes, situation)
     if focus.layer is not None:
         causes = [cause for cause in diagnosis.causes if cause.layer is focus.layer]
