@@ -54,9 +54,10 @@ def related(focus: Focus, situation: Situation, diagnosis: Diagnosis, link: Link
     if focus.component is not None and focus.ref is not None and link is not None:
         return _related_to_link(link, focus.ref, situation, diagnosis)
     if focus.ref is not None:
-        refs = {focus.ref} | ({ETCD} if focus.ref.kind == "EtcdMember" else set())
-        pods = _pods({focus.ref}, situation)
-        causes = [cause for cause in diagnosis.causes if _touches(cause, refs, pods, situation)]
+        refs = {focus.ref}
+        pods = _pods(refs, situation)
+        about = refs | {ETCD} if focus.ref.kind == "EtcdMember" else refs  # what ails etcd concerns each member
+        causes = [cause for cause in diagnosis.causes if _touches(cause, about, pods, situation)]
         return _relation(refs, pods, causes, situation)
     if focus.layer is not None:
         causes = [cause for cause in diagnosis.causes if cause.layer is focus.layer]

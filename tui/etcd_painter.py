@@ -1,5 +1,6 @@
 """Paints the pane of the control plane from a Feed."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
@@ -20,6 +21,10 @@ from widgets.pane import pane_state
 
 NOTHING_SPOKE: Final = "Nothing is known of the control plane yet: neither etcd nor the API server's own measurements"
 _PREFIXES: Final = ("etcd/", "control-plane/")
+_FIRST: Final = ("quorum", "etcd")
+"""Parts that always stand at the top."""
+_URGENCY: Final = {"critical": 0, "warning": 1}
+"""By the role of a fact; all others come after in the order in which they are told."""
 
 
 class EtcdPainter:
@@ -56,7 +61,7 @@ class EtcdPainter:
             facts.append(seen)
         facts += certificate_facts(situation, now)
         facts += api_server_facts(situation, now)
-        pane.show(EtcdView(self._rows(cluster, relation, now), _told_once(facts)))
+        pane.show(EtcdView(self._rows(cluster, relation, now), ordered(facts)))
         pane.tell(pane_state(*self._sources(cluster), now=now), title_note(cluster))
 
     def _rows(self, cluster: EtcdCluster, relation: Relation, now: datetime) -> tuple[MemberRow, ...]:
@@ -75,6 +80,6 @@ class EtcdPainter:
         )
 
 
-def _told_once(facts: list[ControlPlaneFact]) -> tuple[ControlPlaneFact, ...]:
-    """Return the facts with no line twice."""
-    return tuple(dict.fromkeys(facts))
+def ordered(facts: Iterable[ControlPlaneFact]) -> tuple[ControlPlaneFact, ...]:
+    """Return what everything hangs on first, then the worst: where there is little room the rest is a scroll away."""
+    return tuple(sorted(facts, key=lambda fact: (fact.part not in _FIRST, _URGENCY.get(fact.role, len(_URGENCY)))))

@@ -20,8 +20,10 @@ from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_t
 from tests.tui.test_cockpit import incident, screen
 from tests.tui.test_terminal_bytes import SNIPPETS, Recorder, leftovers
 from tui.app import Cockpit
+from tui.etcd_painter import ordered
 from tui.feed import Turn
 from widgets.causes import CausesPane
+from widgets.control_plane_facts import ControlPlaneFact
 from widgets.etcd import EtcdPane
 from widgets.gpu import GpuPane
 from widgets.nodes import NodesPane
@@ -90,6 +92,18 @@ async def test_members_quorum_certificates_and_api_server_stand_on_the_screen(pi
         "✓ ready; alive apart from etcd", "LIST 199ms",
     ):  # fmt: skip
         assert words in text
+
+
+def test_the_worst_comes_first_below_the_quorum_and_equals_keep_their_order() -> None:
+    parts = [
+        ("alarms", "fine"),
+        ("API load", "warning"),
+        ("quorum", "fine"),
+        ("database", "fine"),
+        ("disk", "critical"),
+    ]
+    facts = [ControlPlaneFact(part, "", "", role) for part, role in parts]
+    assert [fact.part for fact in ordered(facts)] == ["quorum", "disk", "API load", "alarms", "database"]
 
 
 async def test_e_goes_to_the_members_then_to_the_rest_and_back(pilot: Pilot[int]) -> None:
