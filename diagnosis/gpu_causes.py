@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis.gpu_facts import may_hold_gpus
-from situation.gpu.chain import node_chain
+from situation.gpu.chain import chain_of
 from situation.gpu.components import NEEDS, PARTS, component_of, needs_of
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from situation.gpu.operand_pods import DRIVER_START
@@ -29,12 +29,6 @@ SERVING: Final = frozenset({*NEEDS[Component.CAPACITY], Component.CAPACITY, Comp
 
 _HURTING: Final = (SERVING | {Component.CHECKS}) - {Component.CAPACITY}
 """Broken, these are why a pod that has got its GPUs fails all the same."""
-
-
-def chain_of(node: str, situation: Situation, now: datetime) -> NodeChain | None:
-    """Return the chain of a node, None if the node is not known; judged once for a round of rules."""
-    found = situation.node(node)
-    return situation.once(("gpu-chain", node, now), lambda: node_chain(found, situation, now)) if found else None
 
 
 def is_operand(item: KubernetesObject) -> bool:

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import ClassVar, Final
 
 from rich.text import Text
@@ -31,8 +32,10 @@ from tui.log_screen import LogScreen
 from tui.themes import Themes, variable_defaults
 from widgets.evidence import CardCommand
 
+_TURN_S: Final = 0.1
+"""Pause between turns, also where redraws are further apart (over SSH): a key waits less for small turns."""
 _IMPATIENT_S: Final = 0.02
-"""Pause between turns until the first judgement."""
+"""Pause between turns until the first judgement, which is painted at once."""
 _GC_THRESHOLDS: Final = (700, 10, 1000)
 """As Python's own but for full collections, which pause for 30 ms: what the cluster consists of is not tracked by the
 collector and has no cycles, so at a thousand events a second one every few minutes is enough, not one every five
@@ -86,7 +89,9 @@ class Cockpit(App[int]):
         super().__init__(ansi_color=ansi_color)
         self._connection = connection
         self._clock = clock
-        self._pause_s = 1.0 / hz
+        self._redraw_s = 1.0 / hz
+        self._turn_s = min(_TURN_S, self._redraw_s)
+        self._painted_at = 0.0
         self._state_dir = state_dir
         self._environ = environ
         self._kiosk = kiosk
@@ -109,7 +114,7 @@ class Cockpit(App[int]):
     def on_mount(self) -> None:
         self.push_screen(self.cockpit)
         self.call_after_refresh(self._collect)
-        self.set_timer(self._pause_s, self._turn)
+        self.set_timer(self._turn_s, self._turn)
         for problem in self._problems[:3]:
             self.notify(problem, title="Theme", severity="warning", markup=False, timeout=15)
 
@@ -133,18 +138,28 @@ class Cockpit(App[int]):
         """One turn of the feed. Re-armed after the work, so turns never overlap."""
         if not self.is_running:
             return  # shutting down: the panes may be gone already
+        was_judged = self._is_judged
         self._unpainted.append(self.feed.turn())
-        if not gc.isenabled() and self.feed.diagnosis.judged_at is not None:
+        is_first = self._is_judged and not was_judged
+        if not gc.isenabled() and self._is_judged:
             gc.freeze()  # the first picture lives long: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLDS)
             gc.enable()
-        if self.cockpit.is_mounted and not self._pressure.is_backed_up():
+        if self.cockpit.is_mounted and (is_first or self._is_redraw_due()) and not self._pressure.is_backed_up():
+            self._painted_at = monotonic()
             self.cockpit.paint(_merged(self._unpainted))
             self._unpainted.clear()
         if self._kiosk and (self._clock() - self._touched_at).total_seconds() > _KIOSK_IDLE_S:
             self.cockpit.attention.reset()
-        judged = self.feed.diagnosis.judged_at is not None
-        self.set_timer(self._pause_s if judged else _IMPATIENT_S, self._turn)
+        self.set_timer(self._turn_s if self._is_judged else _IMPATIENT_S, self._turn)
+
+    @property
+    def _is_judged(self) -> bool:
+        return self.feed.diagnosis.judged_at is not None
+
+    def _is_redraw_due(self) -> bool:
+        """Tell whether this turn is to be painted: with half a turn of grace, as timers come a little early or late."""
+        return monotonic() - self._painted_at >= self._redraw_s - self._turn_s / 2
 
     def on_key(self) -> None:
         self._touched_at = self._clock()

@@ -16,7 +16,7 @@ from situation.situation import Situation
 from situation.text import harmless
 
 if TYPE_CHECKING:
-    from collectors.gpu_devices.collect import DeviceOptions
+    from collectors.gpu_devices.options import DeviceOptions
     from collectors.kubernetes.client import Client
     from tui.config import Config
 
@@ -91,7 +91,8 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
     async def __call__(self, publish: Callable[[Reading], None]) -> AsyncIterator[Connected]:
         """Connect and collect until left. Raises ConnectionFailed."""
         from collectors.errors import ConfigurationError
-        from collectors.gpu_devices.collect import DeviceOptions, gpu_collectors
+        from collectors.gpu_devices.collect import gpu_collectors
+        from collectors.gpu_devices.options import DeviceOptions
         from collectors.gpu_devices.wishes import DeviceWishes
         from collectors.http import HttpReader
         from collectors.kubernetes.client import connect, utc_now
@@ -147,7 +148,7 @@ async def _own_fault(client: "Client", namespace: str | None) -> str:
 
 def device_options(dcgm: Iterable[str], prometheus: str | None, config: "Config") -> "DeviceOptions":
     """Return the ways to GPUs that the command line asks for; what it does not say, the configuration does."""
-    from collectors.gpu_devices.collect import DeviceOptions
+    from collectors.gpu_devices.options import DeviceOptions
 
     return DeviceOptions(
         tuple(dcgm) or config.dcgm,

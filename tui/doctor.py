@@ -19,7 +19,7 @@ from tui.start import cockpit_bindings
 from tui.terminal import has_no_clipboard, inside_screen, inside_tmux, over_ssh
 
 if TYPE_CHECKING:
-    from collectors.gpu_devices.collect import DeviceOptions
+    from collectors.gpu_devices.options import DeviceOptions
     from collectors.kubernetes.client import Client
 
 _MAY_READ: Final = "may read "

@@ -12,7 +12,7 @@ from situation.readings import Listed, Reading, SourceState
 from situation.situation import Situation
 
 if TYPE_CHECKING:
-    from collectors.gpu_devices.collect import DeviceOptions
+    from collectors.gpu_devices.options import DeviceOptions
     from collectors.gpu_devices.wishes import DeviceWishes
     from collectors.kubernetes.client import Client
     from collectors.runner import Collector

@@ -51,12 +51,12 @@ def open_cockpit(options: CockpitOptions) -> int:
     """Run the cockpit until the user leaves and return the exit code. Raises UsageProblem."""
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageProblem("the cockpit needs a terminal (also for errors); without one use `midwatch check`")
+    gc.disable()  # until the first picture is complete: all that is allocated before stays
     config = read_config(options.config)
     os.environ.setdefault("TEXTUAL_FPS", str(_FRAMES_PER_S))  # read when textual is imported
     app = build_app(options, config)
     log_to_file(state_dir())
     environ = dict(os.environ)
-    gc.disable()  # until the first picture is complete: all that is allocated before stays
     app.run(mouse=config.takes_mouse(environ) and not options.kiosk)
     return app.return_code or 0
 

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-
 from collectors.errors import ForbiddenError, UnauthorizedError, UnreachableError
-from collectors.gpu_devices.exporters import DEADLINE_S, DEFAULT_NODES, DcgmCollector
+from collectors.gpu_devices.exporters import DEADLINE_S, DcgmCollector
 from collectors.gpu_devices.nvml import NvmlCollector
+from collectors.gpu_devices.options import DeviceOptions
 from collectors.gpu_devices.prometheus import PrometheusCollector
 from collectors.gpu_devices.wishes import DeviceWishes
 from collectors.http import HttpReader, check_url, with_path
@@ -17,19 +16,6 @@ from collectors.runner import Collector
 
 PAGE_LIMIT_BYTES = 8 * 2**20
 """A page of 16 GPUs with every counter on is a few hundred kilobytes."""
-
-
-class DeviceOptions(msgspec.Struct, frozen=True):
-    """Which ways to the GPUs to take besides NVML."""
-
-    urls: tuple[str, ...] = ()
-    """DCGM exporters that are asked directly."""
-    prometheus: str = ""
-    """URL of a Prometheus, or of what answers like one; empty for none."""
-    token_file: str = ""
-    """Holds a bearer token for the Prometheus."""
-    nodes: int = DEFAULT_NODES
-    """Exporters asked through the API server in one round, at most; 0 for none."""
 
 
 def gpu_collectors(

@@ -17,6 +17,7 @@ from collectors.errors import (
     ThrottledError,
 )
 from collectors.gpu_devices.dcgm import parse_dcgm
+from collectors.gpu_devices.options import DEFAULT_NODES
 from collectors.gpu_devices.wishes import DeviceWishes, Exporter
 from collectors.http import without_password
 from situation.gpu.devices import GpuReading, NodeDevices
@@ -28,8 +29,6 @@ FRESH_S: Final = 60.0
 DEADLINE_S: Final = 3.0
 """For one exporter."""
 AT_ONCE: Final = 8
-DEFAULT_NODES: Final = 16
-"""Asked through the API server in one round, at most: about one small request a second."""
 RETRY_S: Final = 15.0
 
 Fetch = Callable[[str], Awaitable[bytes]]

@@ -10,7 +10,7 @@ from typing import Final
 
 from diagnosis.commands import fact, kubectl
 from diagnosis.container_facts import logs
-from diagnosis.gpu_causes import RECHECK, SERVING, about, chain_of, is_operand, next_look, node_of
+from diagnosis.gpu_causes import RECHECK, SERVING, about, is_operand, next_look, node_of
 from diagnosis.gpu_status import operand_log
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
 from diagnosis.rules import (
@@ -29,7 +29,7 @@ from diagnosis.rules import (
 from situation.clock import duration_text
 from situation.cluster import Node
 from situation.findings import Command, Evidence, Layer, Mark, Severity
-from situation.gpu.chain import is_gpu_node
+from situation.gpu.chain import chain_of, is_gpu_node
 from situation.gpu.components import DRIVER_MANAGER, PARTS
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from situation.meta import Ref

@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, on_node
-from diagnosis.gpu_causes import cause_refs, chain_of, next_look
+from diagnosis.gpu_causes import cause_refs, next_look
 from diagnosis.gpu_status import capacity_evidence, operand_commands, plugin_log, plugin_of
 from diagnosis.node_agents import Agent, agent_of, agents
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from situation.cluster import Node
 from situation.findings import Effect, Layer, Mark, Severity
+from situation.gpu.chain import chain_of
 from situation.gpu.links import Component, LinkState
 from situation.gpu.offer import MIG_STATE, PRESENT, PRODUCT, UPGRADE, Offer, gpu_offer, gpu_resources, paused_why
 from situation.meta import Ref, find_condition

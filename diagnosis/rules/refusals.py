@@ -6,10 +6,11 @@ from typing import Final
 
 from diagnosis.commands import fact, kubectl
 from diagnosis.container_facts import describe, exit_text, gravity, logs, siblings
-from diagnosis.gpu_causes import cause_refs, chain_of
+from diagnosis.gpu_causes import cause_refs
 from diagnosis.leftovers import is_failed, status_command, still_matters, told
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from situation.findings import Command, Evidence, Layer, Severity
+from situation.gpu.chain import chain_of
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.selectors import last_end

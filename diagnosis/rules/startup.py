@@ -7,13 +7,14 @@ from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, on_node, said_by, shorten
 from diagnosis.container_facts import describe, gravity
-from diagnosis.gpu_causes import cause_refs, chain_of, comes_up
+from diagnosis.gpu_causes import cause_refs, comes_up
 from diagnosis.node_agents import Agent, agents
 from diagnosis.pod_verdict import fired
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from diagnosis.rules.container_start import innermost, is_nvidia_text, start_failures
 from situation.cluster import Event
 from situation.findings import Command, Evidence, Layer, Severity
+from situation.gpu.chain import chain_of
 from situation.gpu.components import component_of
 from situation.gpu.links import Component, NodeChain
 from situation.meta import Ref

@@ -77,6 +77,12 @@ def node_chain(node: Node, situation: Situation, now: datetime) -> NodeChain:
     return NodeChain(node.name, tuple(judge.links[component] for component in PARTS))
 
 
+def chain_of(name: str, situation: Situation, now: datetime) -> NodeChain | None:
+    """Return the chain of a node, None if the node is not known; judged once for all who ask in the same round."""
+    node = situation.node(name)
+    return situation.once(("gpu-chain", name, now), lambda: node_chain(node, situation, now)) if node else None
+
+
 def _all(node: Node, text: str) -> NodeChain:
     return NodeChain(node.name, tuple(Link(component, LinkState.UNKNOWN, text) for component in PARTS))
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from situation.gpu.chain import is_gpu_node, node_chain
+from situation.gpu.chain import chain_of, is_gpu_node
 from situation.gpu.links import LinkState, NodeChain
 from situation.gpu.touched import concerns_all, nodes_of
 from situation.situation import Situation
@@ -53,9 +53,10 @@ class Fleet:
         before = self._chains.pop(name, None)
         self._due.pop(name, None)
         node = situation.node(name)
-        if node is None or not is_gpu_node(node):
+        chain = chain_of(name, situation, now) if node is not None and is_gpu_node(node) else None
+        if chain is None:
             return before is not None
-        chain = self._chains[name] = node_chain(node, situation, now)
+        self._chains[name] = chain
         if any(link.state in _UNSETTLED for link in chain.links):
             dues = [link.until for link in chain.links if link.state is LinkState.STARTING and link.until is not None]
             self._due[name] = min((*dues, now + RECHECK))

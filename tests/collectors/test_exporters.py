@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from collectors.errors import AbsentError, ForbiddenError, SourceError, ThrottledError, UnreachableError
-from collectors.gpu_devices.collect import DeviceOptions, gpu_collectors, metrics_url, through_proxy
+from collectors.gpu_devices.collect import gpu_collectors, metrics_url, through_proxy
 from collectors.gpu_devices.exporters import AT_ONCE, DcgmCollector
+from collectors.gpu_devices.options import DeviceOptions
 from collectors.gpu_devices.wishes import DeviceWishes
 from collectors.http import HttpReader
 from collectors.kubernetes.client import Client, connect, utc_now
