@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from diagnosis.commands import fact, kubectl
+from diagnosis.commands import fact, kubectl, pods_on
 from diagnosis.container_facts import logs
 from diagnosis.gpu_causes import RECHECK, SERVING, about, is_operand, next_look, node_of
-from diagnosis.gpu_status import operand_log
+from diagnosis.gpu_status import WHICH_OPERAND, operand_log
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
 from diagnosis.rules import (
     configuration,
@@ -237,10 +237,7 @@ def _ended_status(link: Link, pod: Pod) -> ContainerStatus | None:
 
 
 def _commands(link: Link, subject: Ref, chain: NodeChain) -> tuple[Command, ...]:
-    on_node = kubectl(
-        "get", "pods", "-o", "wide", "--field-selector", f"spec.nodeName={chain.node}",
-        purpose="which operand of the chain is not ready?", namespace=subject.namespace or "gpu-operator",
-    )  # fmt: skip
+    on_node = pods_on(chain.node, purpose=WHICH_OPERAND, namespace=subject.namespace or "gpu-operator")
     if link.pod is not None:
         return (on_node,)
     labels = kubectl("get", "node", chain.node, "--show-labels", purpose="which nvidia.com/gpu.deploy.* labels has it?")
@@ -293,8 +290,7 @@ def _waits(link: Link, cause: Link, pod: Pod, chain: NodeChain, situation: Situa
         f"waits for the {title}",
         tuple(evidence),
         (
-            kubectl("get", "pods", "-o", "wide", "--field-selector", f"spec.nodeName={chain.node}",
-                    purpose="which operand of the chain is not ready?", namespace=pod.namespace),
+            pods_on(chain.node, purpose=WHICH_OPERAND, namespace=pod.namespace),
             *operand_log(pod, name, "what does it wait for?"),
         ),
         follows=(subject,),
