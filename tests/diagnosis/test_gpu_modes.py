@@ -7,6 +7,7 @@ import pytest
 from diagnosis.rules import (
     gpu_links,
     gpu_modes,
+    gpu_paused,
     gpu_sharing,
     gpu_upgrades,
     gpus,
@@ -22,8 +23,8 @@ from tests.build import Manifest, ago, event, pod, situation
 from tests.diagnosis.objects import causes_of, first_command
 
 RULES = (
-    rollouts_scaling.RULES + gpu_upgrades.RULES + gpu_modes.RULES + mig_layouts.RULES + gpus.RULES + node_agents.RULES
-    + gpu_sharing.RULES
+    rollouts_scaling.RULES + gpu_upgrades.RULES + gpu_paused.RULES + gpu_modes.RULES + mig_layouts.RULES + gpus.RULES
+    + node_agents.RULES + gpu_sharing.RULES
 )  # fmt: skip
 MANAGER = [gpu.operand_set(gpu.MIG), gpu.operand(gpu.MIG)]
 STATE = "nvidia.com/mig.config.state"

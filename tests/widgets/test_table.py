@@ -116,6 +116,15 @@ async def test_header_rows_and_blank_rest() -> None:
         ]
 
 
+async def test_other_columns_are_laid_out_for_the_width_that_is_there() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 3)) as pilot:
+        table = await shown(app, pilot, [Item("api", "Failed")])
+        table.show_columns((Column("pod", 0), Column("phase", 8)))
+        await settled(app, pilot)
+        assert app.lines()[:2] == [f"{'pod':32}phase", f"{'api':32}Failed"]
+
+
 async def test_without_a_header_the_rows_begin_at_the_top() -> None:
     app = TableApp(header=False)
     async with app.run_test(size=(40, 6)) as pilot:
