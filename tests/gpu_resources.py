@@ -47,6 +47,23 @@ def devices(on: str = "gpu-1", count: int = 8, *, driver: str = "gpu.nvidia.com"
                      "devices": [{"name": f"gpu-{number}"} for number in range(count)]}}  # fmt: skip
 
 
+def device_claim(name: str = "train-1-gpu", by: str = "train-1", *, driver: str = "gpu.nvidia.com",
+                 namespace: str = "shop") -> Manifest:  # fmt: skip
+    """Return a ResourceClaim with a device of that driver, reserved for the pod `by`; for none if that is empty."""
+    given = {"devices": {"results": [{"request": "gpu", "driver": driver, "pool": "gpu-1", "device": "gpu-0"}]}}
+    users = [{"resource": "pods", "name": by, "uid": f"uid-{by}"}] if by else []
+    return {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": meta(name, namespace),
+            "spec": {}, "status": {"allocation": given, "reservedFor": users}}  # fmt: skip
+
+
+def claimant(late_s: float = 300, *, name: str = "train-1", claim: str = "train-1-gpu") -> Manifest:
+    """Return a pod with a claim made from a template, whose grace period ended `late_s` seconds ago."""
+    made = pod(name, node="gpu-1", spec={"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]},
+               status={"resourceClaimStatuses": [{"name": "gpu", "resourceClaimName": claim}]})  # fmt: skip
+    made["metadata"]["deletionTimestamp"] = ago(late_s)
+    return made
+
+
 def user(name: str = "train-1", on: str = "gpu-1", gpus: str = "1", *, namespace: str = "shop",
          labels: Mapping[str, str] | None = None, resource: str = "nvidia.com/gpu") -> Manifest:  # fmt: skip
     """Return a running pod that holds GPUs."""

@@ -29,7 +29,7 @@ from tests.gpu_objects import (
     operand,
     operand_set,
 )
-from tests.gpu_resources import budget, conditions, driver_resource, policy, user
+from tests.gpu_resources import budget, claimant, conditions, device_claim, driver_resource, policy, user
 
 NODE: Final = Ref("Node", "", "gpu-1")
 Manifests = list[Manifest]
@@ -228,7 +228,8 @@ ROWS: Final = (
         log="`k8s-driver-manager` waits for it as it waits for all else: its log says for what"),
     Row(44, [bare_node(gpus=0, age_s=200), *broken(DRIVER, age_s=200, **STARTS),
              *broken(PLUGIN, age_s=200, **init("toolkit-validation"))], log="expected right after a reboot: silent"),
-    Row(45, log="a pod that does not go away is shown, but that its claims cannot be unprepared only the kubelet says"),
+    Row(45, [bare_node(), *fine(DRIVER, TOOLKIT, VALIDATOR, PLUGIN), policy(), claimant(), device_claim()],
+        rule="device-driver-gone"),
 )  # fmt: skip
 
 

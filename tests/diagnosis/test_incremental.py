@@ -179,6 +179,8 @@ VARIANTS: Final[tuple[tuple[Manifest, ...], ...]] = (
        for reason in ("ConflictingNodeSelector", "DriverNotReady"))),
     (resources.custom("GPUCluster", "gpu-cluster", "notReady", resources.conditions("PrerequisiteNotMet")),
      resources.custom("GPUCluster", "gpu-cluster", "ready", [])),
+    (resources.claimant(), resources.claimant(name="train-1", claim="other")),
+    (resources.device_claim(), resources.device_claim(by=""), resources.device_claim(driver="net.example.com")),
     (resources.devices(), resources.devices(count=0), resources.devices("node-2")),
     (gpu.operand(gpu.GFD), gpu.operand(gpu.GFD, ready=False), gpu.operand(gpu.GFD, age_s=200)),
     (gpu.operand(gpu.PLUGIN), gpu.operand(gpu.PLUGIN, ready=False), leaving(gpu.operand(gpu.PLUGIN))),
