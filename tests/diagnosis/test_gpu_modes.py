@@ -77,6 +77,23 @@ def test_each_state_of_an_upgrade_has_its_time(state: str, since_s: float, sever
     assert {finding.severity for finding in causes.values()} == ({severity} if severity else set())
 
 
+@pytest.mark.parametrize("name", [gpu.VALIDATOR, "nvidia-dra-validator"])
+@pytest.mark.parametrize(("since_s", "told"), [(800, []), (1000, ["gpu-driver-upgrade-stuck"])])
+def test_an_upgrade_that_waits_for_the_validator_follows_it(name: str, since_s: float, told: list[str]) -> None:
+    """Edge 18 of the operator's graph: the selector is app=nvidia-operator-validator, which DRA's validator bears too.
+
+    The controller gives it 10 minutes and then fails the upgrade; a state that outlives this by 5 is stuck.
+    """
+    validator = gpu.operand(gpu.VALIDATOR, ready=False, container_status=gpu.crashing())
+    validator["metadata"]["ownerReferences"][0]["name"] = name
+    said = moved("Successfully updated node state label to validation-required", since_s)
+    known = situation(upgrading("validation-required", cordoned_s=2000), said, validator,
+                      gpu.named(gpu.operand_set(gpu.VALIDATOR, ready=0), name))  # fmt: skip
+    cause = causes_of(gpu_links.RULES + RULES, known)["gpu-link-broken"]
+    assert cause.subject == Ref("DaemonSet", gpu.NAMESPACE, name)
+    assert [item.rule for item in cause.consequences] == told
+
+
 def test_without_any_time_nothing_is_said() -> None:
     assert not found(gpu.bare_node(labels={"nvidia.com/gpu-driver-upgrade-state": "drain-required"}))
 
