@@ -133,6 +133,14 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         """Key of the row with the cursor; None while there are no rows."""
         return self._key_of(self._items[self._cursor]) if self._items else None
 
+    @property
+    def visible_keys(self) -> tuple[Any, ...]:
+        """Keys of the rows that can be seen, from the top; none while the table is hidden."""
+        if not self.is_on_screen:
+            return ()
+        first = self.scroll_offset.y
+        return tuple(map(self._key_of, self._items[first : first + self._room]))
+
     def show(
         self,
         items: Sequence[T],
