@@ -29,6 +29,7 @@ from tui.dialogs import ChooseScreen, HelpRow, HelpScreen
 from tui.feed import Feed, Turn
 from tui.log_desk import log_screen
 from tui.log_screen import LogScreen
+from tui.seen_nodes import seen_nodes
 from tui.themes import Themes, variable_defaults
 from widgets.evidence import CardCommand
 
@@ -130,8 +131,8 @@ class Cockpit(App[int]):
                 while True:
                     situation, diagnosis = self.feed.situation, self.feed.diagnosis
                     connected.want(diagnosis.wanted)
-                    first = nodes_first(situation, diagnosis, self.cockpit.attention.focus)
-                    connected.tell(situation, first)
+                    focus, visible = self.cockpit.attention.focus, seen_nodes(self.cockpit)
+                    connected.tell(situation, nodes_first(situation, diagnosis, focus, visible))
                     await asyncio.sleep(1.0)
         except ConnectionFailed as error:
             self.exit(return_code=64, message=Text(f"midwatch: {error}"))

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
+from textual.screen import Screen
+
 from diagnosis.engine import diagnose
 from simulator.cluster import Cluster
 from simulator.faults import Answer
@@ -25,6 +27,7 @@ from tui.app import Cockpit
 from tui.config import Config
 from tui.connection import Connected, device_options
 from tui.devices import nodes_first
+from widgets.nodes import NodesPane
 
 PROXY = "/api/v1/namespaces/gpu-operator/pods/exporter-1:9400/proxy/metrics"
 SICK = {3: {"DCGM_FI_DEV_ROW_REMAP_FAILURE": 1}}
@@ -47,6 +50,8 @@ def test_who_is_looked_at_comes_before_who_is_ill() -> None:
     assert set(nodes_first(known, diagnosis)) == {"ill", "bad"}
     assert nodes_first(known, diagnosis, Focus(ref=Ref("Node", "", "well")))[0] == "well"
     assert nodes_first(known, diagnosis, Focus(ref=Ref("Pod", "shop", "web-2")))[0] == "seen"
+    in_order = nodes_first(known, diagnosis, Focus(ref=Ref("Node", "", "well")), visible=("bad", "seen", "well"))
+    assert (in_order[0], set(in_order[1:3]), in_order[3:]) == ("well", {"ill", "bad"}, ("seen",))
 
 
 async def test_the_cockpit_says_what_is_looked_at(tmp_path: Path) -> None:
@@ -54,14 +59,19 @@ async def test_the_cockpit_says_what_is_looked_at(tmp_path: Path) -> None:
 
     @asynccontextmanager
     async def connection(publish: Callable[[Reading], None]) -> AsyncIterator[Connected]:
-        for reading in cluster_readings(node("well"), node("seen")):
+        for reading in cluster_readings(*(node(f"node-{number:03}") for number in range(200))):
             publish(reading)
         yield Connected(TARGET, lambda _: None, tell=lambda _, first: told.append(tuple(first)))
 
     async with open_cockpit(connection, tmp_path) as pilot:  # type: ignore[arg-type]
         app = cast(Cockpit, pilot.app)
-        app.cockpit.attention.focus_on_object(Ref("Node", "", "seen"), app.feed.diagnosis)
-        await until(pilot, lambda: ("seen",) in told)
+        app.cockpit.attention.focus_on_object(Ref("Node", "", "node-150"), app.feed.diagnosis)
+        await until(pilot, lambda: bool(told and told[-1][:1] == ("node-150",) and "node-000" in told[-1]))
+        assert len(told[-1]) < 50, "of the table, only the rows that can be seen"
+        app.cockpit.query_one(NodesPane).table.action_last()
+        await until(pilot, lambda: "node-199" in told[-1] and "node-000" not in told[-1])
+        app.push_screen(Screen[None]())
+        await until(pilot, lambda: told[-1] == ("node-150",))
 
 
 def test_the_command_line_wins_over_the_configuration() -> None:
