@@ -7,7 +7,7 @@ from widgets.nodes import NodesPane
 
 
 def seen_nodes(cockpit: Screen[None]) -> tuple[str, ...]:
-    """Return their names, the heat map's first; none before the cockpit is drawn, or while another screen lies over it."""
+    """Return their names, the heat map's first; none before the cockpit is drawn or while another screen covers it."""
     if not cockpit.is_mounted or not cockpit.is_active:
         return ()
     tables = (cockpit.query_one(GpuPane).fleet, cockpit.query_one(NodesPane).table)
