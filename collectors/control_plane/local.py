@@ -41,10 +41,10 @@ class Component(NamedTuple):
     paths: tuple[str, ...]
 
 
+_API_SERVER_PATHS: Final = ("/livez?exclude=etcd&verbose", "/readyz?verbose")
+API_SERVER: Final = Component("kube-apiserver", "kube-apiserver.yaml", "https", 6443, _API_SERVER_PATHS)
 COMPONENTS: Final = (
-    Component(
-        "kube-apiserver", "kube-apiserver.yaml", "https", 6443, ("/livez?exclude=etcd&verbose", "/readyz?verbose")
-    ),
+    API_SERVER,
     Component("kube-scheduler", "kube-scheduler.yaml", "https", 10259, ("/healthz",)),
     Component("kube-controller-manager", "kube-controller-manager.yaml", "https", 10257, ("/healthz",)),
     Component("kubelet", "", "http", 10248, ("/healthz",)),
@@ -71,7 +71,7 @@ class LocalHealthPoll:
         self._node = socket.gethostname() if node is None else node
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
-        found = await asyncio.to_thread(_running, self._manifests, self._components)
+        found = await asyncio.to_thread(running_here, self._manifests, self._components)
         if not any(component.manifest for component in found):
             raise AbsentError(
                 f"this host is no control plane node: no manifests of its components in {self._manifests}"
@@ -147,7 +147,7 @@ def _judged(component: str, url: str, status: int, body: bytes) -> LocalCheck:
     )
 
 
-def _running(manifests: Path, components: tuple[Component, ...]) -> tuple[Component, ...]:
+def running_here(manifests: Path, components: tuple[Component, ...]) -> tuple[Component, ...]:
     """Return the components that should run here, with the ports that their manifests say. Raises ForbiddenError."""
     found = []
     for component in components:
