@@ -1,6 +1,6 @@
 """The control plane's components on this host, asked on loopback: for when the API server cannot tell of them.
 
-Certificates are not verified: the scheduler and the controller-manager make their own ones, no credentials are sent, and
+Certificates are not verified: scheduler and controller-manager make their own ones, no credentials are sent, and
 nothing is taken from the answers but what they say of health. Ports and paths: Kubernetes documentation, "Ports and
 Protocols" and "Kubernetes API health endpoints"; `/livez` and `/readyz` are open to anybody by default.
 """
