@@ -46,6 +46,7 @@ class ApiPageReader:
         self._labels: dict[str, dict[str, str] | None] = {}
         self._open: tuple[bytes, bytes] = (b"", b"")
         self._buckets: dict[float, float] = {}
+        self._bounds: dict[tuple[float, ...], tuple[float, ...]] = {}
         self._histograms: dict[bytes, dict[tuple[str, object], Histogram]] = {name: {} for name in BUCKETS}
         self._values: dict[bytes, dict[str, float]] = {}
 
@@ -130,6 +131,8 @@ class ApiPageReader:
         if not _is_whole(found):
             self._spoil(name)
             return
+        # Pages are kept for windows: equal bounds are one object.
+        found = Histogram(self._bounds.setdefault(found.bounds, found.bounds), found.counts)
         sums = self._histograms[name]
         for key in keys:
             before = sums.get(key)

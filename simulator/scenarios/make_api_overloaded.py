@@ -93,6 +93,22 @@ def _requests(made: _Page, verb: str, resource: str, scope: str, observed: Seque
     )  # fmt: skip
 
 
+def dumps(t: float) -> Iterator[tuple[str, str]]:
+    """Path and text of the API server's own tables about priority and fairness, as CSV."""
+    bad_s = max(0.0, t - FAULT_AT)
+    waiting = 128 if bad_s else 0
+    levels = (("exempt", 0, 1, 0), ("workload-high", 0, 2, 0), ("workload-low", waiting, 24, round(31 * bad_s)))
+    head = (
+        "PriorityLevelName, ActiveQueues, IsIdle, IsQuiescing, WaitingRequests, ExecutingRequests, RejectedRequests\n"
+    )
+    rows = (f"{name}, {waits and 8}, false, false, {waits}, {runs}, {no}\n" for name, waits, runs, no in levels)
+    yield "dump_priority_levels", head + "".join(rows)
+    head = "PriorityLevelName, FlowSchemaName, FlowDistinguisher, Verb, APIPath\n"
+    who = "system:serviceaccount:platform:config-sync"
+    row = f"workload-low, service-accounts, {who}, list, /api/v1/configmaps\n"
+    yield "dump_requests", head + row * (12 if bad_s else 0)
+
+
 def frames() -> Iterator[Frame]:
     """Tell the whole story."""
     story = Story()
@@ -102,6 +118,8 @@ def frames() -> Iterator[Frame]:
     for number in range(int(END / _EVERY_S) + 1):
         t = number * _EVERY_S
         story.say(Frame(t, f"{SERVER_PREFIX}metrics", status=200, text=page(t)))
+        for name, text in dumps(t):
+            story.say(Frame(t, f"{SERVER_PREFIX}debug/api_priority_and_fairness/{name}", status=200, text=text))
         for lease in leases(story, t, NODES):
             story.change(t, lease)
     return story.frames()

@@ -55,7 +55,7 @@ FEWEST: Final = {
 }
 """How many commands each demo offers at least."""
 WHILE_IT_LASTS: Final = {"etcd_leader_lost": 100.0, "etcd_member_hangs": 100.0, "etcd_nospace": 100.0}
-"""Seconds at which a demo that ends well is looked at; not etcd_quorum_lost, where kubectl hangs as long as it lasts."""
+"""Seconds at which demos that end well are looked at; not etcd_quorum_lost, where kubectl hangs as long as it lasts."""
 DEADLINE_S: Final = 60.0
 AT_ONCE: Final = 3
 LATER: Final = timedelta(seconds=30)

@@ -198,3 +198,12 @@ def test_few_replicas_and_half_an_hour_are_kept() -> None:
     assert len(known.pages()) <= SPAN / timedelta(seconds=30) + 1
     assert known.pages()[-1][0] - known.pages()[0][0] == SPAN
     assert known.read_at == known.pages()[-1][0]
+
+
+def test_pages_older_than_ten_minutes_are_kept_without_their_histograms() -> None:
+    known = memory(*(page(durations={"GET": seen(*[60.0 * n] * 4)}, objects={"pods": n}) for n in range(31)))
+    pages = known.pages()
+    assert [found.objects["pods"] for _, found in pages] == list(range(31))
+    assert [bool(found.durations) for _, found in pages] == [False] * 20 + [True] * 11
+    assert known.over(lambda page: page.durations.get("GET"), SPAN).total == 600, "what ten minutes brought"
+    assert len({at for at, _ in pages}) == 31
