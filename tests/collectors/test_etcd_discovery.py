@@ -136,6 +136,26 @@ def test_a_control_plane_node_tells_of_its_member_and_the_list_of_the_others(tmp
 
 
 @needs_openssl
+def test_an_etcd_elsewhere_is_known_from_the_api_servers_manifest(tmp_path: Path) -> None:
+    options = kubeadm(tmp_path, MANIFEST, "etcd/external")
+    (tmp_path / "manifests" / "etcd.yaml").unlink()
+    api_server = tmp_path / "manifests" / "kube-apiserver.yaml"
+    command = "{spec: {containers: [{command: [kube-apiserver, %s]}]}}"
+    pki = "/etc/kubernetes/pki/etcd"
+    files = f"--etcd-cafile={pki}/ca.crt, --etcd-certfile={pki}/external.crt, --etcd-keyfile={pki}/external.key"
+    api_server.write_text(command % f"'--etcd-servers=https://10.1.0.1:2379,https://10.1.0.2:2379', {files}")
+    found = find(options)
+    assert found.targets == (Target("https://10.1.0.1:2379"), Target("https://10.1.0.2:2379"))
+    here = tmp_path / "pki" / "etcd"
+    assert found.access == EtcdAccess(
+        str(here / "ca.crt"), str(here / "external.crt"), str(here / "external.key"), found_by=str(api_server)
+    )
+    assert found.credentials is not None
+    api_server.write_text(command % f"--etcd-servers=https://127.0.0.1:2379, {files}")
+    assert find(options).targets == (), "its own manifest is away: the pod is being restarted"
+
+
+@needs_openssl
 def test_other_certificates_are_taken_where_the_first_is_missing(tmp_path: Path) -> None:
     access = find(kubeadm(tmp_path, MANIFEST, "apiserver-etcd-client", "etcd/server")).access
     assert access is not None and access.cert == str(tmp_path / "pki" / "apiserver-etcd-client.crt")

@@ -189,7 +189,9 @@ async def test_on_a_control_plane_node_no_option_is_needed(etcd: RealEtcd, tmp_p
         ("none", "does not accept our certificate: it wants one from its clients; --etcd-cert and --etcd-key name it"),
     ],
 )
-async def test_certificates_that_etcd_refuses(changed: str, said: str, etcd: RealEtcd, tmp_path: Path) -> None:
+async def test_certificates_that_etcd_refuses(
+    changed: str, said: str, etcd: RealEtcd, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     if changed == "stranger":
         cert, key = Certificates(tmp_path).issue("stranger")
     elif changed == "expired":
@@ -198,6 +200,7 @@ async def test_certificates_that_etcd_refuses(changed: str, said: str, etcd: Rea
         cert = key = ""
     reading = await member_reading(options_of(etcd, endpoints=etcd.endpoints[:1], cert=cert, key=key))
     _is_refused(reading, SourceState.UNAUTHORIZED, said)
+    assert capfd.readouterr().err == "", "gRPC's library writes nothing over the terminal"
 
 
 def _is_refused(reading: Reading, state: SourceState, said: str) -> None:
