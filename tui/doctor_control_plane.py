@@ -52,6 +52,7 @@ async def control_plane_lines(client: "Client | None", options: "EtcdOptions | N
     from collectors.etcd.options import EtcdOptions
     from collectors.etcd.wishes import EtcdWishes
     from collectors.http import HttpReader
+    from collectors.runner import Closing
 
     way, wishes = options or EtcdOptions(), EtcdWishes()
     failed = False if way.endpoints else None
@@ -68,6 +69,9 @@ async def control_plane_lines(client: "Client | None", options: "EtcdOptions | N
             for line in _etcd_lines(collector, readings, ended, failed):
                 yield line
             endpoints += tuple(item.value.member.endpoint for item in readings if isinstance(item.value, EtcdReading))
+        for collector in collectors:
+            if isinstance(collector, Closing):
+                await collector.aclose()
     found = control_plane_collectors(
         client, kubernetes_dir=way.kubernetes_dir, etcd_endpoints=lambda: tuple(dict.fromkeys(endpoints))
     )
