@@ -57,7 +57,7 @@ class Painter:
         self._events_due = Due()
         self._nodes_due = Due()
         self._gpu_due = Due()
-        self.gpus = GpuPainter(feed, attention)
+        self.gpus = GpuPainter(feed, attention, self.logs)
 
     def relation(self) -> Relation:
         """Return what relates to the focus; what a withdrawn cause was about still does, to be looked at."""
