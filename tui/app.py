@@ -173,7 +173,7 @@ class Cockpit(App[int]):
         if isinstance(opened, str):
             self.notify(opened, severity="warning", markup=False)
         elif self.screen is self.cockpit:
-            self.push_screen(opened)
+            self.push_screen(opened, lambda _: self.cockpit.paint(None))  # with what the log told
 
     # Copying
 

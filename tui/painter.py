@@ -62,7 +62,7 @@ class Painter:
         self._nodes_due = Due()
         self._gpu_due = Due()
         self._etcd_due = Due()
-        self.gpus = GpuPainter(feed, attention)
+        self.gpus = GpuPainter(feed, attention, self.logs)
         self.control_plane = EtcdPainter(feed, attention)
 
     def relation(self) -> Relation:

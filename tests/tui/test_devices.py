@@ -3,9 +3,12 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
+from msgspec import Raw
+from msgspec.json import encode
 from textual.screen import Screen
 
 from diagnosis.engine import diagnose
@@ -15,7 +18,10 @@ from simulator.server import Simulator
 from situation.focus import Focus
 from situation.meta import Ref
 from situation.readings import Reading
-from tests.build import node, pod, situation
+from tape.format import Frame, Header, ListBody, PageName
+from tape.player import play
+from tape.writer import write_tape
+from tests.build import NOW, node, pod, situation
 from tests.collectors.dcgm_pages import dcgm_page
 from tests.collectors.loopback import Loopback, http
 from tests.collectors.test_device_wishes import exporter
@@ -95,6 +101,22 @@ async def test_check_asks_the_exporters_through_the_api_server(tmp_path: Path) -
         "gpu/dcgm": "live",
         "gpu/nvml": "absent",
     }
+
+
+async def test_the_exporters_pages_on_a_tape_are_judged(tmp_path: Path) -> None:
+    name = PageName("gpu-operator", "exporter-1", 9400, "/metrics").source
+    lists = {"kubernetes/nodes": gpu_node(8), "kubernetes/pods": exporter("exporter-1", "gpu-07")}
+    frames = [Frame(0, source, list=ListBody((Raw(encode(item)),), "1")) for source, item in lists.items()]
+    pages = [Frame(1, name, status=200, text=dcgm_page(8).decode()),
+             Frame(30, name, status=200, text=dcgm_page(8, SICK).decode())]  # fmt: skip
+    write_tape(tmp_path / "tape.jsonl", Header(1, "t", "t", NOW), [*frames, *pages])
+    finished = await midwatch(tmp_path, "check", "--dump", "tape.jsonl")
+    assert "gpu-07 GPU 3: row remapping failed" in finished.out
+    at = (NOW + timedelta(seconds=10)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    before = await midwatch(tmp_path, "check", "--dump", "tape.jsonl", "--at", at)
+    assert "row remapping failed" not in before.out
+    write_tape(tmp_path / "down.jsonl", Header(1, "t", "t", NOW), [*frames, *pages, Frame(31, "server", down=True)])
+    assert play(tmp_path / "down.jsonl").pages == ()
 
 
 async def test_check_asks_at_urls(tmp_path: Path) -> None:
