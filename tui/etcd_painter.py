@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from situation.etcd.cluster import EtcdCluster, etcd_of
+from situation.etcd.standing import source_name
 from situation.focus import Relation
 from situation.readings import Source, SourceState
 from tui.api_server_view import METRICS, api_server_facts
@@ -43,13 +44,12 @@ class EtcdPainter:
 
     def source(self, now: datetime) -> Source:
         """Return the source that the pane's state is told of: the worst of the members', else the metrics'."""
-        sources = self._sources(etcd_of(self._feed.situation, now))
         order = list(SourceState)
-        return max(sources, key=lambda source: order.index(source.state_at(now)))
+        return max(self._sources(), key=lambda source: order.index(source.state_at(now)))
 
-    def _sources(self, cluster: EtcdCluster) -> list[Source]:
+    def _sources(self) -> list[Source]:
         situation = self._feed.situation
-        named = [member.source for member in cluster.members if member.source]
+        named = [source_name(known.member.endpoint) for known in situation.etcd.members()]
         return [situation.source(name) for name in named or [METRICS]]
 
     def paint(self, pane: EtcdPane, relation: Relation, now: datetime) -> None:
@@ -62,7 +62,7 @@ class EtcdPainter:
         facts += certificate_facts(situation, now)
         facts += api_server_facts(situation, now)
         pane.show(EtcdView(self._rows(cluster, relation, now), ordered(facts)))
-        pane.tell(pane_state(*self._sources(cluster), now=now), title_note(cluster))
+        pane.tell(pane_state(*self._sources(), now=now), title_note(cluster))
 
     def _rows(self, cluster: EtcdCluster, relation: Relation, now: datetime) -> tuple[MemberRow, ...]:
         known = self._feed.situation.etcd.known
