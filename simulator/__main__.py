@@ -1,4 +1,8 @@
-"""`python -m simulator`: serve an incident or a generated cluster on loopback until told to stop."""
+"""`python -m simulator`: serve an incident or a generated cluster on loopback until told to stop.
+
+Prints `ready URL` once it answers; before that, if the incident has etcd in it, `etcd` and how its members are reached:
+`{"endpoints": [...], "metrics_urls": [...], "cacert": "...", "cert": "...", "key": "..."}`.
+"""
 
 import argparse
 import asyncio
@@ -8,6 +12,8 @@ import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from simulator.cluster import Cluster
 from simulator.generator import churn, generate
@@ -50,6 +56,8 @@ async def serve(given: argparse.Namespace) -> None:
             simulator.write_kubeconfig(given.kubeconfig, show.tape.header.context if show else "simulator")
         playing = asyncio.create_task(show.play(simulator) if show else _go_on(cluster, given.churn))
         waiting = asyncio.create_task(stopped.wait())
+        if cluster.etcd:
+            print(f"etcd {msgspec.json.encode(cluster.etcd_way).decode()}")
         print(f"ready {simulator.url}", flush=True)
         try:
             await asyncio.wait((playing, waiting), return_when=asyncio.FIRST_COMPLETED)

@@ -9,6 +9,9 @@ from uuid import NAMESPACE_OID, uuid5
 
 import msgspec
 
+from simulator.etcd.state import EtcdState
+from simulator.etcd.way import EtcdWay
+from simulator.pages import Page
 from situation.kinds import BY_NAME, KINDS, ObjectKind
 from situation.meta import KubernetesObject, ObjectKey
 from tape.format import PageName
@@ -134,15 +137,6 @@ class GpuFacts(msgspec.Struct, frozen=True):
     memory_used_mib: int | None = None
 
 
-class Page(msgspec.Struct, frozen=True):
-    """What a pod answers over HTTP at one path."""
-
-    status: int = 200
-    text: str = ""
-    error: str = ""
-    """Why nobody answers, as the end of the API server's text; empty if somebody does."""
-
-
 class Cluster:
     """The state that the simulator serves. Every `put` and `delete` is a watch event with its own resource version."""
 
@@ -157,6 +151,14 @@ class Cluster:
         """What pods answer through the API server's proxy, as far as it was recorded."""
         self.gpus: dict[str, Mapping[int, GpuFacts]] = {}
         """By node and index, what exporters are to show."""
+        self.livez: tuple[int, str] | None = None
+        """As `readyz`, for `/livez`; None: it says the same."""
+        self.metrics: Page | None = None
+        """The API server's own `/metrics`; None: it has none."""
+        self.etcd: dict[str, EtcdState] = {}
+        """The members of etcd by name, as they are now."""
+        self.etcd_way = EtcdWay()
+        """How they are reached, while a simulator serves them."""
         self._version = 1
         self._tables: dict[str, Table] = {}
         for kind in SERVED:

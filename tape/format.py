@@ -19,9 +19,10 @@ Every further line is a frame, `t` in seconds since `started_at`, never falling:
     {"t", "source": "page/serving/vllm-0:8000/metrics", "error": "connect: connection refused"}
     {"t", "source": "gpus/gpu-1", "body": {"3": {"xid": 79, "lost": true}}}
 
-`kubernetes/<name>` are the sources of `situation.kinds`. `server` says that the API server went away or came back.
-`page/<namespace>/<pod>:<port>/<path>` is what a pod answers over HTTP from then on; with `error`, that nobody answers
-there. `gpus/<node>` holds, by GPU index, what a node's exporter shows beyond what the objects tell (`simulator.dcgm`).
+`kubernetes/<name>` are the sources of `situation.kinds`; `tape.etcd` tells those of etcd and of the API server's own
+pages. `server` says that the API server went away or came back. `page/<namespace>/<pod>:<port>/<path>` is what a pod
+answers over HTTP from then on; with `error`, that nobody answers there. `gpus/<node>` holds, by GPU index, what a
+node's exporter shows beyond what the objects tell (`simulator.dcgm`).
 Sources that a reader does not know are passed over. Objects have the shape of the API, slimmed to the fields that
 Midwatch reads (`tape.slim`): no values of environment variables except `host:port`, no annotations, no managed fields.
 """
@@ -117,7 +118,7 @@ class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     list: ListBody | None = None
     watch: WatchEvent | None = None
     body: dict[str, Any] | None = None
-    """Answer of `/version`, or what is told of a node's GPUs."""
+    """Answer of `/version` or of etcd, or what is told of a node's GPUs."""
     status: int = 0
     """HTTP status that came with `text`; of a page, 0 means 200."""
     text: str | None = None

@@ -16,6 +16,7 @@ from situation.situation import Situation
 from situation.text import harmless
 
 if TYPE_CHECKING:
+    from collectors.etcd.collect import EtcdOptions
     from collectors.gpu_devices.collect import DeviceOptions
     from collectors.kubernetes.client import Client
     from tui.config import Config
@@ -81,6 +82,8 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
     """Seconds for an exec plugin; None for the collectors' own choice."""
     devices: "DeviceOptions | None" = None
     """Ways to the GPUs; None: those that need no option."""
+    etcd: "EtcdOptions | None" = None
+    """Ways to etcd; None: those that need no option."""
 
     @property
     def target(self) -> Target:

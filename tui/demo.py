@@ -1,18 +1,31 @@
 """`midwatch demo`: the cockpit on a simulated cluster that runs beside it on loopback."""
 
+import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tui.exits import UsageProblem
 from tui.start import CockpitOptions, open_cockpit
 
+if TYPE_CHECKING:
+    from collectors.etcd.collect import EtcdOptions
+
 _READY: Final = "ready "
+_ETCD: Final = "etcd "
 _END_S: Final = 5.0
+
+
+class Simulated(NamedTuple):
+    """A simulated cluster that runs."""
+
+    url: str
+    etcd: "EtcdOptions | None" = None
+    """How its etcd is reached, if it has one."""
 
 
 def list_scenarios() -> Iterator[str]:
@@ -20,7 +33,7 @@ def list_scenarios() -> Iterator[str]:
     from simulator.scenarios import SCENARIOS
 
     for name, title in SCENARIOS.items():
-        yield f"{name:<22} {title}"
+        yield f"{name:<24} {title}"
 
 
 def open_demo(scenario: str, speed: float, theme: str | None) -> int:
@@ -31,13 +44,14 @@ def open_demo(scenario: str, speed: float, theme: str | None) -> int:
         raise UsageProblem(f"no scenario {scenario!r}; there are: {', '.join(SCENARIOS)}")
     with tempfile.TemporaryDirectory(prefix="midwatch-demo-") as folder:
         kubeconfig = Path(folder) / "kubeconfig"
-        with simulated_cluster([scenario, "--speed", str(speed)], kubeconfig):
-            return open_cockpit(CockpitOptions(kubeconfig=kubeconfig, theme=theme, mode="demo · read-only"))
+        with simulated_cluster([scenario, "--speed", str(speed)], kubeconfig) as simulated:
+            mode = "demo · read-only"
+            return open_cockpit(CockpitOptions(kubeconfig=kubeconfig, theme=theme, mode=mode, etcd=simulated.etcd))
 
 
 @contextmanager
-def simulated_cluster(arguments: list[str], kubeconfig: Path) -> Iterator[str]:
-    """Run the simulator as a child and yield its URL; it ends with us. Raises UsageProblem when it does not start."""
+def simulated_cluster(arguments: list[str], kubeconfig: Path) -> Iterator[Simulated]:
+    """Run the simulator as a child and yield where it is; it ends with us. Raises UsageProblem if it does not start."""
     # -P: a folder named `simulator` where the user stands is not ours.
     command = [sys.executable, "-P", "-m", "simulator", *arguments, "--kubeconfig", str(kubeconfig)]
     child = subprocess.Popen(  # noqa: S603 - our own module, arguments checked by the caller
@@ -45,12 +59,23 @@ def simulated_cluster(arguments: list[str], kubeconfig: Path) -> Iterator[str]:
     )
     try:
         assert child.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
-        line = child.stdout.readline()
+        line, etcd = child.stdout.readline(), None
+        if line.startswith(_ETCD):
+            etcd = _etcd_options(line.removeprefix(_ETCD))
+            line = child.stdout.readline()
         if not line.startswith(_READY):
             raise UsageProblem(f"the simulator did not start: {(line + _end(child)).strip()}")
-        yield line.removeprefix(_READY).strip()
+        yield Simulated(line.removeprefix(_READY).strip(), etcd)
     finally:
         _end(child)
+
+
+def _etcd_options(line: str) -> "EtcdOptions":
+    from collectors.etcd.collect import EtcdOptions
+
+    way = json.loads(line)
+    files = {name: way.get(name, "") for name in ("cacert", "cert", "key")}
+    return EtcdOptions(tuple(way["endpoints"]), metrics_urls=tuple(way["metrics_urls"]), **files)
 
 
 def _end(child: "subprocess.Popen[str]") -> str:

@@ -17,6 +17,7 @@ from tui.paths import state_dir, themes_dir
 if TYPE_CHECKING:
     from textual.binding import Binding
 
+    from collectors.etcd.collect import EtcdOptions
     from tui.app import Cockpit
 
 
@@ -37,6 +38,7 @@ class CockpitOptions(msgspec.Struct, frozen=True):
     mode: str = "read-only"
     dcgm: tuple[str, ...] = ()
     prometheus: str | None = None
+    etcd: "EtcdOptions | None" = None
 
 
 def read_config(path: Path | None) -> Config:
@@ -74,6 +76,7 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
         options.context or config.context or None,
         options.namespace or config.namespace or None,
         devices=device_options(options.dcgm, options.prometheus, config),
+        etcd=options.etcd,
     )
     problems = check_keymap(cockpit_bindings(), dict(config.keys))
     if problems:

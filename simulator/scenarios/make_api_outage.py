@@ -55,13 +55,13 @@ def _leases(story: Story, t: float) -> Iterator[Manifest]:
 def _control_plane(story: Story) -> Iterator[Manifest]:
     for node in CONTROL_PLANE:
         for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):
-            yield _component(story, name, node)
+            yield control_plane_pod(story, name, node)
     labels = {"k8s-app": "kube-dns"}
     for index, node in enumerate(("cp-1", "cpu-1")):
         yield pod_of(story, f"coredns-{index}", "kube-system", node, labels=labels, container="coredns")
 
 
-def _component(story: Story, name: str, node: str, **over: Any) -> Manifest:
+def control_plane_pod(story: Story, name: str, node: str, **over: Any) -> Manifest:
     labels = {"component": name, "tier": "control-plane"}
     owner = f"Node/{node}"
     image = f"registry.k8s.io/{name}:v1.36.2"
@@ -83,7 +83,7 @@ def _gpus(node: str) -> int:
     return 8 if node in GPU_NODES else 0
 
 
-def _before(story: Story) -> list[Manifest]:
+def cluster_before(story: Story) -> list[Manifest]:
     webhook = {
         "name": "check.policy.example.com",
         "clientConfig": {"service": {"name": "policy", "namespace": "platform"}},
@@ -157,7 +157,7 @@ def _while_it_was_gone(story: Story, before: list[Manifest]) -> None:
     )
     lost = {"terminated": {"exitCode": 1, "reason": "Error", "startedAt": at(-WEEK_S), "finishedAt": at(31)}}
     for component, node in LEADERS.items():
-        story.change(UP_AT + 1.6, _component(story, component, node, last=lost, restarts=1, since=32))
+        story.change(UP_AT + 1.6, control_plane_pod(story, component, node, last=lost, restarts=1, since=32))
     broken = node_of(story, "gpu-3", gpus=8, runtime_down_at=UP_AT + 2)
     story.change(UP_AT + 2.1, broken)
     not_ready = event_of(story, broken, "NodeNotReady", "Node gpu-3 status is now: NodeNotReady", UP_AT + 2)
@@ -192,7 +192,7 @@ def frames() -> Iterator[Frame]:
     ready = "".join(f"[+]{check} ok\n" for check in CHECKS)
     story.say(Frame(0.0, VERSION_SOURCE, body={"major": "1", "minor": "36", "gitVersion": "v1.36.2"}))
     story.say(Frame(0.0, READYZ_SOURCE, status=200, text=f"{ready}readyz check passed\n"))
-    before = _before(story)
+    before = cluster_before(story)
     story.start(before)
     story.say(Frame(0.0, LOGS_SOURCE, text=MODEL_LOG, pod="serving/vllm-mistral-7b-7d9f8b6c5-0xvk"))
     t = RENEW_EVERY_S
