@@ -1,6 +1,8 @@
 """Pages that were recorded: of pods, of etcd, of the API server itself."""
 
 import re
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -19,6 +21,10 @@ class Page(msgspec.Struct, frozen=True):
     """Why nobody answers, as the end of the API server's text; empty if somebody does."""
 
 
-def moved_start(text: str, shift_s: float) -> str:
-    """Return a page of metrics whose process started so much later: the only time stamp in it that is read."""
-    return _STARTED.sub(lambda match: f"{match[1]} {float(match[2]) + shift_s:.2f}", text)
+def with_moved_start(text: str, moved: Callable[[datetime], datetime]) -> str:
+    """Return a page of metrics with the start of its process moved: the only time stamp in it that is read."""
+
+    def later(match: re.Match[str]) -> str:
+        return f"{match[1]} {moved(datetime.fromtimestamp(float(match[2]), UTC)).timestamp():.2f}"
+
+    return _STARTED.sub(later, text)

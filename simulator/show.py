@@ -11,7 +11,7 @@ import msgspec
 from simulator.cluster import Cluster, GpuFacts
 from simulator.etcd.state import EtcdState
 from simulator.leases import keep_renewing, leases_renewed_since
-from simulator.pages import Page, moved_start
+from simulator.pages import Page, with_moved_start
 from simulator.server import Simulator
 from simulator.wire import manifest_of
 from situation.decode import BadObjectError
@@ -152,7 +152,7 @@ class Show:
         """A page of metrics with its process start moved as all time stamps are."""
         if frame.text is None or families_of(frame.source) is None:
             return frame
-        return msgspec.structs.replace(frame, text=moved_start(frame.text, self._shift.total_seconds()))
+        return msgspec.structs.replace(frame, text=with_moved_start(frame.text, self.moved))
 
     def _bad(self, frame: Frame, error: Exception) -> TapeError:
         return TapeError(f"{self.tape.path}: bad frame at {frame.t:g} s: {frame.source}: {error}")

@@ -68,14 +68,13 @@ async def nospace(recorder: Recorder) -> None:
     await recorder.sample()
     await recorder.until(FAULT_AT - 6)
     with suppress(grpc.aio.AioRpcError):
-        for number in range(200):
-            await recorder.put(f"/registry/configmaps/flood-{number}", MIB)
-            await asyncio.sleep(0.5)
+        for number in range(1000):
+            await recorder.put(f"/registry/configmaps/flood-{number}", MIB[: 2**18])
+            await asyncio.sleep(0.1)
     await recorder.until(70)
-    status = msgspec.json.decode(await etcd.etcdctl("endpoint", "status", "-w", "json"))
     leader = await etcd.leader()
     await etcd.etcdctl("del", "--prefix", "/registry/configmaps/flood-")
-    await etcd.etcdctl("compact", str(max(item["Status"]["header"]["revision"] for item in status)))
+    await etcd.etcdctl("compact", await _revision(etcd))
     for member in (*(other for other in etcd.members if other is not leader), leader):
         await asyncio.sleep(3)
         await etcd.etcdctl("defrag", endpoints=(member.endpoint,))
@@ -86,13 +85,12 @@ async def nospace(recorder: Recorder) -> None:
 
 async def fragmented(recorder: Recorder) -> None:
     etcd = recorder.etcd
-    for number in range(32):
+    for number in range(20):
         await recorder.put(f"/registry/jobs/done-{number}", MIB)
     await recorder.sample()
     await recorder.until(FAULT_AT)
     await etcd.etcdctl("del", "--prefix", "/registry/jobs/")
-    status = msgspec.json.decode(await etcd.etcdctl("endpoint", "status", "-w", "json"))
-    await etcd.etcdctl("compact", str(status[0]["Status"]["header"]["revision"]))
+    await etcd.etcdctl("compact", await _revision(etcd))
     await recorder.until(50)
 
 
@@ -132,6 +130,12 @@ async def certificate_expired(recorder: Recorder) -> None:
     await etcd.until_healthy()
     recorder.api_server_waits(False)
     await recorder.until(90)
+
+
+async def _revision(etcd: RealEtcd) -> str:
+    """The latest revision that all members have."""
+    status = msgspec.json.decode(await etcd.etcdctl("endpoint", "status", "-w", "json"))
+    return str(min(item["Status"]["header"]["revision"] for item in status))
 
 
 async def _restart(recorder: Recorder) -> None:

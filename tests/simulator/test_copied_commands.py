@@ -32,6 +32,14 @@ from tui.feed import Feed
 
 FEWEST: Final = {
     "api_outage": 50,
+    "api_overloaded": 50,
+    "etcd_certificate_expired": 50,
+    "etcd_fragmented": 50,
+    "etcd_leader_lost": 50,
+    "etcd_member_hangs": 50,
+    "etcd_nospace": 50,
+    "etcd_quorum_lost": 50,
+    "etcd_wrong_certificate": 50,
     "faults_a": 40,
     "gpu_device_plugin": 30,
     "gpu_driver_nouveau": 30,
@@ -43,6 +51,8 @@ FEWEST: Final = {
     "gpu_toolkit": 30,
 }
 """How many commands each demo offers at least."""
+ON_ONE_CLUSTER: Final = {name for name in FEWEST if name.startswith(("api_", "etcd_"))}
+"""These have the same nodes and pods: a command that worked in one of them is not run again in the next."""
 DEADLINE_S: Final = 60.0
 AT_ONCE: Final = 3
 LATER: Final = timedelta(seconds=30)
@@ -132,8 +142,14 @@ async def run(line: str, home: Path) -> Outcome:
     return Outcome(child.returncode, out.decode(), err.decode())
 
 
+@pytest.fixture(scope="module")
+def worked() -> set[str]:
+    """Commands that worked on the one cluster, without their kubeconfig."""
+    return set()
+
+
 @pytest.mark.parametrize(("scenario", "fewest"), FEWEST.items())
-async def test_every_command_works(scenario: str, fewest: int, tmp_path: Path) -> None:
+async def test_every_command_works(scenario: str, fewest: int, tmp_path: Path, worked: set[str]) -> None:
     at_once = asyncio.Semaphore(AT_ONCE)
 
     async def complaint(offer: Offer) -> str:
@@ -148,8 +164,12 @@ async def test_every_command_works(scenario: str, fewest: int, tmp_path: Path) -
 
     async with demo_at_its_end(scenario, tmp_path / "kubeconfig"):
         found = await offers(tmp_path / "kubeconfig")
-        complaints = await asyncio.gather(*map(complaint, found))
+        lines = {offer: offer.line.replace(str(tmp_path), "") for offer in found}
+        new = [offer for offer in found if scenario not in ON_ONE_CLUSTER or lines[offer] not in worked]
+        complaints = await asyncio.gather(*map(complaint, new))
     assert list(filter(None, complaints)) == []
+    if scenario in ON_ONE_CLUSTER:
+        worked.update(lines[offer] for offer in new)
     assert len(found) >= fewest
 
 
