@@ -14,7 +14,7 @@ from situation.kinds import KINDS, kind_of
 from situation.meta import KubernetesObject
 from situation.readings import Listed, OwnLoad, Reading, ServerVersion, SourceState
 from tests.build import NOW, Manifest, made
-from tui.app import Cockpit
+from tui.app import Cockpit, Connection, utc_now
 from tui.connection import Connected, LogReader
 from tui.themes import load_themes
 
@@ -57,17 +57,21 @@ class Cluster:
 
 @asynccontextmanager
 async def open_cockpit(
-    cluster: Cluster,
+    cluster: Connection,
     state_dir: Path,
     *,
     size: tuple[int, int] = (160, 50),
-    now: datetime = NOW,
+    now: datetime | None = NOW,
     keymap: dict[str, str] | None = None,
     driver: type[Driver] | None = None,
     hz: float = 20,
+    until_known: bool = True,
     **more: Any,
 ) -> AsyncIterator[Pilot[int]]:
-    """Run the cockpit until its first picture is complete; `driver` gets what a terminal would."""
+    """Run the cockpit until its first picture is complete; `driver` gets what a terminal would.
+
+    `now` stands still; None takes the time as it is. Without `until_known` pods need not come, only a first judgement.
+    """
     app = Cockpit(
         cluster,
         TARGET,
@@ -78,13 +82,14 @@ async def open_cockpit(
         state_dir=state_dir,
         environ={"TERM": "xterm-256color"},
         keymap=keymap,
-        clock=lambda: now,
+        clock=utc_now if now is None else lambda: now,
         **more,
     )
     if driver is not None:
         app.driver_class = driver
     async with app.run_test(headless=driver is None, size=size, notifications=True) as pilot:
-        await until(pilot, lambda: app.feed.situation.knows("pods") and bool(app.feed.diagnosis.layers))
+        feed = app.feed
+        await until(pilot, lambda: (not until_known or feed.situation.knows("pods")) and bool(feed.diagnosis.layers))
         await pilot.pause()
         yield pilot
 
