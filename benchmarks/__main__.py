@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks import cockpit, commands, gpu, memory
+from benchmarks import cockpit, commands, control_plane, etcd, gpu, memory
 
 NODES: Final = 1_000
 PODS: Final = 10_000
@@ -36,11 +36,20 @@ class Line(NamedTuple):
 async def measure(folder: Path) -> list[Line]:
     """Run everything, one after the other."""
     event_ms, whole_ms = gpu.chain_ms()
+    page = await control_plane.api_page()
+    (folder / "etcd").mkdir()
+    etcd_rounds = await etcd.rounds(folder / "etcd")
     lines = [
         Line("`midwatch --help`", commands.help_s(), 0.25, "s"),
         Line(f"a DCGM exporter's page of {gpu.GPUS} GPUs", gpu.page_ms(), 5, "ms"),
         Line(f"chains of {gpu.NODES} GPU nodes after one pod event", event_ms, 5, "ms"),
         Line(f"chains of {gpu.NODES} GPU nodes from scratch", whole_ms, 100, "ms"),
+        Line(f"an API server's page of {page.megabytes:.1f} MB", page.parse_ms, 150, "ms"),
+        Line("the same: longest turn of the event loop", page.longest_turn_ms, 30, "ms"),
+        Line("the same: memory at its peak", page.peak_mb, 20, "MB"),
+        Line(f"a round over {etcd.MEMBERS} members of etcd", etcd_rounds.without_pages_ms, 60, "ms"),
+        Line(f"a round over {etcd.MEMBERS} members of etcd, with their metrics", etcd_rounds.with_pages_ms, 60, "ms"),
+        Line("a page of an etcd member", etcd.page_ms(), 5, "ms"),
     ]
     dump = folder / "pods.json"
     kubeconfig = folder / "kubeconfig"

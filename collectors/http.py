@@ -36,6 +36,11 @@ _SHOWN: Final = 200
 _THROTTLED_WAIT_S: Final = 15.0
 _TOKEN_LIMIT: Final = 64 * 2**10
 _TIMEOUT_S: Final = 30.0
+_CONNECTIONS: Final = 100
+_IDLE_CONNECTIONS: Final = 20
+_KEPT_S: Final = 5.0
+_KEPT_WITH_TLS_S: Final = 30.0
+"""Idle connections are kept so long: a handshake with certificates costs more than all else of a small request."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +65,9 @@ class _Handshake:
 
     async def note(self, event: str, info: Mapping[str, Any]) -> None:
         """Take in what httpx tells of its work (its extension `trace`)."""
-        if event == "connection.connect_tcp.complete":
+        if event.endswith("connect_tcp.complete"):
             self._stream = info["return_value"]
-        elif event == "connection.start_tls.complete":
+        elif event.endswith("start_tls.complete"):
             self._stream = None
 
     async def __aenter__(self) -> Self:
@@ -176,6 +181,11 @@ def _open_client(tls: Tls | None) -> "httpx.AsyncClient":
     return httpx.AsyncClient(
         verify=ssl.create_default_context() if tls is None else tls.context,
         trust_env=tls is None,
+        limits=httpx.Limits(
+            max_connections=_CONNECTIONS,
+            max_keepalive_connections=_IDLE_CONNECTIONS,
+            keepalive_expiry=_KEPT_S if tls is None else _KEPT_WITH_TLS_S,
+        ),
         headers={"User-Agent": user_agent()},
         timeout=_TIMEOUT_S,
         follow_redirects=False,

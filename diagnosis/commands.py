@@ -20,6 +20,12 @@ def kubectl(
     return Command(("kubectl", *arguments), purpose, namespace, effect, where, log)
 
 
+def pods_on(node: str, *, purpose: str, namespace: str) -> Command:
+    """Return the command that lists the pods of a namespace on a node: the operands there, or its network plugin."""
+    return kubectl("get", "pods", "-o", "wide", "--field-selector", f"spec.nodeName={node}",
+                   purpose=purpose, namespace=namespace)  # fmt: skip
+
+
 def on_node(node: str, *argv: str, purpose: str) -> Command:
     """Return a reading command to be run on a node's own shell."""
     return Command(argv, purpose, where=f"node {node}")

@@ -13,7 +13,7 @@ from diagnosis.gpu_facts import may_hold_gpus
 from diagnosis.node_agents import Agent, agent_of, is_nfd
 from situation.cluster import Event, Namespace, Node
 from situation.gpu.chain import is_gpu_node
-from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver, ResourceSlice
+from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver, ResourceClaim, ResourceSlice
 from situation.gpu.touched import concerns_all, nodes_of
 from situation.meta import KubernetesObject, ObjectKey, Ref
 from situation.network import (
@@ -111,6 +111,8 @@ class _Concerned:
                 self._policy_namespaces.add(item.namespace)
             case ClusterPolicy() | NvidiaDriver() | GpuCluster() | ResourceSlice():
                 self._take_gpu(item, change)
+            case ResourceClaim():
+                self.refs |= {Ref("Pod", item.namespace, user.name): None for user in item.status.reserved_for}
             case HorizontalPodAutoscaler():
                 target = item.spec.scale_target_ref
                 self.refs[Ref(target.kind, item.namespace, target.name)] = None

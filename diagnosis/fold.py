@@ -12,7 +12,7 @@ from diagnosis.etcd_facts import follows_from_etcd
 from diagnosis.rule import Fired, Rule
 from situation.etcd.cluster import ETCD, Frozen, etcd_of
 from situation.findings import Finding, Severity
-from situation.meta import Ref
+from situation.meta import CLUSTER, Ref
 from situation.readings import SourceState
 from situation.situation import Situation
 
@@ -120,7 +120,7 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
             for other in by_ref.get(ref, ())
             if other.finding.key != group.finding.key
             and _may_explain(other.finding, group.finding)
-            and (not hit.fired.follows_only or other.finding.rule in hit.fired.follows_only)
+            and _is_meant(other, ref, hit.fired)
         ]
         etcd = follows_from_etcd(group.finding.rule, group.finding.subject)
         candidates += [other for other in by_ref.get(ETCD, ()) if other.finding.rule in etcd]
@@ -132,6 +132,13 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
                 parents[group.finding.key] = candidate.finding.key
                 break
     return parents
+
+
+def _is_meant(cause: _Group, ref: Ref, fired: Fired) -> bool:
+    """Tell whether `fired`, which follows `ref`, may mean this one of all findings that `ref` shows."""
+    if fired.follows_only:
+        return cause.finding.rule in fired.follows_only
+    return not cause.hits[0].rule.by_name or ref == cause.finding.subject != CLUSTER
 
 
 def _may_explain(cause: Finding, effect: Finding) -> bool:

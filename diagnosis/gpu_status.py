@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, shorten
+from diagnosis.commands import fact, kubectl, pods_on, shorten
 from diagnosis.gpu_facts import MIG_MANAGER, named, operator_namespace
 from diagnosis.node_agents import Agent, agents
 from situation.cluster import Node
@@ -24,6 +24,9 @@ RESOURCES: Final = {
     "GPUCluster": "gpuclusters.nvidia.com",
 }
 """With their group: other projects have a ClusterPolicy too."""
+
+WHICH_OPERAND: Final = "which is the first operand of the chain that is not ready?"
+"""The purpose of a look at the operands of a node."""
 
 
 def kind_name(item: OperatorResource) -> str:
@@ -80,11 +83,9 @@ def operand_commands(node: Node, situation: Situation) -> tuple[Command, ...]:
     """Return the commands that show the operands of a node, and what all nodes offer."""
     columns = "N:.metadata.name,CAP:.status.capacity.nvidia\\.com/gpu,ALLOC:.status.allocatable.nvidia\\.com/gpu"
     return (
-        kubectl("get", "pods", "-o", "wide", "--field-selector", f"spec.nodeName={node.name}",
-                purpose="which is the first operand of the chain that is not ready?",
-                namespace=operator_namespace(situation)),
+        pods_on(node.name, purpose=WHICH_OPERAND, namespace=operator_namespace(situation)),
         kubectl("get", "nodes", "-o", f"custom-columns={columns}", purpose="which nodes offer how many GPUs?"),
-    )  # fmt: skip
+    )
 
 
 def operand_log(pod: Pod, container: str, purpose: str) -> tuple[Command, ...]:

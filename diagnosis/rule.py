@@ -91,6 +91,9 @@ class Rule:
     """Kinds (`ObjectKind.name`) without which it cannot judge."""
     takes_down: bool
     """On a Node: findings about pods of that node are its consequences."""
+    by_name: bool = False
+    """Of what is said to follow from the cluster as a whole, only what names this rule in `follows_only` follows from
+    it: a certificate that is about to expire is about the cluster too, and explains nothing that is broken now."""
 
 
 def rule(
@@ -104,6 +107,7 @@ def rule(
     look_alikes: Mapping[str, str] | None = None,
     needs: tuple[str, ...] = (),
     takes_down: bool = False,
+    by_name: bool = False,
 ) -> Callable[[Judge], Rule]:
     """Make a Rule of a judging function; the first line of its docstring is the summary."""
 
@@ -112,7 +116,18 @@ def rule(
         if not summary:
             raise TypeError(f"rule {id}: the function needs a docstring")
         return Rule(
-            id, signature, layer, severity, kind, judge, summary, looks_at, look_alikes or {}, needs, takes_down
+            id,
+            signature,
+            layer,
+            severity,
+            kind,
+            judge,
+            summary,
+            looks_at,
+            look_alikes or {},
+            needs,
+            takes_down,
+            by_name,
         )
 
     return wrap

@@ -1,5 +1,6 @@
 """The simulated cluster: objects by resource, with resource versions and the history that watches read."""
 
+import asyncio
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -143,6 +144,21 @@ class Page(msgspec.Struct, frozen=True):
     """Why nobody answers, as the end of the API server's text; empty if somebody does."""
 
 
+class EtcdMember:
+    """What one member of etcd answers."""
+
+    def __init__(self) -> None:
+        self.status: Manifest | None = None
+        """Its answer to Maintenance.Status in the JSON gateway's names; None: not on the tape."""
+        self.pages: dict[str, Page] = {}
+        """What it serves over HTTP, by path with its slash."""
+        self.is_down = False
+        """Nothing listens."""
+        self.goes_on = asyncio.Event()
+        """Not set: connections are taken and nothing is answered, as by a process that was stopped."""
+        self.goes_on.set()
+
+
 class Cluster:
     """The state that the simulator serves. Every `put` and `delete` is a watch event with its own resource version."""
 
@@ -155,6 +171,10 @@ class Cluster:
         """Container logs: `namespace/pod` or `namespace/pod/container` to text."""
         self.pages: dict[PageName, Page] = {}
         """What pods answer through the API server's proxy, as far as it was recorded."""
+        self.server_pages: dict[str, Page] = {}
+        """What the API server itself answers at a path: `/metrics`."""
+        self.etcd: dict[str, EtcdMember] = {}
+        """Members by name."""
         self.gpus: dict[str, Mapping[int, GpuFacts]] = {}
         """By node and index, what exporters are to show."""
         self._version = 1

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from simulator.cluster import Cluster, GpuFacts, Page
+from simulator.cluster import Cluster, EtcdMember, GpuFacts, Page
 from simulator.leases import keep_renewing, leases_renewed_since
 from simulator.server import Simulator
 from simulator.wire import manifest_of
@@ -16,9 +16,12 @@ from situation.decode import BadObjectError
 from situation.kinds import BY_NAME, KINDS, ObjectKind, kind_of
 from situation.meta import ObjectKey
 from tape.format import (
+    ETCD_PREFIX,
+    ETCD_SOURCE,
     GPUS_PREFIX,
     LOGS_SOURCE,
     READYZ_SOURCE,
+    SERVER_PREFIX,
     SERVER_SOURCE,
     VERSION_SOURCE,
     Frame,
@@ -55,6 +58,9 @@ class Show:
         self._opens_at = tape.header.started_at + timedelta(seconds=tape.header.start_at)
         self._shift = timedelta(seconds=floor((clock() - self._opens_at).total_seconds()))
         self._is_down = False
+        self._etcd_is_frozen = False
+        for name in self._members():
+            self.cluster.etcd[name] = EtcdMember()
         if tape.header.server:
             self.cluster.version["gitVersion"] = tape.header.server
         frames = self._frames()
@@ -76,6 +82,7 @@ class Show:
         """Play on until `hold_at` or the end, then keep alive what was alive. Runs until it is cancelled."""
         loop = asyncio.get_running_loop()
         opened = loop.time()
+        simulator.faults.freeze_etcd = self._etcd_is_frozen
         if self._is_down:
             await simulator.down()
         frame = self._next
@@ -84,6 +91,7 @@ class Show:
             if (delay := due - loop.time()) > 0:
                 await asyncio.sleep(delay)
             self._apply(frame)
+            simulator.faults.freeze_etcd = self._etcd_is_frozen
             if frame.source == SERVER_SOURCE:
                 await (simulator.down() if frame.down else simulator.up())
             frame = next(self._rest, None)
@@ -108,6 +116,13 @@ class Show:
     def _apply(self, frame: Frame) -> None:
         if frame.source == SERVER_SOURCE:
             self._is_down = bool(frame.down)
+        elif frame.source == ETCD_SOURCE:
+            self._etcd_is_frozen = bool(frame.down)
+        elif frame.source.startswith(SERVER_PREFIX):
+            path = frame.source.removeprefix(SERVER_PREFIX)
+            self.cluster.server_pages[f"/{path}"] = Page(frame.status or 200, frame.text or "")
+        elif frame.source.startswith(ETCD_PREFIX):
+            self._apply_etcd(frame)
         elif frame.source == LOGS_SOURCE:
             self.cluster.logs[frame.pod] = frame.text or ""
         elif frame.source == READYZ_SOURCE and frame.text is not None:
@@ -120,6 +135,25 @@ class Show:
             self.cluster.gpus[frame.source.removeprefix(GPUS_PREFIX)] = self._gpu_facts(frame)
         elif kind := BY_NAME.get(frame.source.removeprefix("kubernetes/")):
             self._apply_objects(frame, kind)
+
+    def _members(self) -> frozenset[str]:
+        """Names of etcd's members on the tape: each needs a port before it speaks."""
+        sources = {frame.source for frame in self.tape.frames() if frame.source.startswith(ETCD_PREFIX)}
+        return frozenset(source.split("/")[1] for source in sources)
+
+    def _apply_etcd(self, frame: Frame) -> None:
+        name, _, path = frame.source.removeprefix(ETCD_PREFIX).partition("/")
+        member = self.cluster.etcd[name]
+        if not path:
+            member.is_down = bool(frame.down)
+            if frame.error is None:
+                member.goes_on.set()
+            else:
+                member.goes_on.clear()
+        elif path == "status":
+            member.status = frame.body
+        else:
+            member.pages[f"/{path}"] = Page(frame.status or 200, frame.text or "", frame.error or "")
 
     def _gpu_facts(self, frame: Frame) -> dict[int, GpuFacts]:
         try:

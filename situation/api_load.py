@@ -87,7 +87,7 @@ def etcd_latency_of_all(memory: ApiServerMemory, window: timedelta = WINDOW) -> 
         return None
     first = merged(ends.first.etcd_durations[key] for key in sorted(ends.first.etcd_durations))
     last = merged(ends.last.etcd_durations[key] for key in sorted(ends.last.etcd_durations))
-    return _latency(last.since(first), ends.seconds)
+    return _latency(_grown(first, last), ends.seconds)
 
 
 def rejects_per_s(memory: ApiServerMemory, window: timedelta = WINDOW) -> Mapping[str, float] | None:
@@ -180,7 +180,7 @@ def _latencies(
     if ends is None:
         return None
     before = of(ends.first)
-    found = ((key, _latency(now.since(before.get(key)), ends.seconds)) for key, now in of(ends.last).items())
+    found = ((key, _latency(_grown(before.get(key), now), ends.seconds)) for key, now in of(ends.last).items())
     return {key: latency for key, latency in found if latency is not None}
 
 
@@ -193,6 +193,12 @@ def _rates(
     before = of(ends.first)
     grown = {key: now - before.get(key, 0.0) for key, now in of(ends.last).items()}
     return {key: count / ends.seconds for key, count in grown.items() if count > 0}
+
+
+def _grown(before: Histogram | None, now: Histogram) -> Histogram:
+    """Return what came between two pages of one process, which cannot have lost any: then a page was damaged."""
+    grown = now.since(before)
+    return Histogram() if before is not None and grown is now else grown
 
 
 def _latency(observed: Histogram, seconds: float) -> Latency | None:

@@ -4,15 +4,39 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from situation.api_server import ApiServerPage, ApiServerReading
 from situation.histograms import Histogram, increase
 from situation.history import History
 
 SPAN: Final = timedelta(minutes=30)
 SPACING: Final = timedelta(seconds=25)
+WHOLE: Final = timedelta(minutes=10)
+"""For so long pages are kept whole; older ones without their histograms, which are nearly all of them in a large
+cluster."""
 WINDOW: Final = timedelta(minutes=5)
 REPLICAS: Final = 8
 """Processes behind one address that are followed apart; more are forgotten, the longest silent first."""
+
+
+class _Kept:
+    """The pages of one process."""
+
+    def __init__(self) -> None:
+        self._whole = History[ApiServerPage](WHOLE, SPACING)
+        self._numbers = History[ApiServerPage](SPAN, SPACING)
+
+    def add(self, at: datetime, page: ApiServerPage) -> None:
+        self._whole.add(at, page)
+        self._numbers.add(at, msgspec.structs.replace(page, durations={}, lists={}, etcd_durations={}, webhooks={}))
+
+    def within(self, window: timedelta) -> tuple[tuple[datetime, ApiServerPage], ...]:
+        """Return the pages of the window, oldest first; those from before the whole ones have no histograms."""
+        whole = self._whole.within(window)
+        if window <= WHOLE:
+            return whole
+        return (*(item for item in self._numbers.within(window) if item[0] < whole[0][0]), *whole)
 
 
 class ApiServerMemory:
@@ -22,15 +46,15 @@ class ApiServerMemory:
         self.page: ApiServerPage | None = None
         """The last one read, of whichever replica."""
         self.read_at: datetime | None = None
-        self._pages: dict[float | None, History[ApiServerPage]] = {}
+        self._pages: dict[float | None, _Kept] = {}
 
     def take(self, reading: ApiServerReading) -> None:
         """Fold a scrape in."""
         page = reading.page
         self.page, self.read_at = page, reading.scraped_at
-        pages = self._pages.pop(page.started_at, None) or History[ApiServerPage](SPAN, SPACING)
-        pages.add(reading.scraped_at, page)
-        self._pages[page.started_at] = pages
+        kept = self._pages.pop(page.started_at, None) or _Kept()
+        kept.add(reading.scraped_at, page)
+        self._pages[page.started_at] = kept
         while len(self._pages) > REPLICAS:
             del self._pages[next(iter(self._pages))]
 
@@ -39,7 +63,10 @@ class ApiServerMemory:
         return increase(of(page) for _, page in self._within(window))
 
     def over(self, of: Callable[[ApiServerPage], Histogram | None], window: timedelta = WINDOW) -> Histogram:
-        """Return what a histogram of the replica read last observed over the window; empty if not measured twice."""
+        """Return what a histogram of the replica read last observed over the window; empty if not measured twice.
+
+        Over WHOLE at most, however long the window.
+        """
         known = [found for _, page in self._within(window) if (found := of(page)) is not None]
         return known[-1].since(known[0]) if len(known) > 1 else Histogram()
 
@@ -48,5 +75,5 @@ class ApiServerMemory:
         return self._within(window)
 
     def _within(self, window: timedelta) -> tuple[tuple[datetime, ApiServerPage], ...]:
-        pages = self._pages.get(self.page.started_at) if self.page is not None else None
-        return pages.within(window) if pages is not None else ()
+        kept = self._pages.get(self.page.started_at) if self.page is not None else None
+        return kept.within(window) if kept is not None else ()

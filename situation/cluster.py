@@ -98,6 +98,8 @@ class LeaseSpec(Wire, frozen=True):
     holder_identity: str = ""
     lease_duration_seconds: int = 0
     renew_time: datetime | None = None
+    acquire_time: datetime | None = None
+    """When the present holder became it."""
 
 
 class Lease(KubernetesObject, frozen=True):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from situation.etcd.cluster import ETCD
+from situation.etcd.places import member_nodes, member_pods
 from situation.etcd.standing import etcd_pods
 from situation.findings import Diagnosis, Finding, Layer
 from situation.gpu.links import Component, Link
@@ -53,9 +54,10 @@ def related(focus: Focus, situation: Situation, diagnosis: Diagnosis, link: Link
     if focus.component is not None and focus.ref is not None and link is not None:
         return _related_to_link(link, focus.ref, situation, diagnosis)
     if focus.ref is not None:
-        refs = {focus.ref} | ({ETCD} if focus.ref.kind == "EtcdMember" else set())
-        pods = _pods({focus.ref}, situation)
-        causes = [cause for cause in diagnosis.causes if _touches(cause, refs, pods, situation)]
+        refs = {focus.ref}
+        pods = _pods(refs, situation)
+        about = refs | {ETCD} if focus.ref.kind == "EtcdMember" else refs  # what ails etcd concerns each member
+        causes = [cause for cause in diagnosis.causes if _touches(cause, about, pods, situation)]
         return _relation(refs, pods, causes, situation)
     if focus.layer is not None:
         causes = [cause for cause in diagnosis.causes if cause.layer is focus.layer]
@@ -116,6 +118,7 @@ def _touches(cause: Finding, refs: set[Ref], pods: dict[ObjectKey, Pod], situati
 def _relation(refs: set[Ref], pods: dict[ObjectKey, Pod], causes: list[Finding], situation: Situation) -> Relation:
     nodes = {ref.name for ref in refs if ref.kind == "Node"}
     nodes |= {pod.spec.node_name for pod in pods.values() if pod.spec.node_name}
+    nodes |= {node for ref in refs if ref.kind == "EtcdMember" for node in member_nodes(ref.name, situation)}
     objects = set(refs) | {Ref("Pod", *key) for key in pods}
     for pod in pods.values():
         if (owner := pod.metadata.controller) is not None:
@@ -145,6 +148,8 @@ def _pods_of(ref: Ref, situation: Situation) -> Iterable[Pod]:
             return situation.pods_by_namespace.get(ref.name).values()
         case "PersistentVolumeClaim":
             return situation.pods_by_claim.get((ref.namespace, ref.name)).values()
+        case "EtcdMember":
+            return member_pods(ref.name, situation)
         case "Service":
             service = situation.get(ref)
             return situation.pods_matching(ref.namespace, service.spec.selector) if isinstance(service, Service) else ()

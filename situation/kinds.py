@@ -14,7 +14,7 @@ from situation.cluster import (
     ResourceQuota,
     RuntimeClass,
 )
-from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver, ResourceSlice
+from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver, ResourceClaim, ResourceSlice
 from situation.meta import KubernetesObject
 from situation.network import (
     EndpointSlice,
@@ -156,6 +156,7 @@ KINDS: Final = (
         on_demand=True,
         optional=True,
     ),
+    ObjectKind("resourceclaims", "ResourceClaim", "resource.k8s.io/v1", ResourceClaim, on_demand=True, optional=True),
 )
 
 BY_NAME: Final = {kind.name: kind for kind in KINDS}

@@ -1,10 +1,6 @@
 """What the control plane's components on this host answer on loopback: known without an API server."""
 
-from typing import Final
-
 import msgspec
-
-COMPONENTS: Final = ("kube-apiserver", "kube-scheduler", "kube-controller-manager", "kubelet")
 
 
 class LocalCheck(msgspec.Struct, frozen=True):
@@ -27,7 +23,7 @@ class LocalCheck(msgspec.Struct, frozen=True):
 
 
 class LocalHealth(msgspec.Struct, frozen=True):
-    """All components that this host should run, in the order of COMPONENTS: replaces what was known before."""
+    """All components that this host should run, the API server first: replaces what was known before."""
 
     node: str
     """This host's name, as the system has it."""

@@ -47,6 +47,29 @@ class PodLog(msgspec.Struct, frozen=True):
     observed_at: datetime
 
 
+class LastLine(msgspec.Struct, frozen=True):
+    """What a container said last before its log was read."""
+
+    line: LogLine
+    read_at: datetime
+    of_previous: bool = False
+    """The present run had said nothing yet: it is the last line of the run before."""
+
+
+def last_line(log: PodLog) -> LastLine | None:
+    """Return the last line with words of the present run, of the previous one if that has none.
+
+    None where the end of the log is missing: then nobody knows what was said last.
+    """
+    for run in (log.current, log.previous):
+        line = next((line for line in reversed(run.lines) if line.text.strip()), None)
+        if run.cut:
+            return None
+        if line is not None:
+            return LastLine(line, log.observed_at, run is log.previous)
+    return None
+
+
 def log_target(pod: Pod) -> LogTarget | None:
     """Return the container of a pod whose log matters: the first that is not through or not ready, else the first.
 

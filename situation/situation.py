@@ -112,6 +112,12 @@ class Situation(Store):
         found = [item for source in sorted(self._certificates) for item in self._certificates[source]]
         return tuple(sorted(found, key=lambda item: not item.is_served))
 
+    def certificate_source(self, item: Certificate) -> str:
+        """Return the name of the source that told of a certificate."""
+        return next(
+            (source for source, known in self._certificates.items() if item in known), "control-plane/certificate-files"
+        )
+
     def _note_source(self, reading: Reading) -> None:
         before = self.sources.get(reading.source) or Source(reading.source)
         live = reading.state is SourceState.LIVE

@@ -11,7 +11,16 @@ from situation.decode import BadObjectError, decode_object
 from situation.kinds import BY_NAME, KINDS, ObjectKind
 from situation.meta import KubernetesObject, ObjectKey
 from situation.readings import Listed, Readiness, Reading, ServerVersion, SourceState
-from tape.format import READYZ_SOURCE, SERVER_SOURCE, VERSION_SOURCE, Frame, NotATapeError, TapeError
+from tape.format import (
+    READYZ_SOURCE,
+    SERVER_SOURCE,
+    VERSION_SOURCE,
+    Frame,
+    NotATapeError,
+    PageName,
+    TapeError,
+    page_name,
+)
 from tape.reader import Tape
 from tape.recording import Recording, is_recording
 from tape.stamps import newest_stamp
@@ -24,6 +33,16 @@ _HEADER_SEARCHED: Final = 2**16
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
+class PlayedPage(NamedTuple):
+    """What a pod answered over HTTP from some moment on."""
+
+    name: PageName
+    status: int
+    text: str
+    error: str
+    """Why nobody answered; empty if somebody did."""
+
+
 class Playback(NamedTuple):
     """What was known at one moment of a tape."""
 
@@ -31,6 +50,18 @@ class Playback(NamedTuple):
     now: datetime
     notes: tuple[str, ...]
     """What could not be used, for people."""
+    pages: tuple[PlayedPage, ...] = ()
+    """The last of each; none while the API server is gone, through which they are read."""
+
+
+class _Folded(NamedTuple):
+    """All frames up to some moment."""
+
+    sources: "dict[str, _Source]"
+    pages: tuple[PlayedPage, ...]
+    last_t: float
+    down_at: float | None
+    """Second since which the API server is gone."""
 
 
 class _Source:
@@ -128,18 +159,18 @@ def play(path: Path, at: float | datetime | None = None) -> Playback:
     if path.is_dir():
         recording = Recording(path)
         until = _seconds(at, recording.started_at) if isinstance(at, datetime) else at
-        sources, last_t, down_at = _fold(path, recording.frames, until)
+        sources, pages, last_t, down_at = _fold(path, recording.frames, until)
         now = at if isinstance(at, datetime) else _recorded_now(recording, sources, last_t)
-        return Playback(_readings(sources, now, last_t, down_at), now, tuple(recording.notes))
+        return Playback(_readings(sources, now, last_t, down_at), now, tuple(recording.notes), pages)
     tape = Tape(path)
     until = _seconds(at, lambda: tape.header.started_at) if isinstance(at, datetime) else at
-    sources, last_t, down_at = _fold(path, tape.frames(), until)
+    sources, pages, last_t, down_at = _fold(path, tape.frames(), until)
     if tape.header.server and VERSION_SOURCE not in sources:
         version = sources[VERSION_SOURCE] = _Source()
         version.value, version.heard_at = ServerVersion(tape.header.server), 0.0
     end = last_t if until is None else until
     now = tape.header.started_at + timedelta(seconds=end)
-    return Playback(_readings(sources, now, end, down_at), now, tuple(tape.notes))
+    return Playback(_readings(sources, now, end, down_at), now, tuple(tape.notes), pages)
 
 
 def _seconds(at: datetime, started_at: Callable[[], datetime]) -> float:
@@ -149,8 +180,9 @@ def _seconds(at: datetime, started_at: Callable[[], datetime]) -> float:
     return seconds
 
 
-def _fold(path: Path, frames: Iterable[Frame], at: float | None) -> tuple[dict[str, _Source], float, float | None]:
+def _fold(path: Path, frames: Iterable[Frame], at: float | None) -> _Folded:
     sources: dict[str, _Source] = {}
+    pages: dict[PageName, PlayedPage] = {}
     last_t, down_at = 0.0, None
     for frame in frames:
         if at is not None and frame.t > at:
@@ -165,7 +197,9 @@ def _fold(path: Path, frames: Iterable[Frame], at: float | None) -> tuple[dict[s
                 raise TapeError(f"{path}: bad frame at {frame.t:g} s: {frame.source}: {error}") from error
         elif kind := _kind_of(frame.source):
             sources.setdefault(frame.source, _Source(kind)).take(frame)
-    return sources, last_t, down_at
+        elif page := page_name(frame.source):
+            pages[page] = PlayedPage(page, frame.status or 200, frame.text or "", frame.error or "")
+    return _Folded(sources, tuple(pages.values()) if down_at is None else (), last_t, down_at)
 
 
 def _kind_of(source: str) -> ObjectKind | None:

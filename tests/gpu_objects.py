@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from tests.build import Manifest, ago, meta, node
+from tests.build import Manifest, ago, meta, node, pod
 
 NAMESPACE: Final = "gpu-operator"
 DAY: Final = 86400.0
@@ -58,6 +58,8 @@ DEPLOY: Final[Mapping[str, str]] = {
     MPS: "device-plugin",
     DRA: "dra-driver",
 }
+SEEN: Final = {"feature.node.kubernetes.io/pci-10de.present": "true", "nvidia.com/gpu.present": "true"}
+"""What NFD says of a node with a GPU, and the operator after it."""
 USUAL: Final = (DRIVER, TOOLKIT, VALIDATOR, PLUGIN, GFD, EXPORTER, MIG)
 """The operands of a default installation on MIG-capable GPUs."""
 
@@ -86,25 +88,58 @@ def gpu_node(
     `gpus` None stands for a node whose device plugin never registered.
     """
     all_labels: dict[str, str | None] = {
-        "feature.node.kubernetes.io/pci-10de.present": "true",
-        "nvidia.com/gpu.present": "true",
+        **SEEN,
         **{f"nvidia.com/gpu.deploy.{DEPLOY[item]}": "true" for item in of},
         **({"nvidia.com/gpu.count": str(gpus), "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
             "nvidia.com/gpu.replicas": "1", "nvidia.com/mig.capable": "true"} if gpus is not None else {}),
         **(labels or {}),
     }  # fmt: skip
-    usable = gpus if allocatable is None else allocatable
+    return _node(gpus, name, allocatable, age_s, all_labels, **over)
+
+
+def bare_node(
+    gpus: int | None = 8,
+    name: str = "gpu-1",
+    *,
+    allocatable: int | None = None,
+    age_s: float = DAY,
+    labels: Mapping[str, str] | None = None,
+    seen: bool = True,
+    resource: str = "nvidia.com/gpu",
+    ready: str = "True",
+    **over: Any,
+) -> Manifest:
+    """Return a node with GPUs and, apart from `labels`, none but NFD's labels; `seen` False: not even those."""
+    condition = {"type": "Ready", "status": ready, "lastTransitionTime": ago(age_s), "lastHeartbeatTime": ago(350)}
+    return _node(gpus, name, allocatable, age_s, {**(SEEN if seen else {}), **(labels or {})}, resource,
+                 conditions=[condition], **over)  # fmt: skip
+
+
+def _node(
+    gpus: int | None,
+    name: str,
+    allocatable: int | None,
+    age_s: float,
+    labels: Mapping[str, str | None],
+    resource: str = "nvidia.com/gpu",
+    **over: Any,
+) -> Manifest:
+    def offer(count: int | None) -> Manifest:
+        return {"cpu": "64", "memory": "512Gi", "pods": "110", **({resource: str(count)} if count is not None else {})}
+
     made = node(
         name,
-        labels={key: value for key, value in all_labels.items() if value is not None},
-        status={
-            "capacity": {"cpu": "64", **({"nvidia.com/gpu": str(gpus)} if gpus is not None else {})},
-            "allocatable": {"cpu": "64", **({"nvidia.com/gpu": str(usable)} if usable is not None else {})},
-        },
+        labels={key: value for key, value in labels.items() if value is not None},
+        status={"capacity": offer(gpus), "allocatable": offer(gpus if allocatable is None else allocatable)},
         **over,
     )
     made["metadata"]["creationTimestamp"] = ago(age_s)
     return made
+
+
+def deploy(value: str = "true", *operands: str) -> dict[str, str]:
+    """Return the deploy labels of these operands, of the usual ones if none is named."""
+    return {f"nvidia.com/gpu.deploy.{name}": value for name in operands or map(DEPLOY.__getitem__, USUAL)}
 
 
 def operand_set(
@@ -116,16 +151,16 @@ def operand_set(
     age_s: float = DAY,
     select: Mapping[str, str] | None = None,
     tolerations: Sequence[Manifest] = ({"key": "nvidia.com/gpu", "operator": "Exists"},),
-    named: str = "",
+    namespace: str = NAMESPACE,
 ) -> Manifest:
-    """Return the DaemonSet of an operand with the node selector that the operator gives it; `named` renames it."""
+    """Return the DaemonSet of an operand with the node selector that the operator gives it."""
     labels = operand_labels(name)
     selector = {f"nvidia.com/gpu.deploy.{DEPLOY[name]}": "true"} if name in DEPLOY else {}
     if name == MPS:
         selector["nvidia.com/mps.capable"] = "true"
     return {
         "kind": "DaemonSet",
-        "metadata": meta(named or name, NAMESPACE, age_s=age_s, labels=labels, generation=1),
+        "metadata": meta(name, namespace, age_s=age_s, labels=labels, generation=1),
         "spec": {
             "selector": {"matchLabels": {"app": name}},
             "template": {
@@ -141,6 +176,7 @@ def operand_set(
         "status": {
             "desiredNumberScheduled": desired,
             "currentNumberScheduled": desired if current is None else current,
+            "updatedNumberScheduled": desired,
             "numberReady": desired if ready is None else ready,
             "observedGeneration": 1,
         },
@@ -237,6 +273,18 @@ def operand_pod(
     }  # fmt: skip
 
 
+def operand(of: str, on: str = "gpu-1", *, ready: bool = True, age_s: float = DAY, **fields: Any) -> Manifest:
+    """Return an operand's pod with one container that bears its name, and `fields` as `tests.build.pod` takes them.
+
+    For the rules that see a pod of an operand; `operand_pod` has the containers that the chain is read from.
+    """
+    made = pod(f"{of}-{on}", namespace=NAMESPACE, owner=f"DaemonSet/{of}", labels=operand_labels(of), node=on,
+               ready=ready, age_s=age_s, **fields)  # fmt: skip
+    made["spec"]["containers"][0]["name"] = of
+    made["status"]["containerStatuses"][0]["name"] = of
+    return made
+
+
 def waiting_pods(node_name: str = "gpu-1", since_s: float = 600, age_s: float = 3600) -> list[Manifest]:
     """Return the six operands that wait when there is no driver."""
     return [
@@ -267,8 +315,14 @@ def operator(*, ready: int = 1) -> Manifest:
     }
 
 
-def nfd_set(*, tolerations: Sequence[Manifest] = ()) -> Manifest:
-    return operand_set(NFD_WORKER, tolerations=tolerations)
+def nfd_set(*, tolerations: Sequence[Manifest] = (), namespace: str = NAMESPACE) -> Manifest:
+    """Return the DaemonSet of node feature discovery's worker."""
+    return operand_set(NFD_WORKER, tolerations=tolerations, namespace=namespace)
+
+
+def nfd_worker(on: str = "gpu-1", *, ready: bool = True, namespace: str = NAMESPACE) -> Manifest:
+    return pod(f"nfd-worker-{on}", namespace=namespace, owner=f"DaemonSet/{NFD_WORKER}", node=on, ready=ready,
+               age_s=DAY, labels=operand_labels(NFD_WORKER))  # fmt: skip
 
 
 def named(manifest: Manifest, name: str) -> Manifest:

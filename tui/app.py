@@ -29,6 +29,7 @@ from tui.dialogs import ChooseScreen, HelpRow, HelpScreen
 from tui.feed import Feed, Turn
 from tui.log_desk import log_screen
 from tui.log_screen import LogScreen
+from tui.seen_nodes import seen_nodes
 from tui.themes import Themes, variable_defaults
 from widgets.evidence import CardCommand
 
@@ -130,8 +131,8 @@ class Cockpit(App[int]):
                 while True:
                     situation, diagnosis = self.feed.situation, self.feed.diagnosis
                     connected.want(diagnosis.wanted)
-                    first = nodes_first(situation, diagnosis, self.cockpit.attention.focus)
-                    connected.tell(situation, first)
+                    focus, visible = self.cockpit.attention.focus, seen_nodes(self.cockpit)
+                    connected.tell(situation, nodes_first(situation, diagnosis, focus, visible))
                     await asyncio.sleep(1.0)
         except ConnectionFailed as error:
             self.exit(return_code=64, message=Text(f"midwatch: {error}"))
@@ -172,7 +173,7 @@ class Cockpit(App[int]):
         if isinstance(opened, str):
             self.notify(opened, severity="warning", markup=False)
         elif self.screen is self.cockpit:
-            self.push_screen(opened)
+            self.push_screen(opened, lambda _: self.cockpit.paint(None))  # with what the log told
 
     # Copying
 
@@ -240,6 +241,7 @@ class Cockpit(App[int]):
         yield SystemCommand("Log", "Read the log of the failing container", cockpit.action_log)
         yield SystemCommand("Checklist", "Open or close the quick checklist", cockpit.action_checklist)
         yield SystemCommand("GPU", "Go to the GPU chain, the fleet and the devices", cockpit.action_gpu)
+        yield SystemCommand("Control plane", "Go to etcd, certificates and the API server", cockpit.action_etcd)
         yield SystemCommand("Help", "Keys, and how to read the screen", self.action_help)
         for layer in Layer:
             yield SystemCommand(

@@ -142,7 +142,8 @@ class Attention:
         if self.focus.ref is not None and self.focus.component is not None:
             return f"{self.focus.component.value} on {self.focus.ref.name}"
         if self.focus.ref is not None:
-            return f"{self.focus.ref.kind} {self.focus.ref.name}"
+            kind = "etcd member" if self.focus.ref.kind == "EtcdMember" else self.focus.ref.kind
+            return f"{kind} {self.focus.ref.name}"
         if self.focus.layer is not None:
             return f"layer {self.focus.layer.value}"
         return "related to the cause" if self.focus.cause else ""

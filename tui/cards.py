@@ -42,7 +42,7 @@ def finding_card(finding: Finding, situation: Situation, target: Target, now: da
         about=f"{about} · {finding.signature} · {finding.rule}",
         lines=tuple(CardLine(line.text, _origin(line, situation, now), line.mark) for line in finding.evidence),
         follows=tuple(follows),
-        commands=_commands(finding.next, target),
+        commands=card_commands(finding.next, target),
         notice="; ".join(notices),
     )
 
@@ -60,7 +60,8 @@ def _origin(line: Evidence, situation: Situation, now: datetime) -> str:
     return f"{name} · {duration_text(max(0.0, age) // 10 * 10)}" if age >= 10 else f"{name} · now"
 
 
-def _commands(commands: tuple[Command, ...], target: Target) -> tuple[CardCommand, ...]:
+def card_commands(commands: tuple[Command, ...], target: Target) -> tuple[CardCommand, ...]:
+    """Return those of the commands that may be offered, as lines."""
     return tuple(
         CardCommand(command.purpose, line, command.effect, command.where) for command, line in offered(commands, target)
     )
@@ -95,7 +96,7 @@ def object_card(ref: Ref, situation: Situation, target: Target, now: datetime) -
         role="focus",
         about=f"namespace {ref.namespace}" if ref.namespace else "",
         lines=tuple(lines),
-        commands=_commands(tuple(commands), target),
+        commands=card_commands(tuple(commands), target),
     )
 
 

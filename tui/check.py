@@ -25,6 +25,7 @@ from tui.reach import Reach
 from tui.report import Report
 
 if TYPE_CHECKING:
+    from tape.player import Playback
     from tui.connection import KubernetesConnection
 
 _STDIN: Final = Path("/dev/stdin")
@@ -102,12 +103,26 @@ def read_any(path: Path, at: datetime | None) -> tuple[tuple[Reading, ...], date
     try:
         if is_playable(path):
             played = play(path, at)
-            return played.readings, played.now, played.notes
+            return (*played.readings, *_devices(played)), played.now, played.notes
         dump = read_dump(path)
     except (TapeError, SourceError) as error:
         raise UsageProblem(str(error)) from error
     now = at or dump.now
     return dump.readings, now, dump.notes
+
+
+def _devices(played: "Playback") -> Iterator[Reading]:
+    """Yield what the exporters' pages on a tape tell of GPUs."""
+    if not played.pages:
+        return
+    from collectors.gpu_devices.recorded import RecordedPage, devices_on_pages
+
+    situation = Situation()
+    for reading in played.readings:
+        situation.apply(reading)
+    pages = (RecordedPage(*page.name, page.status, page.text.encode(), page.error) for page in played.pages)
+    if (found := devices_on_pages(pages, situation, played.now)) is not None:
+        yield found
 
 
 def _parse_time(text: str | None) -> datetime | None:

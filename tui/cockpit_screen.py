@@ -1,15 +1,10 @@
-"""The cockpit's one screen: composes the panes and links them through one focus with a way back."""
+"""The cockpit's one screen: paints the panes and links them through one focus with a way back."""
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal
-from textual.reactive import reactive
-from textual.screen import Screen
-from textual.widgets import Footer
 
 from playbooks.commands import Target
 from playbooks.quick_checklist import Facts
@@ -22,13 +17,13 @@ from tui.checklist import Checklist
 from tui.copying import ChooseCommand, CopyCommand, why_no_command
 from tui.feed import Feed, Turn
 from tui.filter_line import FilterLine
-from tui.gpu_view import why_no_gpus
 from tui.log_choice import OpenLog
 from tui.painter import Painter
-from tui.room import Room
+from tui.pane_screen import PaneScreen
 from tui.view import Filter
 from widgets.causes import CausesPane
 from widgets.checklist import ChecklistPane
+from widgets.etcd import EtcdPane
 from widgets.events import EventsPane
 from widgets.evidence import CardCommand, EvidencePane
 from widgets.gpu import GpuPane
@@ -38,18 +33,11 @@ from widgets.layers import LayerStrip
 from widgets.nodes import NodesPane
 from widgets.pane import Pane, pane_state
 from widgets.pods import PodsPane
-from widgets.table import RowTable
 from widgets.tabs import PaneTabs
 
-_TABS: Final = (("Causes", "causes"), ("Pods", "pods"), ("Nodes", "nodes"), ("Events", "events"))
-_GPU_TAB: Final = ("GPU", "gpu")
 
-
-class CockpitScreen(Screen[None]):
+class CockpitScreen(PaneScreen):
     """Shows a Feed. `paint` is called after each turn; keys change what is attended to and paint at once."""
-
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy", "Copy next", id="copy", tooltip="Copy the next command"),
@@ -67,6 +55,7 @@ class CockpitScreen(Screen[None]):
         Binding("escape", "back", "Back", id="back", tooltip="Back to what was shown before"),
         Binding("slash", "filter", "Filter", id="filter", tooltip="Filter by words and by ns:NAMESPACE"),
         Binding("g", "gpu", "GPU", show=False, id="gpu", tooltip="GPU fleet; again: chain, devices"),
+        Binding("e", "etcd", "Control plane", show=False, id="etcd", tooltip="etcd; again: the rest of it"),
         Binding("L", "log", "Log", id="log", tooltip="Read the log of the failing container, and say what it tells"),
         Binding("l", "checklist", "Checklist", id="checklist", tooltip="Open or close the quick checklist"),
         Binding("n", "step(1)", "Next step of the checklist", show=False, id="next-step"),
@@ -78,39 +67,15 @@ class CockpitScreen(Screen[None]):
         Binding("shift+tab", "pane(-1)", "Previous pane", show=False, priority=True, id="previous-pane"),
     ]
 
-    tab: reactive[int] = reactive(0, init=False)
-
     def __init__(self, feed: Feed, target: Target, clock: Callable[[], datetime], mode: str) -> None:
-        super().__init__()
-        self._feed = feed
-        self._clock = clock
+        attention = Attention()
+        super().__init__(feed, clock, Painter(feed, attention, target), attention)
         self._mode = mode
-        self._room = Room(self)
-        self.attention = Attention()
-        self.checklist = Checklist()
         self._boundary = Boundary()
-        self.painter = Painter(feed, self.attention, target)
-
-    def compose(self) -> ComposeResult:
-        yield HeaderBar()
-        yield LayerStrip()
-        yield PaneTabs()
-        with Horizontal(id="body"):
-            with Container(id="panes"):
-                with Container(id="top"):
-                    yield CausesPane(id="causes")
-                    yield EvidencePane(id="evidence")
-                yield GpuPane(id="gpu")
-                yield NodesPane(id="nodes")
-                with Container(id="bottom"):
-                    yield PodsPane(id="pods")
-                    yield EventsPane(id="events")
-            yield ChecklistPane(id="checklist")
-        yield FilterLine(id="filter")
-        yield Footer(compact=True, show_command_palette=False)
+        self.checklist = Checklist()
 
     def on_mount(self) -> None:
-        self._note_gpus()
+        self._note_panes()
         self.query_one(ChecklistPane).display = False
         self.watch_tab(self.tab)
         self.query_one(CausesPane).table.focus()
@@ -120,8 +85,7 @@ class CockpitScreen(Screen[None]):
         """Show the present state; `turn` tells what changed since the last call, None repaints everything."""
         now = self._clock()
         self.attention.follow(self._feed.diagnosis, now)
-        if self.painter.gpus.has_gpus is self.has_class("-no-gpu"):
-            self._note_gpus()
+        self._note_panes()
         painter, relation = self.painter, self.painter.relation()
         self.query_one(HeaderBar).facts = painter.header(self._mode, now)
         strip = self.query_one(LayerStrip)
@@ -131,6 +95,7 @@ class CockpitScreen(Screen[None]):
         self._paint_pane(EvidencePane, painter.evidence, now)
         self._paint_pane(PodsPane, painter.pods, relation, turn, now)
         self._paint_pane(GpuPane, painter.gpu, relation, turn, now)
+        self._paint_pane(EtcdPane, painter.etcd, relation, turn, now)
         self._paint_pane(NodesPane, painter.nodes, relation, turn, now)
         self._paint_pane(EventsPane, painter.events, relation, turn, now)
         self._paint_checklist(now)
@@ -141,20 +106,6 @@ class CockpitScreen(Screen[None]):
         pane = self.query_one(kind)
         outcome = self._boundary.attempt(f"pane {kind.TITLE}", paint, pane, *arguments)
         pane.fault = outcome.text if isinstance(outcome, Fault) else ""
-
-    def _fit(self) -> None:
-        attention, lines = self.attention, None
-        if self._evidence_is_below:
-            shown = self._tabs[self.tab][1]
-            gpu = shown == _GPU_TAB[1]
-            lines = (
-                self.query_one(GpuPane).line_count if gpu else self.query_one(f"#{shown}-table", RowTable).row_count + 2
-            )
-        self._room.fit(tabs=self._has_tabs, above=lines, since=(attention.focus, attention.selection, self.tab))
-
-    def on_resize(self) -> None:
-        if self.is_mounted:
-            self.call_after_refresh(self._fit)
 
     def _paint_checklist(self, now: datetime) -> None:
         pane = self.query_one(ChecklistPane)
@@ -188,6 +139,9 @@ class CockpitScreen(Screen[None]):
         self._focus_on_object(event.ref)
 
     def on_gpu_pane_object_picked(self, event: GpuPane.ObjectPicked) -> None:
+        self._focus_on_object(event.ref)
+
+    def on_etcd_pane_member_picked(self, event: EtcdPane.MemberPicked) -> None:
         self._focus_on_object(event.ref)
 
     def on_gpu_pane_node_looked_at(self, event: GpuPane.NodeLookedAt) -> None:
@@ -224,6 +178,7 @@ class CockpitScreen(Screen[None]):
             self.action_back()
             return
         self.attention.focus_on_layer(layer, self._feed.diagnosis)
+        self.ask_for_layer(layer)
         self._show_attention()
 
     def action_back(self) -> None:
@@ -305,15 +260,6 @@ class CockpitScreen(Screen[None]):
         else:
             self.watch_tab(self.tab)
 
-    def action_gpu(self) -> None:
-        """Go to the GPU pane: its fleet; again, to its other parts."""
-        if not self.painter.gpus.has_gpus:
-            self.notify(why_no_gpus(self._feed.situation, self._clock()), markup=False)
-        elif self._has_tabs and self._tabs[self.tab] is not _GPU_TAB:
-            self.tab = self._tabs.index(_GPU_TAB)
-        else:
-            self.query_one(GpuPane).go()
-
     def action_step(self, by: int) -> None:
         """Go to the next or previous step, opening the checklist if need be."""
         pane = self.query_one(ChecklistPane)
@@ -328,53 +274,3 @@ class CockpitScreen(Screen[None]):
         if pane.display:
             self.checklist.toggle(pane.cursor)
             self._paint_checklist(self._clock())
-
-    def action_scroll_evidence(self, by: int) -> None:
-        """Scroll the evidence from wherever the keyboard is: with tabs it cannot be reached otherwise."""
-        self.query_one(EvidencePane).scroll_facts(by)
-
-    def action_pane(self, by: int) -> None:
-        """Go to the next pane: on a narrow terminal the next tab."""
-        if self._has_tabs:
-            self.tab = (self.tab + by) % len(self._tabs)
-        elif by > 0:
-            self.focus_next()
-        else:
-            self.focus_previous()
-
-    def _note_gpus(self) -> None:
-        """Show the GPU pane and its tab only while the cluster has GPU nodes."""
-        self.set_class(not self.painter.gpus.has_gpus, "-no-gpu")
-        self.query_one(PaneTabs).names = tuple(name for name, _ in self._tabs)
-        self.tab = min(self.tab, len(self._tabs) - 1)
-
-    @property
-    def _tabs(self) -> tuple[tuple[str, str], ...]:
-        return (*_TABS, _GPU_TAB) if self.painter.gpus.has_gpus else _TABS
-
-    @property
-    def _has_tabs(self) -> bool:
-        return self.has_class("-narrow") or self.has_class("-short")
-
-    @property
-    def _evidence_is_below(self) -> bool:
-        """Below the table of a tab, as long as something is focused: without, the table takes all."""
-        return self._has_tabs and self._tabs[self.tab][1] != "causes" and not self.attention.focus.is_cluster
-
-    @property
-    def _shows_evidence(self) -> bool:
-        if self.has_class("-narrow") and self.query_one(ChecklistPane).display:
-            return False  # the checklist covers everything
-        return not self._has_tabs or self._tabs[self.tab][1] == "causes" or self._evidence_is_below
-
-    def watch_tab(self, number: int) -> None:
-        for index, (_, pane_id) in enumerate((*_TABS, _GPU_TAB)):
-            self.set_class(index == number, f"tab-{pane_id}")
-        self.query_one(PaneTabs).current = number
-        self._fit()
-        if self.query_one(FilterLine).display:
-            return
-        if self._tabs[number] is _GPU_TAB:
-            self.query_one(GpuPane).go()
-        else:
-            self.query_one(f"#{self._tabs[number][1]}-table").focus()

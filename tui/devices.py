@@ -1,6 +1,6 @@
-"""Which nodes' GPUs are asked first: those somebody looks at, then those with findings, gravest first."""
+"""Which nodes' GPUs are asked first: those in focus, those with findings, gravest first, those that can be seen."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -13,15 +13,20 @@ _PODS_LOOKED_AT: Final = 32
 """Of one finding: a cause may have thousands of pods as members."""
 
 
-def nodes_first(situation: Situation, diagnosis: Diagnosis, focus: Focus = EVERYTHING) -> tuple[str, ...]:
-    """Return the names of the nodes whose GPUs matter most now, at most FIRST_NODES."""
+def nodes_first(
+    situation: Situation, diagnosis: Diagnosis, focus: Focus = EVERYTHING, visible: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """Return the names of the nodes whose GPUs matter most now, at most FIRST_NODES, and those of `visible` after them.
+
+    `visible` are the nodes in rows on the screen, in that order.
+    """
     nodes = dict.fromkeys(_in_focus(situation, diagnosis, focus))
     for cause in diagnosis.causes:
         for finding in (cause, *cause.consequences):
             nodes |= dict.fromkeys(_nodes_of(finding, situation))
         if len(nodes) >= FIRST_NODES:
             break
-    return tuple(islice(nodes, FIRST_NODES))
+    return tuple(dict.fromkeys((*islice(nodes, FIRST_NODES), *visible)))
 
 
 def _in_focus(situation: Situation, diagnosis: Diagnosis, focus: Focus) -> Iterator[str]:

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from widgets.etcd_members import LOOK as LOOK_OF_MEMBER
 from widgets.evidence import CardCommand
 from widgets.glyphs import EFFECT, color
 from widgets.gpu_states import LOOK
@@ -26,6 +27,9 @@ _READING = (
     "◐ partly: nothing found, but not all of it could be judged. "
     "In the GPU chain: " + ", ".join(f"{look.glyph} {look.word}" for look in LOOK.values()) + "; "
     "a broken line leads to what waits. "
+    "Of etcd's members: " + ", ".join(f"{glyph} {state.value}" for state, (glyph, _) in LOOK_OF_MEMBER.items()) + "; "
+    "the bar is the quota (█ in use, ▒ in the file and free again after defragmentation, ░ left), "
+    "the curve WAL fsync p99 over five minutes, from 1 ms to 1 s. "
     "Midwatch only reads, and never runs a command: it copies it."
 )
 

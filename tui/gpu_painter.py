@@ -2,11 +2,16 @@
 
 from datetime import datetime
 
+from situation.etcd.cluster import etcd_of
 from situation.focus import Relation
+from situation.gpu.links import Component, NodeChain
 from situation.gpu.sharing import GpuSharing, gpu_sharing
+from situation.situation import Situation
 from tui.attention import Attention
 from tui.feed import Feed
 from tui.gpu_view import FleetOrder, Shown, device_order, devices_state, fleet_rows, shown_node
+from tui.log_choice import link_log
+from tui.log_store import LogStore
 from widgets.gpu import GpuPane, GpuView
 from widgets.gpu_devices import DeviceRow
 from widgets.pane import pane_state
@@ -18,9 +23,10 @@ _SOURCES = ("pods", "nodes", "daemonsets")
 class GpuPainter:
     """Knows which node somebody looks at in the fleet."""
 
-    def __init__(self, feed: Feed, attention: Attention) -> None:
+    def __init__(self, feed: Feed, attention: Attention, logs: LogStore) -> None:
         self._feed = feed
         self._attention = attention
+        self._logs = logs
         self._order = FleetOrder()
         self.looked_at = ""
         """The node under the fleet's cursor, while that has the keyboard and somebody moved it."""
@@ -52,6 +58,7 @@ class GpuPainter:
         pane.show(
             GpuView(
                 chain=chain,
+                said=self._said(chain, situation, now),
                 picked=attention.focus.component if is_on_link else None,
                 fleet=fleet_rows(order, chains, relation, attention.wanted),
                 nodes=len(chains),
@@ -68,4 +75,17 @@ class GpuPainter:
         if len(chains) == 1:
             counted = "the only GPU node"
         note = " · ".join(part for part in (shown.node, shown.why, counted) if part)
-        pane.tell(pane_state(*(situation.source(name) for name in _SOURCES), now=now), note)
+        frozen = etcd_of(situation, now).frozen
+        sources = (situation.source(name) for name in _SOURCES)
+        pane.tell(pane_state(*sources, now=now, frozen_since=frozen.since if frozen else None), note)
+
+    def _said(self, chain: NodeChain | None, situation: Situation, now: datetime) -> dict[Component, str]:
+        """Return the last log lines of a chain's links, as far as somebody has read their logs."""
+        if chain is None or self._logs.is_empty:
+            return {}
+        said = {}
+        for link in chain.links:
+            target = link_log(link, situation)
+            if target is not None and (text := self._logs.last_said(target, situation, now)):
+                said[link.component] = text
+        return said

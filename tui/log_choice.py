@@ -4,6 +4,7 @@ import msgspec
 from textual.message import Message
 
 from situation.findings import Diagnosis, Finding
+from situation.gpu.links import Link
 from situation.logs import LogTarget, has_ended_before, log_target
 from situation.meta import ObjectKey, Ref
 from situation.pods import Pod
@@ -29,6 +30,14 @@ def selected_log(attention: Attention, diagnosis: Diagnosis, situation: Situatio
         return finding.log
     pods = (situation.get(ref) for ref in (finding.subject, *finding.members) if ref.kind == "Pod")
     return next((target for pod in pods if isinstance(pod, Pod) and (target := log_target(pod))), None)
+
+
+def link_log(link: Link, situation: Situation) -> LogTarget | None:
+    """Return the container of a GPU chain's link that decides its state, else the one whose log matters."""
+    pod = situation.get(link.pod) if link.pod is not None else None
+    if not isinstance(pod, Pod):
+        return None
+    return LogTarget(pod.namespace, pod.name, link.container) if link.container else log_target(pod)
 
 
 def cursor_log(key: ObjectKey, situation: Situation) -> LogTarget | None:

@@ -14,7 +14,7 @@ from textual.widgets import Footer, Input, Static
 from textual.worker import Worker, WorkerState
 
 from playbooks.commands import Target
-from situation.logs import LogTarget, PodLog
+from situation.logs import LogTarget, PodLog, last_line
 from situation.situation import Situation
 from situation.text import harmless
 from tui.connection import LogReader
@@ -131,7 +131,7 @@ class LogScreen(Screen[None]):
         log = await self._reader(self._target)
         self._take(log)
         if self._picture is not None:
-            self._store.keep(key, self._picture.matches, log.observed_at)
+            self._store.keep(key, self._picture.matches, log.observed_at, last_line(log))
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.worker.group != "log" or event.state not in (WorkerState.ERROR, WorkerState.SUCCESS):

@@ -5,14 +5,17 @@ from datetime import datetime
 import msgspec
 
 from playbooks.commands import Target
+from situation.etcd.cluster import etcd_of
 from situation.focus import Relation, related
 from situation.kinds import WATCHED
 from situation.meta import Ref
-from situation.readings import SourceState
+from situation.readings import Source, SourceState
 from situation.situation import Situation
 from tui.attention import Attention
 from tui.cadence import AGES_EVERY_S, Due
 from tui.cards import finding_card, object_card
+from tui.etcd_card import member_card
+from tui.etcd_painter import EtcdPainter
 from tui.feed import Feed, Turn
 from tui.gpu_painter import GpuPainter
 from tui.gpu_view import link_in_focus
@@ -29,13 +32,14 @@ from tui.view import (
     visible_pods,
 )
 from widgets.causes import CausesPane
+from widgets.etcd import EtcdPane
 from widgets.events import EventsPane
 from widgets.evidence import Card, EvidencePane
 from widgets.families import FamilyKey, fold_families
 from widgets.gpu import GpuPane
 from widgets.header import HeaderFacts
 from widgets.nodes import NodesPane
-from widgets.pane import pane_state
+from widgets.pane import PaneState, pane_state
 from widgets.pods import PodsPane
 
 
@@ -58,7 +62,9 @@ class Painter:
         self._events_due = Due()
         self._nodes_due = Due()
         self._gpu_due = Due()
-        self.gpus = GpuPainter(feed, attention)
+        self._etcd_due = Due()
+        self.gpus = GpuPainter(feed, attention, self.logs)
+        self.control_plane = EtcdPainter(feed, attention)
 
     def relation(self) -> Relation:
         """Return what relates to the focus; what a withdrawn cause was about still does, to be looked at."""
@@ -82,7 +88,12 @@ class Painter:
         verb = "explains" if len(diagnosis.causes) == 1 else "explain"
         symptoms = f"{explained} symptom{'' if explained == 1 else 's'}"
         note = f"{len(diagnosis.causes)} {verb} {symptoms}" if diagnosis.causes else ""
-        pane.tell(pane_state(situation.source("pods"), now=now), note)
+        pane.tell(self._state(now, situation.source("pods")), note)
+
+    def _state(self, now: datetime, source: Source) -> PaneState:
+        """Return how fresh is what a source of the API says; with etcd frozen it is as of the last write."""
+        frozen = etcd_of(self._feed.situation, now).frozen
+        return pane_state(source, now=now, frozen_since=frozen.since if frozen else None)
 
     def _stay_with_gravest(self, pane: CausesPane, before: object) -> None:
         """While nothing is selected the cursor stays with the gravest cause; `before` is the key it was on.
@@ -101,12 +112,14 @@ class Painter:
             target = selected_log(self._attention, self._feed.diagnosis, situation)
             card = self.logs.added_to(card, target, situation, now)
         pane.card = card
-        pane.tell(pane_state(self._feed.situation.source("pods"), now=now))
+        pane.tell(self._state(now, situation.source("pods")))
 
     def card(self, now: datetime) -> Card:
         """Return the card of what is selected."""
         situation, diagnosis, attention = self._feed.situation, self._feed.diagnosis, self._attention
         selection = attention.selection
+        if isinstance(selection, Ref) and selection.kind == "EtcdMember":
+            return member_card(selection, situation, self.target, now)
         if isinstance(selection, Ref):
             return object_card(selection, situation, self.target, now)
         if isinstance(selection, FamilyKey):
@@ -145,9 +158,7 @@ class Painter:
             keys = visible_pods(situation, self._feed.order, relation, attention.wanted)
             pane.show(keys, situation.pods, now, empty_text("pods", source, now, attention.focus, attention.wanted))
             self._pods_shown = len(keys)
-        pane.tell(
-            pane_state(source, now=now), self._note(self._pods_shown, len(situation.pods), situation.knows("pods"))
-        )
+        pane.tell(self._state(now, source), self._note(self._pods_shown, len(situation.pods), situation.knows("pods")))
 
     def nodes(self, pane: NodesPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         situation, attention = self._feed.situation, self._attention
@@ -157,7 +168,7 @@ class Painter:
         self._slow_at = self._nodes_due.painted(source, now)
         rows = visible_nodes(situation, self._feed.order, relation, attention.wanted)
         pane.show(rows, now, empty_text("nodes", source, now, attention.focus, attention.wanted))
-        pane.tell(pane_state(source, now=now), self._note(len(rows), len(situation.nodes), situation.knows("nodes")))
+        pane.tell(self._state(now, source), self._note(len(rows), len(situation.nodes), situation.knows("nodes")))
 
     def events(self, pane: EventsPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         situation, attention = self._feed.situation, self._attention
@@ -167,9 +178,7 @@ class Painter:
         self._slow_at = self._events_due.painted(source, now)
         events = visible_events(situation, relation, attention.wanted)
         pane.show(events, empty_text("events", source, now, attention.focus, attention.wanted))
-        pane.tell(
-            pane_state(source, now=now), self._note(len(events), len(situation.events), situation.knows("events"))
-        )
+        pane.tell(self._state(now, source), self._note(len(events), len(situation.events), situation.knows("events")))
 
     def gpu(self, pane: GpuPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         source = self._feed.situation.source("nodes")
@@ -177,6 +186,16 @@ class Painter:
             return
         self._slow_at = self._gpu_due.painted(source, now)
         self.gpus.paint(pane, relation, now)
+
+    def etcd(self, pane: EtcdPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
+        plane = self.control_plane
+        if not plane.has_spoken:
+            return
+        source = plane.source(now)
+        if turn is not None and not self._etcd_due.is_due(source, now, self._slow_at):
+            return
+        self._slow_at = self._etcd_due.painted(source, now)
+        plane.paint(pane, relation, now)
 
     def header(self, mode: str, now: datetime) -> HeaderFacts:
         situation = self._feed.situation

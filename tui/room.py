@@ -6,6 +6,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from widgets.causes import CausesPane
+from widgets.etcd import EtcdPane
 from widgets.evidence import EvidencePane
 from widgets.gpu import GpuPane
 from widgets.nodes import NodesPane
@@ -15,10 +16,11 @@ _LEAST_NODES: Final = 4
 """Lines of the two upper rows, titles included."""
 _LEAST_TABLE: Final = 4
 """Lines that a table above the evidence keeps: title, header and two rows."""
-_GPU_PART: Final = 4
-"""The GPU pane gets one line in so many of the screen's at most: causes and pods come first."""
-_LEAST_GPU: Final = 9
-"""Lines for the title, a chain, the worst node of the fleet, and what is known of the devices."""
+_MIDDLE_PART: Final = 4
+"""GPU and control plane get one line in so many of the screen's at most: causes and pods come first."""
+_LEAST_MIDDLE: Final = 9
+"""Lines for the title, a chain, the worst node of the fleet, and what is known of the devices; or for the title, three
+members of etcd, quorum, alarms, certificates and the API server."""
 _FACTS: Final = 3
 """Lines of facts that are worth having."""
 
@@ -56,7 +58,7 @@ class Room:
         self._top = _Steady()
         self._table = _Steady()
         self._evidence = _Steady()
-        self._gpu = _Steady()
+        self._middle = _Steady()
 
     def fit(self, *, tabs: bool, above: int | None, since: object) -> None:
         """Let the upper rows be no taller than what they hold; with `tabs` the visible one takes everything.
@@ -71,8 +73,7 @@ class Room:
         lines = self._top.most(held, screen.size)
         _limit(top, None if tabs else lines)
         _limit(nodes, None if tabs else max(_LEAST_NODES, nodes.table.row_count + 2))
-        gpu = screen.query_one(GpuPane)
-        self._fit_gpu(gpu, tabs=tabs)
+        self._fit_middle(tabs=tabs)
         panes.set_class(above is not None, "-evidence-below")
         height = None
         if above is not None:
@@ -85,12 +86,16 @@ class Room:
             )
         _set_height(top, height)
 
-    def _fit_gpu(self, pane: GpuPane, *, tabs: bool) -> None:
-        if not pane.display:
+    def _fit_middle(self, *, tabs: bool) -> None:
+        """GPU and control plane share a row: the one that holds more gives its height."""
+        screen = self._screen
+        gpu, etcd = screen.query_one(GpuPane), screen.query_one(EtcdPane)
+        lines = [pane.line_count for pane in (gpu, etcd) if pane.display]
+        if not lines:
             return
-        most = max(_LEAST_GPU, self._screen.size.height // _GPU_PART)
-        lines = self._gpu.most(min(pane.line_count, most), self._screen.size)
-        _set_height(pane, None if tabs else lines)
+        most = max(_LEAST_MIDDLE, screen.size.height // _MIDDLE_PART)
+        shown = (screen.size, gpu.display, etcd.display)
+        _set_height(screen.query_one("#middle"), None if tabs else self._middle.most(min(max(lines), most), shown))
 
 
 def _set_height(widget: Widget, lines: int | None) -> None:

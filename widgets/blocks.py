@@ -6,6 +6,7 @@ from typing import Final
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 _HEIGHTS: Final = "▁▂▃▄▅▆▇█"
 _REST: Final = "░"
+_HELD: Final = "▒"
 _GAP: Final = "·"
 
 NOT_MEASURED: Final = 255
@@ -22,6 +23,23 @@ def bar(ratio: float | None, width: int) -> str:
     full, part = divmod(eighths, 8)
     filled = "█" * full + (_EIGHTHS[part] if part else "")
     return filled + _REST * (width - len(filled))
+
+
+def stacked_bar(inner: float | None, outer: float | None, width: int) -> str:
+    """Return a bar of `width` cells: filled up to `inner`, hatched from there up to `outer` (ratios, 0 to 1).
+
+    Of dots where `outer` is not measured. Whatever is more than nothing takes a cell.
+    """
+    if outer is None:
+        return _GAP * width
+    full = _cells(min(inner or 0.0, outer), width)
+    held = max(_cells(outer, width) - full, 1 if inner is not None and outer > inner and full < width else 0)
+    return "█" * full + _HELD * held + _REST * (width - full - held)
+
+
+def _cells(ratio: float, width: int) -> int:
+    cells = round(max(0.0, min(ratio, 1.0)) * width)
+    return max(1, cells) if ratio > 0 else cells
 
 
 def curve(percents: Sequence[int], width: int) -> str:

@@ -1,5 +1,6 @@
 """The GPU pane: the chain of one node, the fleet, and the devices of that node."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -32,6 +33,8 @@ class GpuView(msgspec.Struct, frozen=True):
 
     chain: NodeChain | None = None
     picked: Component | None = None
+    said: Mapping[Component, str] = {}
+    """Last log lines of the chain's links, where their logs were read."""
     fleet: tuple[FleetRow, ...] = ()
     nodes: int = 0
     """GPU nodes in all, whatever the filter leaves of them."""
@@ -142,7 +145,7 @@ class GpuPane(Pane):
     def show(self, view: GpuView) -> None:
         """Show this."""
         node = view.chain.node if view.chain else ""
-        self.chain.show(view.chain, view.picked)
+        self.chain.show(view.chain, view.picked, view.said)
         self.fleet.display = view.nodes != 1  # of a single node it would say what the chain says
         self.fleet.empty_text = view.empty
         self.fleet.show_components(view.components)

@@ -1,5 +1,6 @@
 """The GPU Operator's chain on one node, in the order in which its links wait for each other."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from rich.cells import cell_len
@@ -14,6 +15,7 @@ from widgets.columns import fit
 from widgets.glyphs import color
 from widgets.gpu_drawing import Lines, detail, draw, shape
 
+_NOTHING: Final[Mapping[Component, str]] = {}
 _CURSOR: Final = {
     True: "$block-cursor-foreground on $block-cursor-background",
     False: "$block-cursor-blurred-foreground on $block-cursor-blurred-background",
@@ -47,13 +49,19 @@ class GpuChain(Widget, can_focus=True):
         self._picked: Component | None = None
         self._cursor: Component | None = None
         """Where somebody put it; None: on the break."""
+        self._said: Mapping[Component, str] = {}
         self._lines: Lines = []
         self._order: tuple[Component, ...] = ()
 
     @property
     def line_count(self) -> int:
         """Lines that it takes at this width."""
-        return max(1, len(self._lines) + 1)
+        return max(1, len(self._lines) + self._foot)
+
+    @property
+    def _foot(self) -> int:
+        """Lines below the chain: all about one link, and where the log of any is known, the last of that link's."""
+        return 2 if self._said else 1
 
     @property
     def cursor(self) -> Component | None:
@@ -71,13 +79,16 @@ class GpuChain(Widget, can_focus=True):
             return broken.component
         return self._order[-1] if self._order else None
 
-    def show(self, chain: NodeChain | None, picked: Component | None) -> None:
-        """Show the chain of a node; `picked` is the link that everything is focused on."""
-        if (chain, picked) == (self._chain, self._picked):
+    def show(self, chain: NodeChain | None, picked: Component | None, said: Mapping[Component, str] = _NOTHING) -> None:
+        """Show the chain of a node.
+
+        `picked` is the link that everything is focused on, `said` holds the last log lines of links that are known.
+        """
+        if (chain, picked, said) == (self._chain, self._picked, self._said):
             return
         if chain is None or self._chain is None or chain.node != self._chain.node or picked is not self._picked:
             self._cursor = None
-        self._chain, self._picked = chain, picked
+        self._chain, self._picked, self._said = chain, picked, said
         self._draw()
 
     def _draw(self) -> None:
@@ -109,13 +120,17 @@ class GpuChain(Widget, can_focus=True):
         ]
         link = self._chain.link(cursor) if cursor else None
         if link is not None:
-            text = detail(link, self._chain)
-            rows.append(Content.styled(fit(text, min(cell_len(text), self.content_size.width)), "bold"))
+            rows.append(self._foot_line(detail(link, self._chain), "bold"))
+        if cursor is not None and cursor in self._said:
+            rows.append(self._foot_line(self._said[cursor], color("dim")))
         return Content("\n").join(rows)
+
+    def _foot_line(self, text: str, style: str) -> Content:
+        return Content.styled(fit(text, min(cell_len(text), self.content_size.width)), style)
 
     def _visible(self, height: int) -> Lines:
         """Return the lines for which there is room, so that the one with the cursor is among them."""
-        room = max(1, height - 1)
+        room = max(1, height - self._foot)
         if len(self._lines) <= room:
             return self._lines
         row = next((y for y, line in enumerate(self._lines) if any(part[2] is self.cursor for part in line)), 0)

@@ -7,7 +7,7 @@ import msgspec
 from rich.cells import cell_len
 
 from situation.gpu.links import Component, NodeChain
-from widgets.columns import Cell, Column, Layout
+from widgets.columns import Cell, Column
 from widgets.gpu_states import LOOK, TITLES, words
 from widgets.table import RowTable
 
@@ -70,10 +70,7 @@ class GpuFleet(RowTable[FleetRow]):
         components = tuple(component for component in _SHORT if component in wanted)
         if components != self._components:
             self._components = components
-            self._columns = fleet_columns(components)
-            self._layout_at = (0, Layout((), 1))
-            self._forget_lines()
-            self.refresh()
+            self.show_columns(fleet_columns(components))
 
 
 def fleet_columns(components: Sequence[Component]) -> tuple[Column, ...]:

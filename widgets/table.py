@@ -1,9 +1,8 @@
 """A table for tens of thousands of rows: only visible lines are ever built, and only changed ones are sent."""
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
-from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -14,24 +13,13 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from situation.boundary import Boundary, Fault
-from widgets.columns import Cell, Column, Layout, fit, lay_out, line
+from widgets.columns import Cell, Column
 from widgets.row_styles import COLORS, ROLES, RowStyles
-from widgets.wrapping import wrapped
+from widgets.table_lines import Drawn, TableLines
 
 __all__ = ["Cell", "Column", "RowTable"]
 
 T = TypeVar("T")
-
-_KEPT_STRIPS: Final = 1000
-"""Lines that are kept for scrolling back and forth."""
-
-
-class _Drawn(NamedTuple):
-    """What a line shows; the line is sent again only when this changes."""
-
-    cells: tuple[Cell, ...]
-    cursor: str
-    """`focus` or `blur` in the row with the cursor, else empty."""
 
 
 class _RowMessage(Message):
@@ -124,10 +112,9 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         self._boundary = Boundary()
         self._position: Callable[[Any], int | None] = {}.get
         self._cursor = 0
-        self._layout_at: tuple[int, Layout] = (0, Layout((), 1))
-        self._strips: dict[_Drawn, Strip] = {}
-        self._drawn: dict[int, _Drawn] = {}
         self._style = RowStyles(self)
+        self._lines = TableLines(self._columns, self._style, airy=header)
+        self._drawn: dict[int, Drawn] = {}
 
     # Rows
 
@@ -145,6 +132,14 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
     def cursor_key(self) -> Any:
         """Key of the row with the cursor; None while there are no rows."""
         return self._key_of(self._items[self._cursor]) if self._items else None
+
+    @property
+    def visible_keys(self) -> tuple[Any, ...]:
+        """Keys of the rows that can be seen, from the top; none while the table is hidden."""
+        if not self.is_on_screen:
+            return ()
+        first = self.scroll_offset.y
+        return tuple(map(self._key_of, self._items[first : first + self._room]))
 
     def show(
         self,
@@ -178,6 +173,13 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
             self._refresh_changed(range(self._top, self.size.height))
         if items and self.cursor_key != before:
             self.post_message(self.RowHighlighted(self, self.cursor_key, moved=False))
+
+    def show_columns(self, columns: Sequence[Column]) -> None:
+        """Have these columns from now on; `cells_of` gives the cells of them."""
+        self._columns = tuple(columns)
+        self._lines = TableLines(self._columns, self._style, airy=self._top > 0)
+        self._drawn.clear()
+        self.refresh()
 
     def repaint(self) -> None:
         """Ask for the cells of every visible row again: the ages in them pass without any change of an item."""
@@ -279,7 +281,7 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         self._fit_scrolling()
 
     def _forget_lines(self) -> None:
-        self._strips.clear()
+        self._lines.forget()
         self._drawn.clear()
 
     def _refresh_changed(self, lines: Iterable[int]) -> None:
@@ -289,53 +291,31 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         if regions:
             self.refresh(*regions)
 
-    def _wanted(self, y: int) -> _Drawn | None:
+    def _wanted(self, y: int) -> Drawn | None:
         """What line `y` should show; None below the last row."""
         row = self.scroll_offset.y + y - self._top
         if row >= len(self._items):
             return None
         cursor = "" if row != self._cursor else "focus" if self.has_focus else "blur"
         cells = self._boundary.attempt("table", self._cells_of, self._items[row])
-        return _Drawn((cells.text,) * len(self._columns) if isinstance(cells, Fault) else cells, cursor)
+        return Drawn((cells.text,) * len(self._columns) if isinstance(cells, Fault) else cells, cursor)
 
     def render_line(self, y: int) -> Strip:
         """Build line `y` of the widget, or take it from those that are kept."""
-        self._follow_width()
+        lines = self._lines
+        lines.width = self._width
         if y < self._top:
-            return self._strip([column.title for column in self._columns], "header")
+            return lines.header()
         if not self._items:
-            return self._empty_line(y - self._top)
+            return lines.empty(self.empty_text, y - self._top)
         wanted = self._wanted(y)
         if wanted is None:
             self._drawn.pop(y, None)
-            return Strip.blank(self._width, self._style("", ""))
+            return lines.blank()
         self._drawn[y] = wanted
-        strip = self._strips.get(wanted)
-        if strip is None:
-            if len(self._strips) >= _KEPT_STRIPS:
-                self._strips.clear()
-            strip = self._strips[wanted] = self._strip(wanted.cells, wanted.cursor)
-        return strip
+        return lines.row(wanted)
 
     @property
     def _width(self) -> int:
         """Cells of a line: the scroll bar stands beside it, not on it."""
         return self.scrollable_content_region.width
-
-    def _follow_width(self) -> None:
-        """Lay the columns out again when the widget, or its scroll bar, takes another width."""
-        width = self._width
-        if self._layout_at[0] != width:
-            self._layout_at = (width, lay_out(self._columns, width, airy=self._top > 0))
-            self._strips.clear()
-
-    def _strip(self, cells: Sequence[Cell], sort: str) -> Strip:
-        width = self._width
-        segments = line(cells, self._columns, self._layout_at[1], width, lambda role: self._style(sort, role))
-        return Strip(segments, width)
-
-    def _empty_line(self, number: int) -> Strip:
-        width = self._width
-        lines = wrapped(self.empty_text, max(1, width - 2))
-        text = f" {lines[number]}" if number < len(lines) else ""
-        return Strip([Segment(fit(text, width), self._style("empty", ""))], width)

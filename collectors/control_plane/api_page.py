@@ -40,12 +40,13 @@ class ApiPageReader:
         self._series = 0
         self._broken = 0
         self._last: bytes = b""
-        """The wanted metric whose lines came last, empty once comments began another metric."""
+        """The metric of the line read last, empty if it is not wanted."""
         self._spoiled: set[bytes] = set()
         self._numbers: dict[bytes, float | None] = {}
         self._labels: dict[str, dict[str, str] | None] = {}
         self._open: tuple[bytes, bytes] = (b"", b"")
         self._buckets: dict[float, float] = {}
+        self._bounds: dict[tuple[float, ...], tuple[float, ...]] = {}
         self._histograms: dict[bytes, dict[tuple[str, object], Histogram]] = {name: {} for name in BUCKETS}
         self._values: dict[bytes, dict[str, float]] = {}
 
@@ -79,11 +80,9 @@ class ApiPageReader:
 
     def _take(self, line: bytes) -> None:
         name = _name(line)
+        self._last = name or b""
         if name is None:
-            if line.startswith(b"#"):
-                self._last = b""
             return
-        self._last = name
         if name in BUCKETS:
             self._take_bucket(name, line)
         else:
@@ -132,6 +131,8 @@ class ApiPageReader:
         if not _is_whole(found):
             self._spoil(name)
             return
+        # Pages are kept for windows: equal bounds are one object.
+        found = Histogram(self._bounds.setdefault(found.bounds, found.bounds), found.counts)
         sums = self._histograms[name]
         for key in keys:
             before = sums.get(key)

@@ -7,7 +7,7 @@ from pathlib import Path
 from collectors.control_plane.certificate_files import CertificateFiles
 from collectors.control_plane.local import LocalHealthPoll
 from collectors.control_plane.polls import LivezPoll, MetricsPoll
-from collectors.control_plane.served import ServedCertificates
+from collectors.control_plane.served import ServedCertificates, local_servers
 from collectors.kubernetes.client import Client, utc_now
 from collectors.runner import Collector
 
@@ -28,7 +28,7 @@ def control_plane_collectors(
     found: list[Collector] = [
         LocalHealthPoll(kubernetes_dir, clock),
         CertificateFiles(kubernetes_dir, kubelet_pki_dir, clock),
-        ServedCertificates(client, etcd_endpoints, clock),
+        ServedCertificates(client, etcd_endpoints, clock, lambda: local_servers(kubernetes_dir)),
     ]
     if client is not None:
         found += [LivezPoll(client, clock), MetricsPoll(client, clock)]

@@ -38,6 +38,8 @@ async def served_certificate(host: str, port: int, *, deadline_s: float, server_
         raise UnreachableError(f"no TLS handshake with {shown} within {deadline_s:g} s") from error
     except ssl.SSLError as error:
         raise BadAnswerError(f"no TLS handshake with {shown}: {_why(error)}") from error
+    except ValueError as error:
+        raise UnreachableError(f"no TLS handshake with {shown}: not a usable name: {harmless(str(error))}") from error
     except OSError as error:
         raise UnreachableError(
             f"cannot connect to {shown}: {harmless(error.strerror or str(error)).lower()}"

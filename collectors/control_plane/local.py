@@ -1,8 +1,8 @@
 """The control plane's components on this host, asked on loopback: for when the API server cannot tell of them.
 
-Certificates are not verified: the scheduler and the controller-manager make their own ones, nothing secret is sent, and
-who listens on this host's low ports is root's business. Ports and paths: Kubernetes documentation, "Ports and
-Protocols"; the API server answers its roots `/livez` and `/readyz` to anybody.
+Certificates are not verified: scheduler and controller-manager make their own ones, no credentials are sent, and
+nothing is taken from the answers but what they say of health. Ports and paths: Kubernetes documentation, "Ports and
+Protocols" and "Kubernetes API health endpoints"; `/livez` and `/readyz` are open to anybody by default.
 """
 
 import asyncio
@@ -41,10 +41,10 @@ class Component(NamedTuple):
     paths: tuple[str, ...]
 
 
+_API_SERVER_PATHS: Final = ("/livez?exclude=etcd&verbose", "/readyz?verbose")
+API_SERVER: Final = Component("kube-apiserver", "kube-apiserver.yaml", "https", 6443, _API_SERVER_PATHS)
 COMPONENTS: Final = (
-    Component(
-        "kube-apiserver", "kube-apiserver.yaml", "https", 6443, ("/livez?exclude=etcd&verbose", "/readyz?verbose")
-    ),
+    API_SERVER,
     Component("kube-scheduler", "kube-scheduler.yaml", "https", 10259, ("/healthz",)),
     Component("kube-controller-manager", "kube-controller-manager.yaml", "https", 10257, ("/healthz",)),
     Component("kubelet", "", "http", 10248, ("/healthz",)),
@@ -71,7 +71,7 @@ class LocalHealthPoll:
         self._node = socket.gethostname() if node is None else node
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
-        found = await asyncio.to_thread(_running, self._manifests, self._components)
+        found = await asyncio.to_thread(running_here, self._manifests, self._components)
         if not any(component.manifest for component in found):
             raise AbsentError(
                 f"this host is no control plane node: no manifests of its components in {self._manifests}"
@@ -147,7 +147,7 @@ def _judged(component: str, url: str, status: int, body: bytes) -> LocalCheck:
     )
 
 
-def _running(manifests: Path, components: tuple[Component, ...]) -> tuple[Component, ...]:
+def running_here(manifests: Path, components: tuple[Component, ...]) -> tuple[Component, ...]:
     """Return the components that should run here, with the ports that their manifests say. Raises ForbiddenError."""
     found = []
     for component in components:

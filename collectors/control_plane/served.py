@@ -1,13 +1,16 @@
 """The certificates in use: what the API server and etcd's members show in their handshakes."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from pathlib import Path
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from collectors.control_plane.handshake import served_certificate
-from collectors.errors import AbsentError, SourceError, UnreachableError
+from collectors.control_plane.local import API_SERVER, running_here
+from collectors.errors import AbsentError, ForbiddenError, SourceError, UnreachableError
 from collectors.http import without_password
 from collectors.kubernetes.certificates import validity
 from collectors.kubernetes.client import Client
@@ -20,14 +23,25 @@ READ_EVERY: Final = timedelta(minutes=5)
 RETRY_S: Final = 30.0
 """Where etcd's members are is only known some time after the start."""
 FRESH_S: Final = 750.0
+ETCD_URL: Final = "https://127.0.0.1:2379"
+KUBELET_URL: Final = "https://127.0.0.1:10250"
+"""As kubeadm sets them up (Kubernetes documentation, "Ports and Protocols")."""
 _PORTS: Final = {"https": 443}
+
+
+class LocalServer(NamedTuple):
+    """A server on this host, and what the certificate in its file is called."""
+
+    name: str
+    url: str
 
 
 class ServedCertificates:
     """Source `control-plane/certificates`. One server that does not answer delays no other.
 
     `etcd_endpoints` gives the client URLs of etcd's members, or `host:port`, as they are known at the moment; when they
-    change all are read anew, else every READ_EVERY.
+    change all are read anew, else every READ_EVERY. On a control plane node its own servers are asked on loopback too,
+    and told with `node`: only there it is sure which process shows what, and its file can be compared.
     """
 
     name = "control-plane/certificates"
@@ -35,11 +49,18 @@ class ServedCertificates:
     deadline_s = 60.0
 
     def __init__(
-        self, client: Client | None, etcd_endpoints: Callable[[], Sequence[str]], clock: Callable[[], datetime]
+        self,
+        client: Client | None,
+        etcd_endpoints: Callable[[], Sequence[str]],
+        clock: Callable[[], datetime],
+        local_servers: Callable[[], Sequence[LocalServer]] = tuple,
+        node: str | None = None,
     ) -> None:
         self._client = client
         self._etcd_endpoints = etcd_endpoints
         self._clock = clock
+        self._local_servers = local_servers
+        self._node = socket.gethostname() if node is None else node
         self._read_at: datetime | None = None
         self._read: tuple[str, ...] = ()
 
@@ -47,11 +68,17 @@ class ServedCertificates:
         endpoints = tuple(dict.fromkeys(self._etcd_endpoints()))
         if self._read_at is not None and self._read == endpoints and self._clock() - self._read_at < READ_EVERY:
             return
-        waits = [self._of_api_server(self._client)] if self._client is not None else []
-        waits += [_served("etcd-server", _with_scheme(url)) for url in endpoints]
+        local = await asyncio.to_thread(self._local_servers)
+        waits = [_served(server.name, server.url, node=self._node) for server in local]
+        known = {server.url for server in local}
+        if self._client is not None and self._client.server not in known:
+            waits.append(self._of_api_server(self._client))
+        waits += [_served("etcd-server", url) for url in map(_with_scheme, endpoints) if url not in known]
         found = [item for item in await asyncio.gather(*waits) if item is not None]
         if not found:
             raise AbsentError("no server with TLS is known whose certificate could be read", RETRY_S)
+        if self._client is not None and self._client.proxy is not None and len(found) == 1 and found[0].error:
+            raise AbsentError(found[0].error)
         if all(item.error for item in found):
             raise UnreachableError("; ".join(dict.fromkeys(item.error for item in found)))
         self._read, self._read_at = endpoints, self._clock()
@@ -65,7 +92,21 @@ class ServedCertificates:
         return await _served("apiserver", client.server, server_name)
 
 
-async def _served(name: str, url: str, server_name: str = "") -> Certificate | None:
+def local_servers(kubernetes_dir: Path) -> tuple[LocalServer, ...]:
+    """Return the servers with TLS on this host whose certificates kubeadm made, and kubelet's; none on another host."""
+    try:
+        running = running_here(kubernetes_dir / "manifests", (API_SERVER,))
+    except ForbiddenError:
+        return ()
+    if not running:
+        return ()
+    found = [LocalServer("apiserver", f"https://127.0.0.1:{running[0].port}")]
+    if (kubernetes_dir / "manifests" / "etcd.yaml").exists():
+        found.append(LocalServer("etcd-server", ETCD_URL))
+    return (*found, LocalServer("kubelet-server", KUBELET_URL))
+
+
+async def _served(name: str, url: str, server_name: str = "", *, node: str = "") -> Certificate | None:
     """Return what the server at `url` shows; None if it does not speak TLS at all."""
     place = without_password(url)
     try:
@@ -76,15 +117,15 @@ async def _served(name: str, url: str, server_name: str = "") -> Certificate | N
     if not url.startswith("https://"):
         return None
     if not host or not port:
-        return Certificate(name, place, is_served=True, error=f"not an address: {place}")
+        return Certificate(name, place, is_served=True, error=f"not an address: {place}", node=node)
     try:
         der = await served_certificate(host, port, deadline_s=HANDSHAKE_DEADLINE_S, server_name=server_name)
     except SourceError as error:
-        return Certificate(name, place, is_served=True, error=harmless(str(error)))
+        return Certificate(name, place, is_served=True, error=harmless(str(error)), node=node)
     found = validity(der)
     if found is None:
-        return Certificate(name, place, is_served=True, error=f"certificate of {place} cannot be decoded")
-    return Certificate(name, place, found.not_after, found.not_before, is_served=True)
+        return Certificate(name, place, is_served=True, error=f"certificate of {place} cannot be decoded", node=node)
+    return Certificate(name, place, found.not_after, found.not_before, is_served=True, node=node)
 
 
 def _with_scheme(endpoint: str) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from collectors.errors import ConfigurationError, ForbiddenError, SourceError
 from collectors.etcd.credentials import AS_ROOT, Credentials, CredentialsKeeper, Files, Read
-from collectors.etcd.manifest import CLIENT_PORT, EtcdFlags, parse_manifest
+from collectors.etcd.manifest import CLIENT_PORT, ApiServerFlags, EtcdFlags, parse_api_server, parse_manifest
 from collectors.etcd.options import ENDPOINTS, EtcdOptions
 from collectors.etcd.wishes import EtcdPod, EtcdWishes
 from situation.etcd.members import EtcdAccess, ListedMember
@@ -53,6 +53,7 @@ class Discovery:
         self._keeper = keeper
         self._read = read
         self._manifest_path = options.kubernetes_dir / "manifests" / "etcd.yaml"
+        self._api_server_path = options.kubernetes_dir / "manifests" / "kube-apiserver.yaml"
 
     def find(self, listed: Sequence[ListedMember] = ()) -> Found:
         """Search in order: the options, this host's files, the API. `listed` is the member list if known.
@@ -64,24 +65,36 @@ class Discovery:
             targets = tuple(Target(url, metrics, *self._names(url, listed)) for url, metrics in given)
             return self._with_credentials(targets, self._files(), ENDPOINTS)
         try:
-            flags = self._manifest()
+            if (content := self._content(self._manifest_path)) is not None:
+                flags = parse_manifest(content, str(self._manifest_path))
+                targets = self._of_kubeadm(flags, listed)
+                return self._with_credentials(targets, self._files(flags), str(self._manifest_path))
+            if (content := self._content(self._api_server_path)) is not None:
+                elsewhere = parse_api_server(content, str(self._api_server_path))
+                if elsewhere.servers:
+                    return self._elsewhere(elsewhere, listed)
         except SourceError as error:
             return self._by_pods(error)
-        if flags is None:
-            return self._by_pods(None)
-        return self._with_credentials(self._of_kubeadm(flags, listed), self._files(flags), str(self._manifest_path))
+        return self._by_pods(None)
 
-    def _manifest(self) -> EtcdFlags | None:
-        shown = harmless(str(self._manifest_path))
+    def _content(self, path: Path) -> bytes | None:
+        """Return what is in a manifest, None if there is none. Raises SourceError."""
+        shown = harmless(str(path))
         try:
-            content = self._read(self._manifest_path)
+            return self._read(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except PermissionError as error:
             raise ForbiddenError(f"{shown}: permission denied; {AS_ROOT}") from error
         except OSError as error:
             raise ConfigurationError(f"{shown}: cannot be read: {error.strerror}") from error
-        return parse_manifest(content, shown)
+
+    def _elsewhere(self, flags: ApiServerFlags, listed: Sequence[ListedMember]) -> Found:
+        """An etcd that this host's API server uses and that runs on other hosts."""
+        targets = tuple(Target(url, "", *self._names(url, listed)) for url in flags.servers)
+        given = self._options.files
+        files = given if any(given) else Files(*(path and str(self._moved(Path(path))) for path in flags.files))
+        return self._with_credentials(targets, files, str(self._api_server_path))
 
     def _of_kubeadm(self, flags: EtcdFlags, listed: Sequence[ListedMember]) -> tuple[Target, ...]:
         """The member of this host, and the others of its list: kubeadm names members after their nodes."""

@@ -198,7 +198,7 @@ def _no_connection(details: str, endpoint: str, credentials: Credentials) -> Sou
         return credentials.not_trusted(endpoint, why)
     if "Hostname Verification" in details or "not in peer certificate" in details:
         return credentials.not_trusted(endpoint, "it is for another name")
-    if is_refusal(details):
+    if is_refusal(details) or "Unwrap failed" in details:  # in TLS 1.3 the refusal comes after the handshake
         return credentials.refused(endpoint)
     if "WRONG_VERSION_NUMBER" in details:
         return BadAnswerError(f"TLS with {endpoint} failed: it does not speak TLS; should its URL begin with http://?")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from collectors.etcd.credentials import Credentials
 from collectors.etcd.discovery import Discovery, Found
 from collectors.etcd.doors import Doors
-from collectors.etcd.member import MemberReader, Round
+from collectors.etcd.member import PAGE_EVERY_S, MemberReader, Round
 from collectors.etcd.wishes import EtcdWishes
 from collectors.http import HttpReader
 from situation.etcd.members import EtcdMember, EtcdReading
@@ -42,12 +42,14 @@ class EtcdCollector:
         wishes: EtcdWishes,
         doors: Doors,
         clock: Callable[[], datetime],
+        page_every_s: float = PAGE_EVERY_S,
     ) -> None:
         self._http = http
         self._discovery = discovery
         self._wishes = wishes
         self._doors = doors
         self._clock = clock
+        self._page_every_s = page_every_s
         self._readers: dict[str, MemberReader] = {}
         self._search_due = 0.0
         self._searched_with: object = None
@@ -96,7 +98,7 @@ class EtcdCollector:
             gone.discard(target.endpoint)
             reader = self._readers.get(target.endpoint)
             if reader is None or reader.target != target:
-                self._readers[target.endpoint] = MemberReader(target, self._http, self._doors)
+                self._readers[target.endpoint] = MemberReader(target, self._http, self._doors, self._page_every_s)
         for endpoint in gone:
             del self._readers[endpoint]
         self._search_due = monotonic() + SEARCH_EVERY_S

@@ -40,7 +40,7 @@ class DeviceWishes:
         self.exporters: Mapping[str, Exporter] = {}
         """By node."""
         self.first: tuple[str, ...] = ()
-        """Nodes to be asked before all others, the most wanted first."""
+        """Nodes to be asked before all others, the most wanted first: in focus, with findings, to be seen."""
         self.this_node = ""
         """The node that this host is; empty if it is none."""
         self._host = host if host is not None else socket.gethostname()

@@ -41,18 +41,19 @@ async def connect(
     environ: Mapping[str, str] = os.environ,
     service_account: Path = SERVICE_ACCOUNT,
     plugin_deadline_s: float = PLUGIN_DEADLINE_S,
+    oidc_renew: bool = True,
 ) -> "Client":
     """Read the configuration and return a client; nothing is sent yet, and no exec plugin runs yet.
 
     `kubeconfig` and `context` are the command line's arguments, None for kubectl's defaults. `plugin_deadline_s` bounds
-    what an exec plugin takes, and what an OpenID issuer does if it is less than OIDC_DEADLINE_S. Raises
-    ConfigurationError.
+    what an exec plugin takes, and what an OpenID issuer does if it is less than OIDC_DEADLINE_S. With `oidc_renew`
+    False no issuer is asked: kubectl renews the tokens in the file. Raises ConfigurationError.
     """
 
     def load() -> Kubeconfig:
         return find_kubeconfig(kubeconfig, context, environ, service_account)
 
-    client = Client(load, await asyncio.to_thread(load), clock, environ, plugin_deadline_s)
+    client = Client(load, await asyncio.to_thread(load), clock, environ, plugin_deadline_s, oidc_renew)
     await client.prepare()
     return client
 
@@ -90,6 +91,7 @@ class Client:
         clock: Callable[[], datetime],
         environ: Mapping[str, str],
         plugin_deadline_s: float,
+        oidc_renew: bool,
     ) -> None:
         self.meter = Meter()
         self.context = kubeconfig.context
@@ -102,7 +104,7 @@ class Client:
         self._clock = clock
         self._environ = environ
         self._plugin_deadline_s = plugin_deadline_s
-        self._oidc = OidcLogin(environ, min(OIDC_DEADLINE_S, plugin_deadline_s))
+        self._oidc = OidcLogin(environ, min(OIDC_DEADLINE_S, plugin_deadline_s), renews=oidc_renew)
         self._asks_for_credentials = "exec" in kubeconfig.user or is_oidc(kubeconfig.user)
         self._first = kubeconfig
         self._session: Session | None = None

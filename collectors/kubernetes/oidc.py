@@ -7,7 +7,8 @@ the refresh token; with it, it gives aiohttp a file name for a TLS context, whic
 has no deadline. So discovery and the token request (OpenID Connect Core 1.0, section 12) are done here.
 
 The user's kubeconfig is never written: new tokens live in memory. Where the issuer replaces the refresh token with each
-use, the one in the file is spent by that, which is logged: kubectl will then ask for a login.
+use, the one in the file is spent by that, which is logged: kubectl will then ask for a login. Who cannot have that
+leaves the renewal to kubectl: then the issuer is never asked, and the file is read again for what kubectl put there.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from situation.text import harmless
 
 OIDC_DEADLINE_S: Final = 10.0
 """For discovery and the token request together."""
+KUBECTL_RENEWS: Final = "run `kubectl get ns`, or allow it with `oidc_renew = true` in the configuration file"
 LIFE_MIN: Final = timedelta(seconds=10)
 """A new token that seems to live no longer says more about this machine's clock than about itself."""
 ANSWER_LIMIT_BYTES: Final = 2**20
@@ -126,8 +128,10 @@ def read_oidc(section: Mapping[str, Any], kubeconfig: Kubeconfig) -> OidcConfig:
 class OidcLogin:
     """Holds the tokens of one user while the program runs; survives a session that could not be opened."""
 
-    def __init__(self, environ: Mapping[str, str], deadline_s: float = OIDC_DEADLINE_S) -> None:
+    def __init__(self, environ: Mapping[str, str], deadline_s: float = OIDC_DEADLINE_S, *, renews: bool = True) -> None:
+        """`renews` False: the issuer is left alone, and only what stands in the file is used."""
         self._environ = environ
+        self._renews = renews
         self._deadline_s = deadline_s
         self._held: Tokens | None = None
         self._spent: UnauthorizedError | None = None
@@ -148,12 +152,12 @@ class OidcLogin:
         ends = held.expires_at
         if held.id_token and held.id_token != in_use and (ends is None or now < ends):
             return held
-        if not held.refresh_token:
+        if not held.refresh_token or not self._renews:
             until = f" (valid until {ends:%Y-%m-%d %H:%M:%S} UTC)" if ends else ""
-            raise UnauthorizedError(
-                f"the id-token of {config.who}{until} is expired or not accepted, and there is no refresh-token: "
-                f"{OIDC_LOGIN}"
-            )
+            refused = f"the id-token of {config.who}{until} is expired or not accepted"
+            if held.refresh_token:
+                raise UnauthorizedError(f"{refused}, and renewing it is left to kubectl: {KUBECTL_RENEWS}")
+            raise UnauthorizedError(f"{refused}, and there is no refresh-token: {OIDC_LOGIN}")
         try:
             if self._spent is not None:
                 raise UnauthorizedError(str(self._spent))

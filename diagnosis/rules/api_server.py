@@ -1,10 +1,11 @@
-"""Layer 4: the API server is silent, refuses us, is overloaded or not ready (L4-01, L4-02, L4-04, L4-05, L4-11)."""
+"""Layer 4: the API server is silent, refuses us, or is overloaded (L4-04, L4-05, L4-11)."""
 
 import re
 from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import counted, kubectl, on_node, shorten
+from diagnosis.explaining import CERTIFICATES_OUT
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from situation.clock import age_text
 from situation.findings import Command, Evidence, Layer, Mark, Severity
@@ -60,7 +61,8 @@ def _evidence(failing: tuple[Source, ...], situation: Situation) -> tuple[Eviden
     )
 
 
-def _ready_command() -> Command:
+def ready_command() -> Command:
+    """Return the command that asks the API server for its own checks."""
     return kubectl("get", "--raw", "/readyz?verbose", purpose="does the API server answer, and which check fails?")
 
 
@@ -104,10 +106,12 @@ def api_certificate(_: None, situation: Situation, now: datetime) -> Verdict:
         "certificate has expired" if expired else "certificate is not accepted",
         _evidence(failing, situation),
         (
-            _ready_command(),
+            ready_command(),
             *on_control_plane(situation, "kubeadm", "certs", "check-expiration", purpose="which certificate expired?"),
             kubectl("config", "view", "--minify", purpose="which server and authority does this context use?"),
         ),
+        follows=(CLUSTER,),
+        follows_only=CERTIFICATES_OUT,
         who="API server:",
     )
 
@@ -140,7 +144,7 @@ def api_unreachable(_: None, situation: Situation, now: datetime) -> Verdict:
         title + (f": {shorten(reason, 60)}" if reason else ""),
         _evidence(failing, situation),
         (
-            _ready_command(),
+            ready_command(),
             kubectl("config", "view", "--minify", purpose="which server does this context name?"),
             *control_plane_commands(situation, "kube-apiserver"),
         ),
@@ -211,84 +215,9 @@ def api_overloaded(_: None, situation: Situation, now: datetime) -> Verdict:
     )  # fmt: skip
 
 
-def _failed_checks(situation: Situation, now: datetime) -> tuple[str, ...] | None:
-    """Names of the failed checks while `/readyz` says "not ready" now, else None."""
-    readiness = situation.readiness
-    if readiness is None or readiness.ready:
-        return None
-    return readiness.failed_checks if situation.source("kubernetes/readyz").state_at(now) is SourceState.LIVE else None
-
-
-def _check_evidence(failed: tuple[str, ...], situation: Situation) -> Evidence:
-    source = situation.source("kubernetes/readyz")
-    names = ", ".join(failed) or "no check is named"
-    return Evidence(f"/readyz: not ready; failed: {shorten(names, 200)}", source.name, source.observed_at)
-
-
-@rule(
-    "etcd-unavailable",
-    signature="L4-01 L4-02",
-    layer=Layer.CONTROL_PLANE,
-    severity=Severity.CRITICAL,
-    kind="Cluster",
-    looks_at="the checks of /readyz: etcd, etcd-readiness.",
-    look_alikes={"api-not-ready": "there other checks fail", "api-unreachable": "there /readyz does not answer"},
-)
-def etcd_unavailable(_: None, situation: Situation, now: datetime) -> Verdict:
-    """The API server cannot use etcd: writes fail and what is shown may be frozen."""
-    failed = _failed_checks(situation, now)
-    if not failed or not any(name.startswith("etcd") for name in failed):
-        return CLEAR
-    status = ("etcdctl", "endpoint", "status", "--cluster", "-w", "table")
-    return Fired(
-        CLUSTER,
-        "does not answer the API server: state may be frozen",
-        (_check_evidence(failed, situation),),
-        (
-            _ready_command(),
-            *on_control_plane(situation, *status, purpose="has etcd a leader, and is a quota or alarm hit?"),
-            *control_plane_commands(situation, "etcd"),
-        ),
-        who="etcd",
-    )
-
-
-@rule(
-    "api-not-ready",
-    signature="L4-04",
-    layer=Layer.CONTROL_PLANE,
-    severity=Severity.CRITICAL,
-    kind="Cluster",
-    looks_at="the failed checks of /readyz, etcd's excepted.",
-    look_alikes={
-        "etcd-unavailable": "there the check etcd fails",
-        "a starting API server": "only poststarthook checks fail, for seconds: a warning",
-    },
-)
-def api_not_ready(_: None, situation: Situation, now: datetime) -> Verdict:
-    """The API server answers but says that it is not ready."""
-    failed = _failed_checks(situation, now)
-    if failed is None or any(name.startswith("etcd") for name in failed):
-        return CLEAR
-    starting = bool(failed) and all(name.startswith("poststarthook/") for name in failed)
-    leaving = "shutdown" in failed
-    state = "is shutting down" if leaving else "is still starting" if starting else "is not ready"
-    names = f": {', '.join(failed[:2])}" if failed and not leaving else ""
-    return Fired(
-        CLUSTER,
-        state + shorten(names, 60),
-        (_check_evidence(failed, situation),),
-        (_ready_command(), *control_plane_commands(situation, "kube-apiserver")),
-        severity=Severity.WARNING if starting else Severity.CRITICAL,
-        who="API server",
-    )
-
-
 RULES: Final[tuple[Rule, ...]] = (
     api_certificate,
     api_unreachable,
     credentials_refused,
-    etcd_unavailable,
-    api_not_ready,
     api_overloaded,
 )

@@ -1,217 +1,21 @@
-"""Layer 4: scheduler, controller manager, all nodes at once, namespaces that do not go (L4-09 to L4-12)."""
+"""Layer 4: what stops in the same minute everywhere: all nodes at once (L4-11)."""
 
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
-from diagnosis.commands import counted, fact, kubectl, shorten
-from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
+from diagnosis.commands import fact, kubectl, shorten
+from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN
+from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands
 from diagnosis.rules.nodes import ALL_NODES
 from situation.clock import age_text, duration_text
-from situation.cluster import Lease, Namespace
-from situation.findings import Command, Evidence, Layer, Mark, Severity
-from situation.meta import CLUSTER, Ref, find_condition
-from situation.pods import Pod
+from situation.findings import Layer, Severity
+from situation.meta import find_condition
 from situation.selectors import is_node_ready
 from situation.situation import Situation
-from situation.workloads import Deployment
 
-LEASE_S: Final = 30.0
-"""leaseDurationSeconds of a leader is 15 s (client-go leader election); as much again for a change of leader."""
-FROZEN_S: Final = 60.0
-"""When every lease is older, the list is frozen, old, or our clock is wrong: nothing is said of one component."""
-PLACE_S: Final = 10.0
-"""A scheduler that lives has judged a pod after this time (catalogue L4-09)."""
-OBSERVE_S: Final = 30.0
-"""A deployment controller that lives has seen a new Deployment after this time (catalogue L4-10)."""
 TOGETHER: Final = timedelta(minutes=1)
 """Nodes that turn within a minute of each other have one cause outside themselves (catalogue section 6)."""
-
-
-class _Leader(NamedTuple):
-    """Lease of a component that elects a leader, with its age on the cluster's own clock."""
-
-    lease: Lease
-    age_s: float
-    evidence: tuple[Evidence, ...]
-
-
-def _renew_times(situation: Situation, except_name: str) -> list[datetime]:
-    tables = (situation.table("leases"), situation.table("nodeleases"))
-    return [
-        item.spec.renew_time
-        for table in tables
-        for item in table.values()
-        if isinstance(item, Lease) and item.spec.renew_time and item.name != except_name
-    ]
-
-
-def _leader(situation: Situation, name: str, now: datetime) -> _Leader | None:
-    """Return the lease kube-system/`name` with its age, None where there is none or all leases are frozen.
-
-    The age is counted from the newest renewal of any other lease, so that a difference between our
-    clock and the cluster's does not count.
-    """
-    lease = situation.leases.get(("kube-system", name))
-    if lease is None or (renewed := lease.spec.renew_time) is None:
-        return None
-    others = _renew_times(situation, name)
-    newest = max((*others, renewed))
-    if (now - newest).total_seconds() > FROZEN_S:
-        return None
-    age_s = ((max(others) if others else now) - renewed).total_seconds()
-    skew = "no other lease to compare with"
-    if others:
-        skew = f"the newest other lease is {duration_text((now - max(others)).total_seconds())} old by our clock"
-    return _Leader(
-        lease,
-        age_s,
-        (
-            fact("leases", f"{name} renewed {renewed:%H:%M:%S}: {duration_text(age_s)} old", at=renewed),
-            fact("leases", f"held by {lease.spec.holder_identity or 'nobody'}"),
-            fact("leases", skew, Mark.EXCLUDES if others else Mark.OPEN),
-        ),
-    )  # fmt: skip
-
-
-def _lease_command(name: str) -> Command:
-    return kubectl(
-        "get", "lease", name, "-o", "jsonpath={.spec.renewTime}",
-        purpose="when was the lease renewed last?", namespace="kube-system",
-    )  # fmt: skip
-
-
-def _scheduled_at(pod: Pod) -> datetime | None:
-    condition = find_condition(pod.status.conditions, "PodScheduled")
-    return condition.last_transition_time if condition else None
-
-
-def _unseen(situation: Situation, now: datetime) -> list[Pod]:
-    """Pods for the default scheduler that it has not looked at, although it had time and judged no other since."""
-    due = now - timedelta(seconds=PLACE_S)
-    waiting = [
-        pod
-        for pod in situation.unscheduled_pods.get(True).values()
-        if pod.spec.scheduler_name == "default-scheduler"
-        and find_condition(pod.status.conditions, "PodScheduled") is None
-        and pod.metadata.deletion_timestamp is None
-        and (pod.metadata.creation_timestamp or now) < due
-        and not situation.events_by_object.get(Ref("Pod", *pod.key))
-    ]
-    if not waiting:
-        return []
-    acted = max((time for pod in situation.pods.values() if (time := _scheduled_at(pod))), default=None)
-    return [pod for pod in waiting if acted is None or (pod.metadata.creation_timestamp or now) >= acted]
-
-
-@rule(
-    "scheduler-down",
-    signature="L4-09",
-    layer=Layer.CONTROL_PLANE,
-    severity=Severity.CRITICAL,
-    kind="Cluster",
-    needs=("pods",),
-    looks_at="renewTime of the Lease kube-system/kube-scheduler against the newest of all leases; without that Lease, "
-    "new pods with neither a PodScheduled condition nor events.",
-    look_alikes={
-        "a scheduler that a pod names and nobody runs": "there other pods are scheduled",
-        "pods seconds old": "10 s are given",
-        "frozen state": "there all leases are old: etcd, not the scheduler",
-    },
-)
-def scheduler_down(_: None, situation: Situation, now: datetime) -> Verdict:
-    """The scheduler does not work: no new pod gets a node."""
-    leader = _leader(situation, "kube-scheduler", now)
-    has_lease = ("kube-system", "kube-scheduler") in situation.leases
-    if has_lease and (leader is None or leader.age_s <= LEASE_S):
-        return CLEAR
-    pods = _unseen(situation, now)
-    if leader is None and len(pods) < 2:
-        return CLEAR
-    evidence = list(leader.evidence if leader else ())
-    if not leader:
-        evidence.append(fact("leases", "its Lease is not to be seen here", Mark.OPEN))
-    if pods:
-        names = ", ".join(pod.name for pod in pods[:3])
-        evidence.append(
-            fact("pods", f"{counted(len(pods), 'new pod')} without condition PodScheduled or event: {names}")
-        )
-    pending = kubectl(
-        "get", "pods", "-A", "--field-selector", "status.phase=Pending,spec.nodeName=", purpose="which pods wait?"
-    )
-    return Fired(
-        CLUSTER,
-        f"has not renewed its lease for {duration_text(leader.age_s)}" if leader else "does not look at new pods",
-        tuple(evidence),
-        (_lease_command("kube-scheduler"), pending, *control_plane_commands(situation, "kube-scheduler")),
-        who="scheduler",
-    )
-
-
-@rule(
-    "controller-manager-down",
-    signature="L4-10",
-    layer=Layer.CONTROL_PLANE,
-    severity=Severity.CRITICAL,
-    kind="Cluster",
-    needs=("leases",),
-    looks_at="renewTime of the Lease kube-system/kube-controller-manager against the newest of all leases.",
-    look_alikes={"frozen state": "there all leases are old", "a managed control plane": "it hides this Lease: silent"},
-)
-def controller_manager_down(_: None, situation: Situation, now: datetime) -> Verdict:
-    """The controller manager does not work: no new pods, no endpoints, no node taints, no quota counts."""
-    leader = _leader(situation, "kube-controller-manager", now)
-    if leader is None or leader.age_s <= LEASE_S:
-        return CLEAR
-    return Fired(
-        CLUSTER,
-        f"has not renewed its lease for {duration_text(leader.age_s)}",
-        leader.evidence,
-        (
-            _lease_command("kube-controller-manager"),
-            kubectl("get", "deployments", "-A", purpose="which Deployments are behind?"),
-            *control_plane_commands(situation, "kube-controller-manager"),
-        ),
-        who="controller manager",
-    )
-
-
-@rule(
-    "deployment-not-observed",
-    signature="L4-10",
-    layer=Layer.CONTROL_PLANE,
-    severity=Severity.WARNING,
-    kind="Deployment",
-    needs=("deployments", "replicasets"),
-    looks_at="observedGeneration 0 and no ReplicaSet 30 s after a Deployment was made.",
-    look_alikes={
-        "a paused Deployment": "its observedGeneration still follows",
-        "pods refused by quota or admission": "there the ReplicaSet exists",
-    },
-)
-def deployment_not_observed(deployment: Deployment, situation: Situation, now: datetime) -> Verdict:
-    """No controller has looked at a new Deployment: it has no ReplicaSet."""
-    ref = Ref("Deployment", *deployment.key)
-    seen = deployment.status.observed_generation
-    if seen or deployment.metadata.generation <= seen or situation.replicasets_by_owner.get(ref):
-        return CLEAR
-    if wait := wait_until(deployment.metadata.creation_timestamp, OBSERVE_S, now):
-        return wait
-    return Fired(
-        CLUSTER,
-        "ignores new Deployments",
-        (
-            fact("deployments", f"{deployment.namespace}/{deployment.name}: observed generation 0 of "
-                 f"{deployment.metadata.generation}, no ReplicaSet", at=deployment.metadata.creation_timestamp),
-        ),
-        (
-            _lease_command("kube-controller-manager"),
-            kubectl("describe", "deployment", deployment.name, purpose="has anything acted on it?",
-                    namespace=deployment.namespace),
-        ),
-        follows=(CLUSTER,),
-        who="controller manager",
-    )  # fmt: skip
 
 
 @rule(
@@ -250,63 +54,10 @@ def nodes_down_together(_: None, situation: Situation, now: datetime) -> Verdict
             kubectl("get", "--raw", "/readyz?verbose", purpose="does etcd answer the API server?"),
             *control_plane_commands(situation, "kube-apiserver"),
         ),
+        follows=CONTROL_PLANE,
+        follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN),
         who=f"all {len(nodes)} nodes",
     )
 
 
-_STUCK: Final = {
-    "NamespaceDeletionDiscoveryFailure": ("an aggregated API does not answer", 60.0),
-    "NamespaceDeletionGroupVersionParsingFailure": ("an API group cannot be parsed", 60.0),
-    "NamespaceFinalizersRemaining": ("finalizers remain", 300.0),
-    "NamespaceContentRemaining": ("objects remain", 300.0),
-    "NamespaceDeletionContentFailure": ("its objects cannot be deleted", 300.0),
-}
-"""Condition -> words and how long it may last, seconds: pods may use up their grace period (30 s by default), a failed
-discovery never helps itself."""
-
-
-@rule(
-    "namespace-stuck",
-    signature="L4-12",
-    layer=Layer.CONTROL_PLANE,
-    severity=Severity.WARNING,
-    kind="Namespace",
-    needs=("namespaces",),
-    looks_at="phase Terminating, the age of deletionTimestamp and the namespace's conditions.",
-    look_alikes={"a namespace being deleted": "its pods are given five minutes"},
-)
-def namespace_stuck(namespace: Namespace, situation: Situation, now: datetime) -> Verdict:
-    """A namespace does not finish terminating."""
-    deleted = namespace.metadata.deletion_timestamp
-    if deleted is None or namespace.status.phase != "Terminating":
-        return CLEAR
-    held = [item for item in namespace.status.conditions if item.type in _STUCK and item.status == "True"]
-    held.sort(key=lambda item: list(_STUCK).index(item.type))
-    words, budget_s = _STUCK[held[0].type] if held else ("nothing says why", 300.0)
-    if wait := wait_until(deleted, budget_s, now):
-        return wait
-    discovery = bool(held) and held[0].type == "NamespaceDeletionDiscoveryFailure"
-    status = kubectl(
-        "get", "namespace", namespace.name, "-o", "jsonpath={.status.conditions}", purpose="what holds the namespace?"
-    )
-    services = kubectl("get", "apiservices", purpose="which aggregated API is not Available?")
-    left = kubectl("get", "all", purpose="what is left in it?", namespace=namespace.name)
-    return Fired(
-        Ref("Namespace", "", namespace.name),
-        f"is stuck Terminating for {age_text(deleted, now)}: {words}",
-        (
-            fact("namespaces", f"deleted at {deleted:%H:%M:%S}", at=deleted),
-            *(fact("namespaces", f"{item.type} {item.reason}: {shorten(item.message, 240)}",
-                   at=item.last_transition_time) for item in held),
-        ),
-        (status, services if discovery else left),
-    )  # fmt: skip
-
-
-RULES: Final[tuple[Rule, ...]] = (
-    nodes_down_together,
-    scheduler_down,
-    controller_manager_down,
-    deployment_not_observed,
-    namespace_stuck,
-)
+RULES: Final[tuple[Rule, ...]] = (nodes_down_together,)

@@ -36,7 +36,8 @@ def configurations(situation: Situation) -> tuple[Ref, ...]:
     return tuple(Ref(kind, *key) for kind, table in _KINDS for key in situation.table(table))
 
 
-def _webhooks(name: str, situation: Situation) -> Iterator[tuple[Ref, Webhook]]:
+def named(name: str, situation: Situation) -> Iterator[tuple[Ref, Webhook]]:
+    """Yield all webhooks of that name, each with the configuration that holds it."""
     for ref in configurations(situation):
         item = situation.get(ref)
         if isinstance(item, ValidatingWebhookConfiguration | MutatingWebhookConfiguration):
@@ -69,7 +70,7 @@ def webhook_unreachable(item: Workload, situation: Situation, now: datetime) -> 
     follows: list[Ref] = []
     evidence = []
     next = [LIST]
-    for ref, webhook in _webhooks(match["name"], situation):
+    for ref, webhook in named(match["name"], situation):
         follows.append(ref)
         evidence.append(fact(f"{ref.kind.lower()}s", f"{ref.kind} {ref.name}: failurePolicy {webhook.failure_policy}"))
         service = webhook.client_config.service
@@ -101,8 +102,7 @@ def webhook_denies(item: Workload, situation: Situation, now: datetime) -> Verdi
         return wait
     why = shorten(match["why"] or "no reason given", 80)
     evidence = [
-        fact(f"{ref.kind.lower()}s", f"{ref.kind} {ref.name} names it")
-        for ref, _ in _webhooks(match["name"], situation)
+        fact(f"{ref.kind.lower()}s", f"{ref.kind} {ref.name} names it") for ref, _ in named(match["name"], situation)
     ]
     template = kubectl(
         "get", found.ref.kind.lower(), found.ref.name, "-o", "jsonpath={.spec.template}",

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from diagnosis.commands import fact, kubectl
+from diagnosis.commands import fact, pods_on
 from diagnosis.container_facts import logs
 from diagnosis.gpu_causes import RECHECK, SERVING, about, is_operand, next_look, node_of
-from diagnosis.gpu_status import operand_log
+from diagnosis.gpu_status import WHICH_OPERAND, operand_log
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
 from diagnosis.rules import (
     configuration,
@@ -26,14 +26,23 @@ from diagnosis.rules import (
     scheduling,
     startup,
 )
+from diagnosis.rules.gpu_links_report import (
+    TOLD_BY_LOG,
+    chain_evidence,
+    commands_for,
+    ended_status,
+    has_no_log,
+    own_evidence,
+    title_of,
+)
 from situation.clock import duration_text
 from situation.cluster import Node
-from situation.findings import Command, Evidence, Layer, Mark, Severity
+from situation.findings import Command, Layer, Mark, Severity
 from situation.gpu.chain import chain_of, is_gpu_node
-from situation.gpu.components import DRIVER_MANAGER, PARTS
+from situation.gpu.components import PARTS
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from situation.meta import Ref
-from situation.pods import ContainerStatus, Pod
+from situation.pods import Pod
 from situation.selectors import is_node_ready, is_settled
 from situation.situation import Situation
 
@@ -45,31 +54,6 @@ _POD_RULES: Final = tuple(
     item for family in _FAMILIES for item in family.RULES if item.kind == "Pod" and item.id != "init-waiting"
 )
 """Know how a pod fails, whatever it is there for."""
-
-_NO_LOG: Final = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError",
-     "RegistryUnavailable", "CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
-)  # fmt: skip
-"""The container never ran, so there is no log of it."""
-
-TOLD_BY_LOG: Final = {
-    DRIVER_MANAGER: "the old driver is in use, pods cannot be evicted, or the network driver (MOFED) is not there",
-    "mofed-validation": "the network driver (MOFED) is not there",
-    "nvidia-driver-ctr": "nouveau, headers or secure boot",
-    "nvidia-container-toolkit-ctr": "the runtime's socket or configuration is elsewhere (k3s, RKE2)",
-    "driver-validation": "no driver, no device nodes, or a module that does not load",
-    "toolkit-validation": "nvidia-smi or a library of the driver is not brought into containers",
-    "cuda-validation": "Fabric Manager, a busy GPU or none at all",
-    "plugin-validation": "the node offers no GPU, or all are taken",
-    "config-manager-init": "the plugin's ConfigMap has no such configuration",
-    "nvidia-device-plugin": "NVML, the MPS daemon, or a container without the NVIDIA runtime",
-    "gpu-feature-discovery": "NVML, or a container without the NVIDIA runtime",
-    "nvidia-mig-manager": "a layout that the GPU cannot take, or clients that hold it",
-    "nvidia-dcgm-ctr": "NVML, or a driver that was loaded later",
-    "nvidia-dcgm-exporter": "no NVML, or a host engine that does not answer",
-    "mps-control-daemon-ctr": "the MPS daemon or its pipe directory",
-}
-"""Container to what its log can show: all of it looks alike from outside (gpu_operator, failure signatures)."""
 
 
 @rule(
@@ -142,14 +126,14 @@ def _shows_on_node_only(link: Link, situation: Situation, now: datetime) -> bool
 def _broken(link: Link, pod: Pod | None, chain: NodeChain, situation: Situation, now: datetime) -> Fired:
     subject = about(link, chain.node, situation)
     known = _as_pod(pod, situation, now) if pod is not None else None
-    title = known.title if known else _title(link, subject)
-    evidence = [*(known.evidence if known else (_own_evidence(link, chain),)), *_chain_evidence(link, chain)]
+    title = known.title if known else title_of(link, subject)
+    evidence = [*(known.evidence if known else (own_evidence(link, chain),)), *chain_evidence(link, chain)]
     commands: list[Command] = []
-    if pod is not None and link.container and not _has_no_log(link, pod):
+    if pod is not None and link.container and not has_no_log(link, pod):
         what = TOLD_BY_LOG.get(link.container, "its own words")
         evidence.append(fact("pods", f"{what}: the log tells - press L", Mark.OPEN))
-        commands.append(logs(pod, link.container, _ended_status(link, pod), f"{what}: which is it?"))
-    for command in (*(known.next if known else ()), *_commands(link, subject, chain)):
+        commands.append(logs(pod, link.container, ended_status(link, pod), f"{what}: which is it?"))
+    for command in (*(known.next if known else ()), *commands_for(link, subject, chain)):
         if command.argv[:2] != ("kubectl", "logs") and command.argv not in [other.argv for other in commands]:
             commands.append(command)
     itself = (subject, Ref("Node", "", chain.node))  # that the node lost its GPUs follows from the link
@@ -182,73 +166,6 @@ def _as_pod(pod: Pod, situation: Situation, now: datetime) -> Fired | None:
             if isinstance(verdict, Fired):
                 return verdict
     return None
-
-
-def _title(link: Link, subject: Ref) -> str:
-    name = PARTS[link.component].title
-    if link.state is LinkState.ABSENT:
-        return f"has no pod: {link.text}" if link.owner is not None else f"has no {name}: {link.text}"
-    text = f"init container {link.text}" if link.container and link.text.startswith(link.container) else link.text
-    return text if subject == link.owner else f"({name}) {text}"
-
-
-def _own_evidence(link: Link, chain: NodeChain) -> Evidence:
-    since = f" since {link.since:%H:%M:%S}" if link.since else ""
-    source = "nodes" if link.pod is None else "pods"
-    step = f", container {link.container}" if link.container else ""
-    return fact(source, f"{PARTS[link.component].title} on {chain.node}: {link.state}, {link.text}{step}{since}")
-
-
-def _chain_evidence(link: Link, chain: NodeChain) -> Iterator[Evidence]:
-    """Say where in the chain it stands: what is there before it, and what waits after it."""
-    before, after = [], []
-    for other in chain.links:
-        if other.state in (LinkState.READY, LinkState.PREINSTALLED) and other.component in _before(link.component):
-            before.append(PARTS[other.component].title)
-        elif other.state is LinkState.WAITING and chain.cause_of(other) == link:
-            after.append(PARTS[other.component].title)
-    if before:
-        yield fact("pods", f"on {chain.node} what it needs is there: {', '.join(before)}", Mark.EXCLUDES)
-    if after:
-        yield fact("pods", f"on {chain.node} wait for it: {', '.join(after)}")
-
-
-def _before(component: Component) -> frozenset[Component]:
-    part = PARTS[component]
-    direct = frozenset((*part.needs, *((part.labelled_by,) if part.labelled_by else ())))
-    return direct.union(*map(_before, direct))
-
-
-def _has_no_log(link: Link, pod: Pod) -> bool:
-    status = _status(link, pod)
-    return status is None or (status.state.waiting is not None and status.state.waiting.reason in _NO_LOG)
-
-
-def _status(link: Link, pod: Pod) -> ContainerStatus | None:
-    statuses = pod.status.init_container_statuses + pod.status.container_statuses
-    return next((status for status in statuses if status.name == link.container), None)
-
-
-def _ended_status(link: Link, pod: Pod) -> ContainerStatus | None:
-    """Return the status whose last run's log is wanted; None where the present run's is: it goes on and waits."""
-    status = _status(link, pod)
-    waits = status is not None and status.state.running is not None and not link.text.startswith("crash")
-    return None if waits else status
-
-
-def _commands(link: Link, subject: Ref, chain: NodeChain) -> tuple[Command, ...]:
-    on_node = kubectl(
-        "get", "pods", "-o", "wide", "--field-selector", f"spec.nodeName={chain.node}",
-        purpose="which operand of the chain is not ready?", namespace=subject.namespace or "gpu-operator",
-    )  # fmt: skip
-    if link.pod is not None:
-        return (on_node,)
-    labels = kubectl("get", "node", chain.node, "--show-labels", purpose="which nvidia.com/gpu.deploy.* labels has it?")
-    if subject.kind == "Node":
-        return (labels, on_node)
-    what = kubectl("describe", subject.kind.lower(), subject.name, purpose="what do its selector and events say?",
-                   namespace=subject.namespace)  # fmt: skip
-    return (labels, what, on_node)
 
 
 @rule(
@@ -293,8 +210,7 @@ def _waits(link: Link, cause: Link, pod: Pod, chain: NodeChain, situation: Situa
         f"waits for the {title}",
         tuple(evidence),
         (
-            kubectl("get", "pods", "-o", "wide", "--field-selector", f"spec.nodeName={chain.node}",
-                    purpose="which operand of the chain is not ready?", namespace=pod.namespace),
+            pods_on(chain.node, purpose=WHICH_OPERAND, namespace=pod.namespace),
             *operand_log(pod, name, "what does it wait for?"),
         ),
         follows=(subject,),

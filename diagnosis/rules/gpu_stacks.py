@@ -1,12 +1,23 @@
 """Layer 5: NVIDIADrivers and the stack of dynamic resource allocation (gpu_operator 1.4, 3)."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, shorten
+from diagnosis.commands import fact, kubectl, pods_on, shorten
 from diagnosis.gpu_causes import DRIVER_START_S
-from diagnosis.gpu_facts import drivers, named, operands_on, operator_namespace, policies, ready_since, unready_owners
-from diagnosis.gpu_status import RESOURCES, describe, says, trouble
+from diagnosis.gpu_facts import (
+    SLICES,
+    SLICES_FRESH,
+    drivers,
+    named,
+    operands_on,
+    operator_namespace,
+    policies,
+    ready_since,
+    slices_read,
+    unready_owners,
+)
+from diagnosis.gpu_status import RESOURCES, WHICH_OPERAND, describe, says, trouble
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, Wait, rule, wait_until
 from situation.cluster import Node
 from situation.findings import Layer, Severity
@@ -20,8 +31,6 @@ SETTLE_S: Final = 120.0
 """A status that the operator has just written may be of the moment before. Ours."""
 PUBLISH_S: Final = 120.0
 """A driver publishes its devices within seconds of its registration; two minutes are ample. Ours."""
-SLICES_FRESH: Final = timedelta(minutes=5)
-"""ResourceSlices are large on big clusters and change seldom: so often they are looked at again."""
 GPU_DRIVER: Final = "gpu.nvidia.com"
 """The driver of whole GPUs and MIG devices in ResourceSlices (gpu_operator 1.4)."""
 
@@ -127,12 +136,12 @@ def gpu_devices_not_published(node: Node, situation: Situation, now: datetime) -
     """A node gives out its GPUs by dynamic resource allocation, and none of them is published."""
     if node.metadata.labels.get(f"{DEPLOY}dra-driver") != "true" or not is_node_ready(node):
         return CLEAR
-    seen = situation.source("resourceslices")
-    if not situation.knows("resourceslices") or seen.observed_at is None or now - seen.observed_at > SLICES_FRESH:
-        return Unknown("the ResourceSlices are not known", wants="resourceslices")
+    read = slices_read(situation, now)
+    if read is None:
+        return Unknown("the ResourceSlices are not known", wants=SLICES)
     ours = [item for item in situation.devices_by_node.get(node.name).values() if item.spec.driver == GPU_DRIVER]
     if any(item.spec.devices for item in ours):
-        return Wait(seen.observed_at + SLICES_FRESH)
+        return Wait(read + SLICES_FRESH)
     pods = operands_on(node.name, situation)
     driver = named(pods, "nvidia-dra-driver-kubelet-plugin")
     since = ready_since(driver) if driver else None
@@ -145,7 +154,7 @@ def gpu_devices_not_published(node: Node, situation: Situation, now: datetime) -
         Ref("Node", "", node.name),
         "publishes no GPU for dynamic resource allocation",
         (
-            fact("resourceslices", f"{len(ours)} of {GPU_DRIVER} for this node, without a device"),
+            fact(SLICES, f"{len(ours)} of {GPU_DRIVER} for this node, without a device"),
             fact("pods", told),
         ),
         (
@@ -156,20 +165,11 @@ def gpu_devices_not_published(node: Node, situation: Situation, now: datetime) -
                 f"spec.nodeName={node.name}",
                 purpose="what is published for this node?",
             ),
-            kubectl(
-                "get",
-                "pods",
-                "-o",
-                "wide",
-                "--field-selector",
-                f"spec.nodeName={node.name}",
-                purpose="which is the first operand that is not ready?",
-                namespace=namespace,
-            ),
+            pods_on(node.name, purpose=WHICH_OPERAND, namespace=namespace),
         ),
         follows=unready_owners(pods),
         node=node.name,
-        wants="resourceslices",
+        wants=SLICES,
     )
 
 

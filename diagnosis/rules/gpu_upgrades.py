@@ -1,9 +1,9 @@
-"""Layer 5: driver upgrades that failed, hang or never start, and operands left paused by one (gpu_operator 2.3)."""
+"""Layer 5: driver upgrades that failed, hang or never start (gpu_operator 2.3)."""
 
 from datetime import datetime
 from typing import Final
 
-from diagnosis.commands import counted, fact, kubectl, said_by, shorten
+from diagnosis.commands import counted, fact, kubectl, shorten
 from diagnosis.gpu_causes import DRIVER_START_S
 from diagnosis.gpu_facts import (
     forbidding_budgets,
@@ -11,24 +11,21 @@ from diagnosis.gpu_facts import (
     is_discovered,
     operands_on,
     operator_namespace,
-    paused_operands,
     policies,
-    ready_since,
     unready_owners,
 )
-from diagnosis.gpu_status import blockers, capacity_evidence
+from diagnosis.gpu_status import blockers
 from diagnosis.placement import cordoned_since, is_cordoned
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule, wait_until
+from diagnosis.rules.gpu_upgrades_facts import driver_on, upgrade_commands, upgrade_events, upgrade_said
 from situation.clock import age_text
-from situation.cluster import Event, Node
+from situation.cluster import Node
 from situation.findings import Command, Effect, Evidence, Layer, Severity
-from situation.gpu.components import DEPLOY
 from situation.gpu.offer import UPGRADE
 from situation.meta import CLUSTER, Ref
 from situation.pods import Pod
 from situation.selectors import is_node_ready, is_ready, pod_status_text
 from situation.situation import Situation
-from situation.start_trouble import NOT_STARTED
 
 STATE_BUDGET_S: Final = {
     "cordon-required": 120.0,
@@ -48,44 +45,6 @@ _PATIENT: Final = frozenset({"wait-for-jobs-required", "node-maintenance-require
 _EVICTING: Final = frozenset({"wait-for-jobs-required", "pod-deletion-required", "drain-required"})
 QUIET_S: Final = 600.0
 """The upgrade controller looks every two minutes; when it has moved no node for ten, it will not by itself. Ours."""
-RESTORE_S: Final = 120.0
-"""Once the driver pod is ready, the labels of the paused operands are restored within seconds. Ours."""
-_REASON: Final = "GPUDriverUpgrade"
-
-
-def _events(node: Node, situation: Situation) -> tuple[Event, ...]:
-    return situation.events_of(node, "Node", _REASON)
-
-
-def _said(node: Node, situation: Situation) -> tuple[Evidence, ...]:
-    warnings = [event for event in _events(node, situation) if event.type == "Warning"]
-    return tuple(said_by(event) for event in (warnings or _events(node, situation))[-2:])
-
-
-def _is_driver(pod: Pod) -> bool:
-    labels = pod.metadata.labels
-    return labels.get("app.kubernetes.io/component") == "nvidia-driver" or labels.get("app", "").startswith(
-        ("nvidia-driver-daemonset", "nvidia-gpu-driver")
-    )
-
-
-def _driver_on(node: Node, situation: Situation) -> Pod | None:
-    return next(filter(_is_driver, operands_on(node.name, situation)), None)
-
-
-def _commands(node: Node, situation: Situation, driver: Pod | None) -> tuple[Command, ...]:
-    commands = [
-        kubectl("get", "events", "--field-selector", f"reason={_REASON},involvedObject.name={node.name}",
-                purpose="what did the upgrade controller do, and what failed?", namespace="default"),
-        kubectl("get", "pods", "-A", "-o", "wide", "--field-selector", f"spec.nodeName={node.name}",
-                purpose="what is still on the node, and how is its driver pod?"),
-    ]  # fmt: skip
-    if driver is not None:
-        commands.append(
-            kubectl("logs", driver.name, "--all-containers", "--tail=100", purpose="what stops the driver?",
-                    namespace=driver.namespace)
-        )  # fmt: skip
-    return tuple(commands)
 
 
 def _retry(node: Node) -> Command:
@@ -110,7 +69,7 @@ def gpu_driver_upgrade_failed(node: Node, situation: Situation, now: datetime) -
     """A node's driver upgrade failed: it stays cordoned and uses up the upgrade's budget until its driver is ready."""
     if node.metadata.labels.get(UPGRADE) != "upgrade-failed":
         return CLEAR
-    driver = _driver_on(node, situation)
+    driver = driver_on(node, situation)
     pods = operands_on(node.name, situation)
     unready = [pod for pod in pods if not is_ready(pod)]
     cordon = "cordoned" if is_cordoned(node) else "not cordoned"
@@ -119,10 +78,10 @@ def gpu_driver_upgrade_failed(node: Node, situation: Situation, now: datetime) -
         "failed its driver upgrade",
         (
             fact("nodes", f"{UPGRADE}=upgrade-failed, {cordon}"),
-            *_said(node, situation),
+            *upgrade_said(node, situation),
             *(fact("pods", f"{pod.name}: {pod_status_text(pod)}") for pod in unready[:3]),
         ),
-        (*_commands(node, situation, driver), _retry(node)),
+        (*upgrade_commands(node, situation, driver), _retry(node)),
         follows=unready_owners(pods),
         node=node.name,
     )
@@ -144,7 +103,7 @@ def gpu_driver_upgrade_stuck(node: Node, situation: Situation, now: datetime) ->
     state = node.metadata.labels.get(UPGRADE, "")
     if state not in STATE_BUDGET_S:
         return CLEAR
-    driver = _driver_on(node, situation)
+    driver = driver_on(node, situation)
     since = _state_since(node, state, driver, situation)
     if since is None:
         return Unknown(f"since when {node.name} is in the state {state} is not known")
@@ -158,11 +117,11 @@ def gpu_driver_upgrade_stuck(node: Node, situation: Situation, now: datetime) ->
         f"hangs in its driver upgrade: {state} for {age_text(since, now)}",
         (
             fact("nodes", f"{UPGRADE}={state}", at=since),
-            *_said(node, situation),
+            *upgrade_said(node, situation),
             *blockers(pods, budgets),
             fact("pods", f"{driver.name}: {pod_status_text(driver)}" if driver else "no driver pod on it"),
         ),
-        _commands(node, situation, driver),
+        upgrade_commands(node, situation, driver),
         severity=Severity.INFO if state in _PATIENT else Severity.WARNING,
         follows=(
             *unready_owners(operands),
@@ -175,7 +134,7 @@ def gpu_driver_upgrade_stuck(node: Node, situation: Situation, now: datetime) ->
 
 def _state_since(node: Node, state: str, driver: Pod | None, situation: Situation) -> datetime | None:
     """Return since when a node is in an upgrade state, as far as objects tell; never too early."""
-    told = [event.last_seen for event in _events(node, situation) if state in event.message]
+    told = [event.last_seen for event in upgrade_events(node, situation) if state in event.message]
     times = [*told[-1:], cordoned_since(node)]
     if state == "pod-restart-required" and driver is not None:
         times.append(driver.metadata.creation_timestamp)
@@ -201,7 +160,7 @@ def gpu_driver_upgrades_wait(_: None, situation: Situation, now: datetime) -> Ve
     if not waiting or STATE_BUDGET_S.keys() & states.values():
         return CLEAR
     nodes = [node for node in situation.nodes.values() if node.name in states or is_discovered(node)]
-    moved = [event.last_seen for node in nodes for event in _events(node, situation)[-1:]]
+    moved = [event.last_seen for node in nodes for event in upgrade_events(node, situation)[-1:]]
     if wait := wait_until(max((time for time in moved if time is not None), default=None), QUIET_S, now):
         return wait
     failed = sorted(name for name, state in states.items() if state == "upgrade-failed")
@@ -240,67 +199,8 @@ def _why_waiting(waiting: list[str], failed: list[str], away: list[str], situati
     return tuple(lines)
 
 
-@rule(
-    "gpu-operands-left-paused",
-    signature="L5-10",
-    layer=Layer.NODE,
-    severity=Severity.CRITICAL,
-    kind="Node",
-    needs=("nodes", "pods"),
-    looks_at="labels nvidia.com/gpu.deploy.* that end in paused-for-driver-upgrade while no upgrade is under way and "
-    "the driver pod is ready, failing or gone.",
-    look_alikes={
-        "a driver pod that restarts": "it pauses the operands until its driver is unloaded: given twenty minutes",
-        "gpu-driver-upgrade-stuck": "the node's label says that an upgrade is under way",
-        "gpu-driver-upgrade-failed": "so does that one",
-    },
-)
-def gpu_operands_left_paused(node: Node, situation: Situation, now: datetime) -> Verdict:
-    """Operands are still paused for a driver upgrade that is not under way: nothing of them runs on the node."""
-    labels = node.metadata.labels
-    paused = paused_operands(labels, "driver-upgrade")
-    if not paused or labels.get(UPGRADE, "") not in ("", "upgrade-done", "upgrade-required"):
-        return CLEAR
-    if not is_node_ready(node):
-        return CLEAR
-    driver = _driver_on(node, situation)
-    if driver is not None and (wait := wait_until(*_driver_due(driver), now)):
-        return wait
-    restore = [f"{DEPLOY}{name}=true" for name in paused]
-    shown = f"{driver.name}: {pod_status_text(driver)}" if driver else "no driver pod on it"
-    return Fired(
-        Ref("Node", "", node.name),
-        f"has {counted(len(paused), 'operand')} paused for a driver upgrade that is not under way",
-        (
-            fact("nodes", f"paused: {shorten(', '.join(paused), 200)}"),
-            fact("nodes", f"{UPGRADE}={labels.get(UPGRADE) or 'not set'}"),
-            fact("pods", shown),
-            capacity_evidence(node),
-        ),
-        (
-            *_commands(node, situation, driver),
-            kubectl("label", "node", node.name, *restore, "--overwrite",
-                    purpose="let the operands come back, once the driver is ready", effect=Effect.MUTATING),
-        ),
-        follows=unready_owners((driver,)) if driver else (),
-        node=node.name,
-    )  # fmt: skip
-
-
-def _driver_due(driver: Pod) -> tuple[datetime | None, float]:
-    """Return since when the driver pod is as it is, and how long it may be so with the operands paused."""
-    if driver.metadata.deletion_timestamp is not None:
-        return driver.metadata.deletion_timestamp, DRIVER_START_S
-    if is_ready(driver):
-        return ready_since(driver), RESTORE_S
-    statuses = driver.status.init_container_statuses + driver.status.container_statuses
-    failing = any(status.state.waiting and status.state.waiting.reason not in NOT_STARTED for status in statuses)
-    return driver.metadata.creation_timestamp, RESTORE_S if failing else DRIVER_START_S
-
-
 RULES: Final[tuple[Rule, ...]] = (
     gpu_driver_upgrade_failed,
     gpu_driver_upgrade_stuck,
     gpu_driver_upgrades_wait,
-    gpu_operands_left_paused,
 )

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from diagnosis.commands import kubectl
+from diagnosis.commands import kubectl, pods_on
 from diagnosis.gpu_ledger import is_gpu
 from diagnosis.gpu_places import Place
-from diagnosis.gpu_status import plugin_log
+from diagnosis.gpu_status import WHICH_OPERAND, plugin_log
 from diagnosis.gpu_use import Use
 from diagnosis.node_agents import Agent, agents
 from situation.findings import Command, Effect
@@ -53,10 +53,7 @@ def operands(places: Iterable[Place], situation: Situation) -> Iterator[Command]
     """Yield what shows the chain of operands on the first of these nodes."""
     namespace = next((ref.namespace for ref in agents(situation, Agent.GPU)), "gpu-operator")
     for place in list(places)[:1]:
-        yield kubectl(
-            "get", "pods", "-o", "wide", "--field-selector", f"spec.nodeName={place.account.node.name}",
-            purpose="which is the first operand of the chain that is not ready?", namespace=namespace,
-        )  # fmt: skip
+        yield pods_on(place.account.node.name, purpose=WHICH_OPERAND, namespace=namespace)
 
 
 def plugin_logs(places: Iterable[Place], situation: Situation) -> Iterator[Command]:

@@ -60,8 +60,9 @@ def autoscaler_blind(item: HorizontalPodAutoscaler, situation: Situation, now: d
     else:
         title = "is blind: no metrics come back"
         layer = Layer.CONTROL_PLANE
-        follows = (Ref("Deployment", "kube-system", "metrics-server"), Ref("Service", "kube-system", "metrics-server"))
         name = "v1beta1.metrics.k8s.io" if "Resource" in condition.reason else "v1beta1.custom.metrics.k8s.io"
+        server = tuple(Ref(kind, "kube-system", "metrics-server") for kind in ("Deployment", "Service"))
+        follows = (*server, Ref("APIService", "", name))
         next.append(kubectl("get", "apiservice", name, purpose="does the metrics API answer?"))
     about = Ref("HorizontalPodAutoscaler", item.namespace, item.name)
     return Fired(about, title, tuple(evidence), tuple(next), layer=layer, follows=follows)

@@ -5,7 +5,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Final
 
-from diagnosis.commands import counted, fact, kubectl, on_node, said_by, shorten
+from diagnosis.commands import counted, fact, kubectl, on_node, pods_on, said_by, shorten
 from diagnosis.container_facts import describe, gravity
 from diagnosis.gpu_causes import cause_refs, comes_up
 from diagnosis.node_agents import Agent, agents
@@ -174,12 +174,11 @@ def pod_network(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         "cannot connect new pods: its network plugin fails",
         [said_by(event)],
         (
-            kubectl("get", "pods", "-o", "wide", "--field-selector", f"spec.nodeName={name}", namespace="kube-system",
-                    purpose="does the network plugin's pod run on it?"),
+            pods_on(name, purpose="does the network plugin's pod run on it?", namespace="kube-system"),
             kubectl("describe", "node", name, purpose="is its network ready?"),
         ),
         tuple(agents(situation, Agent.CNI)),
-    )  # fmt: skip
+    )
 
 
 @rule(

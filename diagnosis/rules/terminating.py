@@ -1,19 +1,120 @@
-"""Layer 5: pods that do not finish terminating (L5-17)."""
+"""Layer 5: pods that do not finish terminating (L5-17), and those that wait for a driver of devices to let them go."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, on_node, said_by
-from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
+from diagnosis.commands import fact, kubectl, on_node, pods_on, said_by
+from diagnosis.gpu_facts import SLICES, operator_namespace, slices_read, unready_owners
+from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule, wait_until
 from situation.clock import age_text
 from situation.findings import Command, Evidence, Layer, Mark, Severity
+from situation.gpu.operator import ResourceClaim
 from situation.meta import Ref
 from situation.pods import Pod
-from situation.selectors import is_node_ready
+from situation.readings import SourceState
+from situation.selectors import is_finished, is_node_ready, is_ready, pod_status_text
 from situation.situation import Situation
 
 OVERDUE_S: Final = 60.0
 """deletionTimestamp already holds the grace period; a kubelet that lives needs seconds more to clean up."""
+
+
+CLAIMS: Final = "resourceclaims"
+NVIDIA_DRIVERS: Final = frozenset({"gpu.nvidia.com", "compute-domain.nvidia.com"})
+"""Drivers of the kubelet plugin of NVIDIA, as allocated claims name them (gpu_operator 1.4)."""
+_READABLE: Final = frozenset({SourceState.STARTING, SourceState.LIVE, SourceState.STALE})
+"""In any other state of their source the ResourceSlices will not be read soon: what else is known must do."""
+
+
+@rule(
+    "device-driver-gone",
+    signature="L5-16 L5-17",
+    layer=Layer.NODE,
+    severity=Severity.WARNING,
+    kind="Pod",
+    needs=("pods", "nodes"),
+    looks_at="pods that should have been gone for a minute, their ResourceClaims (which driver gave the devices, "
+    "whether the pod is still a user), the kubelet plugin of that driver on the node, its ResourceSlices.",
+    look_alikes={
+        "stuck-terminating": "the driver of its devices runs on the node, or it has no devices by claim",
+        "node-unreachable": "there the node is silent; the pod follows it",
+    },
+)
+def device_driver_gone(pod: Pod, situation: Situation, now: datetime) -> Verdict:
+    """A pod cannot end: the driver that must take its devices back does not run on its node any more."""
+    deleted = pod.metadata.deletion_timestamp
+    if deleted is None or not pod.spec.resource_claims or pod.metadata.finalizers or is_finished(pod):
+        return CLEAR
+    if wait := wait_until(deleted, OVERDUE_S, now):
+        return wait
+    node = situation.node(pod.spec.node_name)
+    if node is None or not is_node_ready(node):
+        return CLEAR
+    if not situation.knows(CLAIMS):
+        return Unknown("the ResourceClaims are not known", wants=CLAIMS)
+    held = {claim.name: drivers for claim in _claims_of(pod, situation) if (drivers := _drivers(claim))}
+    driver = next((name for drivers in held.values() for name in drivers), "")
+    plugin = _plugin_on(node.name, situation)
+    if not driver or (plugin is not None and is_ready(plugin)):
+        return CLEAR
+    if plugin is None:  # one of another name would publish devices: the kubelet deletes those of a driver that went
+        if slices_read(situation, now) is None and situation.source(SLICES).state in _READABLE:
+            return Unknown("the ResourceSlices are not known", wants=SLICES)
+        if any(item.spec.driver == driver for item in situation.devices_by_node.get(node.name).values()):
+            return CLEAR
+    about = situation.workload_of(pod)
+    runs = f"{plugin.name}: {pod_status_text(plugin)}" if plugin else f"no kubelet plugin of {driver} on {node.name}"
+    return Fired(
+        about,
+        f"{'is' if about.kind == 'Pod' else 'has pods'} stuck Terminating for {age_text(deleted, now)}: "
+        f"driver {driver} does not run on {node.name}",
+        (
+            fact("pods", f"{pod.name} should have been gone by {deleted:%Y-%m-%d %H:%M:%S}", at=deleted),
+            *(fact(CLAIMS, f"claim {name} of {', '.join(drivers)} is still in use by it")
+              for name, drivers in held.items()),
+            fact("pods", runs),
+            _node_line(pod, known=True),
+        ),
+        (
+            pods_on(node.name, purpose="does the driver's kubelet plugin run on it?",
+                    namespace=plugin.namespace if plugin else operator_namespace(situation)),
+            kubectl("get", CLAIMS, *held, "-o", "wide", purpose="who holds the devices?", namespace=pod.namespace),
+            kubectl("get", "node", node.name, "--show-labels", purpose="is the label for the DRA driver gone?"),
+        ),
+        follows=(*(unready_owners((plugin,)) if plugin else ()), Ref("Node", "", node.name)),
+        follows_only=("gpu-link-broken", "gpu-devices-not-published"),
+        node=node.name,
+        wants=SLICES,
+    )  # fmt: skip
+
+
+def _claims_of(pod: Pod, situation: Situation) -> Iterator[ResourceClaim]:
+    """Yield the claims that a pod still is a user of: those it names, and those made for it from templates."""
+    made = {status.name: status.resource_claim_name for status in pod.status.resource_claim_statuses}
+    for asked in pod.spec.resource_claims:
+        name = asked.resource_claim_name or made.get(asked.name, "")
+        claim = situation.table(CLAIMS).get((pod.namespace, name))
+        if isinstance(claim, ResourceClaim) and any(
+            user.resource == "pods" and user.name == pod.name for user in claim.status.reserved_for
+        ):
+            yield claim
+
+
+def _drivers(claim: ResourceClaim) -> tuple[str, ...]:
+    """Return which of NVIDIA's drivers gave the devices of a claim."""
+    allocation = claim.status.allocation
+    given = [result.driver for result in allocation.devices.results] if allocation is not None else []
+    return tuple(sorted(NVIDIA_DRIVERS.intersection(given)))
+
+
+def _plugin_on(node: str, situation: Situation) -> Pod | None:
+    """Return the pod that is the driver on a node, of the operator's stack or of the driver's own chart."""
+    for pod in situation.pods_by_node.get(node).values():
+        owner = pod.metadata.controller
+        if owner is not None and "nvidia-dra-driver" in owner.name and owner.name.endswith("kubelet-plugin"):
+            return pod
+    return None
 
 
 def _commands(pod: Pod) -> tuple[Command, ...]:
@@ -88,4 +189,4 @@ def _node_line(pod: Pod, known: bool) -> Evidence:
     return fact("nodes", f"node {pod.spec.node_name} is not known: it may be gone", Mark.OPEN)
 
 
-RULES: Final[tuple[Rule, ...]] = (stuck_terminating,)
+RULES: Final[tuple[Rule, ...]] = (device_driver_gone, stuck_terminating)

@@ -78,6 +78,37 @@ class ResourceSliceSpec(Wire, frozen=True):
     devices: tuple[Device, ...] = ()
 
 
+class AllocatedDevice(Wire, frozen=True):
+    driver: str = ""
+    device: str = ""
+
+
+class DeviceAllocation(Wire, frozen=True):
+    results: tuple[AllocatedDevice, ...] = ()
+
+
+class Allocation(Wire, frozen=True):
+    devices: DeviceAllocation = DeviceAllocation()
+
+
+class Consumer(Wire, frozen=True):
+    resource: str = ""
+    """`pods`"""
+    name: str = ""
+
+
+class ResourceClaimStatus(Wire, frozen=True):
+    allocation: Allocation | None = None
+    reserved_for: tuple[Consumer, ...] = ()
+    """Who uses it. A pod stays here until its kubelet had the devices unprepared by their driver."""
+
+
+class ResourceClaim(KubernetesObject, frozen=True):
+    """Devices that pods asked for by dynamic resource allocation."""
+
+    status: ResourceClaimStatus = ResourceClaimStatus()
+
+
 class ResourceSlice(KubernetesObject, frozen=True):
     """Devices that a driver of dynamic resource allocation publishes."""
 

@@ -15,7 +15,7 @@ from situation.kinds import KINDS
 from situation.readings import Listed, ServerVersion, SourceState
 from situation.situation import Situation
 from tests.build import NOW, ago, event, node, pod
-from tests.diagnosis.gpu_objects import devices, driver_resource, policy
+from tests.gpu_resources import devices, driver_resource, policy
 
 Manifest = dict[str, Any]
 

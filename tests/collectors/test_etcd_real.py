@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from collectors.etcd import rounds as etcd_rounds
-from collectors.etcd.collect import etcd_collectors
+from collectors.etcd.collect import EtcdOptions, etcd_collectors
 from collectors.etcd.wishes import EtcdWishes
 from collectors.http import HttpReader
 from situation.etcd.members import Alarm, EtcdAccess
@@ -161,6 +161,26 @@ async def test_metrics_and_health_are_read_where_the_options_say(etcd: RealEtcd)
     assert "wants one from its clients; --etcd-cert and --etcd-key name it" in reading.error
 
 
+async def test_on_a_control_plane_node_no_option_is_needed(etcd: RealEtcd, tmp_path: Path) -> None:
+    """The member of this host comes from its manifest, the others from its member list."""
+    own, pki = etcd.members[1], tmp_path / "pki" / "etcd"
+    pki.mkdir(parents=True)
+    for source, name in ((etcd.cacert, "ca.crt"), (etcd.cert, "server.crt"), (etcd.key, "server.key")):
+        shutil.copyfile(source, pki / name)
+    flags = f"--name={own.name}, --advertise-client-urls={own.endpoint}, --listen-metrics-urls={own.metrics_url}"
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "etcd.yaml").write_text(f"{{spec: {{containers: [{{command: [etcd, {flags}]}}]}}}}")
+    async with HttpReader() as http:
+        collectors = etcd_collectors(http, EtcdWishes(), EtcdOptions(kubernetes_dir=tmp_path))
+        async with running(*collectors) as heard:
+            known = heard.situation.etcd.known
+            await heard.until(lambda: {url for url, item in known.items() if item.status} == set(etcd.endpoints))
+            await heard.until_state(SourceState.LIVE, "etcd/alarms")
+    assert {item.member.node for item in known.values()} == {"etcd-0", "etcd-1", "etcd-2"}
+    assert known[own.endpoint].member.metrics_url == own.metrics_url and known[own.endpoint].page is not None
+    assert heard.situation.etcd_access.cert == str(pki / "server.crt")
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -169,7 +189,9 @@ async def test_metrics_and_health_are_read_where_the_options_say(etcd: RealEtcd)
         ("none", "does not accept our certificate: it wants one from its clients; --etcd-cert and --etcd-key name it"),
     ],
 )
-async def test_certificates_that_etcd_refuses(changed: str, said: str, etcd: RealEtcd, tmp_path: Path) -> None:
+async def test_certificates_that_etcd_refuses(
+    changed: str, said: str, etcd: RealEtcd, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     if changed == "stranger":
         cert, key = Certificates(tmp_path).issue("stranger")
     elif changed == "expired":
@@ -178,6 +200,7 @@ async def test_certificates_that_etcd_refuses(changed: str, said: str, etcd: Rea
         cert = key = ""
     reading = await member_reading(options_of(etcd, endpoints=etcd.endpoints[:1], cert=cert, key=key))
     _is_refused(reading, SourceState.UNAUTHORIZED, said)
+    assert capfd.readouterr().err == "", "gRPC's library writes nothing over the terminal"
 
 
 def _is_refused(reading: Reading, state: SourceState, said: str) -> None:

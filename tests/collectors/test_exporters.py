@@ -123,6 +123,17 @@ async def test_so_many_at_once_so_many_a_round_and_all_in_turn() -> None:
     assert exporters.asked.count("n00") == 1
 
 
+async def test_those_nobody_asks_for_get_their_turn_beside_many_that_are_wanted_first() -> None:
+    exporters, names = Exporters(), [f"n{number:02d}" for number in range(40)]
+    one = collector(exporters, wishes_for(names, first=names[:30]))
+    for _ in range(7):
+        await round_of(one)
+    assert exporters.asked[:12] == names[:12]
+    assert len(exporters.asked) == 7 * 16
+    assert set(exporters.asked) == set(names)
+    assert exporters.asked.count("n00") == 7
+
+
 async def test_refusals_end_the_round_and_are_not_repeated() -> None:
     exporters, names = Exporters(), [f"n{number:02d}" for number in range(40)]
     exporters.errors = {name: ForbiddenError("RBAC: verb get, resource pods/proxy") for name in names}

@@ -1,5 +1,6 @@
 """HTTP to servers that are not the API server: every way in which they may answer wrongly, over a real socket."""
 
+import asyncio
 import ssl
 import subprocess
 from pathlib import Path
@@ -17,7 +18,7 @@ from collectors.errors import (
     UnauthorizedError,
     UnreachableError,
 )
-from collectors.http import HttpReader, check_url, with_path, without_password
+from collectors.http import HttpReader, Tls, check_url, with_path, without_password
 from tests.collectors.loopback import HANG, Loopback, http
 
 PAGE = "<html><body>Please log in</body></html>"
@@ -110,6 +111,40 @@ async def test_tls_that_does_not_fit_is_explained(tmp_path: Path, monkeypatch: p
     async with Loopback({"/m": http("fine")}) as server, HttpReader() as reader:
         with pytest.raises(BadAnswerError, match="should its URL begin with http://"):
             await reader.get(f"{server.url.replace('http', 'https')}/m", deadline_s=5)
+
+
+async def test_a_handshake_that_hangs_leaves_no_connection_open() -> None:
+    closed = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        closed.set()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    async with server, HttpReader() as reader:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(UnreachableError, match=r"did not answer within 0\.2 s"):
+            await reader.get(url, deadline_s=0.2)
+        async with asyncio.timeout(5):
+            await closed.wait()
+
+
+async def test_a_client_certificate_and_a_ca_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such servers are not asked through a proxy, and their statuses may be answers."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    context = certificate(tmp_path)
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+    answers = {"/m": http("fine"), "/h": http("sick", "503 Service Unavailable")}
+    async with Loopback(answers, tls=context) as server, HttpReader() as reader:
+        url = server.url.replace("127.0.0.1", "localhost")
+        good, bad = Tls(trusting, "hint", "refused"), Tls(ssl.create_default_context(), "ask for the CA", "refused")
+        assert await reader.get(f"{url}/m", deadline_s=5, tls=good) == b"fine"
+        assert await reader.get(f"{url}/h", deadline_s=5, tls=good, answers=(200, 503)) == b"sick"
+        with pytest.raises(BadAnswerError, match=r"is not accepted: .*; ask for the CA"):
+            await reader.get(f"{url}/m", deadline_s=5, tls=bad)
+        await reader.forget(good)
+        assert await reader.get(f"{url}/m", deadline_s=5, tls=good) == b"fine", "opened again"
 
 
 @pytest.mark.parametrize(

@@ -99,4 +99,4 @@ async def test_a_host_without_manifests_is_absent(tmp_path: Path) -> None:
 
 async def test_ports_that_are_none_are_not_taken(tmp_path: Path) -> None:
     manifest(tmp_path, "kube-scheduler", 99999)
-    assert local._running(tmp_path / "manifests", (SCHEDULER,)) == (SCHEDULER,)
+    assert local.running_here(tmp_path / "manifests", (SCHEDULER,)) == (SCHEDULER,)

@@ -242,6 +242,26 @@ async def test_a_refused_refresh_token_is_not_sent_twice_and_a_login_helps(
         assert (await client.get(PODS))[0] == 200
 
 
+async def test_where_the_renewal_is_kubectls_the_issuer_is_left_alone(
+    issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "PLUGIN_RETRY_S", 0.0)
+    ends = datetime.now(UTC) - timedelta(hours=1)
+    file = kubeconfig(tmp_path, issuer.simulator.url, user(issuer, jwt(ends)))
+    async with await connected(file, oidc_renew=False) as client:
+        with pytest.raises(UnauthorizedError) as raised:
+            await client.get(PODS)
+        assert str(raised.value) == (
+            f"the id-token of user 'u' of {file} (valid until {ends:%Y-%m-%d %H:%M:%S} UTC) is expired or not "
+            "accepted, and renewing it is left to kubectl: run `kubectl get ns`, or allow it with `oidc_renew = true` "
+            "in the configuration file"
+        )
+        issuer.simulator.token = jwt(datetime.now(UTC) + timedelta(hours=1), "by kubectl")
+        kubeconfig(tmp_path, issuer.simulator.url, user(issuer, issuer.simulator.token, "refresh-2"))
+        assert (await client.get(PODS))[0] == 200
+    assert not issuer.asked
+
+
 async def test_without_refresh_token_it_says_how_to_log_in(issuer: Issuer, tmp_path: Path) -> None:
     ends = datetime.now(UTC) - timedelta(hours=1)
     file = kubeconfig(tmp_path, issuer.simulator.url, user(issuer, jwt(ends), ""))

@@ -235,3 +235,18 @@ async def test_leaving_cancels_and_awaits_all() -> None:
         assert sum(1 for task in asyncio.all_tasks() - before if task.get_name() == "it") == 3
     assert asyncio.all_tasks() == before
     assert all(collector.closed >= 1 for collector in collectors)
+
+
+async def test_what_a_collector_keeps_open_is_closed_on_leaving() -> None:
+    class Keeping(Scripted):
+        is_open = True
+
+        async def aclose(self) -> None:
+            self.is_open = False
+
+    kept = Keeping(None)
+    async with Runner(lambda reading: None, lambda: NOW) as runner:
+        runner.start(kept)
+        await asyncio.sleep(0)
+        assert kept.is_open
+    assert not kept.is_open

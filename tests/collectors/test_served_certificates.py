@@ -1,22 +1,25 @@
 """Certificates in TLS handshakes: of any version, of servers that refuse us, of a real etcd."""
 
 import asyncio
+import shutil
 import socket
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.control_plane import served
+from collectors.control_plane.certificate_files import CertificateFiles
 from collectors.control_plane.handshake import certificate_in, served_certificate
-from collectors.control_plane.served import ServedCertificates
+from collectors.control_plane.served import ServedCertificates, local_servers
 from collectors.errors import AbsentError, UnreachableError
 from collectors.kubernetes.certificates import validity
-from situation.certificates import Certificate, Certificates
+from situation.certificates import Certificate, Certificates, renewed_but_not_served
 from situation.readings import Reading, SourceState
 from tests.collectors.harness import running
 from tests.collectors.kubeconfigs import Certificates as Authority
@@ -186,15 +189,54 @@ async def test_they_are_read_every_five_minutes_and_when_the_members_change(auth
 
 
 async def test_through_a_proxy_it_is_not_read_and_says_so(authority: Authority, tmp_path: Path) -> None:
+    said = "certificate of https://10.0.0.1:6443 is not read through the proxy http://proxy.example:3128"
     cluster = {"proxy-url": "http://user:secret@proxy.example:3128"}
-    async with quiet_loopback(server_context(authority)) as etcd:
-        file = kubeconfig(tmp_path, "https://10.0.0.1:6443", {"token": "t"}, cluster)
-        async with await connected(file) as client:
-            api_server, _ = await certificates(ServedCertificates(client, lambda: [etcd.url], Clock()))
-    assert (
-        api_server.error
-        == "certificate of https://10.0.0.1:6443 is not read through the proxy http://proxy.example:3128"
-    )
+    file = kubeconfig(tmp_path, "https://10.0.0.1:6443", {"token": "t"}, cluster)
+    async with quiet_loopback(server_context(authority)) as etcd, await connected(file) as client:
+        api_server, _ = await certificates(ServedCertificates(client, lambda: [etcd.url], Clock()))
+        assert api_server.error == said
+        with pytest.raises(AbsentError, match=said):
+            await readings(ServedCertificates(client, tuple, Clock()))
+
+
+async def test_this_nodes_servers_are_compared_with_their_files(authority: Authority, tmp_path: Path) -> None:
+    """The API server was not restarted after its certificate was renewed."""
+    renewed, _ = authority.issue("renewed", days="300")
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "pki").mkdir()
+    shutil.copy(renewed, tmp_path / "pki" / "apiserver.crt")
+    async with quiet_loopback(server_context(authority)) as server:
+        (tmp_path / "manifests" / "kube-apiserver.yaml").write_text(f"- --secure-port={port_of(server.url)}\n")
+        local = ServedCertificates(None, tuple, Clock(), lambda: local_servers(tmp_path)[:1], "cp-1")
+        files = CertificateFiles(tmp_path, tmp_path / "kubelet", Clock(), "cp-1")
+        async with running(local, files) as heard:
+            await heard.until_state(SourceState.LIVE, local.name)
+            await heard.until_state(SourceState.LIVE, files.name)
+    (found,) = renewed_but_not_served(heard.situation.certificates)
+    assert (found.served.place, found.served.node) == (server.url, "cp-1")
+    assert found.file.place == str(tmp_path / "pki" / "apiserver.crt")
+    elsewhere = [msgspec.structs.replace(found.served, node=""), found.file]
+    assert renewed_but_not_served(elsewhere) == (), "it may be another node's process"
+    assert renewed_but_not_served([found.served, msgspec.structs.replace(found.file, not_after=None)]) == ()
+
+
+def test_servers_of_this_host(tmp_path: Path) -> None:
+    assert local_servers(tmp_path) == ()
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "kube-apiserver.yaml").touch()
+    assert [server.name for server in local_servers(tmp_path)] == ["apiserver", "kubelet-server"]
+    (tmp_path / "manifests" / "etcd.yaml").touch()
+    assert [server.url for server in local_servers(tmp_path)] == [
+        "https://127.0.0.1:6443",
+        "https://127.0.0.1:2379",
+        "https://127.0.0.1:10250",
+    ]
+
+
+@pytest.mark.parametrize("host", [".", "a" * 70, "x..y"])
+async def test_what_cannot_be_a_name(host: str) -> None:
+    with pytest.raises(UnreachableError, match="not a usable name"):
+        await served_certificate(host, 1, deadline_s=5)
 
 
 async def test_without_any_server_with_tls_it_is_absent(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from datetime import timedelta
 from typing import Any, Final
 
+from tests import gpu_objects as gpu
+from tests import gpu_resources as resources
 from tests.build import NOW, Manifest, ago, event, meta, node, pod
-from tests.diagnosis import gpu_objects as gpu
 from tests.diagnosis.objects import daemonset, endpoints, lease, service, workload
 
 DAY: Final = 86400.0
@@ -326,15 +327,15 @@ def gpu_operator() -> list[Manifest]:
     }
     gfd = "gpu-feature-discovery"
     return [
-        gpu.policy(),
-        gpu.driver_resource(),
+        resources.policy(),
+        resources.driver_resource(),
         *(
-            gpu.gpu_node(
-                name, labels={**labels, **({product: "NVIDIA-A10"} if product not in labels else {}), **timestamp}
+            gpu.bare_node(
+                name=name, labels={**labels, **({product: "NVIDIA-A10"} if product not in labels else {}), **timestamp}
             )
             for name, labels in names.items()
         ),
-        gpu.gpu_node("upgrading-1", labels=upgrading, spec=cordon),
+        gpu.bare_node(name="upgrading-1", labels=upgrading, spec=cordon),
         event(
             "Node/upgrading-1",
             "GPUDriverUpgrade",
@@ -343,13 +344,13 @@ def gpu_operator() -> list[Manifest]:
             type="Normal",
             age_s=200,
         ),
-        gpu.gpu_node("dra-1", None, labels={"nvidia.com/gpu.deploy.dra-driver": "true"}),
-        gpu.devices("dra-1"),
+        gpu.bare_node(None, "dra-1", labels={"nvidia.com/gpu.deploy.dra-driver": "true"}),
+        resources.devices("dra-1"),
         *(gpu.operand(gfd, name, age_s=41 * DAY) for name in names),
         gpu.operand("nvidia-mig-manager", "single-1"),
-        gpu.user("serve-1", "sliced-1"),
-        gpu.user("serve-2", "sliced-1"),
-        gpu.user("serve-3", "sliced-1"),
+        resources.user("serve-1", "sliced-1"),
+        resources.user("serve-2", "sliced-1"),
+        resources.user("serve-3", "sliced-1"),
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from diagnosis.rules import api_server, control_plane
+from diagnosis.rules import api_health, api_server, control_plane, leaders, namespaces
 from situation.findings import Layer, Mark, Severity
 from situation.kinds import WATCHED
 from situation.meta import CLUSTER, Ref
@@ -14,7 +14,8 @@ from situation.situation import Situation
 from tests.build import NOW, Manifest, ago, meta, node, pod, situation
 from tests.diagnosis.objects import causes_of, first_command, lease, ready_condition, workload
 
-RULES = api_server.RULES + control_plane.RULES
+API = api_server.RULES + api_health.RULES
+RULES = API + control_plane.RULES + leaders.RULES + namespaces.RULES
 
 REFUSED = "cannot connect to https://10.0.0.1:6443: connection refused"
 CERTIFICATE = "https://10.0.0.1:6443: x509: certificate has expired or is not yet valid"
@@ -71,11 +72,11 @@ def test_one_that_never_answered_is_said_to_be_so() -> None:
     ],
 )
 def test_what_is_no_fault_of_the_api_server(state: SourceState, error: str, of: int) -> None:
-    assert not causes_of(api_server.RULES, cluster(state, error, of=of))
+    assert not causes_of(API, cluster(state, error, of=of))
 
 
 def test_a_few_rejected_requests_are_a_warning() -> None:
-    finding = causes_of(api_server.RULES, cluster(SourceState.LIVE, BUSY, of=3))["api-overloaded"]
+    finding = causes_of(API, cluster(SourceState.LIVE, BUSY, of=3))["api-overloaded"]
     assert finding.severity is Severity.WARNING
 
 
@@ -113,7 +114,7 @@ def test_readyz(known: Situation, rule: str, severity: Severity, title: str) -> 
     ids=["ready", "unreachable now", "stale"],
 )
 def test_readyz_that_says_nothing_now(known: Situation) -> None:
-    assert not causes_of(api_server.RULES, known)
+    assert not causes_of(API, known)
 
 
 def found(*manifests: Manifest, **more: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 from diagnosis.rules import (
     gpu_links,
     gpu_modes,
+    gpu_paused,
     gpu_sharing,
     gpu_upgrades,
     gpus,
@@ -16,15 +17,16 @@ from diagnosis.rules import (
 )
 from situation.findings import Effect, Finding, Severity
 from situation.meta import Ref
+from tests import gpu_objects as gpu
+from tests import gpu_resources as resources
 from tests.build import Manifest, ago, event, pod, situation
-from tests.diagnosis import gpu_objects as gpu
 from tests.diagnosis.objects import causes_of, first_command
 
 RULES = (
-    rollouts_scaling.RULES + gpu_upgrades.RULES + gpu_modes.RULES + mig_layouts.RULES + gpus.RULES + node_agents.RULES
-    + gpu_sharing.RULES
+    rollouts_scaling.RULES + gpu_upgrades.RULES + gpu_paused.RULES + gpu_modes.RULES + mig_layouts.RULES + gpus.RULES
+    + node_agents.RULES + gpu_sharing.RULES
 )  # fmt: skip
-MANAGER = [gpu.operand_set(gpu.MIG_MANAGER), gpu.operand(gpu.MIG_MANAGER)]
+MANAGER = [gpu.operand_set(gpu.MIG), gpu.operand(gpu.MIG)]
 STATE = "nvidia.com/mig.config.state"
 ASKED = {"nvidia.com/mig.config": "all-1g.10gb", "nvidia.com/mig.capable": "true"}
 
@@ -35,7 +37,7 @@ def found(*manifests: Manifest) -> dict[str, Finding]:
 
 def upgrading(state: str, *, cordoned_s: float = 60, **fields: Any) -> Manifest:
     taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule", "timeAdded": ago(cordoned_s)}
-    return gpu.gpu_node(labels={"nvidia.com/gpu-driver-upgrade-state": state, **fields.pop("labels", {})},
+    return gpu.bare_node(labels={"nvidia.com/gpu-driver-upgrade-state": state, **fields.pop("labels", {})},
                         spec={"unschedulable": True, "taints": [taint]}, **fields)  # fmt: skip
 
 
@@ -49,7 +51,7 @@ def test_a_failed_upgrade_shows_what_failed_and_follows_the_driver_that_does() -
     assert (finding.severity, finding.title) == (Severity.WARNING, "gpu-1 failed its driver upgrade")
     assert any("Failed to drain the node" in line.text for line in finding.evidence)
     assert [command.effect for command in finding.next] == [Effect.READ, Effect.READ, Effect.MUTATING]
-    crash = gpu.operand(gpu.DRIVER, ready=False, container_status=gpu.CRASHING)
+    crash = gpu.operand(gpu.DRIVER, ready=False, container_status=gpu.crashing())
     broken = situation(upgrading("upgrade-failed"), gpu.operand_set(gpu.DRIVER, ready=0), crash)
     causes = causes_of(gpu_links.RULES + RULES, broken)
     assert [item.rule for item in causes["gpu-link-broken"].consequences] == ["gpu-driver-upgrade-failed"]
@@ -75,13 +77,30 @@ def test_each_state_of_an_upgrade_has_its_time(state: str, since_s: float, sever
     assert {finding.severity for finding in causes.values()} == ({severity} if severity else set())
 
 
+@pytest.mark.parametrize("name", [gpu.VALIDATOR, "nvidia-dra-validator"])
+@pytest.mark.parametrize(("since_s", "told"), [(800, []), (1000, ["gpu-driver-upgrade-stuck"])])
+def test_an_upgrade_that_waits_for_the_validator_follows_it(name: str, since_s: float, told: list[str]) -> None:
+    """Edge 18 of the operator's graph: the selector is app=nvidia-operator-validator, which DRA's validator bears too.
+
+    The controller gives it 10 minutes and then fails the upgrade; a state that outlives this by 5 is stuck.
+    """
+    validator = gpu.operand(gpu.VALIDATOR, ready=False, container_status=gpu.crashing())
+    validator["metadata"]["ownerReferences"][0]["name"] = name
+    said = moved("Successfully updated node state label to validation-required", since_s)
+    known = situation(upgrading("validation-required", cordoned_s=2000), said, validator,
+                      gpu.named(gpu.operand_set(gpu.VALIDATOR, ready=0), name))  # fmt: skip
+    cause = causes_of(gpu_links.RULES + RULES, known)["gpu-link-broken"]
+    assert cause.subject == Ref("DaemonSet", gpu.NAMESPACE, name)
+    assert [item.rule for item in cause.consequences] == told
+
+
 def test_without_any_time_nothing_is_said() -> None:
-    assert not found(gpu.gpu_node(labels={"nvidia.com/gpu-driver-upgrade-state": "drain-required"}))
+    assert not found(gpu.bare_node(labels={"nvidia.com/gpu-driver-upgrade-state": "drain-required"}))
 
 
 def test_a_drain_that_hangs_names_who_holds_the_gpus_and_follows_the_budget() -> None:
-    held = gpu.user(labels={"app": "web"})
-    causes = found(upgrading("drain-required", cordoned_s=3000), held, gpu.budget())
+    held = resources.user(labels={"app": "web"})
+    causes = found(upgrading("drain-required", cordoned_s=3000), held, resources.budget())
     (stuck,) = causes["budget-blocks-eviction"].consequences
     assert stuck.rule == "gpu-driver-upgrade-stuck"
     shown = [line.text for line in stuck.evidence]
@@ -90,35 +109,35 @@ def test_a_drain_that_hangs_names_who_holds_the_gpus_and_follows_the_budget() ->
 
 
 def waits(name: str = "gpu-2") -> Manifest:
-    return gpu.gpu_node(name, labels={"nvidia.com/gpu-driver-upgrade-state": "upgrade-required"})
+    return gpu.bare_node(name=name, labels={"nvidia.com/gpu-driver-upgrade-state": "upgrade-required"})
 
 
 @pytest.mark.parametrize(
     ("manifests", "severity"),
     [
         ([waits()], Severity.INFO),
-        ([waits(), gpu.gpu_node(ready="False")], Severity.WARNING),
+        ([waits(), gpu.bare_node(ready="False")], Severity.WARNING),
         ([waits(), upgrading("pod-deletion-required")], None),
-        ([waits(), gpu.gpu_node(), moved("Successfully updated node state label to upgrade-done", 100)], None),
-        ([gpu.gpu_node(labels={"nvidia.com/gpu-driver-upgrade-state": "upgrade-required",
+        ([waits(), gpu.bare_node(), moved("Successfully updated node state label to upgrade-done", 100)], None),
+        ([gpu.bare_node(labels={"nvidia.com/gpu-driver-upgrade-state": "upgrade-required",
                                "nvidia.com/gpu-driver-upgrade.skip": "true"})], None),
     ],
     ids=["none is under way", "one is lost", "one is under way", "one was just done", "skipped on purpose"],
 )  # fmt: skip
 def test_nodes_that_wait_for_their_upgrade(manifests: list[Manifest], severity: Severity | None) -> None:
-    finding = found(gpu.policy(), *manifests).get("gpu-driver-upgrades-wait")
+    finding = found(resources.policy(), *manifests).get("gpu-driver-upgrades-wait")
     assert (finding.severity if finding else None) is severity
 
 
 def test_a_failed_node_is_why_others_wait() -> None:
-    causes = found(gpu.policy(spec={"driver": {"upgradePolicy": {"autoUpgrade": True}}}), upgrading("upgrade-failed"),
-                   waits(), waits("gpu-3"))  # fmt: skip
+    policy = resources.policy(spec={"driver": {"upgradePolicy": {"autoUpgrade": True}}})
+    causes = found(policy, upgrading("upgrade-failed"), waits(), waits("gpu-3"))
     (waiting,) = causes["gpu-driver-upgrade-failed"].consequences
     assert waiting.title == "2 nodes wait for a driver upgrade, and none is under way"
     assert any("autoUpgrade true, maxParallelUpgrades 1, maxUnavailable 25%" in line.text for line in waiting.evidence)
 
 
-PAUSED = gpu.gpu_node(gpus="0", labels=gpu.deploy("true_paused-for-driver-upgrade", "device-plugin", "dcgm"))
+PAUSED = gpu.bare_node(gpus=0, labels=gpu.deploy("true_paused-for-driver-upgrade", "device-plugin", "dcgm"))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +148,7 @@ PAUSED = gpu.gpu_node(gpus="0", labels=gpu.deploy("true_paused-for-driver-upgrad
         ([gpu.operand(gpu.DRIVER, age_s=60)], False),
         ([gpu.operand(gpu.DRIVER, ready=False, age_s=600)], False),
         ([gpu.operand(gpu.DRIVER, ready=False, age_s=1500)], True),
-        ([gpu.operand(gpu.DRIVER, ready=False, age_s=600, container_status=gpu.CRASHING)], True),
+        ([gpu.operand(gpu.DRIVER, ready=False, age_s=600, container_status=gpu.crashing())], True),
     ],
     ids=["ready", "gone", "just ready", "starts", "starts for too long", "crashes"],
 )
@@ -146,8 +165,8 @@ def test_operands_that_were_left_paused(driver: list[Manifest], fires: bool) -> 
 
 
 def test_a_failed_mig_change() -> None:
-    failed = gpu.gpu_node(labels={**ASKED, STATE: "failed"})
-    finding = found(failed, *MANAGER, gpu.user())["mig-change-failed"]
+    failed = gpu.bare_node(labels={**ASKED, STATE: "failed"})
+    finding = found(failed, *MANAGER, resources.user())["mig-change-failed"]
     assert finding.title == "gpu-1 could not change its MIG layout to all-1g.10gb"
     assert first_command(finding) == "kubectl -n gpu-operator logs nvidia-mig-manager-gpu-1 --tail=200"
     assert any(line.text == "holds GPUs: shop/train-1" for line in finding.evidence)
@@ -164,13 +183,13 @@ def leaving(of: str, age_s: float) -> Manifest:
 @pytest.mark.parametrize(
     ("made", "more", "fires"),
     [
-        (gpu.gpu_node(gpus="0", labels=PENDING), [], True),
-        (gpu.gpu_node(gpus="8", allocatable="0", labels=PENDING), [], False),
-        (gpu.gpu_node(gpus="0", labels=PENDING), [leaving("nvidia-dcgm", 100)], False),
-        (gpu.gpu_node(gpus="0", labels=PENDING), [leaving("nvidia-dcgm", 900)], True),
-        (gpu.gpu_node(gpus="0", labels=PENDING, age_s=300), [], False),
-        (gpu.gpu_node(gpus="0", labels={**PENDING, STATE: "rebooting"}), [], True),
-        (gpu.gpu_node(gpus="0", labels={**PENDING, STATE: "success"}), [], False),
+        (gpu.bare_node(gpus=0, labels=PENDING), [], True),
+        (gpu.bare_node(gpus=8, allocatable=0, labels=PENDING), [], False),
+        (gpu.bare_node(gpus=0, labels=PENDING), [leaving("nvidia-dcgm", 100)], False),
+        (gpu.bare_node(gpus=0, labels=PENDING), [leaving("nvidia-dcgm", 900)], True),
+        (gpu.bare_node(gpus=0, labels=PENDING, age_s=300), [], False),
+        (gpu.bare_node(gpus=0, labels={**PENDING, STATE: "rebooting"}), [], True),
+        (gpu.bare_node(gpus=0, labels={**PENDING, STATE: "success"}), [], False),
     ],
     ids=[
         "for ever",
@@ -192,10 +211,10 @@ def test_a_mig_change_that_hangs(made: Manifest, more: list[Manifest], fires: bo
 
 
 def test_a_mig_change_that_hangs_names_who_blocks_it() -> None:
-    held, hangs = gpu.user(labels={"app": "web"}), gpu.gpu_node(gpus="0", labels=PENDING)
-    shown = [line.text for line in found(hangs, *MANAGER, held, gpu.budget())["mig-change-stuck"].evidence]
+    held, hangs = resources.user(labels={"app": "web"}), gpu.bare_node(gpus=0, labels=PENDING)
+    shown = [line.text for line in found(hangs, *MANAGER, held, resources.budget())["mig-change-stuck"].evidence]
     assert {"holds GPUs: shop/train-1", "shop/guard allows no eviction now"} <= set(shown)
-    no_manager = found(hangs, gpu.operand_set(gpu.MIG_MANAGER, desired=0))["mig-change-stuck"]
+    no_manager = found(hangs, gpu.operand_set(gpu.MIG, desired=0))["mig-change-stuck"]
     assert any(line.text == "no MIG manager runs on it" for line in no_manager.evidence)
 
 
@@ -203,11 +222,11 @@ INVALID = {**ASKED, STATE: "success", "nvidia.com/gpu.product": "NVIDIA-H100-MIG
 
 
 def test_a_layout_that_does_not_fit() -> None:
-    causes = found(gpu.gpu_node(gpus="0", labels=INVALID), *MANAGER)
+    causes = found(gpu.bare_node(gpus=0, labels=INVALID), *MANAGER)
     assert [item.rule for item in causes["mig-layout-invalid"].consequences] == ["node-gpus-lost"]
     fresh = gpu.operand(gpu.GFD, age_s=100)
-    assert "mig-layout-invalid" not in found(gpu.gpu_node(gpus="0", labels=INVALID), *MANAGER, fresh)
-    changing = gpu.gpu_node(gpus="0", labels={**INVALID, STATE: "pending"})
+    assert "mig-layout-invalid" not in found(gpu.bare_node(gpus=0, labels=INVALID), *MANAGER, fresh)
+    changing = gpu.bare_node(gpus=0, labels={**INVALID, STATE: "pending"})
     assert "mig-layout-invalid" not in found(changing, *MANAGER)
 
 
@@ -221,7 +240,7 @@ def test_a_layout_that_does_not_fit() -> None:
     ],
 )
 def test_mig_without_instances(labels: dict[str, str], fires: bool) -> None:
-    causes = found(gpu.gpu_node(gpus="0", labels=labels), gpu.operand(gpu.PLUGIN), gpu.operand_set(gpu.PLUGIN))
+    causes = found(gpu.bare_node(gpus=0, labels=labels), gpu.operand(gpu.PLUGIN), gpu.operand_set(gpu.PLUGIN))
     assert ("mig-without-instances" in causes) is fires
 
 
@@ -232,21 +251,21 @@ PRODUCT = "nvidia.com/gpu.product"
 @pytest.mark.parametrize(
     ("made", "more", "title"),
     [
-        (gpu.gpu_node(labels=ASKED), MANAGER, "was never given its MIG layout all-1g.10gb"),
-        (gpu.gpu_node(labels=ASKED), [gpu.operand(gpu.MIG_MANAGER, age_s=100)], ""),
-        (gpu.gpu_node(labels=ASKED, age_s=300), [], ""),
-        (gpu.gpu_node(labels={**ASKED, "nvidia.com/mig.config": "all-disabled"}), MANAGER, ""),
-        (gpu.gpu_node(labels={**DONE, "nvidia.com/mig.strategy": "mixed"}), MANAGER,
+        (gpu.bare_node(labels=ASKED), MANAGER, "was never given its MIG layout all-1g.10gb"),
+        (gpu.bare_node(labels=ASKED), [gpu.operand(gpu.MIG, age_s=100)], ""),
+        (gpu.bare_node(labels=ASKED, age_s=300), [], ""),
+        (gpu.bare_node(labels={**ASKED, "nvidia.com/mig.config": "all-disabled"}), MANAGER, ""),
+        (gpu.bare_node(labels={**DONE, "nvidia.com/mig.strategy": "mixed"}), MANAGER,
          "does not show its MIG layout all-1g.10gb"),
-        (gpu.gpu_node(labels={**DONE, "nvidia.com/mig.strategy": "mixed"}, resource="nvidia.com/mig-1g.10gb"), MANAGER,
+        (gpu.bare_node(labels={**DONE, "nvidia.com/mig.strategy": "mixed"}, resource="nvidia.com/mig-1g.10gb"), MANAGER,
          ""),
-        (gpu.gpu_node(labels={**DONE, "nvidia.com/mig.strategy": "single", PRODUCT: "NVIDIA-H100-MIG-3g.40gb"}),
+        (gpu.bare_node(labels={**DONE, "nvidia.com/mig.strategy": "single", PRODUCT: "NVIDIA-H100-MIG-3g.40gb"}),
          MANAGER, "does not show its MIG layout all-1g.10gb"),
-        (gpu.gpu_node(labels={**DONE, "nvidia.com/mig.strategy": "single", PRODUCT: "NVIDIA-H100-MIG-1g.10gb"}),
+        (gpu.bare_node(labels={**DONE, "nvidia.com/mig.strategy": "single", PRODUCT: "NVIDIA-H100-MIG-1g.10gb"}),
          MANAGER, ""),
-        (gpu.gpu_node(labels={**DONE, "nvidia.com/mig.config": "all-disabled"}, resource="nvidia.com/mig-1g.10gb"),
+        (gpu.bare_node(labels={**DONE, "nvidia.com/mig.config": "all-disabled"}, resource="nvidia.com/mig-1g.10gb"),
          MANAGER, "does not show its MIG layout all-disabled"),
-        (gpu.gpu_node(labels={**DONE, "nvidia.com/mig.config": "my-own"}), MANAGER, ""),
+        (gpu.bare_node(labels={**DONE, "nvidia.com/mig.config": "my-own"}), MANAGER, ""),
     ],
 )  # fmt: skip
 def test_a_layout_that_never_came(made: Manifest, more: list[Manifest], title: str) -> None:
@@ -264,7 +283,7 @@ def test_a_layout_that_never_came(made: Manifest, more: list[Manifest], title: s
     ],
 )
 def test_a_node_without_mig_manager(labels: dict[str, str], severity: Severity | None) -> None:
-    causes = found(gpu.gpu_node(labels=labels), gpu.operand_set(gpu.MIG_MANAGER, desired=0))
+    causes = found(gpu.bare_node(labels=labels), gpu.operand_set(gpu.MIG, desired=0))
     finding = causes.get("mig-manager-missing")
     assert (finding.severity if finding else None) is severity
 
@@ -275,18 +294,18 @@ SHARED = {PRODUCT: "NVIDIA-A10-SHARED", "nvidia.com/gpu.count": "2", "nvidia.com
 @pytest.mark.parametrize(
     ("strategy", "pods", "fires"),
     [
-        ("time-slicing", [gpu.user("a", gpus="2"), gpu.user("b", namespace="other")], True),
-        ("mps", [gpu.user("a", gpus="2"), gpu.user("b", namespace="other")], True),
-        ("time-slicing", [gpu.user("a"), gpu.user("b", namespace="other")], False),
-        ("time-slicing", [gpu.user("a", gpus="2"), gpu.user("b")], False),
-        ("none", [gpu.user("a", gpus="2"), gpu.user("b", namespace="other")], False),
-        ("time-slicing", [gpu.user("a", gpus="2"), pod("b", namespace="other", node="gpu-1")], False),
+        ("time-slicing", [resources.user("a", gpus="2"), resources.user("b", namespace="other")], True),
+        ("mps", [resources.user("a", gpus="2"), resources.user("b", namespace="other")], True),
+        ("time-slicing", [resources.user("a"), resources.user("b", namespace="other")], False),
+        ("time-slicing", [resources.user("a", gpus="2"), resources.user("b")], False),
+        ("none", [resources.user("a", gpus="2"), resources.user("b", namespace="other")], False),
+        ("time-slicing", [resources.user("a", gpus="2"), pod("b", namespace="other", node="gpu-1")], False),
     ],
     ids=["sliced", "mps", "a GPU for each", "one team", "whole", "no GPU asked for"],
 )
 def test_gpus_shared_between_teams(strategy: str, pods: list[Manifest], fires: bool) -> None:
     labels = {**SHARED, "nvidia.com/gpu.sharing-strategy": strategy}
-    causes = found(*(gpu.gpu_node(f"gpu-{number}", "8", labels=labels) for number in (1, 2)), *pods)
+    causes = found(*(gpu.bare_node(8, f"gpu-{number}", labels=labels) for number in (1, 2)), *pods)
     assert list(causes) == (["gpus-shared-without-isolation"] if fires else [])
     if fires:
         finding = causes["gpus-shared-without-isolation"]

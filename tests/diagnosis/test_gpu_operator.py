@@ -10,15 +10,16 @@ from diagnosis.rules import gpu_discovery, gpu_links, gpu_operator, gpu_stacks, 
 from situation.findings import Finding, Layer, Severity
 from situation.meta import Ref
 from situation.readings import SourceState
+from tests import gpu_objects as gpu
+from tests import gpu_resources as resources
 from tests.build import NOW, Manifest, node, situation
-from tests.diagnosis import gpu_objects as gpu
 from tests.diagnosis.objects import causes_of, first_command
 
 RULES = gpu_discovery.RULES + gpus.RULES + node_agents.RULES + gpu_stacks.RULES + gpu_operator.RULES
-BLIND = gpu.policy(said=gpu.conditions("NoGPUNodes", "No GPU node found", error=False))
-UNLABELLED = gpu.policy(said=gpu.conditions("NFDLabelsMissing", "No NFD labels found", error=False))
+BLIND = resources.policy(said=resources.conditions("NoGPUNodes", "No GPU node found", error=False))
+UNLABELLED = resources.policy(said=resources.conditions("NFDLabelsMissing", "No NFD labels found", error=False))
 FEATURED = node("cpu-1", labels={"feature.node.kubernetes.io/cpu-model.family": "6"})
-UNSEEN = gpu.gpu_node(gpus="0", seen=False)
+UNSEEN = gpu.bare_node(gpus=0, seen=False)
 LABELLED = {"nvidia.com/gpu.product": "NVIDIA-H100"}
 
 
@@ -31,8 +32,8 @@ def found(*manifests: Manifest, **fields: Any) -> dict[str, Finding]:
     [
         ([BLIND, FEATURED], Severity.INFO, "it sees no GPU node"),
         ([UNLABELLED, node()], Severity.WARNING, "no node has a label of feature discovery"),
-        ([gpu.policy(said=[]), node()], Severity.WARNING, "no node has a label of feature discovery"),
-        ([gpu.policy(said=[]), FEATURED], Severity.INFO, "it sees no GPU node"),
+        ([resources.policy(said=[]), node()], Severity.WARNING, "no node has a label of feature discovery"),
+        ([resources.policy(said=[]), FEATURED], Severity.INFO, "it sees no GPU node"),
     ],
     ids=["no GPUs", "no labels", "v23.9 without labels", "v23.9 without GPUs"],
 )
@@ -53,10 +54,10 @@ def test_ready_without_the_gpu_node_that_is_there_follows_it() -> None:
 @pytest.mark.parametrize(
     "manifests",
     [
-        [gpu.policy(said=[]), gpu.gpu_node()],
-        [BLIND, gpu.gpu_node()],
-        [gpu.policy(said=gpu.conditions("NoGPUNodes", error=False), age_s=60), FEATURED],
-        [gpu.policy("ignored", []), FEATURED],
+        [resources.policy(said=[]), gpu.bare_node()],
+        [BLIND, gpu.bare_node()],
+        [resources.policy(said=resources.conditions("NoGPUNodes", error=False), age_s=60), FEATURED],
+        [resources.policy("ignored", []), FEATURED],
         [BLIND],
     ],
     ids=["v23.9 with GPUs", "not told yet", "just installed", "ignored", "no nodes"],
@@ -66,7 +67,7 @@ def test_when_ready_is_no_lie(manifests: list[Manifest]) -> None:
 
 
 def test_ready_while_a_node_has_lost_its_gpus() -> None:
-    causes = found(gpu.policy(), gpu.gpu_node(gpus="0"), gpu.gpu_node("gpu-2"), gpu.operand_set(gpu.PLUGIN))
+    causes = found(resources.policy(), gpu.bare_node(gpus=0), gpu.bare_node(name="gpu-2"), gpu.operand_set(gpu.PLUGIN))
     (told,) = causes["node-gpus-lost"].consequences
     assert (told.rule, told.severity) == ("gpu-operator-ready-in-name", Severity.INFO)
     assert told.title == "cluster-policy says ready, though no GPU is offered by 1 of 2 GPU nodes"
@@ -74,82 +75,84 @@ def test_ready_while_a_node_has_lost_its_gpus() -> None:
 
 def test_a_reconcile_error_that_stays() -> None:
     text = "Failed to reconcile state-driver: unable to retrieve OS name from label feature.node.kubernetes.io/x"
-    error = gpu.policy("notReady", gpu.conditions("ReconcileFailed", text))
-    finding = found(error, gpu.gpu_node())["gpu-operator-reconcile-failed"]
+    error = resources.policy("notReady", resources.conditions("ReconcileFailed", text))
+    finding = found(error, gpu.bare_node())["gpu-operator-reconcile-failed"]
     assert finding.title.startswith("cluster-policy cannot be applied: unable to retrieve OS name from label")
     assert first_command(finding) == "kubectl describe clusterpolicies.nvidia.com cluster-policy"
-    young = gpu.policy("notReady", gpu.conditions("ReconcileFailed", text, age_s=60))
-    assert not found(young, gpu.gpu_node())
+    young = resources.policy("notReady", resources.conditions("ReconcileFailed", text, age_s=60))
+    assert not found(young, gpu.bare_node())
 
 
 def test_the_oldest_policy_is_in_force() -> None:
-    causes = found(gpu.policy(name="b"), gpu.policy(name="a", age_s=60), gpu.gpu_node())
+    causes = found(resources.policy(name="b"), resources.policy(name="a", age_s=60), gpu.bare_node())
     assert [finding.title for finding in causes.values()] == ["a is ignored: b is older and in force"]
 
 
-NOT_READY = gpu.policy("notReady", gpu.conditions("OperandNotReady", "states not ready: [state-driver]"))
+NOT_READY = resources.policy("notReady", resources.conditions("OperandNotReady", "states not ready: [state-driver]"))
 
 
 def test_operands_that_are_not_ready_are_a_consequence_of_the_one_that_fails() -> None:
-    crash = gpu.operand(gpu.DRIVER, ready=False, container_status=gpu.CRASHING)
-    broken = situation(NOT_READY, gpu.gpu_node(), gpu.operand_set(gpu.DRIVER, ready=0), crash)
+    crash = gpu.operand(gpu.DRIVER, ready=False, container_status=gpu.crashing())
+    broken = situation(NOT_READY, gpu.bare_node(), gpu.operand_set(gpu.DRIVER, ready=0), crash)
     causes = causes_of(gpu_links.RULES + RULES, broken)
     assert list(causes) == ["gpu-link-broken"]
     assert "gpu-operands-not-ready" in {item.rule for item in causes["gpu-link-broken"].consequences}
 
 
 def test_operands_that_come_up_are_given_time_and_are_a_hint_alone() -> None:
-    young = gpu.policy("notReady", gpu.conditions("OperandNotReady", age_s=600))
+    young = resources.policy("notReady", resources.conditions("OperandNotReady", age_s=600))
     starts = gpu.operand(gpu.DRIVER, ready=False, age_s=600)
-    assert not found(young, gpu.gpu_node(), gpu.operand_set(gpu.DRIVER, ready=0), starts)
-    causes = found(NOT_READY, gpu.gpu_node(), gpu.operand_set(gpu.DRIVER, ready=0), starts)
+    assert not found(young, gpu.bare_node(), gpu.operand_set(gpu.DRIVER, ready=0), starts)
+    causes = found(NOT_READY, gpu.bare_node(), gpu.operand_set(gpu.DRIVER, ready=0), starts)
     assert {finding.severity for finding in causes.values()} == {Severity.INFO}
 
 
 def test_a_driver_that_was_not_restarted_after_an_update() -> None:
     old = gpu.operand_set(gpu.DRIVER)
     old["status"]["updatedNumberScheduled"] = 0
-    finding = found(NOT_READY, gpu.gpu_node(), old, gpu.operand(gpu.DRIVER))["gpu-operands-not-ready"]
+    finding = found(NOT_READY, gpu.bare_node(), old, gpu.operand(gpu.DRIVER))["gpu-operands-not-ready"]
     assert (finding.severity, finding.title) == (
         Severity.WARNING,
         "cluster-policy is not ready, though all its operands are",
     )
     assert any("0 of 1 pod of the present version" in line.text for line in finding.evidence)
     came = gpu.operand(gpu.DRIVER, age_s=60)
-    assert not found(NOT_READY, gpu.gpu_node(), gpu.operand_set(gpu.DRIVER), came)
+    assert not found(NOT_READY, gpu.bare_node(), gpu.operand_set(gpu.DRIVER), came)
 
 
 def test_nvidia_drivers() -> None:
-    conflict = gpu.driver_resource("notReady", gpu.conditions("ConflictingNodeSelector"), selector=LABELLED)
-    causes = found(gpu.gpu_node(labels=LABELLED), conflict, gpu.driver_resource(name="other"))
+    conflict = resources.driver_resource("notReady", resources.conditions("ConflictingNodeSelector"), selector=LABELLED)
+    causes = found(gpu.bare_node(labels=LABELLED), conflict, resources.driver_resource(name="other"))
     finding = causes["nvidia-driver-conflict"]
     assert any("other selects gpu-1 too" in line.text for line in finding.evidence)
-    unused = found(gpu.gpu_node(), gpu.policy(), gpu.driver_resource("disabled"))["nvidia-driver-unused"]
+    unused = found(gpu.bare_node(), resources.policy(), resources.driver_resource("disabled"))["nvidia-driver-unused"]
     assert unused.severity is Severity.INFO
-    uses = gpu.policy(spec={"driver": {"useNvidiaDriverCRD": True}})
-    assert not found(gpu.gpu_node(), uses, gpu.driver_resource("disabled"))
+    uses = resources.policy(spec={"driver": {"useNvidiaDriverCRD": True}})
+    assert not found(gpu.bare_node(), uses, resources.driver_resource("disabled"))
 
 
 def test_an_upgrade_that_failed_is_why_an_nvidia_driver_is_not_ready() -> None:
-    waits = gpu.driver_resource("notReady", gpu.conditions("OperandNotReady", "NVIDIADriver upgrade has not completed"))
-    failed = gpu.gpu_node(labels={"nvidia.com/gpu-driver-upgrade-state": "upgrade-failed"})
+    waits = resources.driver_resource(
+        "notReady", resources.conditions("OperandNotReady", "NVIDIADriver upgrade has not completed")
+    )
+    failed = gpu.bare_node(labels={"nvidia.com/gpu-driver-upgrade-state": "upgrade-failed"})
     finding = found(waits, failed)["gpu-operands-not-ready"]
     assert finding.severity is Severity.INFO, "its cause is told by the rules about upgrades"
 
 
 def test_a_gpu_cluster_beside_a_policy_does_nothing() -> None:
-    blocked = gpu.custom("GPUCluster", "gpu-cluster", "notReady", gpu.conditions("PrerequisiteNotMet"))
-    finding = found(gpu.gpu_node(), gpu.policy(), blocked)["gpu-cluster-blocked"]
+    blocked = resources.custom("GPUCluster", "gpu-cluster", "notReady", resources.conditions("PrerequisiteNotMet"))
+    finding = found(gpu.bare_node(), resources.policy(), blocked)["gpu-cluster-blocked"]
     assert finding.title == "gpu-cluster does nothing while ClusterPolicy cluster-policy exists"
 
 
-DRA = gpu.gpu_node(gpus=None, labels={"nvidia.com/gpu.deploy.dra-driver": "true"})
+DRA = gpu.bare_node(gpus=None, labels={"nvidia.com/gpu.deploy.dra-driver": "true"})
 
 
 @pytest.mark.parametrize(
     ("more", "fires"),
-    [([], True), ([gpu.devices(count=0)], True), ([gpu.devices("gpu-2")], True), ([gpu.devices()], False),
-     ([gpu.devices(driver="compute-domain.nvidia.com")], True),
+    [([], True), ([resources.devices(count=0)], True), ([resources.devices("gpu-2")], True),
+     ([resources.devices()], False), ([resources.devices(driver="compute-domain.nvidia.com")], True),
      ([gpu.operand("nvidia-dra-driver-kubelet-plugin", age_s=60)], False)],
     ids=["none", "empty", "another node's", "published", "another driver's", "driver just came"],
 )  # fmt: skip
@@ -160,9 +163,9 @@ def test_devices_of_dynamic_allocation(more: list[Manifest], fires: bool) -> Non
 def test_resource_slices_are_asked_for_only_where_gpus_are_given_out_that_way() -> None:
     missing = {"resourceslices": SourceState.STARTING}
     assert "resourceslices" in Engine().judge(situation(DRA, missing=missing), (), NOW).wanted
-    assert "resourceslices" not in Engine().judge(situation(gpu.gpu_node(), missing=missing), (), NOW).wanted
+    assert "resourceslices" not in Engine().judge(situation(gpu.bare_node(), missing=missing), (), NOW).wanted
     later = NOW + timedelta(minutes=6)
-    known = situation(DRA, gpu.devices())
+    known = situation(DRA, resources.devices())
     assert "resourceslices" in Engine().judge(known, (), later).wanted, "what was read then may be old by now"
 
 
@@ -172,11 +175,11 @@ TAINT = {"key": "team", "value": "ml", "effect": "NoSchedule"}
 @pytest.mark.parametrize(
     ("manifests", "title"),
     [
-        ([gpu.gpu_node(gpus="0", seen=False, spec={"taints": [TAINT]}), gpu.nfd_set()],
+        ([gpu.bare_node(gpus=0, seen=False, spec={"taints": [TAINT]}), gpu.nfd_set()],
          "has a GPU, but feature discovery does not tolerate its taint team"),
         ([UNSEEN, gpu.nfd_set()], "has a GPU, but node feature discovery does not run on it"),
         ([UNSEEN, gpu.nfd_set(), gpu.nfd_worker()], "seems to have a GPU, but node feature discovery does not see it"),
-        ([gpu.gpu_node(gpus=None, seen=False, labels={"cloud.google.com/gke-accelerator": "nvidia-l4"})],
+        ([gpu.bare_node(gpus=None, seen=False, labels={"cloud.google.com/gke-accelerator": "nvidia-l4"})],
          "has a GPU, but node feature discovery does not run on it"),
     ],
 )  # fmt: skip
@@ -190,9 +193,12 @@ def test_a_gpu_that_is_not_discovered(manifests: list[Manifest], title: str) -> 
     "manifests",
     [
         [UNSEEN],
-        [gpu.gpu_node(seen=False), gpu.operand_set(gpu.PLUGIN, desired=0)],
-        [gpu.gpu_node(gpus="0", seen=False, age_s=100), gpu.operand_set(gpu.PLUGIN, desired=0)],
-        [gpu.gpu_node(gpus="0", seen=False, labels=gpu.deploy("false", "operands")), gpu.policy(said=gpu.RECONCILED)],
+        [gpu.bare_node(seen=False), gpu.operand_set(gpu.PLUGIN, desired=0)],
+        [gpu.bare_node(gpus=0, seen=False, age_s=100), gpu.operand_set(gpu.PLUGIN, desired=0)],
+        [
+            gpu.bare_node(gpus=0, seen=False, labels=gpu.deploy("false", "operands")),
+            resources.policy(said=resources.RECONCILED),
+        ],
         [node(), gpu.operand_set(gpu.PLUGIN, desired=0)],
     ],
     ids=["no operator", "a cloud's own plugin", "just joined", "switched off", "no GPU"],
@@ -202,13 +208,13 @@ def test_what_is_no_gpu_left_out(manifests: list[Manifest]) -> None:
 
 
 def test_labels_that_do_not_arrive() -> None:
-    bare = [gpu.gpu_node(), gpu.operand_set(gpu.GFD), gpu.operand(gpu.GFD)]
+    bare = [gpu.bare_node(), gpu.operand_set(gpu.GFD), gpu.operand(gpu.GFD)]
     finding = found(*bare)["gpu-labels-missing"]
     assert any("extraLabelNs" in line.text for line in finding.evidence)
     inside = found(*bare, gpu.nfd_set(), gpu.nfd_worker())["gpu-labels-missing"]
     assert not any("extraLabelNs" in line.text for line in inside.evidence)
-    assert not found(gpu.gpu_node(), gpu.operand_set(gpu.GFD), gpu.operand(gpu.GFD, age_s=100))
-    assert not found(gpu.gpu_node(labels=LABELLED), gpu.operand_set(gpu.GFD), gpu.operand(gpu.GFD))
+    assert not found(gpu.bare_node(), gpu.operand_set(gpu.GFD), gpu.operand(gpu.GFD, age_s=100))
+    assert not found(gpu.bare_node(labels=LABELLED), gpu.operand_set(gpu.GFD), gpu.operand(gpu.GFD))
 
 
 def stamped(before_s: float) -> dict[str, str]:
@@ -222,13 +228,15 @@ def stamped(before_s: float) -> dict[str, str]:
     ids=["of an earlier one", "old but its own", "just started"],
 )  # fmt: skip
 def test_labels_from_before(before_s: float, age_s: float, fires: bool) -> None:
-    causes = found(gpu.gpu_node(labels=stamped(before_s)), gpu.operand(gpu.GFD, age_s=age_s))
+    causes = found(gpu.bare_node(labels=stamped(before_s)), gpu.operand(gpu.GFD, age_s=age_s))
     assert ("gpu-labels-stale" in causes) is fires
 
 
 def test_operands_that_are_switched_off_are_one_hint() -> None:
     off = gpu.deploy("false", "operands")
-    causes = found(gpu.policy(), gpu.gpu_node(labels=off), gpu.gpu_node("gpu-2", labels=gpu.deploy("false", "dcgm")))
+    causes = found(
+        resources.policy(), gpu.bare_node(labels=off), gpu.bare_node(name="gpu-2", labels=gpu.deploy("false", "dcgm"))
+    )
     finding = causes["gpu-operands-off"]
     assert (finding.severity, finding.count) == (Severity.INFO, 2)
     assert finding.title == "gpu-1, gpu-2 run without some operands: switched off by label"

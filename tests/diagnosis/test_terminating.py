@@ -4,11 +4,15 @@ from typing import Any
 
 import pytest
 
-from diagnosis.rules import nodes, terminating
+from diagnosis.engine import Engine
+from diagnosis.rules import gpu_links, nodes, terminating
 from situation.findings import Layer, Severity
 from situation.meta import Ref
-from tests.build import Manifest, ago, event, node, pod, situation
+from situation.readings import SourceState
+from tests.build import NOW, Manifest, ago, event, node, pod, situation
 from tests.diagnosis.objects import causes_of, first_command, ready_condition
+from tests.gpu_objects import DRA, bare_node, crashing, operand_pod, operand_set
+from tests.gpu_resources import claimant, device_claim, devices
 
 DEAD = node(conditions=ready_condition("Unknown", reason="NodeStatusUnknown"))
 
@@ -62,3 +66,53 @@ def test_the_workload_is_the_subject() -> None:
 @pytest.mark.parametrize("late_s", [-30, 20])
 def test_within_its_grace_period_it_is_given_time(late_s: float) -> None:
     assert not found(leaving(late_s), node())
+
+
+STUCK = [bare_node(), claimant(), device_claim()]
+"""A pod whose devices nobody takes back: the stack was changed for another while it ran."""
+
+
+def test_a_driver_that_went_before_the_pods_that_have_its_devices() -> None:
+    finding = found(*STUCK)["device-driver-gone"]
+    assert finding.title == "train-1 is stuck Terminating for 5m: driver gpu.nvidia.com does not run on gpu-1"
+    shown = [line.text for line in finding.evidence]
+    assert "claim train-1-gpu of gpu.nvidia.com is still in use by it" in shown
+    assert "no kubelet plugin of gpu.nvidia.com on gpu-1" in shown
+    assert first_command(finding) == "kubectl -n gpu-operator get pods -o wide --field-selector spec.nodeName=gpu-1"
+
+
+def test_it_follows_a_driver_that_fails_and_is_the_chains_to_tell() -> None:
+    labelled = bare_node(labels={"nvidia.com/gpu.deploy.dra-driver": "true"})
+    broken = [labelled, operand_set(DRA, ready=0), operand_pod(DRA, broken=crashing())]
+    causes = causes_of(gpu_links.RULES + terminating.RULES, situation(*broken, *STUCK[1:]))
+    assert list(causes) == ["gpu-link-broken"]
+    assert [item.rule for item in causes["gpu-link-broken"].consequences] == ["device-driver-gone"]
+
+
+@pytest.mark.parametrize(
+    "manifests",
+    [
+        [*STUCK, operand_pod(DRA)],
+        [*STUCK, devices()],
+        [bare_node(), claimant(), device_claim(driver="net.example.com")],
+        [bare_node(), claimant(), device_claim(by="")],
+        [bare_node(), claimant()],
+        [bare_node(ready="Unknown"), *STUCK[1:]],
+    ],
+    ids=["it runs", "one of another name runs", "another's devices", "given back", "no claim", "the node is lost"],
+)
+def test_devices_that_are_not_why_a_pod_stays(manifests: list[Manifest]) -> None:
+    causes = found(*manifests)
+    rules = {finding.rule for cause in causes.values() for finding in (cause, *cause.consequences)}
+    assert "stuck-terminating" in rules
+    assert "device-driver-gone" not in rules
+
+
+def test_claims_and_slices_are_asked_for_only_then() -> None:
+    unread = dict.fromkeys(("resourceclaims", "resourceslices"), SourceState.STARTING)
+    assert "resourceclaims" in Engine().judge(situation(*STUCK[:2], missing=unread), (), NOW).wanted
+    half = {"resourceslices": SourceState.STARTING}
+    assert "resourceslices" in Engine().judge(situation(*STUCK, missing=half), (), NOW).wanted
+    assert "resourceclaims" not in Engine().judge(situation(bare_node(), leaving(300), missing=unread), (), NOW).wanted
+    refused = {"resourceslices": SourceState.FORBIDDEN}
+    assert "device-driver-gone" in causes_of(terminating.RULES, situation(*STUCK, missing=refused))

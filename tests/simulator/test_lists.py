@@ -7,7 +7,7 @@ import pytest
 
 from simulator.server import Simulator
 from tests.build import event, node, pod
-from tests.diagnosis.gpu_objects import policy
+from tests.gpu_resources import policy
 from tests.simulator.client import PODS, get, names, session
 
 

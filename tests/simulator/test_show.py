@@ -236,10 +236,11 @@ def test_shipped_incidents(name: str) -> None:
 
 
 def test_there_are_these_incidents_and_no_other() -> None:
-    from simulator.scenarios.make_gpu import INCIDENTS
+    from simulator.scenarios.make_etcd import INCIDENTS as OF_ETCD
+    from simulator.scenarios.make_gpu import INCIDENTS as OF_GPUS
 
-    assert set(SCENARIOS) == {"api_outage", "faults_a", "gpu_driver_nouveau", *INCIDENTS}
-    assert len(INCIDENTS) == 7
+    assert set(SCENARIOS) == {"api_outage", "api_overloaded", "faults_a", "gpu_driver_nouveau", *OF_GPUS, *OF_ETCD}
+    assert (len(OF_GPUS), len(OF_ETCD)) == (7, 5)
     with pytest.raises(KeyError, match="faults_a"):
         open_scenario("none")
 

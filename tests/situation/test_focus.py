@@ -1,9 +1,9 @@
 from diagnosis.engine import diagnose
-from situation.etcd.cluster import member_ref
+from situation.findings import Layer
 from situation.focus import Focus, related
 from situation.meta import Ref
 from tests.build import NOW, node, pod, situation
-from tests.etcd_objects import healthy, silence
+from tests.etcd_objects import healthy, silence, tell
 
 CRASHING = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}
 
@@ -70,15 +70,33 @@ def test_a_cause_that_went_away_relates_to_nothing() -> None:
     assert relation.causes == frozenset()
 
 
-def test_etcd_shows_its_pods_and_one_member_what_is_wrong_with_etcd() -> None:
-    labels = {"component": "etcd"}
-    names_on = [(f"etcd-cp-{number}", f"cp-{number}") for number in (1, 2)]
-    pods = [pod(name, namespace="kube-system", node=host, labels=labels) for name, host in names_on]
-    known = healthy(1, 2, known=situation(*pods, node("cp-1"), node("cp-2")))
-    silence(known, 3)
+def test_a_member_of_etcd_relates_to_its_static_pod_and_its_node_and_etcd_to_all() -> None:
+    labels = {"component": "etcd", "tier": "control-plane"}
+    nodes = ("cp-1", "cp-2")
+    pods = [pod(f"etcd-{name}", namespace="kube-system", node=name, labels=labels) for name in nodes]
+    known = situation(*map(node, nodes), *pods, pod("web-1", node="cp-1"))
+    tell(known, 1, name="m1")  # runs on cp-1 by its own word, whatever it is called
     diagnosis = diagnose(known, NOW)
-    down = next(cause for cause in diagnosis.causes if cause.rule == "etcd-member-down")
-    whole = related(Focus(cause=down.key), known, diagnosis)
-    assert names(whole.pods) == {"etcd-cp-1", "etcd-cp-2"}
-    one = related(Focus(ref=member_ref("cp-2")), known, diagnosis)
-    assert one.causes is not None and down.key in one.causes
+    relation = related(Focus(ref=Ref("EtcdMember", "", "m1")), known, diagnosis)
+    assert names(relation.pods) == {"etcd-cp-1"}
+    assert relation.nodes == frozenset({"cp-1"})
+    assert names(related(Focus(ref=Ref("EtcdMember", "", "cp-2")), known, diagnosis).pods) == {"etcd-cp-2"}
+    assert names(related(Focus(ref=Ref("Etcd", "", "etcd")), known, diagnosis).pods) == {"etcd-cp-1", "etcd-cp-2"}
+
+
+def test_a_member_without_a_pod_still_has_its_node() -> None:
+    known = situation(node("cp-1"))
+    tell(known, 1)
+    relation = related(Focus(ref=Ref("EtcdMember", "", "etcd-1")), known, diagnose(known, NOW))
+    assert relation.pods == frozenset()
+    assert relation.nodes == frozenset({"cp-1"})
+
+
+def test_what_ails_etcd_concerns_each_of_its_members() -> None:
+    known = healthy(ago_s=40)
+    silence(known, 3, ago_s=35)
+    silence(known, 3)
+    healthy(1, 2, known=known)
+    diagnosis = diagnose(known, NOW)
+    (cause,) = (cause for cause in diagnosis.causes if cause.layer is Layer.CONTROL_PLANE)
+    assert related(Focus(ref=Ref("EtcdMember", "", "etcd-1")), known, diagnosis).causes == frozenset({cause.key})

@@ -207,6 +207,20 @@ def test_a_mig_change_stops_what_uses_the_gpus() -> None:
     assert made.broken is None
 
 
+@pytest.mark.parametrize("validator", [operand_pod(VALIDATOR), operand_pod(VALIDATOR, init="cuda-validation")])
+def test_an_upgrade_that_waits_for_the_validator_is_no_link(validator: Manifest) -> None:
+    """Edge 18: the upgrade controller uncordons a node once its validator is ready.
+
+    What waits there is the node's cordon. No component of the chain needs it, and none of them bears it: links are
+    what has a pod on the node, or shows in its labels or capacity. So the chain says the same with and without the
+    upgrade, and the rule `gpu-driver-upgrade-stuck` follows the validator (see the tests of upgrades).
+    """
+    pods = [*operands(without=(VALIDATOR,)), validator]
+    upgrade = {"nvidia.com/gpu-driver-upgrade-state": "validation-required"}
+    upgrading = chain(gpu_node(labels=upgrade, spec={"unschedulable": True}), *ALL_SETS, *pods)
+    assert upgrading.links == chain(gpu_node(), *ALL_SETS, *pods).links
+
+
 # The states
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from situation.logs import LogTarget, log_target
+from situation.logs import LogLine, LogRun, LogTarget, PodLog, last_line, log_target
 from situation.pods import Pod
-from tests.build import made, pod
+from tests.build import NOW, made, pod
 
 RUNNING: dict[str, Any] = {"state": {"running": {}}}
 WAITING: dict[str, Any] = {"state": {"waiting": {"reason": "PodInitializing"}}}
@@ -62,3 +62,24 @@ def test_the_first_container_that_is_not_well(
 def test_what_has_not_run_has_no_log() -> None:
     assert target({"first": WAITING}, {"app": WAITING}) is None
     assert target({}, {}) is None
+
+
+def said(*lines: str, cut: str = "") -> LogRun:
+    return LogRun(tuple(LogLine(line, NOW) for line in lines), cut=cut)
+
+
+@pytest.mark.parametrize(
+    ("previous", "current", "text", "of_previous"),
+    [
+        (said("old"), said("one", "two", "  "), "two", False),
+        (said("old"), said(), "old", True),
+        (said("old"), said("one", cut="after 512 KiB"), "", False),
+        (said("old", cut="after 512 KiB"), said(), "", False),
+        (said(), said(" "), "", False),
+    ],
+    ids=["of the present run", "of the one before", "end missing", "end missing before", "no words"],
+)
+def test_the_last_line(previous: LogRun, current: LogRun, text: str, of_previous: bool) -> None:
+    found = last_line(PodLog(LogTarget("shop", "web-1"), previous, current, NOW))
+    assert (found.line.text if found else "") == text
+    assert found is None or found.of_previous is of_previous

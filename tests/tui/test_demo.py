@@ -31,10 +31,10 @@ def test_a_simulator_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 
 async def test_the_cluster_ends_with_the_demo(tmp_path: Path) -> None:
-    with simulated_cluster(["faults_a"], tmp_path / "kubeconfig") as url:
-        async with aiohttp.ClientSession(url) as client, client.get("/version") as answer:
+    with simulated_cluster(["faults_a"], tmp_path / "kubeconfig") as cluster:
+        async with aiohttp.ClientSession(cluster.url) as client, client.get("/version") as answer:
             assert answer.status == 200
-    async with aiohttp.ClientSession(url) as client:
+    async with aiohttp.ClientSession(cluster.url) as client:
         with pytest.raises(aiohttp.ClientConnectorError):
             await client.get("/version")
 

@@ -3,8 +3,13 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
+
+from msgspec import Raw
+from msgspec.json import encode
+from textual.screen import Screen
 
 from diagnosis.engine import diagnose
 from simulator.cluster import Cluster
@@ -13,7 +18,10 @@ from simulator.server import Simulator
 from situation.focus import Focus
 from situation.meta import Ref
 from situation.readings import Reading
-from tests.build import node, pod, situation
+from tape.format import Frame, Header, ListBody, PageName
+from tape.player import play
+from tape.writer import write_tape
+from tests.build import NOW, node, pod, situation
 from tests.collectors.dcgm_pages import dcgm_page
 from tests.collectors.loopback import Loopback, http
 from tests.collectors.test_device_wishes import exporter
@@ -25,6 +33,7 @@ from tui.app import Cockpit
 from tui.config import Config
 from tui.connection import Connected, device_options
 from tui.devices import nodes_first
+from widgets.nodes import NodesPane
 
 PROXY = "/api/v1/namespaces/gpu-operator/pods/exporter-1:9400/proxy/metrics"
 SICK = {3: {"DCGM_FI_DEV_ROW_REMAP_FAILURE": 1}}
@@ -47,6 +56,8 @@ def test_who_is_looked_at_comes_before_who_is_ill() -> None:
     assert set(nodes_first(known, diagnosis)) == {"ill", "bad"}
     assert nodes_first(known, diagnosis, Focus(ref=Ref("Node", "", "well")))[0] == "well"
     assert nodes_first(known, diagnosis, Focus(ref=Ref("Pod", "shop", "web-2")))[0] == "seen"
+    in_order = nodes_first(known, diagnosis, Focus(ref=Ref("Node", "", "well")), visible=("bad", "seen", "well"))
+    assert (in_order[0], set(in_order[1:3]), in_order[3:]) == ("well", {"ill", "bad"}, ("seen",))
 
 
 async def test_the_cockpit_says_what_is_looked_at(tmp_path: Path) -> None:
@@ -54,14 +65,19 @@ async def test_the_cockpit_says_what_is_looked_at(tmp_path: Path) -> None:
 
     @asynccontextmanager
     async def connection(publish: Callable[[Reading], None]) -> AsyncIterator[Connected]:
-        for reading in cluster_readings(node("well"), node("seen")):
+        for reading in cluster_readings(*(node(f"node-{number:03}") for number in range(200))):
             publish(reading)
         yield Connected(TARGET, lambda _: None, tell=lambda _, first: told.append(tuple(first)))
 
     async with open_cockpit(connection, tmp_path) as pilot:
         app = cast(Cockpit, pilot.app)
-        app.cockpit.attention.focus_on_object(Ref("Node", "", "seen"), app.feed.diagnosis)
-        await until(pilot, lambda: ("seen",) in told)
+        app.cockpit.attention.focus_on_object(Ref("Node", "", "node-150"), app.feed.diagnosis)
+        await until(pilot, lambda: bool(told and told[-1][:1] == ("node-150",) and "node-000" in told[-1]))
+        assert len(told[-1]) < 50, "of the table, only the rows that can be seen"
+        app.cockpit.query_one(NodesPane).table.action_last()
+        await until(pilot, lambda: "node-199" in told[-1] and "node-000" not in told[-1])
+        app.push_screen(Screen[None]())
+        await until(pilot, lambda: told[-1] == ("node-150",))
 
 
 def test_the_command_line_wins_over_the_configuration() -> None:
@@ -85,6 +101,22 @@ async def test_check_asks_the_exporters_through_the_api_server(tmp_path: Path) -
         "gpu/dcgm": "live",
         "gpu/nvml": "absent",
     }
+
+
+async def test_the_exporters_pages_on_a_tape_are_judged(tmp_path: Path) -> None:
+    name = PageName("gpu-operator", "exporter-1", 9400, "/metrics").source
+    lists = {"kubernetes/nodes": gpu_node(8), "kubernetes/pods": exporter("exporter-1", "gpu-07")}
+    frames = [Frame(0, source, list=ListBody((Raw(encode(item)),), "1")) for source, item in lists.items()]
+    pages = [Frame(1, name, status=200, text=dcgm_page(8).decode()),
+             Frame(30, name, status=200, text=dcgm_page(8, SICK).decode())]  # fmt: skip
+    write_tape(tmp_path / "tape.jsonl", Header(1, "t", "t", NOW), [*frames, *pages])
+    finished = await midwatch(tmp_path, "check", "--dump", "tape.jsonl")
+    assert "gpu-07 GPU 3: row remapping failed" in finished.out
+    at = (NOW + timedelta(seconds=10)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    before = await midwatch(tmp_path, "check", "--dump", "tape.jsonl", "--at", at)
+    assert "row remapping failed" not in before.out
+    write_tape(tmp_path / "down.jsonl", Header(1, "t", "t", NOW), [*frames, *pages, Frame(31, "server", down=True)])
+    assert play(tmp_path / "down.jsonl").pages == ()
 
 
 async def test_check_asks_at_urls(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
-"""The layout, once wide and once narrow. After a wanted change: `pytest tests/tui/test_snapshots.py --snapshot-update`,
-and look at the pictures."""
+"""The layout, wide and narrow, with and without a control plane.
+
+After a wanted change: `pytest tests/tui/test_snapshots.py --snapshot-update`, and look at the pictures.
+"""
 
 from pathlib import Path
 from typing import Protocol
@@ -7,7 +9,9 @@ from typing import Protocol
 import pytest
 from textual.pilot import Pilot
 
+from situation.readings import Reading
 from tests.build import NOW
+from tests.control_plane import Told, certificate, live_api_server, live_etcd, tell_certificates
 from tests.tui.cockpits import TARGET, Cluster, cluster_readings, until
 from tests.tui.test_cockpit import incident
 from tui.app import Cockpit
@@ -27,8 +31,20 @@ async def complete(pilot: Pilot[int]) -> None:
 
 @pytest.mark.parametrize("size", [(160, 50), (80, 24)], ids=["160x50", "80x24"])
 def test_layout(snap_compare: Compare, tmp_path: Path, size: tuple[int, int]) -> None:
+    assert snap_compare(_cockpit(tmp_path), terminal_size=size, run_before=complete)
+
+
+def test_layout_with_a_silent_member_of_etcd(snap_compare: Compare, tmp_path: Path) -> None:
+    told = Told()
+    live_etcd(told, silent={3: 120}, slow=2)
+    live_api_server(told)
+    tell_certificates(told, certificate("apiserver", 211.5), certificate("admin.conf", 12.5))
+    assert snap_compare(_cockpit(tmp_path, *told.readings), terminal_size=(160, 50), run_before=complete)
+
+
+def _cockpit(tmp_path: Path, *more: Reading) -> Cockpit:
     app = Cockpit(
-        Cluster(cluster_readings(*incident())),
+        Cluster([*cluster_readings(*incident()), *more]),
         TARGET,
         load_themes(None),
         theme="midwatch-dark",
@@ -39,4 +55,4 @@ def test_layout(snap_compare: Compare, tmp_path: Path, size: tuple[int, int]) ->
         clock=lambda: NOW,
     )
     app.animation_level = "none"
-    assert snap_compare(app, terminal_size=size, run_before=complete)
+    return app

@@ -15,18 +15,24 @@ from textual.command import CommandPalette
 from textual.drivers.headless_driver import HeadlessDriver
 from textual.pilot import Pilot
 
+from situation.api_server import ApiServerPage, ApiServerReading, Seats
+from situation.certificates import Certificates
 from situation.decode import BadObjectError, decode_object
+from situation.etcd.members import EtcdMember, EtcdReading
 from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
 from situation.kinds import KINDS, kind_of
 from situation.meta import KubernetesObject
 from situation.readings import Listed, Reading, SourceState
 from situation.text import harmless, harmless_object
 from tests.build import NOW, Manifest, event, meta, node, pod
+from tests.control_plane import certificate
+from tests.etcd_objects import endpoint, status
 from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
 from tui.app import Cockpit
 from tui.dialogs import ChooseScreen, HelpScreen
 from widgets.causes import CausesPane
 from widgets.checklist import ChecklistPane
+from widgets.control_plane_facts import ControlPlaneFacts
 from widgets.table import RowTable
 
 OWN_SEQUENCES = re.compile(r"\x1b\[[0-9;:]*m|\x1b\[[0-9;]*H|\x1b\[\?2026[hl]|\x1b\[\?25[hl]|\x1b\]22;default\x07")
@@ -157,7 +163,28 @@ def hostile_readings(texts: list[str], *, ascii_only: bool) -> list[Reading]:
         for item in objects["nodes"].values()
     )
     devices = Reading("gpu/dcgm", SourceState.LIVE, NOW, harmless_object(GpuReading(nodes)), harmless(next(words)))
-    return [*cluster_readings()[:2], *listed, devices]
+    return [*cluster_readings()[:2], *listed, devices, *hostile_control_plane(words)]
+
+
+def hostile_control_plane(text: Iterator[str]) -> Iterator[Reading]:
+    """One member that answers, one that does not, certificates and an API server; what they say is cleaned as read."""
+    for number in (1, 2):
+        source, error = f"etcd/10.0.0.{number}:2379", harmless(next(text))
+        if number == 1:
+            told = status(1, version=next(text), errors=(next(text),))
+            member = EtcdMember(endpoint(1), name=next(text), node=next(text), status=told, page_error=next(text))
+            state = SourceState.LIVE
+        else:
+            member = EtcdMember(endpoint(2), name=next(text), status_error=next(text))
+            state = SourceState.UNREACHABLE
+        yield Reading(source, state, NOW, harmless_object(EtcdReading(member, NOW)), error)
+    certificates = (
+        certificate(next(text), 3, place=next(text), node=next(text)),
+        certificate(next(text), None, place=next(text), error=next(text)),
+    )
+    yield Reading("control-plane/certificates", SourceState.LIVE, NOW, harmless_object(Certificates(certificates)))
+    page = ApiServerPage(objects={harmless(next(text)): 9}, seats={harmless(next(text)): Seats(3, 2)})
+    yield Reading("control-plane/metrics", SourceState.LIVE, NOW, ApiServerReading(page, NOW), harmless(next(text)))
 
 
 def hostile_device(text: Iterator[str]) -> GpuDevice:
@@ -175,6 +202,8 @@ async def look_everywhere(pilot: Pilot[int]) -> None:
     for table in cockpit.query(RowTable):
         assert table.row_count, table
         table.focus()
+        if isinstance(table, ControlPlaneFacts):
+            continue  # there is nothing to pick in it
         for _ in range(min(table.row_count, 5)):
             table.action_select()
             await until(pilot, lambda: not cockpit.attention.focus.is_cluster)

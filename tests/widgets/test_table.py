@@ -116,6 +116,27 @@ async def test_header_rows_and_blank_rest() -> None:
         ]
 
 
+async def test_other_columns_are_laid_out_for_the_width_that_is_there() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 3)) as pilot:
+        table = await shown(app, pilot, [Item("api", "Failed")])
+        table.show_columns((Column("pod", 0), Column("phase", 8)))
+        await settled(app, pilot)
+        assert app.lines()[:2] == [f"{'pod':32}phase", f"{'api':32}Failed"]
+
+
+async def test_which_rows_can_be_seen() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 4)) as pilot:
+        table = await shown(app, pilot, items(9))
+        assert table.visible_keys == ("pod-00000", "pod-00001", "pod-00002")
+        table.action_last()
+        assert table.visible_keys == ("pod-00006", "pod-00007", "pod-00008")
+        table.display = False
+        await pilot.pause()
+        assert not table.visible_keys
+
+
 async def test_without_a_header_the_rows_begin_at_the_top() -> None:
     app = TableApp(header=False)
     async with app.run_test(size=(40, 6)) as pilot:

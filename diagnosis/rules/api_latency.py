@@ -1,0 +1,263 @@
+"""Layer 4: how long the API server takes, by verb and by what is listed; resources that grow fast (L4-03, L4-05)."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from diagnosis import api_facts as facts
+from diagnosis.api_facts import METRICS, SLOW_ETCD_S, Growth, Latency
+from diagnosis.commands import kubectl
+from diagnosis.explaining import API_BUSY, CONTROL_PLANE, ETCD_DOWN, ETCD_SLOW
+from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
+from situation.api_server import ListKey
+from situation.clock import duration_text
+from situation.findings import Command, Evidence, Layer, Mark, Severity
+from situation.kinds import KINDS
+from situation.meta import CLUSTER
+from situation.situation import Situation
+
+WRITES: Final = ("POST", "PUT", "PATCH", "DELETE")
+WRITE_S: Final = 1.0
+"""Bound of a fast write (kubernetes mixin, KubeAPIErrorBudgetBurn)."""
+GET_S: Final = 1.0
+"""Bound of reading one object (kubernetes mixin, scope `resource`)."""
+LIST_S: Final = {"resource": 1.0, "namespace": 5.0, "cluster": 30.0}
+"""Bounds of reads by scope (kubernetes mixin, KubeAPIErrorBudgetBurn)."""
+LIST_FELT_S: Final = 5.0
+"""People notice a LIST over all namespaces that takes as long as the mixin allows one of a single namespace."""
+LEADERS_S: Final = 10.0
+"""renewDeadline of leader election (client-go): when writes take longer, scheduler and controllers lose their lease."""
+SLOW_WEBHOOK_S: Final = 0.5
+"""A webhook that takes half the time that a whole write may take is a cause of a slow write."""
+GROWTH_WATCHED: Final = timedelta(minutes=10)
+GROWTH_LEAST: Final = 1000
+"""Fewer objects than this double in every rollout."""
+
+_HELP: Final = {
+    "jobs.batch": ("/apis/batch/v1/jobs", "finished Jobs go by themselves once ttlSecondsAfterFinished is set"),
+    "replicasets.apps": ("/apis/apps/v1/replicasets", "old ReplicaSets go when revisionHistoryLimit is lowered"),
+    "configmaps": ("/api/v1/configmaps", "look for ConfigMaps that each release makes anew and nobody deletes"),
+    "events": ("/api/v1/events", "one that comes again and again has a cause; events live for an hour by default"),
+    "pods": ("/api/v1/pods", "finished pods stay until their Job goes, or until terminated-pod-gc-threshold"),
+    "leases.coordination.k8s.io": ("/apis/coordination.k8s.io/v1/leases", "look for leases that nobody renews"),
+}
+"""Where the objects of a resource that often grows are counted, and what ends its growth. Not Secrets: never read."""
+
+
+def _busy_command() -> Command:
+    return kubectl(
+        "get", "--raw", "/debug/api_priority_and_fairness/dump_requests", purpose="who asks now, and for what?"
+    )
+
+
+def _count_command(resource: str) -> Iterator[Command]:
+    """Yield how to count a resource without listing it."""
+    path, advice = _HELP.get(resource, ("", ""))
+    name, _, group = resource.partition(".")
+    for kind in KINDS if not path else ():
+        if kind.resource == name and kind.group_version.rpartition("/")[0] == group and not kind.fixed_namespace:
+            path = kind.path()
+    if path:
+        purpose = "how many are there (remainingItemCount)?" + (f" {advice}" if advice else "")
+        yield kubectl("get", "--raw", f"{path}?limit=1", purpose=purpose)
+
+
+def _own_latency(situation: Situation) -> Iterator[Evidence]:
+    own = situation.own_load.latency_s
+    if own is not None:
+        text = f"Midwatch's own requests wait {facts.seconds_text(own)} for the first byte (median)"
+        yield Evidence(text, "midwatch/load", mark=Mark.SUPPORTS if own >= GET_S else Mark.EXCLUDES)
+
+
+def blame(situation: Situation) -> Iterator[Evidence]:
+    """Yield whether slow writes are etcd's or a webhook's, as far as the API server tells."""
+    etcd = facts.etcd_latency(situation, *facts.SHORT)
+    if etcd is None:
+        yield Evidence("how long etcd takes is not told", METRICS, mark=Mark.OPEN)
+    elif etcd.p99_s > SLOW_ETCD_S:
+        yield Evidence(f"etcd, as the API server sees it: p99 {etcd.text} of {etcd.requests} requests", METRICS)
+    else:
+        text = f"not etcd: p99 {etcd.text} of {etcd.requests} requests, as the API server sees it"
+        yield Evidence(text, METRICS, mark=Mark.EXCLUDES)
+    for name, item in list(facts.webhook_latencies(situation).items())[:2]:
+        if item.p99_s >= SLOW_WEBHOOK_S:
+            yield Evidence(f"admission webhook {name}: p99 {item.text} of {item.requests} calls", METRICS)
+
+
+@rule(
+    "api-slow-requests",
+    signature="L4-03 L4-05",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.WARNING,
+    kind="Cluster",
+    looks_at="apiserver_request_duration_seconds by verb over the last minutes, without WATCH and CONNECT; etcd's and "
+    "the webhooks' share of it; how long our own requests wait.",
+    look_alikes={
+        "api-slow-lists": "there LIST alone is slow: too many objects",
+        "a slow line to the cluster": "our own requests wait, the server's histogram does not show it",
+        "watches": "they last by design, and are left out",
+    },
+    by_name=True,
+)
+def api_slow_requests(_: None, situation: Situation, now: datetime) -> Verdict:
+    """The API server is slow for reads of single objects or for writes."""
+    if reason := facts.not_measured(situation, now):
+        return Unknown(reason)
+    by_verb = {verb: facts.verb_latency(situation, verb) for verb in ("GET", *WRITES)}
+    slow = {
+        verb: item
+        for verb, item in by_verb.items()
+        if item is not None and item.p99_s > (GET_S if verb == "GET" else WRITE_S)
+    }
+    if not slow:
+        return CLEAR
+    worst = max(slow, key=lambda verb: slow[verb].p99_s)
+    written = [item for verb, item in slow.items() if verb != "GET"]
+    grave = any(item.p99_s > LEADERS_S for item in written)
+    window = facts.window_text(situation)
+    lines = [
+        Evidence(f"{verb} p99 {item.text} of {item.requests} requests {window} (1 s is fast)", METRICS)
+        for verb, item in slow.items()
+    ]
+    if grave:
+        lines.append(Evidence("writes take longer than leaders wait to renew their lease (10 s)", METRICS))
+    quick = [f"{verb} {item.text}" for verb, item in by_verb.items() if item is not None and verb not in slow]
+    if quick:
+        lines.append(Evidence(f"not slow: {', '.join(quick)}", METRICS, mark=Mark.EXCLUDES))
+    return Fired(
+        CLUSTER,
+        f"is slow: {worst} p99 {slow[worst].text}" + (", as etcd's writes are" if _is_etcd(situation) else ""),
+        (*lines, *blame(situation), *_own_latency(situation)),
+        (kubectl("get", "--raw", "/readyz?verbose", purpose="does it answer, and does etcd?"), _busy_command()),
+        severity=Severity.CRITICAL if grave else Severity.WARNING,
+        follows=CONTROL_PLANE,
+        follows_only=(*ETCD_DOWN, *ETCD_SLOW, *API_BUSY, "webhook-failing", "webhook-slow"),
+        who="API server",
+    )
+
+
+def _is_etcd(situation: Situation) -> bool:
+    etcd = facts.etcd_latency(situation, *facts.SHORT)
+    return etcd is not None and etcd.p99_s > SLOW_ETCD_S
+
+
+def _bound_s(key: ListKey) -> float:
+    return LIST_S.get(key.scope, LIST_S["cluster"])
+
+
+@rule(
+    "api-slow-lists",
+    signature="L4-05",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.WARNING,
+    kind="Cluster",
+    looks_at="apiserver_request_duration_seconds of LIST by resource and scope over the last minutes, against GET; how "
+    "many objects there are, and their estimated size (1.34 and later).",
+    look_alikes={
+        "api-slow-requests": "there GET or writes are slow too: etcd, webhooks, or a busy server",
+        "a large cluster": "between 5 s and the mixin's bound of 30 s for all namespaces it is a hint only",
+    },
+    by_name=True,
+)
+def api_slow_lists(_: None, situation: Situation, now: datetime) -> Verdict:
+    """Listing a resource takes long: there are too many objects of it, or they are too big."""
+    if reason := facts.not_measured(situation, now):
+        return Unknown(reason)
+    latencies = facts.list_latencies(situation)
+    slow = {key: item for key, item in latencies.items() if item.p99_s > min(_bound_s(key), LIST_FELT_S)}
+    if not slow:
+        return CLEAR
+    over = [key for key, item in slow.items() if item.p99_s > _bound_s(key)]
+    worst = over[0] if over else next(iter(slow))
+    resource = facts.resource_name(worst)
+    return Fired(
+        CLUSTER,
+        f"is slow listing {resource}: p99 {slow[worst].text}",
+        (
+            *(_list_line(key, item, situation) for key, item in list(slow.items())[:3]),
+            *_guilt(resource, situation),
+            *_own_latency(situation),
+        ),
+        (*_count_command(resource), _busy_command()),
+        severity=Severity.WARNING if over else Severity.INFO,
+        follows=CONTROL_PLANE,
+        follows_only=(*ETCD_DOWN, *ETCD_SLOW, *API_BUSY, "api-slow-requests"),
+        who="API server",
+    )
+
+
+def _list_line(key: ListKey, item: Latency, situation: Situation) -> Evidence:
+    where = "all namespaces" if key.scope == "cluster" else f"scope {key.scope}" if key.scope else "unknown scope"
+    text = (
+        f"LIST {facts.resource_name(key)}, {where}: p99 {item.text} of {item.requests} {facts.window_text(situation)} "
+        f"(mixin: {_bound_s(key):.0f} s)"
+    )
+    return Evidence(text, METRICS)
+
+
+def _guilt(resource: str, situation: Situation) -> Iterator[Evidence]:
+    yield Evidence(f"{resource}: {facts.size_text(situation, resource)}", METRICS)
+    full = ", ".join(f"{namespace} ({count:,})" for namespace, count in facts.fullest_namespaces(situation, resource))
+    if full:
+        yield Evidence(f"most of them in {full}", f"kubernetes/{resource.partition('.')[0]}")
+    get, listed = facts.verb_latency(situation, "GET"), facts.verb_latency(situation, "LIST")
+    if get is not None and listed is not None and get.p99_s > 0:
+        text = f"LIST p99 is {listed.p99_s / get.p99_s:.0f} times GET p99 ({listed.text} to {get.text})"
+        yield Evidence(text, METRICS)
+    if resource == "events":
+        yield Evidence("lists of events always go to etcd: they have no watch cache", METRICS)
+    grown = next((item for item in facts.growths(situation, GROWTH_WATCHED) if item.resource == resource), None)
+    if grown is not None:
+        yield Evidence(_growth_text(grown), METRICS)
+
+
+def _growth_text(item: Growth) -> str:
+    span = duration_text(item.span.total_seconds())
+    return f"{item.resource} grew from {item.before:,} to {item.objects:,} in {span}: {item.per_hour:,.0f} an hour"
+
+
+@rule(
+    "api-resource-grows",
+    signature="L4-05",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.WARNING,
+    kind="Cluster",
+    looks_at="how many objects of each resource there are now, and 10 to 30 minutes ago.",
+    look_alikes={"a rollout, a burst of Jobs": "it ends by itself: the forecast holds only if the pace does"},
+    by_name=True,
+)
+def api_resource_grows(_: None, situation: Situation, now: datetime) -> Verdict:
+    """A resource grows so fast that it would double within an hour: something makes objects, nothing deletes them."""
+    if reason := facts.not_measured(situation, now):
+        return Unknown(reason)
+    fast = [
+        item
+        for item in facts.growths(situation, GROWTH_WATCHED)
+        if item.objects >= GROWTH_LEAST and item.per_hour >= item.objects
+    ]
+    if not fast:
+        return CLEAR
+    worst = fast[0]
+    doubling_s = worst.objects / worst.per_hour * 3600
+    return Fired(
+        CLUSTER,
+        f"grow fast: {worst.per_hour:,.0f} more an hour, {worst.objects:,} now",
+        (
+            *(Evidence(_growth_text(item), METRICS) for item in fast[:3]),
+            Evidence(f"at this pace they double in {duration_text(doubling_s)}; whether it lasts nobody can tell",
+                     METRICS, mark=Mark.OPEN),
+            *_guilt_of_growth(worst.resource, situation),
+        ),
+        (*_count_command(worst.resource), _busy_command()),
+        who=worst.resource,
+    )  # fmt: skip
+
+
+def _guilt_of_growth(resource: str, situation: Situation) -> Iterator[Evidence]:
+    yield Evidence(f"{resource}: {facts.size_text(situation, resource)}", METRICS)
+    full = ", ".join(f"{namespace} ({count:,})" for namespace, count in facts.fullest_namespaces(situation, resource))
+    if full:
+        yield Evidence(f"most of them in {full}", f"kubernetes/{resource.partition('.')[0]}")
+
+
+RULES: Final[tuple[Rule, ...]] = (api_slow_requests, api_slow_lists, api_resource_grows)

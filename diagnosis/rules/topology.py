@@ -1,0 +1,162 @@
+"""Layer 4: how the control plane is built: etcd beside a strained API server, versions too far apart."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from diagnosis.api_facts import seconds_text
+from diagnosis.commands import counted, fact, kubectl
+from diagnosis.gpu_facts import may_hold_gpus
+from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
+from situation.clock import duration_text
+from situation.etcd.memory import KnownMember
+from situation.findings import Evidence, Layer, Mark, Severity
+from situation.meta import CLUSTER
+from situation.situation import Situation
+from situation.topology import EtcdTopology, api_server_versions, etcd_topology, static_pods, version_of
+
+NODES: Final = 100
+"""With more nodes etcd should have machines of its own (etcd playbook)."""
+FSYNC_S: Final = 0.010
+"""The etcd FAQ's bound of a healthy disk; regularly above it on stacked nodes means: move etcd off them (playbook)."""
+REGULARLY: Final = timedelta(hours=1)
+OBSERVED: Final = timedelta(minutes=10)
+"""A shorter look does not show what is regular."""
+ELECTIONS: Final = 1
+"""More changes of leader in an hour than this mean that etcd is unstable (etcd playbook)."""
+MINORS: Final = 1
+"""Minor versions that may lie between components (kubernetes mixin, KubeVersionMismatch)."""
+
+Version = tuple[int, int, int]
+
+
+def _member_strain(known: KnownMember) -> Iterator[Evidence]:
+    member = known.member
+    name, source = member.name or member.endpoint, f"etcd/{member.endpoint.rpartition('//')[2]}"
+    span = known.observed(REGULARLY)
+    if span < OBSERVED:
+        return
+    words = duration_text(span.total_seconds())
+    p99 = known.over(lambda page: page.fsync, REGULARLY).quantile(0.99)
+    if p99 is not None and p99 > FSYNC_S:
+        text = f"{name}: fsync p99 {seconds_text(p99)} over {words}, healthy is below 10 ms (etcd FAQ)"
+        yield Evidence(text, source, known.page_at)
+    changes = known.increase(lambda page: page.leader_changes, REGULARLY)
+    if changes is not None and changes > ELECTIONS:
+        yield Evidence(f"{name} saw {changes:.0f} changes of leader in {words}", source, known.page_at)
+
+
+@rule(
+    "stacked-etcd-strained",
+    signature="L4-03",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.INFO,
+    kind="Cluster",
+    needs=("nodes", "pods"),
+    looks_at="whether etcd's pods run on control plane nodes, and then fsync p99 above 10 ms and changes of leader "
+    "over the last hour; how many nodes there are, and how many pods with GPUs were made.",
+    look_alikes={
+        "external etcd": "API servers run there, and no pod of etcd: silent",
+        "a large cluster alone": "more than 100 nodes are told beside a measured sign, never without one",
+        "etcd-slow-fsync": "the fault itself, now; this is advice for afterwards",
+        "a planned change of leader": "one alone in an hour is not told",
+    },
+    by_name=True,
+)
+def stacked_etcd_strained(_: None, situation: Situation, now: datetime) -> Verdict:
+    """etcd shares its nodes with the API server, and signs are there that it should not."""
+    topology = etcd_topology(situation)
+    if topology is EtcdTopology.UNKNOWN:
+        return Unknown("no pod of the control plane is to be seen")
+    signals = [line for known in situation.etcd.members() for line in _member_strain(known)]
+    if topology is EtcdTopology.EXTERNAL or not signals:
+        return CLEAR
+    where = ", ".join(pod.spec.node_name for pod in static_pods(situation, "etcd")[:5])
+    churn = sum(
+        now - made < REGULARLY and may_hold_gpus(pod)
+        for pod in situation.pods.values()
+        if (made := pod.metadata.creation_timestamp) is not None
+    )
+    lines = [*signals, fact("pods", f"etcd runs stacked, on {where}")]
+    if len(situation.nodes) > NODES:
+        lines.append(fact("nodes", f"{len(situation.nodes)} nodes; above {NODES} etcd is better off by itself"))
+    if churn:
+        lines.append(fact("pods", f"{counted(churn, 'pod')} with GPUs made within the last hour", Mark.OPEN))
+    command = kubectl(
+        "get", "pods", "-l", "component=etcd", "-o", "wide", purpose="where does etcd run?", namespace="kube-system"
+    )
+    return Fired(
+        CLUSTER,
+        f"shares its nodes with the API server under strain ({counted(len(signals), 'sign')})",
+        tuple(lines),
+        (command,),
+        who="etcd",
+    )
+
+
+def _text(version: Version) -> str:
+    return f"v{version[0]}.{version[1]}.{version[2]}"
+
+
+def _kubelets(situation: Situation) -> dict[str, Version]:
+    found = {node.name: version_of(node.status.node_info.kubelet_version) for node in situation.nodes.values()}
+    return {name: version for name, version in found.items() if version is not None}
+
+
+def _spread(versions: dict[str, Version], what: str, kind: str) -> Iterator[Evidence]:
+    """Yield how many of what have which version, and one of each by name, newest first; four at most."""
+    many = Counter(versions.values())
+    for version in sorted(many, reverse=True)[:4]:
+        first = min(name for name, item in versions.items() if item == version)
+        yield fact(kind, f"{_text(version)}: {counted(many[version], what)}, one of them on {first}")
+
+
+def _minors(versions: dict[str, Version]) -> int:
+    return max(item[1] for item in versions.values()) - min(item[1] for item in versions.values()) if versions else 0
+
+
+@rule(
+    "versions-apart",
+    signature="L4-04",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.WARNING,
+    kind="Cluster",
+    needs=("nodes",),
+    looks_at="the tags of the API servers' images by node, and the kubelets' versions.",
+    look_alikes={"an upgrade under way": "one minor version between API servers is allowed meanwhile: a hint only"},
+    by_name=True,
+)
+def versions_apart(_: None, situation: Situation, now: datetime) -> Verdict:
+    """API servers have unequal versions, or kubelets lie far apart or are newer than the API server."""
+    servers, kubelets = api_server_versions(situation), _kubelets(situation)
+    newest = max(servers.values(), default=None)
+    if newest is None and situation.version is not None:
+        newest = version_of(situation.version.git_version)
+    ahead = sorted(name for name, item in kubelets.items() if newest is not None and item[:2] > newest[:2])
+    unequal = len(set(servers.values())) > 1
+    far = _minors(kubelets) > MINORS
+    if not unequal and not ahead and not far:
+        return CLEAR
+    lines = list(_spread(servers, "API server", "pods")) if unequal else []
+    if ahead:
+        text = f"never supported: {counted(len(ahead), 'kubelet')} newer than the API server: {', '.join(ahead[:3])}"
+        lines.append(fact("nodes", text))
+    if far or ahead:
+        lines += _spread(kubelets, "kubelet", "nodes")
+    grave = bool(ahead) or far or _minors(servers) > MINORS
+    return Fired(
+        CLUSTER,
+        "have unequal versions"
+        if unequal
+        else "are newer than the API server"
+        if ahead
+        else f"lie {_minors(kubelets)} minor versions apart",
+        tuple(lines),
+        (kubectl("get", "nodes", "-o", "wide", purpose="which node runs which version?"),),
+        severity=Severity.WARNING if grave else Severity.INFO,
+        who="API servers" if unequal else "kubelets",
+    )
+
+
+RULES: Final[tuple[Rule, ...]] = (stacked_etcd_strained, versions_apart)

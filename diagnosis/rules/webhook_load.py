@@ -1,0 +1,130 @@
+"""Layer 4: admission webhooks that fail or are slow, as the API server's own metrics tell (L4-06)."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from diagnosis import api_facts as facts
+from diagnosis.api_facts import METRICS
+from diagnosis.commands import counted, fact, kubectl, shorten
+from diagnosis.endpoints import slices_command
+from diagnosis.explaining import WEBHOOKS_DOWN
+from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
+from diagnosis.rules.creation_webhooks import LIST, named
+from situation.findings import Command, Evidence, Layer, Mark, Severity
+from situation.meta import CLUSTER, Ref
+from situation.network import Webhook
+from situation.situation import Situation
+
+SLOW_S: Final = 1.0
+"""A webhook alone takes as long as a whole write may (kubernetes mixin, writes). Its time-out is 10 s by default."""
+
+_Named = list[tuple[Ref, Webhook]]
+
+
+def _configuration(found: _Named, name: str) -> Iterator[Evidence]:
+    if not found:
+        yield Evidence(f"no configuration that can be read names {name}", METRICS, mark=Mark.OPEN)
+    for ref, webhook in found[:2]:
+        yield fact(f"{ref.kind.lower()}s", f"{ref.kind} {ref.name}: failurePolicy {webhook.failure_policy}")
+
+
+def _commands(found: _Named) -> Iterator[Command]:
+    service = next((hook.client_config.service for _, hook in found if hook.client_config.service), None)
+    if service is not None:
+        yield slices_command(service.namespace, service.name, "has its Service a ready endpoint?")
+    for ref, _ in found[:1]:
+        yield kubectl("get", ref.kind.lower(), ref.name, "-o", "yaml", purpose="what does it guard?")
+    yield LIST
+
+
+def _refs(found: _Named) -> Iterator[Ref]:
+    for ref, webhook in found:
+        yield ref
+        if (service := webhook.client_config.service) is not None:
+            yield Ref("Service", service.namespace, service.name)
+
+
+@rule(
+    "webhook-failing",
+    signature="L4-06",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.WARNING,
+    kind="Cluster",
+    looks_at="calls of admission webhooks that failed over the last minutes, by name, not since the server's start.",
+    look_alikes={
+        "webhook-denies": "a denial is an answer: it does not count as a failure",
+        "validating-webhook-down": "there its Service has no endpoint at all: then this is the effect",
+        "failurePolicy Ignore": "requests go on without it, but each waits for its time-out",
+    },
+    by_name=True,
+)
+def webhook_failing(_: None, situation: Situation, now: datetime) -> Verdict:
+    """Calls of an admission webhook fail."""
+    if reason := facts.not_measured(situation, now):
+        return Unknown(reason)
+    failures = facts.webhook_failures(situation)
+    if not failures:
+        return CLEAR
+    name, count = next(iter(failures.items()))
+    found = list(named(name, situation))
+    closed = not found or any(webhook.failure_policy == "Fail" for _, webhook in found)
+    lines = [
+        Evidence(f"{counted(times, 'call')} of {other} failed {facts.window_text(situation)}", METRICS)
+        for other, times in list(failures.items())[:3]
+    ]
+    does = "requests that it must see are refused" if closed else "requests go on without it, after its time-out"
+    lines.append(Evidence(does, METRICS, mark=Mark.SUPPORTS if found else Mark.OPEN))
+    return Fired(
+        found[0][0] if found else CLUSTER,
+        f"fails: {counted(count, 'call')} {facts.window_text(situation)}",
+        (*lines, *_configuration(found, name)),
+        tuple(_commands(found)),
+        severity=Severity.CRITICAL if found and closed else Severity.WARNING,
+        follows=tuple(_refs(found)),
+        follows_only=(*WEBHOOKS_DOWN, "no-ready-endpoint"),
+        who=f"webhook {shorten(name, 45)}",
+    )
+
+
+@rule(
+    "webhook-slow",
+    signature="L4-06",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.WARNING,
+    kind="Cluster",
+    looks_at="p99 of admission webhooks over the last minutes, by name.",
+    look_alikes={
+        "api-slow-requests": "the effect on all writes that it sees",
+        "webhook-failing": "there calls fail; those that time out are slow too",
+    },
+    by_name=True,
+)
+def webhook_slow(_: None, situation: Situation, now: datetime) -> Verdict:
+    """An admission webhook is slow, and with it each write that it sees."""
+    if reason := facts.not_measured(situation, now):
+        return Unknown(reason)
+    slow = [(name, item) for name, item in facts.webhook_latencies(situation).items() if item.p99_s > SLOW_S]
+    if not slow:
+        return CLEAR
+    name, worst = slow[0]
+    found = list(named(name, situation))
+    window = facts.window_text(situation)
+    return Fired(
+        found[0][0] if found else CLUSTER,
+        f"is slow: p99 {worst.text}",
+        (
+            *(
+                Evidence(f"{other}: p99 {item.text} of {item.requests} calls {window}", METRICS)
+                for other, item in slow[:3]
+            ),
+            *_configuration(found, name),
+        ),
+        tuple(_commands(found)),
+        follows=(*_refs(found), CLUSTER),
+        follows_only=(*WEBHOOKS_DOWN, "webhook-failing"),
+        who=f"webhook {shorten(name, 45)}",
+    )
+
+
+RULES: Final[tuple[Rule, ...]] = (webhook_failing, webhook_slow)

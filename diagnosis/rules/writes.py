@@ -1,0 +1,83 @@
+"""Layer 4: all looks well and nothing changes: no lease is renewed any more, so writes fail (L4-01, L4-02)."""
+
+from datetime import datetime
+from typing import Final
+
+from diagnosis.api_facts import METRICS, bytes_text
+from diagnosis.commands import counted, fact, kubectl
+from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN
+from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
+from diagnosis.rules.api_server import control_plane_commands, on_control_plane
+from situation.clock import duration_text
+from situation.cluster import Lease
+from situation.findings import Evidence, Layer, Mark, Severity
+from situation.meta import CLUSTER
+from situation.readings import SourceState
+from situation.situation import Situation
+
+STILL_S: Final = 120.0
+"""Scheduler, controller manager and API server renew theirs every few seconds, kubelets every 10: all of them missed
+many."""
+LEAST: Final = 2
+"""One lease alone says something about its holder."""
+READYZ: Final = "kubernetes/readyz"
+
+
+@rule(
+    "writes-stopped",
+    signature="L4-01 L4-02",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.WARNING,
+    kind="Cluster",
+    needs=("leases",),
+    looks_at="the newest renewTime of all leases, while the API server answers and says that it is ready.",
+    look_alikes={
+        "our own clock is wrong": "then it is ahead of the cluster's by as much, and objects still change",
+        "scheduler-down, controller-manager-down": "there other leases are renewed",
+        "api-unreachable": "there nothing is read at all",
+        "etcd-no-space": "said by etcd's members themselves: then this follows from it",
+    },
+    by_name=True,
+)
+def writes_stopped(_: None, situation: Situation, now: datetime) -> Verdict:
+    """No lease is renewed although the API server answers reads: writes fail, and what is shown is frozen."""
+    readiness, source = situation.readiness, situation.source("leases")
+    live = source.state_at(now) is SourceState.LIVE and situation.source(READYZ).state_at(now) is SourceState.LIVE
+    if readiness is None or not live:
+        return Unknown("the API server's answers are not live")
+    tables = (situation.table("leases"), situation.table("nodeleases"))
+    found = [item for table in tables for item in table.values() if isinstance(item, Lease) and item.spec.renew_time]
+    newest = max((item.spec.renew_time for item in found if item.spec.renew_time), default=None)
+    if newest is None or len(found) < LEAST:
+        return Unknown("too few leases are to be seen")
+    age_s = (now - newest).total_seconds()
+    if age_s <= STILL_S:
+        return CLEAR
+    status = ("etcdctl", "endpoint", "status", "--cluster", "-w", "table")
+    lines = [
+        fact("leases", f"the newest of {counted(len(found), 'lease')} was renewed at {newest:%H:%M:%S}", at=newest),
+        fact("leases", "what stands in objects (node Ready, pod status) may be history since then", at=newest),
+        Evidence("or our clock is ahead of the cluster's by as much: compare it", READYZ, mark=Mark.OPEN),
+    ]
+    page = situation.api_server.page
+    if page is not None and page.storage_bytes is not None:
+        size = bytes_text(page.storage_bytes)
+        text = f"as the API server sees it: etcd's database has {size}; the default quota is 2 GiB"
+        lines.append(Evidence(text, METRICS, situation.api_server.read_at, Mark.OPEN))
+    return Fired(
+        CLUSTER,
+        f"has been renewed for {duration_text(age_s)}: writes may fail while reads go on",
+        tuple(lines),
+        (
+            kubectl("get", "leases", "-A", purpose="is any of them renewed?"),
+            *on_control_plane(situation, *status, purpose="is an alarm raised (NOSPACE), has etcd a leader?"),
+            *on_control_plane(situation, "date", "-u", purpose="is our clock right?"),
+            *control_plane_commands(situation, "etcd"),
+        ),
+        follows=CONTROL_PLANE,
+        follows_only=(*ETCD_DOWN, *CERTIFICATES_OUT, "api-not-ready", "api-overloaded"),
+        who="no lease",
+    )
+
+
+RULES: Final[tuple[Rule, ...]] = (writes_stopped,)

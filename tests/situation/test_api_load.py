@@ -1,0 +1,209 @@
+"""What the API server's pages say of a window, and what they do not: one scrape, replicas, damage."""
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from situation import api_load
+from situation.api_load import Latency
+from situation.api_memory import REPLICAS, SPAN, ApiServerMemory
+from situation.api_server import ApiServerPage, ApiServerReading, ListKey, Seats
+from situation.histograms import Histogram
+
+START = datetime(2026, 11, 25, 3, tzinfo=UTC)
+BOUNDS = (0.1, 1.0, 10.0, math.inf)
+PODS, EVENTS = ListKey("", "pods", "cluster"), ListKey("", "events", "cluster")
+DEPLOYMENTS = ListKey("apps", "deployments", "namespace")
+
+
+def seen(*counts: float) -> Histogram:
+    """Cumulative counts, as a page has them."""
+    return Histogram(BOUNDS, counts)
+
+
+IDLE = {"GET": seen(100, 100, 100, 100)}
+
+
+def memory(*pages: ApiServerPage, every_s: float = 60) -> ApiServerMemory:
+    known = ApiServerMemory()
+    for number, page in enumerate(pages):
+        known.take(ApiServerReading(page, START + timedelta(seconds=number * every_s)))
+    return known
+
+
+def page(started_at: float = 1.0, **fields: Any) -> ApiServerPage:
+    return ApiServerPage(**{"started_at": started_at, "durations": IDLE, **fields})
+
+
+WINDOWED: tuple[Callable[[ApiServerMemory], object], ...] = (
+    api_load.observed,
+    api_load.latency_by_verb,
+    api_load.requests_per_s,
+    api_load.slow_lists,
+    api_load.etcd_latency,
+    api_load.etcd_latency_of_all,
+    api_load.rejects_per_s,
+    api_load.terminated_per_s,
+    api_load.webhook_load,
+    api_load.growth_per_hour,
+)
+
+
+@pytest.mark.parametrize("selector", WINDOWED)
+def test_nothing_is_known_before_the_second_scrape_of_the_same_process(
+    selector: Callable[[ApiServerMemory], object],
+) -> None:
+    full: dict[str, Any] = {
+        "lists": {PODS: seen(1, 1, 1, 1)},
+        "etcd_durations": {"get": seen(1, 1, 1, 1)},
+        "rejected": {"low": 5.0},
+        "terminated": 5.0,
+        "objects": {"pods": 5},
+    }
+    assert selector(ApiServerMemory()) is None
+    assert selector(memory(page(**full))) is None
+    assert selector(memory(page(**full), page(2.0, **full))) is None, "that is another replica"
+    assert selector(memory(page(**full), page(**full), every_s=0)) is None, "no time has passed"
+    assert selector(memory(ApiServerPage(started_at=1.0), ApiServerPage(started_at=1.0))) in (
+        None,
+        timedelta(seconds=60),
+    )
+
+
+def test_latency_and_rate_by_verb_are_those_of_the_window_not_since_the_start() -> None:
+    known = memory(
+        page(durations={"GET": seen(9000, 9000, 9000, 9000), "LIST": seen(5, 5, 5, 5)}),
+        page(durations={"GET": seen(9000, 9060, 9060, 9060), "LIST": seen(5, 5, 5, 5), "POST": seen(0, 0, 0, 6)}),
+    )
+    found = api_load.latency_by_verb(known)
+    assert found is not None
+    assert set(found) == {"GET", "POST"}, "LIST had no requests in the window"
+    assert found["GET"].p50_s == pytest.approx(0.55)
+    assert found["GET"].p99_s == pytest.approx(0.991)
+    assert found["POST"] == Latency(10.0, 10.0, 0.1, 6), "it had none before; above 10 s is at least 10 s"
+    assert api_load.requests_per_s(known) == {"GET": 1.0, "POST": 0.1}
+    assert api_load.observed(known) == timedelta(seconds=60)
+
+
+def test_the_window_leaves_older_scrapes_out() -> None:
+    slow, later = seen(0, 0, 1000, 1000), seen(60, 60, 1060, 1060)
+    pages = [page(durations={"GET": seen(0, 0, 0, 0)}), *[page(durations={"GET": slow})] * 9]
+    found = api_load.latency_by_verb(memory(*pages, page(durations={"GET": later})))
+    assert found is not None
+    assert found["GET"].p99_s == pytest.approx(0.099)
+
+
+def test_the_guilty_list_comes_first() -> None:
+    known = memory(
+        page(lists={PODS: seen(5, 5, 5, 5), DEPLOYMENTS: seen(1, 1, 1, 1)}),
+        page(lists={PODS: seen(9, 9, 9, 9), DEPLOYMENTS: seen(1, 1, 1, 1), EVENTS: seen(0, 0, 3, 3)}),
+    )
+    found = api_load.slow_lists(known)
+    assert found is not None
+    assert [(item.resource, item.latency.total) for item in found] == [("events", 3), ("pods", 4)]
+    assert api_load.resource_name(DEPLOYMENTS) == "deployments.apps"
+
+
+def test_a_process_does_not_forget_so_a_histogram_that_fell_is_not_believed() -> None:
+    known = memory(page(durations={"GET": seen(50, 90, 90, 90)}), page(durations={"GET": seen(50, 60, 60, 60)}))
+    assert api_load.latency_by_verb(known) == {}
+    known = memory(page(etcd_durations={"get": seen(5, 5, 5, 5)}), page(etcd_durations={"get": seen(4, 5, 5, 5)}))
+    assert api_load.etcd_latency_of_all(known) is None
+
+
+def test_etcd_as_the_api_server_sees_it() -> None:
+    known = memory(
+        page(etcd_durations={"get": seen(5, 5, 5, 5), "update": seen(0, 0, 0, 0)}),
+        page(etcd_durations={"get": seen(5, 5, 5, 5), "update": seen(0, 6, 6, 6)}),
+    )
+    assert set(api_load.etcd_latency(known) or ()) == {"update"}
+    found = api_load.etcd_latency_of_all(known)
+    assert found is not None
+    assert (found.total, found.per_s) == (6, 0.1)
+
+
+def test_rejects_that_begin_within_the_window_are_counted() -> None:
+    """A counter with labels is only on the page once it has counted."""
+    assert api_load.rejects_per_s(memory(page(), page(rejected={"workload-low": 6.0}))) == {"workload-low": 0.1}
+    assert api_load.rejects_per_s(memory(page(rejected={"a": 6.0}), page(rejected={"a": 6.0}))) == {}
+    assert api_load.terminated_per_s(memory(page(), page(terminated=6.0))) == pytest.approx(0.1)
+    assert api_load.terminated_per_s(memory(page(), page())) == 0
+
+
+@pytest.mark.parametrize("damage", [{"is_cut": True}, {"broken_lines": 1}, {"durations": {}}])
+def test_rejects_are_not_told_from_a_page_that_may_lack_them(damage: dict[str, Any]) -> None:
+    rejecting = page(rejected={"workload-low": 600.0})
+    assert api_load.rejects_per_s(memory(page(**damage), rejecting)) is None
+    assert api_load.rejects_per_s(memory(rejecting, page(**damage), rejecting)) == {}, "the others are whole"
+
+
+def test_webhooks_that_fail_come_before_those_that_are_slow() -> None:
+    known = memory(
+        page(webhooks={"slow": seen(0, 0, 0, 0)}, webhook_failures={"fails": 1.0}),
+        page(webhooks={"slow": seen(0, 0, 6, 6), "quick": seen(6, 6, 6, 6)}, webhook_failures={"fails": 7.0}),
+    )
+    found = api_load.webhook_load(known)
+    assert found is not None
+    assert [(item.name, item.failures_per_s) for item in found] == [
+        ("fails", pytest.approx(0.1)),
+        ("slow", 0.0),
+        ("quick", 0.0),
+    ]
+    assert found[0].latency is None
+    assert found[1].latency is not None
+    assert found[1].latency.p99_s == pytest.approx(9.91)
+
+
+def test_growth_per_hour_over_the_longer_window() -> None:
+    pages = [page(objects={"events": 1000 + 10 * minute, "pods": 50 - minute, "nodes": 3}) for minute in range(11)]
+    last = page(objects={"events": 1100, "pods": 40, "nodes": 3, "x": 9})
+    found = api_load.growth_per_hour(memory(*pages[:-1], last))
+    assert found is not None
+    assert {name: round(grown) for name, grown in found.items()} == {"events": 600, "pods": -60, "nodes": 0}
+    assert api_load.growth_per_hour(memory(*pages[:5])) is None, "4 minutes say nothing of an hour"
+    uncounted = [page(objects={}), *pages[1:]]
+    assert (api_load.growth_per_hour(memory(*uncounted)) or {})["events"] == pytest.approx(600)
+
+
+def test_saturation_and_open_files_need_one_page_only() -> None:
+    now = page(seats={"low": Seats(96, 96), "exempt": Seats(5, None), "high": Seats(0, 40)}, open_files=9, max_files=10)
+    assert api_load.saturation(now) == {"low": 1.0, "high": 0.0}
+    assert api_load.open_files_ratio(now) == 0.9
+    assert api_load.saturation(page()) is None
+    assert api_load.saturation(None) is None
+    assert api_load.open_files_ratio(page(open_files=9)) is None
+    assert api_load.open_files_ratio(None) is None
+    assert api_load.largest_resources(page(objects={"a": 1, "b": 5, "c": 5}), 2) == (("b", 5), ("c", 5))
+    assert api_load.largest_resources(None) == ()
+
+
+def test_replicas_behind_one_address_are_never_compared() -> None:
+    """A load balancer alternates between two processes with different counts."""
+    counts = [1000.0 * (number % 2) + 30 * number for number in range(6)]
+    pages = [page(1.0 + number % 2, durations={"GET": seen(*[count] * 4)}) for number, count in enumerate(counts)]
+    known = memory(*pages)
+    assert api_load.requests_per_s(known) == {"GET": 0.5}
+    assert known.page is pages[-1]
+    assert known.increase(lambda page: page.durations["GET"].total) == 120
+    assert known.over(lambda page: page.durations["GET"]).total == 120
+
+
+def test_few_replicas_and_half_an_hour_are_kept() -> None:
+    known = memory(*(page(float(number)) for number in range(3 * REPLICAS)))
+    assert len(known._pages) == REPLICAS
+    known = memory(*[page()] * 200, every_s=30)
+    assert len(known.pages()) <= SPAN / timedelta(seconds=30) + 1
+    assert known.pages()[-1][0] - known.pages()[0][0] == SPAN
+    assert known.read_at == known.pages()[-1][0]
+
+
+def test_pages_older_than_ten_minutes_are_kept_without_their_histograms() -> None:
+    known = memory(*(page(durations={"GET": seen(*[60.0 * n] * 4)}, objects={"pods": n}) for n in range(31)))
+    pages = known.pages()
+    assert [found.objects["pods"] for _, found in pages] == list(range(31))
+    assert [bool(found.durations) for _, found in pages] == [False] * 20 + [True] * 11
+    assert known.over(lambda page: page.durations.get("GET"), SPAN).total == 600, "what ten minutes brought"
+    assert len({at for at, _ in pages}) == 31

@@ -1,0 +1,166 @@
+"""What the pane of the control plane says of the API server: checks, latency by verb, load, and what fills it."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from situation.api_load import (
+    growth_per_hour,
+    largest_resources,
+    latency_by_verb,
+    observed,
+    rejects_per_s,
+    saturation,
+    slow_lists,
+)
+from situation.api_memory import ApiServerMemory
+from situation.api_server import ApiServerPage
+from situation.clock import duration_text
+from situation.findings import Severity
+from situation.local_health import LocalHealth
+from situation.readings import SourceState
+from situation.situation import Situation
+from widgets.control_plane_facts import ControlPlaneFact
+from widgets.etcd_members import latency_text
+from widgets.glyphs import FINE, SEVERITY, SEVERITY_ROLE, UNKNOWN
+from widgets.pane import PaneState, pane_state
+
+METRICS: Final = "control-plane/metrics"
+LOCAL: Final = "control-plane/local"
+LIVEZ: Final = "control-plane/livez"
+READYZ: Final = "kubernetes/readyz"
+_VERBS: Final = ("GET", "LIST", "POST", "PUT", "PATCH", "APPLY", "DELETE")
+_SLOW_S: Final = 1.0
+"""A read of one object or a write that takes longer is slow by the Kubernetes SLO (kubernetes-mixin)."""
+_SLOW_LIST_S: Final = 30.0
+"""So long a LIST of the whole cluster may take by the SLO."""
+_OBJECTS: Final = 4
+_LISTS: Final = 2
+_FASTEST_TOLD_S: Final = 0.1
+"""A LIST below this is nobody's trouble: whose it is need not be told."""
+_SECOND: Final = "needs a second reading"
+_NEUTRAL: Final = "·"
+_KINDS: Final = {"readOnly": "reading", "mutating": "changing"}
+
+
+def api_server_facts(situation: Situation, now: datetime) -> Iterator[ControlPlaneFact]:
+    """Yield what is known of the API server itself."""
+    yield _checks(situation, now)
+    if situation.local_health is not None:
+        yield _local(situation.local_health, pane_state(situation.source(LOCAL), now=now))
+    source = situation.source(METRICS)
+    page, state = situation.api_server.page, pane_state(source, now=now)
+    if page is None:
+        why = source.error or "not read yet"
+        yield ControlPlaneFact("API server", UNKNOWN, f"its metrics are not known: {why}", "warning", state)
+        return
+    yield from _latencies(situation.api_server, page, state)
+    yield _load(page, state)
+    yield _rejected(situation.api_server, state)
+    if page.objects:
+        yield _objects(situation.api_server, page, state)
+
+
+def _checks(situation: Situation, now: datetime) -> ControlPlaneFact:
+    """Say what /readyz and /livez told; `/livez?exclude=etcd` splits the blame between API server and etcd."""
+    sources = [source for name in (READYZ, LIVEZ) if (source := situation.source(name)).has_value]
+    if not sources:
+        errors = [error for name in (READYZ, LIVEZ) if (error := situation.source(name).error)]
+        text = f"not known: {errors[0] if errors else 'not read yet'}"
+        return ControlPlaneFact("API server", UNKNOWN, text, "warning", pane_state(situation.source(READYZ), now=now))
+    ready, alive = situation.readiness, situation.liveness
+    parts, bad = [], False
+    if ready is not None:
+        failed = f": {', '.join(ready.failed_checks)}" if ready.failed_checks else ""
+        parts.append("ready" if ready.ready else f"not ready{failed}")
+        bad = not ready.ready
+    if alive is not None:
+        failed = f": {', '.join(alive.failed_checks)}" if alive.failed_checks else ""
+        parts.append("alive apart from etcd" if alive.alive else f"not alive even without etcd{failed}")
+        bad = bad or not alive.alive
+    state = pane_state(*sources, now=now)
+    if bad:
+        return ControlPlaneFact("API server", *_look(Severity.CRITICAL, "; ".join(parts)), state)
+    if state.state is not SourceState.LIVE:
+        return ControlPlaneFact("API server", UNKNOWN, f"when it was last heard: {'; '.join(parts)}", "warning", state)
+    return ControlPlaneFact("API server", FINE, "; ".join(parts), "fine", state)
+
+
+def _look(severity: Severity, text: str) -> tuple[str, str, str]:
+    return SEVERITY[severity], text, SEVERITY_ROLE[severity]
+
+
+def _local(health: LocalHealth, state: PaneState) -> ControlPlaneFact:
+    """Say what the components on this host answer on loopback; that needs no API server."""
+    worst = FINE
+    told = []
+    for check in health.checks:
+        glyph = {True: FINE, False: SEVERITY[Severity.CRITICAL], None: UNKNOWN}[check.healthy]
+        worst = max(worst, glyph, key=(FINE, UNKNOWN, SEVERITY[Severity.CRITICAL]).index)
+        said = "" if check.healthy else f" {check.text}" if check.text else " does not say"
+        told.append(f"{glyph} {check.component} {check.check}{said}")
+    role = {FINE: "fine", UNKNOWN: "warning"}.get(worst, "critical")
+    return ControlPlaneFact("this host", worst, f"{health.node}: {', '.join(told)}", role, state)
+
+
+def _window(memory: ApiServerMemory) -> str:
+    return duration_text((observed(memory) or timedelta(0)).total_seconds())
+
+
+def _latencies(memory: ApiServerMemory, page: ApiServerPage, state: PaneState) -> Iterator[ControlPlaneFact]:
+    found = latency_by_verb(memory)
+    if not found:
+        text = _SECOND if found is None else f"no request in {_window(memory)}"
+        yield ControlPlaneFact("API p99", UNKNOWN, text, "waiting", state)
+        return
+    order = [verb for verb in _VERBS if verb in found] + sorted(found.keys() - set(_VERBS))
+    known = {verb: p99 for verb in order if (p99 := found[verb].p99_s) is not None}
+    text = "  ".join(f"{verb} {latency_text(value)}" for verb, value in known.items())
+    slow = any(value > (_SLOW_LIST_S if verb == "LIST" else _SLOW_S) for verb, value in known.items())
+    yield ControlPlaneFact("API p99", *(_look(Severity.WARNING, text) if slow else (_NEUTRAL, text, "")), state)
+    guilty = [item for item in slow_lists(memory) or () if (item.latency.p99_s or 0.0) > _FASTEST_TOLD_S][:_LISTS]
+    if guilty:
+        told = (
+            f"{item.resource} ({item.key.scope}) {latency_text(item.latency.p99_s or 0.0)} ×{item.latency.total:.0f}"
+            for item in guilty
+        )
+        yield ControlPlaneFact("slow LISTs", _NEUTRAL, f"{', '.join(told)} in {_window(memory)}", "", state)
+
+
+def _load(page: ApiServerPage, state: PaneState) -> ControlPlaneFact:
+    kinds = [f"{page.in_flight[kind]:.0f} {_KINDS.get(kind, kind)}" for kind in sorted(page.in_flight)]
+    parts = [f"in flight {', '.join(kinds)}"] if kinds else []
+    taken = saturation(page) or {}
+    full = sorted(level for level, ratio in taken.items() if ratio >= 1)
+    if taken:
+        told = ", ".join(_seats(page, level) for level in full or [max(taken, key=lambda level: taken[level])])
+        parts.append(f"{'no seat free' if full else 'seats'}: {told}")
+    if page.watches is not None:
+        parts.append(f"{page.watches:.0f} watches")
+    text = " · ".join(parts) or "not on the page"
+    return ControlPlaneFact("API load", *(_look(Severity.WARNING, text) if full else (_NEUTRAL, text, "")), state)
+
+
+def _seats(page: ApiServerPage, level: str) -> str:
+    seats = page.seats[level]
+    return f"{level} {seats.executing:.0f}/{seats.limit or 0:.0f}"
+
+
+def _rejected(memory: ApiServerMemory, state: PaneState) -> ControlPlaneFact:
+    rates, seconds = rejects_per_s(memory), (observed(memory) or timedelta(0)).total_seconds()
+    if rates is None:
+        return ControlPlaneFact("rejected", UNKNOWN, _SECOND, "waiting", state)
+    if rates:
+        told = ", ".join(f"{rates[level] * seconds:.0f} of {level}" for level in sorted(rates))
+        return ControlPlaneFact("rejected", *_look(Severity.WARNING, f"{told} in {_window(memory)}"), state)
+    return ControlPlaneFact("rejected", _NEUTRAL, f"none in {_window(memory)}", "", state)
+
+
+def _objects(memory: ApiServerMemory, page: ApiServerPage, state: PaneState) -> ControlPlaneFact:
+    growth = growth_per_hour(memory)
+    told = []
+    for resource, count in largest_resources(page, _OBJECTS):
+        by = round((growth or {}).get(resource, 0.0))
+        told.append(f"{resource} {count}" + (f" ({by:+d}/h)" if by else ""))
+    text = ", ".join(told) + ("" if growth is not None else "; growth not known yet")
+    return ControlPlaneFact("objects", _NEUTRAL, text, "", state)
