@@ -1,4 +1,4 @@
-"""`/version`, `/readyz`, `/livez`, `/healthz`, and the API server's own `/metrics`."""
+"""`/version`, `/readyz`, `/livez`, `/healthz`, and what else the API server tells of itself."""
 
 import asyncio
 import re
@@ -12,6 +12,7 @@ from multidict import MultiMapping
 from simulator.cluster import Cluster
 from simulator.faults import Faults
 from simulator.pages import PLAIN_TEXT
+from simulator.priority import priority_table
 
 _ETCD_CHECKS: Final = re.compile(r"^\[\+\](etcd|etcd-readiness) ok$", re.MULTILINE)
 _VERDICT: Final = re.compile(r"^(\w+) check (passed|failed)$", re.MULTILINE)
@@ -27,6 +28,8 @@ async def answer_health(path: str, query: MultiMapping[str], cluster: Cluster, f
     if path == "/metrics" and cluster.metrics is not None:
         page = cluster.metrics
         return web.Response(status=page.status, body=page.text.encode(), headers={"Content-Type": PLAIN_TEXT})
+    if cluster.metrics is not None and (table := priority_table(path, cluster.metrics)) is not None:
+        return web.Response(text=table)
     if path not in ("/readyz", "/livez", "/healthz"):
         return None
     name = path[1:]

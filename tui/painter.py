@@ -88,7 +88,7 @@ class Painter:
         verb = "explains" if len(diagnosis.causes) == 1 else "explain"
         symptoms = f"{explained} symptom{'' if explained == 1 else 's'}"
         note = f"{len(diagnosis.causes)} {verb} {symptoms}" if diagnosis.causes else ""
-        pane.tell(self._state(now, situation.source("pods")), note)
+        pane.tell(pane_state(situation.source("pods"), now=now), note)
 
     def _state(self, now: datetime, source: Source) -> PaneState:
         """Return how fresh is what a source of the API says; with etcd frozen it is as of the last write."""
@@ -112,7 +112,7 @@ class Painter:
             target = selected_log(self._attention, self._feed.diagnosis, situation)
             card = self.logs.added_to(card, target, situation, now)
         pane.card = card
-        pane.tell(self._state(now, situation.source("pods")))
+        pane.tell(pane_state(situation.source("pods"), now=now))
 
     def card(self, now: datetime) -> Card:
         """Return the card of what is selected."""
