@@ -101,13 +101,6 @@ def named(members: Sequence[MemberView]) -> str:
     return ", ".join(names) if len(names) <= 2 else f"{names[0]}, {names[1]} and {len(names) - 2} more"
 
 
-def seconds(value: float) -> str:
-    """Return a latency as people write it: `8 ms`, `0.4 ms`, `1.2 s`."""
-    if value >= 1:
-        return f"{value:.1f} s"
-    return f"{value * 1000:.0f} ms" if value >= 0.01 else f"{value * 1000:.1f} ms"
-
-
 def strain(member: MemberView) -> str:
     """Return `; 3 late heartbeats, 2 slow applies` of the last minute, empty if there were none."""
     counts = (

@@ -1,12 +1,13 @@
 """What is kept of the API server's pages: the last one, and earlier ones of the same process for windows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final, TypeVar, cast
 
 from situation.api_server import ApiServerPage, ApiServerReading
-from situation.histograms import Histogram, increase
 from situation.history import History
+
+T = TypeVar("T")
 
 SPAN: Final = timedelta(minutes=30)
 SPACING: Final = timedelta(seconds=25)
@@ -23,9 +24,12 @@ class ApiServerMemory:
         """The last one read, of whichever replica."""
         self.read_at: datetime | None = None
         self._pages: dict[float | None, History[ApiServerPage]] = {}
+        self._derived: dict[Hashable, Any] = {}
+        """What was worked out from the pages; empty after each new one."""
 
     def take(self, reading: ApiServerReading) -> None:
         """Fold a scrape in."""
+        self._derived.clear()
         page = reading.page
         self.page, self.read_at = page, reading.scraped_at
         pages = self._pages.pop(page.started_at, None) or History[ApiServerPage](SPAN, SPACING)
@@ -34,19 +38,13 @@ class ApiServerMemory:
         while len(self._pages) > REPLICAS:
             del self._pages[next(iter(self._pages))]
 
-    def increase(self, of: Callable[[ApiServerPage], float | None], window: timedelta = WINDOW) -> float | None:
-        """Return how much a counter of the replica read last grew over the window, None if not measured twice."""
-        return increase(of(page) for _, page in self._within(window))
-
-    def over(self, of: Callable[[ApiServerPage], Histogram | None], window: timedelta = WINDOW) -> Histogram:
-        """Return what a histogram of the replica read last observed over the window; empty if not measured twice."""
-        known = [found for _, page in self._within(window) if (found := of(page)) is not None]
-        return known[-1].since(known[0]) if len(known) > 1 else Histogram()
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what `make` returned for `key` since the last page, or call it."""
+        if key not in self._derived:
+            self._derived[key] = make()
+        return cast(T, self._derived[key])
 
     def pages(self, window: timedelta = SPAN) -> tuple[tuple[datetime, ApiServerPage], ...]:
         """Return the pages of the replica read last over the window, oldest first."""
-        return self._within(window)
-
-    def _within(self, window: timedelta) -> tuple[tuple[datetime, ApiServerPage], ...]:
         pages = self._pages.get(self.page.started_at) if self.page is not None else None
         return pages.within(window) if pages is not None else ()

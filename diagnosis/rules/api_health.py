@@ -10,8 +10,10 @@ from diagnosis.commands import shorten
 from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN, ETCD_FAULTS
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands, on_control_plane, ready_command
+from situation import api_load
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER
+from situation.quantity import human_bytes
 from situation.readings import SourceState
 from situation.situation import Situation
 
@@ -57,12 +59,14 @@ def second_hand(situation: Situation, now: datetime) -> Iterator[Evidence]:
         return
     at = situation.api_server.read_at
     if not facts.not_measured(situation, now):
-        for words, operations in (("single objects", facts.SHORT), ("lists", ("list",))):
-            if (found := facts.etcd_latency(situation, *operations)) is not None:
-                text = f"as the API server sees it: {words} p99 {found.text} of {found.requests} requests to etcd"
+        listed = facts.enough(api_load.etcd_latencies(situation.api_server)).get("list")
+        for words, found in (("single objects", facts.short_etcd_latency(situation)), ("lists", listed)):
+            if found is not None:
+                p99 = facts.p99_text(found)
+                text = f"as the API server sees it: {words} p99 {p99} of {found.requests} requests to etcd"
                 yield Evidence(f"{text} {facts.window_text(situation)}", METRICS, at)
     if page.storage_bytes is not None:
-        size = facts.bytes_text(page.storage_bytes)
+        size = human_bytes(page.storage_bytes)
         yield Evidence(f"as the API server sees it: etcd's database has {size}", METRICS, at, Mark.OPEN)
 
 
@@ -171,7 +175,7 @@ def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdi
         return CLEAR
     if reason := facts.not_measured(situation, now):
         return Unknown(reason)
-    found = facts.etcd_latency(situation, *facts.SHORT)
+    found = facts.short_etcd_latency(situation)
     if found is None:
         return Unknown("the API server does not tell how long etcd takes")
     if found.p99_s <= SLOW_ETCD_S:
@@ -179,7 +183,7 @@ def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdi
     status = ("etcdctl", "endpoint", "status", "--cluster", "-w", "table")
     return Fired(
         CLUSTER,
-        f"is slow as the API server sees it: p99 {found.text}",
+        f"is slow as the API server sees it: p99 {facts.p99_text(found)}",
         tuple(second_hand(situation, now)),
         (
             ready_command(),
@@ -215,9 +219,9 @@ def etcd_large_second_hand(_: None, situation: Situation, now: datetime) -> Verd
         return CLEAR
     return Fired(
         CLUSTER,
-        f"database has {facts.bytes_text(page.storage_bytes)}; the default quota is 2 GiB",
+        f"database has {human_bytes(page.storage_bytes)}; the default quota is 2 GiB",
         (
-            Evidence(f"storage size, as the API server sees it: {facts.bytes_text(page.storage_bytes)}", METRICS),
+            Evidence(f"storage size, as the API server sees it: {human_bytes(page.storage_bytes)}", METRICS),
             Evidence("whether etcd has the default quota only its members tell", METRICS, mark=Mark.OPEN),
         ),
         (

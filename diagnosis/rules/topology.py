@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from diagnosis.api_facts import seconds_text
 from diagnosis.commands import counted, fact, kubectl
 from diagnosis.gpu_facts import may_hold_gpus
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
@@ -13,6 +12,7 @@ from situation.clock import duration_text
 from situation.etcd.memory import KnownMember
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER
+from situation.quantity import latency_text
 from situation.situation import Situation
 from situation.topology import EtcdTopology, api_server_versions, etcd_topology, static_pods, version_of
 
@@ -40,7 +40,7 @@ def _member_strain(known: KnownMember) -> Iterator[Evidence]:
     words = duration_text(span.total_seconds())
     p99 = known.over(lambda page: page.fsync, REGULARLY).quantile(0.99)
     if p99 is not None and p99 > FSYNC_S:
-        text = f"{name}: fsync p99 {seconds_text(p99)} over {words}, healthy is below 10 ms (etcd FAQ)"
+        text = f"{name}: fsync p99 {latency_text(p99)} over {words}, healthy is below 10 ms (etcd FAQ)"
         yield Evidence(text, source, known.page_at)
     changes = known.increase(lambda page: page.leader_changes, REGULARLY)
     if changes is not None and changes > ELECTIONS:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from diagnosis.api_facts import METRICS, bytes_text
+from diagnosis.api_facts import METRICS
 from diagnosis.commands import counted, fact, kubectl
 from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
@@ -12,6 +12,7 @@ from situation.clock import duration_text
 from situation.cluster import Lease
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER
+from situation.quantity import human_bytes
 from situation.readings import SourceState
 from situation.situation import Situation
 
@@ -61,7 +62,7 @@ def writes_stopped(_: None, situation: Situation, now: datetime) -> Verdict:
     ]
     page = situation.api_server.page
     if page is not None and page.storage_bytes is not None:
-        size = bytes_text(page.storage_bytes)
+        size = human_bytes(page.storage_bytes)
         text = f"as the API server sees it: etcd's database has {size}; the default quota is 2 GiB"
         lines.append(Evidence(text, METRICS, situation.api_server.read_at, Mark.OPEN))
     return Fired(
