@@ -11,14 +11,13 @@ from typing import Final, TypeVar
 from situation import api_load
 from situation.api_load import Latency
 from situation.api_memory import WINDOW
+from situation.api_server import METRICS
 from situation.clock import duration_text
 from situation.kinds import KINDS
 from situation.quantity import human_bytes, latency_text
 from situation.readings import SourceState
 from situation.situation import Situation
 
-METRICS: Final = "control-plane/metrics"
-LIVEZ: Final = "control-plane/livez"
 SLOW_ETCD_S: Final = 0.15
 """The etcd mixin's bound of a slow request (etcdGRPCRequestsSlow, p99)."""
 SHORT: Final = ("get", "create", "update", "delete")

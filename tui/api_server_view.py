@@ -7,6 +7,7 @@ from typing import Final
 from diagnosis.rules.api_latency import slow_lists, slow_verbs
 from diagnosis.rules.api_load import full_levels
 from situation.api_load import (
+    Latency,
     growths,
     largest_resources,
     latency_by_verb,
@@ -17,7 +18,7 @@ from situation.api_load import (
     saturation,
 )
 from situation.api_memory import ApiServerMemory
-from situation.api_server import ApiServerPage
+from situation.api_server import LIVEZ, METRICS, ApiServerPage
 from situation.clock import duration_text
 from situation.findings import Severity
 from situation.local_health import LocalHealth
@@ -28,14 +29,11 @@ from widgets.control_plane_facts import ControlPlaneFact
 from widgets.glyphs import FINE, SEVERITY, SEVERITY_ROLE, UNKNOWN
 from widgets.pane import PaneState, pane_state
 
-METRICS: Final = "control-plane/metrics"
 LOCAL: Final = "control-plane/local"
-LIVEZ: Final = "control-plane/livez"
 READYZ: Final = "kubernetes/readyz"
 _VERBS: Final = ("GET", "LIST", "POST", "PUT", "PATCH", "APPLY", "DELETE")
 _OBJECTS: Final = 4
 _LISTS: Final = 2
-_SECOND: Final = "needs a second reading"
 _NEUTRAL: Final = "·"
 _KINDS: Final = {"readOnly": "reading", "mutating": "changing"}
 
@@ -104,6 +102,15 @@ def _local(health: LocalHealth, state: PaneState) -> ControlPlaneFact:
     return ControlPlaneFact("this host", worst, f"{health.node}: {', '.join(told)}", role, state)
 
 
+def _why_not(memory: ApiServerMemory) -> str:
+    return "needs a second reading" if observed(memory) is None else "not known: its metrics were read only in part"
+
+
+def p99_cell(latency: Latency) -> str:
+    """Return `18ms`, `≥60s`."""
+    return f"{'≥' if latency.is_least else ''}{short_latency(latency.p99_s)}"
+
+
 def _window(memory: ApiServerMemory) -> str:
     return duration_text((observed(memory) or timedelta(0)).total_seconds())
 
@@ -111,14 +118,14 @@ def _window(memory: ApiServerMemory) -> str:
 def _latencies(memory: ApiServerMemory, page: ApiServerPage, state: PaneState) -> Iterator[ControlPlaneFact]:
     found = latency_by_verb(memory)
     if not found:
-        text = _SECOND if found is None else f"no request in {_window(memory)}"
+        text = _why_not(memory) if found is None else f"no request in {_window(memory)}"
         yield ControlPlaneFact("API p99", UNKNOWN, text, "waiting", state)
         return
     order = [verb for verb in _VERBS if verb in found] + sorted(found.keys() - set(_VERBS))
-    text = "  ".join(f"{verb} {short_latency(found[verb].p99_s)}" for verb in order)
+    text = "  ".join(f"{verb} {p99_cell(found[verb])}" for verb in order)
     yield ControlPlaneFact("API p99", *_judged(text, bool(slow_verbs(memory))), state)
     told = [
-        f"{resource_name(key)} ({key.scope}) {short_latency(item.p99_s)} ×{item.requests}"
+        f"{resource_name(key)} ({key.scope}) {p99_cell(item)} ×{item.requests}"
         for key, item in list((list_latencies(memory) or {}).items())[:_LISTS]
     ]
     if told:
@@ -148,7 +155,7 @@ def _seats(page: ApiServerPage, level: str) -> str:
 def _rejected(memory: ApiServerMemory, state: PaneState) -> ControlPlaneFact:
     found = rejects(memory)
     if found is None:
-        return ControlPlaneFact("rejected", UNKNOWN, _SECOND, "waiting", state)
+        return ControlPlaneFact("rejected", UNKNOWN, _why_not(memory), "waiting", state)
     told = ", ".join(f"{count} of {level}" for level, count in found.items()) or "none"
     return ControlPlaneFact("rejected", *_judged(f"{told} in {_window(memory)}", bool(found)), state)
 

@@ -7,6 +7,7 @@ from typing import Final
 from diagnosis.rules.etcd_database import CRITICAL_RATIO, WARN_RATIO
 from diagnosis.rules.etcd_disk import FSYNC_HEALTHY_S, FSYNC_MIXIN_CRITICAL_S, FSYNC_MIXIN_WARNING_S
 from situation.api_load import etcd_latencies
+from situation.api_server import METRICS
 from situation.clock import duration_text
 from situation.etcd.cluster import EtcdCluster, FrozenBy, raisers
 from situation.etcd.view import Standing
@@ -14,6 +15,7 @@ from situation.findings import Severity
 from situation.quantity import short_bytes, short_latency
 from situation.readings import Source, SourceState
 from situation.situation import Situation
+from tui.api_server_view import p99_cell
 from tui.etcd_view import band, member_state
 from widgets.control_plane_facts import ControlPlaneFact
 from widgets.glyphs import FINE, SEVERITY, SEVERITY_ROLE, UNKNOWN
@@ -151,13 +153,13 @@ def second_hand(situation: Situation, now: datetime) -> ControlPlaneFact | None:
         return None
     parts = [f"size {short_bytes(page.storage_bytes)}"] if page.storage_bytes is not None else []
     seen = etcd_latencies(situation.api_server) or {}
-    latencies = [f"{operation} {short_latency(latency.p99_s)}" for operation, latency in sorted(seen.items())]
+    latencies = [f"{operation} {p99_cell(latency)}" for operation, latency in sorted(seen.items())]
     if latencies:
         parts.append(f"request p99 {', '.join(latencies)}")
     if not parts:
         return None
     text = f"second-hand, as the API server sees it: {'; '.join(parts)}"
-    return ControlPlaneFact("etcd", _NEUTRAL, text, "", pane_state(situation.source("control-plane/metrics"), now=now))
+    return ControlPlaneFact("etcd", _NEUTRAL, text, "", pane_state(situation.source(METRICS), now=now))
 
 
 def title_note(cluster: EtcdCluster) -> str:

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from diagnosis import api_facts as facts
-from diagnosis.api_facts import METRICS
 from diagnosis.commands import kubectl, said_by, shorten
 from diagnosis.endpoints import slices_command
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
+from situation.api_server import METRICS
 from situation.cluster import Event
 from situation.findings import Evidence, Layer, Severity
 from situation.kinds import BY_NAME

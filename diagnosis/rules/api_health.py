@@ -5,22 +5,20 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis import api_facts as facts
-from diagnosis.api_facts import LIVEZ, METRICS, SLOW_ETCD_S
+from diagnosis.api_facts import SLOW_ETCD_S
 from diagnosis.commands import shorten
 from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN, ETCD_FAULTS
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands, on_control_plane, ready_command
+from diagnosis.rules.etcd_database import DEFAULT_QUOTA, WARN_RATIO
 from situation import api_load
+from situation.api_server import LIVEZ, METRICS
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER
 from situation.quantity import human_bytes
 from situation.readings import SourceState
 from situation.situation import Situation
 
-DEFAULT_QUOTA: Final = 2 * 1024**3
-"""etcd's default; kubeadm sets none of its own."""
-NEAR_QUOTA: Final = 0.8
-"""Share of the quota to warn from (etcd playbook)."""
 SURE: Final = 1.1
 """A database is somewhat above its quota when the alarm comes (measured: 7 %); further above, the quota is a larger
 one."""
@@ -215,7 +213,7 @@ def etcd_large_second_hand(_: None, situation: Situation, now: datetime) -> Verd
         return CLEAR
     if (reason := facts.not_live(situation, now)) or page is None or page.storage_bytes is None:
         return Unknown(reason or "the API server does not tell the size of its storage")
-    if not NEAR_QUOTA * DEFAULT_QUOTA <= page.storage_bytes <= SURE * DEFAULT_QUOTA:
+    if not WARN_RATIO * DEFAULT_QUOTA <= page.storage_bytes <= SURE * DEFAULT_QUOTA:
         return CLEAR
     return Fired(
         CLUSTER,

@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis import api_facts as facts
-from diagnosis.api_facts import METRICS, SLOW_ETCD_S, p99_text
+from diagnosis.api_facts import SLOW_ETCD_S, p99_text
 from diagnosis.commands import kubectl
 from diagnosis.explaining import API_BUSY, CONTROL_PLANE, ETCD_DOWN, ETCD_SLOW
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from situation import api_load
 from situation.api_load import Growth, Latency, resource_name
 from situation.api_memory import ApiServerMemory
-from situation.api_server import ListKey
+from situation.api_server import METRICS, ListKey
 from situation.clock import duration_text
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.kinds import KINDS

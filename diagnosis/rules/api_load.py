@@ -5,13 +5,12 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis import api_facts as facts
-from diagnosis.api_facts import METRICS
 from diagnosis.commands import counted, kubectl
 from diagnosis.explaining import API_BUSY
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands
 from situation import api_load
-from situation.api_server import ApiServerPage
+from situation.api_server import METRICS, ApiServerPage
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER
 from situation.situation import Situation

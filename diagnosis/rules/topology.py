@@ -8,6 +8,8 @@ from typing import Final
 from diagnosis.commands import counted, fact, kubectl
 from diagnosis.gpu_facts import may_hold_gpus
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
+from diagnosis.rules.etcd_disk import FSYNC_HEALTHY_S
+from diagnosis.rules.etcd_elections import ELECTIONS_PER_HOUR
 from situation.clock import duration_text
 from situation.etcd.memory import KnownMember
 from situation.findings import Evidence, Layer, Mark, Severity
@@ -18,13 +20,10 @@ from situation.topology import EtcdTopology, api_server_versions, etcd_topology,
 
 NODES: Final = 100
 """With more nodes etcd should have machines of its own (etcd playbook)."""
-FSYNC_S: Final = 0.010
-"""The etcd FAQ's bound of a healthy disk; regularly above it on stacked nodes means: move etcd off them (playbook)."""
 REGULARLY: Final = timedelta(hours=1)
+"""A disk that is regularly slower than the etcd FAQ asks, on stacked nodes, means: move etcd off them (playbook)."""
 OBSERVED: Final = timedelta(minutes=10)
 """A shorter look does not show what is regular."""
-ELECTIONS: Final = 1
-"""More changes of leader in an hour than this mean that etcd is unstable (etcd playbook)."""
 MINORS: Final = 1
 """Minor versions that may lie between components (kubernetes mixin, KubeVersionMismatch)."""
 
@@ -39,11 +38,11 @@ def _member_strain(known: KnownMember) -> Iterator[Evidence]:
         return
     words = duration_text(span.total_seconds())
     p99 = known.over(lambda page: page.fsync, REGULARLY).quantile(0.99)
-    if p99 is not None and p99 > FSYNC_S:
+    if p99 is not None and p99 > FSYNC_HEALTHY_S:
         text = f"{name}: fsync p99 {latency_text(p99)} over {words}, healthy is below 10 ms (etcd FAQ)"
         yield Evidence(text, source, known.page_at)
     changes = known.increase(lambda page: page.leader_changes, REGULARLY)
-    if changes is not None and changes > ELECTIONS:
+    if changes is not None and changes > ELECTIONS_PER_HOUR:
         yield Evidence(f"{name} saw {changes:.0f} changes of leader in {words}", source, known.page_at)
 
 

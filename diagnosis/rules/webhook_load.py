@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis import api_facts as facts
-from diagnosis.api_facts import METRICS
 from diagnosis.commands import counted, fact, kubectl, shorten
 from diagnosis.endpoints import slices_command
 from diagnosis.explaining import WEBHOOKS_DOWN
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.creation_webhooks import LIST, named
 from situation import api_load
+from situation.api_server import METRICS
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER, Ref
 from situation.network import Webhook

@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Final
 
-from diagnosis.api_facts import METRICS
 from diagnosis.commands import counted, fact, kubectl
 from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands, on_control_plane
+from situation.api_server import METRICS
 from situation.clock import duration_text
 from situation.cluster import Lease
 from situation.findings import Evidence, Layer, Mark, Severity
