@@ -55,7 +55,7 @@ def _once_a_page(
 
     @wraps(selector)
     def kept(memory: ApiServerMemory, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return memory.once((selector, args, tuple(kwargs.items())), lambda: selector(memory, *args, **kwargs))
+        return memory.derived.once((selector, args, tuple(kwargs.items())), lambda: selector(memory, *args, **kwargs))
 
     return kept
 

@@ -1,13 +1,11 @@
 """What is kept of the API server's pages: the last one, and earlier ones of the same process for windows."""
 
-from collections.abc import Callable, Hashable
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar, cast
+from typing import Final
 
 from situation.api_server import ApiServerPage, ApiServerReading
+from situation.derived import Derived
 from situation.history import History
-
-T = TypeVar("T")
 
 SPAN: Final = timedelta(minutes=30)
 SPACING: Final = timedelta(seconds=25)
@@ -24,12 +22,12 @@ class ApiServerMemory:
         """The last one read, of whichever replica."""
         self.read_at: datetime | None = None
         self._pages: dict[float | None, History[ApiServerPage]] = {}
-        self._derived: dict[Hashable, Any] = {}
+        self.derived = Derived()
         """What was worked out from the pages; empty after each new one."""
 
     def take(self, reading: ApiServerReading) -> None:
         """Fold a scrape in."""
-        self._derived.clear()
+        self.derived.clear()
         page = reading.page
         self.page, self.read_at = page, reading.scraped_at
         pages = self._pages.pop(page.started_at, None) or History[ApiServerPage](SPAN, SPACING)
@@ -37,12 +35,6 @@ class ApiServerMemory:
         self._pages[page.started_at] = pages
         while len(self._pages) > REPLICAS:
             del self._pages[next(iter(self._pages))]
-
-    def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what `make` returned for `key` since the last page, or call it."""
-        if key not in self._derived:
-            self._derived[key] = make()
-        return cast(T, self._derived[key])
 
     def pages(self, window: timedelta = SPAN) -> tuple[tuple[datetime, ApiServerPage], ...]:
         """Return the pages of the replica read last over the window, oldest first."""

@@ -99,8 +99,10 @@ def _text(version: Version) -> str:
 
 
 def _kubelets(situation: Situation) -> dict[str, Version]:
-    found = {node.name: version_of(node.status.node_info.kubelet_version) for node in situation.nodes.values()}
-    return {name: version for name, version in found.items() if version is not None}
+    """Return the kubelets' versions by node. Thousands have the same few: each text is read once."""
+    texts = {name: node.status.node_info.kubelet_version for (_, name), node in situation.nodes.items()}
+    versions = {text: version_of(text) for text in set(texts.values())}
+    return {name: version for name, text in texts.items() if (version := versions[text]) is not None}
 
 
 def _spread(versions: dict[str, Version], what: str, kind: str) -> Iterator[Evidence]:
@@ -112,7 +114,8 @@ def _spread(versions: dict[str, Version], what: str, kind: str) -> Iterator[Evid
 
 
 def _minors(versions: dict[str, Version]) -> int:
-    return max(item[1] for item in versions.values()) - min(item[1] for item in versions.values()) if versions else 0
+    minors = {version[1] for version in set(versions.values())}
+    return max(minors) - min(minors) if minors else 0
 
 
 @rule(
@@ -128,7 +131,8 @@ def _minors(versions: dict[str, Version]) -> int:
 )
 def versions_apart(_: None, situation: Situation, now: datetime) -> Verdict:
     """API servers have unequal versions, or kubelets lie far apart or are newer than the API server."""
-    servers, kubelets = api_server_versions(situation), _kubelets(situation)
+    servers = api_server_versions(situation)
+    kubelets = _kubelets(situation)
     newest = max(servers.values(), default=None)
     if newest is None and situation.version is not None:
         newest = version_of(situation.version.git_version)

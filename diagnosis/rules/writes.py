@@ -9,8 +9,8 @@ from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands, on_control_plane
 from situation.api_server import METRICS
 from situation.clock import duration_text
-from situation.cluster import Lease
 from situation.findings import Evidence, Layer, Mark, Severity
+from situation.leases import last_write, renewals
 from situation.meta import CLUSTER
 from situation.quantity import human_bytes
 from situation.readings import SourceState
@@ -46,9 +46,7 @@ def writes_stopped(_: None, situation: Situation, now: datetime) -> Verdict:
     live = source.state_at(now) is SourceState.LIVE and situation.source(READYZ).state_at(now) is SourceState.LIVE
     if readiness is None or not live:
         return Unknown("the API server's answers are not live")
-    tables = (situation.table("leases"), situation.table("nodeleases"))
-    found = [item for table in tables for item in table.values() if isinstance(item, Lease) and item.spec.renew_time]
-    newest = max((item.spec.renew_time for item in found if item.spec.renew_time), default=None)
+    found, newest = renewals(situation), last_write(situation)
     if newest is None or len(found) < LEAST:
         return Unknown("too few leases are to be seen")
     age_s = (now - newest).total_seconds()
