@@ -7,9 +7,10 @@ from typing import Final
 from diagnosis import api_facts as facts
 from diagnosis.api_facts import SLOW_ETCD_S
 from diagnosis.commands import shorten
+from diagnosis.etcd_commands import looks_from_outside
 from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN, ETCD_FAULTS
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
-from diagnosis.rules.api_server import control_plane_commands, on_control_plane, ready_command
+from diagnosis.rules.api_server import control_plane_commands, ready_command
 from diagnosis.rules.etcd_database import DEFAULT_QUOTA, WARN_RATIO
 from situation import api_load
 from situation.api_server import LIVEZ, METRICS
@@ -99,14 +100,13 @@ def etcd_unavailable(_: None, situation: Situation, now: datetime) -> Verdict:
     failed = _failed_checks(situation, now)
     if not failed or not any(name.startswith("etcd") for name in failed):
         return CLEAR
-    status = ("etcdctl", "endpoint", "status", "--cluster", "-w", "table")
     return Fired(
         CLUSTER,
         "does not answer the API server: state may be frozen",
         (_check_evidence(failed, situation), liveness_evidence(situation, now), *second_hand(situation, now)),
         (
             ready_command(),
-            *on_control_plane(situation, *status, purpose="has etcd a leader, and is a quota or alarm hit?"),
+            *looks_from_outside(situation, now),
             *control_plane_commands(situation, "etcd"),
         ),
         follows=CONTROL_PLANE,
@@ -178,15 +178,11 @@ def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdi
         return Unknown("the API server does not tell how long etcd takes")
     if found.p99_s <= SLOW_ETCD_S:
         return CLEAR
-    status = ("etcdctl", "endpoint", "status", "--cluster", "-w", "table")
     return Fired(
         CLUSTER,
         f"is slow as the API server sees it: p99 {facts.p99_text(found)}",
         tuple(second_hand(situation, now)),
-        (
-            ready_command(),
-            *on_control_plane(situation, *status, purpose="who leads, and how far is each member?"),
-        ),
+        (ready_command(), *looks_from_outside(situation, now)),
         follows=CONTROL_PLANE,
         follows_only=("etcd-unavailable",),
         who="etcd",
@@ -222,13 +218,9 @@ def etcd_large_second_hand(_: None, situation: Situation, now: datetime) -> Verd
             Evidence(f"storage size, as the API server sees it: {human_bytes(page.storage_bytes)}", METRICS),
             Evidence("whether etcd has the default quota only its members tell", METRICS, mark=Mark.OPEN),
         ),
-        (
-            ready_command(),
-            *on_control_plane(situation, "etcdctl", "endpoint", "status", "--cluster", "-w", "table",
-                              purpose="size of each member's database, and is an alarm raised?"),
-        ),
+        (ready_command(), *looks_from_outside(situation, now)),
         who="etcd's",
-    )  # fmt: skip
+    )
 
 
 RULES: Final[tuple[Rule, ...]] = (etcd_unavailable, api_not_ready, etcd_slow_second_hand, etcd_large_second_hand)

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl
+from diagnosis.etcd_commands import looks_from_outside
 from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands, on_control_plane
@@ -52,7 +53,6 @@ def writes_stopped(_: None, situation: Situation, now: datetime) -> Verdict:
     age_s = (now - newest).total_seconds()
     if age_s <= STILL_S:
         return CLEAR
-    status = ("etcdctl", "endpoint", "status", "--cluster", "-w", "table")
     lines = [
         fact("leases", f"the newest of {counted(len(found), 'lease')} was renewed at {newest:%H:%M:%S}", at=newest),
         fact("leases", "what stands in objects (node Ready, pod status) may be history since then", at=newest),
@@ -69,7 +69,7 @@ def writes_stopped(_: None, situation: Situation, now: datetime) -> Verdict:
         tuple(lines),
         (
             kubectl("get", "leases", "-A", purpose="is any of them renewed?"),
-            *on_control_plane(situation, *status, purpose="is an alarm raised (NOSPACE), has etcd a leader?"),
+            *looks_from_outside(situation, now),
             *on_control_plane(situation, "date", "-u", purpose="is our clock right?"),
             *control_plane_commands(situation, "etcd"),
         ),

@@ -13,6 +13,7 @@ from situation.etcd.memory import SPAN, KnownMember
 from situation.etcd.view import MemberView, Role, Standing
 from situation.pods import Pod
 from situation.readings import Source, SourceState
+from situation.selectors import is_control_plane
 from situation.situation import Situation
 
 REFUSAL: Final = re.compile(
@@ -35,6 +36,11 @@ def etcd_pods(situation: Situation) -> tuple[Pod, ...]:
     """Return etcd's static pods as kubeadm labels them, by name."""
     found = situation.pods_by_label.get(("kube-system", "component", "etcd")).values()
     return tuple(sorted(found, key=lambda pod: pod.name))
+
+
+def is_ours(situation: Situation) -> bool:
+    """Tell whether etcd runs where it can be looked after: a managed control plane shows no node and no pod of it."""
+    return bool(etcd_pods(situation)) or any(map(is_control_plane, situation.nodes.values()))
 
 
 def counted_members(situation: Situation, now: datetime) -> tuple[int, str, tuple[MemberView, ...]]:
