@@ -8,7 +8,7 @@ from diagnosis import api_facts as facts
 from diagnosis.api_facts import SLOW_ETCD_S
 from diagnosis.commands import shorten
 from diagnosis.etcd_commands import looks_from_outside
-from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN, ETCD_FAULTS
+from diagnosis.explaining import CERTIFICATES_OUT, ETCD_DOWN, ETCD_FAULTS, ETCD_LAME
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands, ready_command
 from diagnosis.rules.etcd_database import DEFAULT_QUOTA, WARN_RATIO
@@ -109,8 +109,8 @@ def etcd_unavailable(_: None, situation: Situation, now: datetime) -> Verdict:
             *looks_from_outside(situation, now),
             *control_plane_commands(situation, "etcd"),
         ),
-        follows=CONTROL_PLANE,
-        follows_only=(*ETCD_FAULTS, *CERTIFICATES_OUT),
+        follows=(CLUSTER,),
+        follows_only=(*ETCD_FAULTS, *ETCD_LAME, *CERTIFICATES_OUT),
         who="etcd",
     )
 
@@ -148,7 +148,7 @@ def api_not_ready(_: None, situation: Situation, now: datetime) -> Verdict:
         (*ready, liveness_evidence(situation, now)),
         (ready_command(), *control_plane_commands(situation, "kube-apiserver")),
         severity=Severity.WARNING if starting else Severity.CRITICAL,
-        follows=CONTROL_PLANE,
+        follows=(CLUSTER,),
         follows_only=(*ETCD_DOWN, *CERTIFICATES_OUT),
         who="API server",
     )
@@ -165,7 +165,6 @@ def api_not_ready(_: None, situation: Situation, now: datetime) -> Verdict:
         "etcd-slow-fsync": "read from etcd itself: then this is silent",
         "a slow network to etcd": "looks the same from the API server: ask the members",
     },
-    by_name=True,
 )
 def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdict:
     """etcd answers the API server slowly; no member of it can be asked from here."""
@@ -183,7 +182,7 @@ def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdi
         f"is slow as the API server sees it: p99 {facts.p99_text(found)}",
         tuple(second_hand(situation, now)),
         (ready_command(), *looks_from_outside(situation, now)),
-        follows=CONTROL_PLANE,
+        follows=(CLUSTER,),
         follows_only=("etcd-unavailable",),
         who="etcd",
     )
@@ -200,7 +199,6 @@ def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdi
         "a raised quota": "a database well above 2 GiB that still takes writes has one: silent",
         "etcd-no-space": "read from etcd itself",
     },
-    by_name=True,
 )
 def etcd_large_second_hand(_: None, situation: Situation, now: datetime) -> Verdict:
     """etcd's database is near the default quota; no member of it can be asked for the quota that it really has."""

@@ -7,7 +7,7 @@ from typing import Final
 from diagnosis import api_facts as facts
 from diagnosis.api_facts import SLOW_ETCD_S, p99_text
 from diagnosis.commands import kubectl
-from diagnosis.explaining import API_BUSY, CONTROL_PLANE, ETCD_DOWN, ETCD_SLOW
+from diagnosis.explaining import API_BUSY, ETCD_DOWN, ETCD_SLOW
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from situation import api_load
 from situation.api_load import Growth, Latency, resource_name
@@ -121,7 +121,6 @@ def blame(situation: Situation) -> Iterator[Evidence]:
         "a slow line to the cluster": "our own requests wait, the server's histogram does not show it",
         "watches": "they last by design, and are left out",
     },
-    by_name=True,
 )
 def api_slow_requests(_: None, situation: Situation, now: datetime) -> Verdict:
     """The API server is slow for reads of single objects or for writes."""
@@ -156,7 +155,7 @@ def api_slow_requests(_: None, situation: Situation, now: datetime) -> Verdict:
         (*lines, *blame(situation), *_own_latency(situation)),
         (kubectl("get", "--raw", "/readyz?verbose", purpose="does it answer, and does etcd?"), _busy_command()),
         severity=Severity.CRITICAL if grave else Severity.WARNING,
-        follows=CONTROL_PLANE,
+        follows=(CLUSTER,),
         follows_only=(*ETCD_DOWN, *ETCD_SLOW, *API_BUSY, "webhook-failing", "webhook-slow"),
         who="API server",
     )
@@ -179,7 +178,6 @@ def _is_etcd(situation: Situation) -> bool:
         "api-slow-requests": "there GET or writes are slow too: etcd, webhooks, or a busy server",
         "a large cluster": "between 5 s and the mixin's bound of 30 s for all namespaces it is a hint only",
     },
-    by_name=True,
 )
 def api_slow_lists(_: None, situation: Situation, now: datetime) -> Verdict:
     """Listing a resource takes long: there are too many objects of it, or they are too big."""
@@ -203,7 +201,7 @@ def api_slow_lists(_: None, situation: Situation, now: datetime) -> Verdict:
         ),
         (*_count_command(resource), _busy_command()),
         severity=Severity.WARNING if over else Severity.INFO,
-        follows=CONTROL_PLANE,
+        follows=(CLUSTER,),
         follows_only=(*ETCD_DOWN, *ETCD_SLOW, *API_BUSY, "api-slow-requests"),
         who="API server",
     )
@@ -251,7 +249,6 @@ def _growth_text(resource: str, item: Growth) -> str:
     kind="Cluster",
     looks_at="how many objects of each resource there are now, and 10 to 30 minutes ago.",
     look_alikes={"a rollout, a burst of Jobs": "it ends by itself: the forecast holds only if the pace does"},
-    by_name=True,
 )
 def api_resource_grows(_: None, situation: Situation, now: datetime) -> Verdict:
     """A resource grows so fast that it would double within an hour: something makes objects, nothing deletes them."""

@@ -73,7 +73,6 @@ def rejects_evidence(situation: Situation) -> Iterator[Evidence]:
         "other limits than the defaults": "the server does not tell its flags: look them up in its manifest",
         "api-slow-requests": "slow etcd or webhooks keep requests in flight for longer: then this is the effect",
     },
-    by_name=True,
 )
 def api_saturated(_: None, situation: Situation, now: datetime) -> Verdict:
     """The API server works on as many requests at once as it may."""
@@ -136,7 +135,6 @@ def _own_share(situation: Situation) -> Evidence:
         "a PodDisruptionBudget's 429": "it is no reject of priority and fairness, and not counted here",
         "api-overloaded": "there our own requests are turned away too",
     },
-    by_name=True,
 )
 def api_requests_rejected(_: None, situation: Situation, now: datetime) -> Verdict:
     """The API server turns requests away (429), whoever sent them."""
@@ -175,7 +173,6 @@ def api_requests_rejected(_: None, situation: Situation, now: datetime) -> Verdi
     kind="Cluster",
     looks_at="process_open_fds against process_max_fds of the API server, and how many watches are open.",
     look_alikes={"api-saturated": "there requests are in flight; an idle watch costs a file descriptor all the same"},
-    by_name=True,
 )
 def api_files_exhausted(_: None, situation: Situation, now: datetime) -> Verdict:
     """The API server runs out of file descriptors: new connections and watches will fail."""

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from diagnosis.commands import counted, fact, kubectl
-from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN
+from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE_DOWN, ETCD_DOWN, ETCD_FAULTS
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from diagnosis.rules.api_server import control_plane_commands
 from situation.clock import duration_text
@@ -133,7 +133,7 @@ def scheduler_down(_: None, situation: Situation, now: datetime) -> Verdict:
         f"has not renewed its lease for {duration_text(leader.age_s)}" if leader else "does not look at new pods",
         tuple(evidence),
         (_lease_command("kube-scheduler"), pending, *control_plane_commands(situation, "kube-scheduler")),
-        follows=CONTROL_PLANE,
+        follows=(CLUSTER,),
         follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN),
         who="scheduler",
     )
@@ -163,7 +163,7 @@ def controller_manager_down(_: None, situation: Situation, now: datetime) -> Ver
             kubectl("get", "deployments", "-A", purpose="which Deployments are behind?"),
             *control_plane_commands(situation, "kube-controller-manager"),
         ),
-        follows=CONTROL_PLANE,
+        follows=(CLUSTER,),
         follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN),
         who="controller manager",
     )
@@ -213,6 +213,7 @@ def deployment_not_observed(deployment: Deployment, situation: Situation, now: d
                     namespace=deployment.namespace),
         ),
         follows=(CLUSTER,),
+        follows_only=(*ETCD_FAULTS, *CONTROL_PLANE_DOWN),
         who="controller manager",
     )  # fmt: skip
 

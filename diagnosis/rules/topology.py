@@ -61,7 +61,6 @@ def _member_strain(known: KnownMember) -> Iterator[Evidence]:
         "etcd-slow-fsync": "the fault itself, now; this is advice for afterwards",
         "a planned change of leader": "one alone in an hour is not told",
     },
-    by_name=True,
 )
 def stacked_etcd_strained(_: None, situation: Situation, now: datetime) -> Verdict:
     """etcd shares its nodes with the API server, and signs are there that it should not."""
@@ -127,7 +126,6 @@ def _minors(versions: dict[str, Version]) -> int:
     needs=("nodes",),
     looks_at="the tags of the API servers' images by node, and the kubelets' versions.",
     look_alikes={"an upgrade under way": "one minor version between API servers is allowed meanwhile: a hint only"},
-    by_name=True,
 )
 def versions_apart(_: None, situation: Situation, now: datetime) -> Verdict:
     """API servers have unequal versions, or kubelets lie far apart or are newer than the API server."""

@@ -58,7 +58,6 @@ def _refs(found: _Named) -> Iterator[Ref]:
         "validating-webhook-down": "there its Service has no endpoint at all: then this is the effect",
         "failurePolicy Ignore": "requests go on without it, but each waits for its time-out",
     },
-    by_name=True,
 )
 def webhook_failing(_: None, situation: Situation, now: datetime) -> Verdict:
     """Calls of an admission webhook fail."""
@@ -101,7 +100,6 @@ def webhook_failing(_: None, situation: Situation, now: datetime) -> Verdict:
         "api-slow-requests": "the effect on all writes that it sees",
         "webhook-failing": "there calls fail; those that time out are slow too",
     },
-    by_name=True,
 )
 def webhook_slow(_: None, situation: Situation, now: datetime) -> Verdict:
     """An admission webhook is slow, and with it each write that it sees."""

@@ -5,7 +5,7 @@ from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl
 from diagnosis.etcd_commands import looks_from_outside
-from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN
+from diagnosis.explaining import CERTIFICATES_OUT, ETCD_DOWN
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands, on_control_plane
 from situation.api_server import METRICS
@@ -39,7 +39,6 @@ READYZ: Final = "kubernetes/readyz"
         "api-unreachable": "there nothing is read at all",
         "etcd-no-space": "said by etcd's members themselves: then this follows from it",
     },
-    by_name=True,
 )
 def writes_stopped(_: None, situation: Situation, now: datetime) -> Verdict:
     """No lease is renewed although the API server answers reads: writes fail, and what is shown is frozen."""
@@ -73,7 +72,7 @@ def writes_stopped(_: None, situation: Situation, now: datetime) -> Verdict:
             *on_control_plane(situation, "date", "-u", purpose="is our clock right?"),
             *control_plane_commands(situation, "etcd"),
         ),
-        follows=CONTROL_PLANE,
+        follows=(CLUSTER,),
         follows_only=(*ETCD_DOWN, *CERTIFICATES_OUT, "api-not-ready", "api-overloaded"),
         who="no lease",
     )
