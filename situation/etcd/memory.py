@@ -38,6 +38,8 @@ class KnownMember:
         """The alarms that it told of last, with the times since which it tells of them."""
         self.silent_since: datetime | None = None
         """When the first of the failed rounds in a row was read, None while it answers."""
+        self.worked_at: datetime | None = None
+        """When it last saw a leader and told of no alarm: what was written then went through."""
         self.take(reading)
 
     def take(self, reading: EtcdReading) -> None:
@@ -58,6 +60,8 @@ class KnownMember:
             self.leaderless_since = None if leader else self.leaderless_since or at
         if (alarms := alarm_kinds(member)) is not None:
             self.alarmed_since = {kind: self.alarmed_since.get(kind, at) for kind in alarms}
+        if leader and alarms is not None and not alarms:
+            self.worked_at = at
 
     def increase(self, of: Callable[[MemberPage], float | None], window: timedelta = WINDOW) -> float | None:
         """Return how much a counter grew over the window, None if it was not measured twice."""
