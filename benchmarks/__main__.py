@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks import cockpit, commands, control_plane, etcd, gpu, memory
+from benchmarks import cockpit, commands, control_plane, etcd, gpu, memory, outlive
 
 NODES: Final = 1_000
 PODS: Final = 10_000
@@ -91,6 +91,11 @@ async def measure(folder: Path) -> list[Line]:
             Line(f"1 000 events/s: CPU ({label})", busy.cpu_cores, 0.6, "core"),
             Line(f"1 000 events/s: bytes to the terminal ({label})", busy.kb_per_s, 15, "KB/s"),
         ]
+    outlived = await outlive.frozen_etcd(folder)
+    lines += [
+        Line("SIGSTOP of two of three etcd members to the finding", outlived.two_stopped_s, 5, "s"),
+        Line("SIGSTOP of all etcd members to the finding", outlived.all_stopped_s, 5, "s"),
+    ]
     lines.append(Line("memory after a million events", memory.growth_percent(NODES, PODS), 10, "% more"))
     return lines
 

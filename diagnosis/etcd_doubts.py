@@ -27,6 +27,12 @@ def etcd_doubts(situation: Situation, now: datetime) -> list[str]:
     return [f"etcd itself is not read{why}"]
 
 
+def frozen_doubt(situation: Situation, now: datetime) -> list[str]:
+    """Return why all that the API shows is history: etcd takes no writes. Nothing while it does, as far as is known."""
+    frozen = etcd_of(situation, now).frozen
+    return [f"as of {frozen.since:%H:%M:%S} UTC: etcd takes no writes ({frozen.by.value})"] if frozen else []
+
+
 def _of_members(cluster: EtcdCluster) -> list[str]:
     found = []
     if cluster.unreadable:

@@ -6,7 +6,7 @@ from typing import Final
 
 from diagnosis.certificate_facts import certificate_doubts
 from diagnosis.control_plane_doubts import not_measured, not_reached
-from diagnosis.etcd_doubts import etcd_doubts
+from diagnosis.etcd_doubts import etcd_doubts, frozen_doubt
 from diagnosis.node_agents import Agent, agents
 from diagnosis.rule import Rule
 from situation.findings import Finding, Layer, LayerState, LayerStatus, Severity
@@ -40,8 +40,8 @@ def layer_statuses(
 ) -> tuple[LayerStatus, ...]:
     """Return one status for each layer, in order. `faults`: why a layer was not judged though its sources were there.
 
-    A layer without findings is `ok` only while everything essential to it is live; what else its rules would read but
-    could not is named in the reason.
+    A layer without findings is `ok` only while everything essential to it is live, and etcd takes writes: else what is
+    shown is history. What else its rules would read but could not is named in the reason.
     """
     return tuple(_status(layer, rules, causes, situation, now, faults.get(layer, "")) for layer in Layer)
 
@@ -61,7 +61,9 @@ def _status(
         and (text := doubt(situation.source(name), now))
         and not (BY_NAME[name].optional and _is_of_no_use(situation))
     ]
-    if layer is Layer.CONTROL_PLANE:
+    if layer is not Layer.CONTROL_PLANE:
+        missing += frozen_doubt(situation, now)
+    else:
         missing += not_reached(situation)
         partial += (
             *not_measured(situation, now),

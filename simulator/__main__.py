@@ -1,4 +1,8 @@
-"""`python -m simulator`: serve an incident or a generated cluster on loopback until told to stop."""
+"""`python -m simulator`: serve an incident or a generated cluster on loopback until told to stop.
+
+Prints `ready URL` once it answers; before that, if the incident has etcd in it, `etcd` and how its members are reached:
+`{"endpoints": [...], "metrics_urls": [...], "cacert": "...", "cert": "...", "key": "..."}`.
+"""
 
 import argparse
 import asyncio
@@ -9,8 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from simulator.cluster import Cluster
-from simulator.etcd import etcd_served
 from simulator.generator import churn, generate
 from simulator.leases import keep_renewing, leases_renewed_since
 from simulator.scenarios import SCENARIOS, open_scenario
@@ -43,7 +48,7 @@ async def serve(given: argparse.Namespace) -> None:
     _stop_with_parent(loop, stopped)
     show = _show(given)
     cluster: Cluster = show.cluster if show else generate(given.nodes, given.pods, gpu_nodes=given.gpu_nodes)
-    async with etcd_served(cluster) as etcd, Simulator(cluster, token=None, port=given.port) as simulator:
+    async with Simulator(cluster, token=None, port=given.port) as simulator:
         simulator.faults.bookmark_every_s = given.bookmarks
         if show is not None:
             simulator.faults.absent |= show.absent
@@ -51,8 +56,8 @@ async def serve(given: argparse.Namespace) -> None:
             simulator.write_kubeconfig(given.kubeconfig, show.tape.header.context if show else "simulator")
         playing = asyncio.create_task(show.play(simulator) if show else _go_on(cluster, given.churn))
         waiting = asyncio.create_task(stopped.wait())
-        for member in etcd:
-            print(f"etcd {member.name} {member.endpoint} {member.metrics_url}")
+        if cluster.etcd:
+            print(f"etcd {msgspec.json.encode(cluster.etcd_way).decode()}")
         print(f"ready {simulator.url}", flush=True)
         try:
             await asyncio.wait((playing, waiting), return_when=asyncio.FIRST_COMPLETED)

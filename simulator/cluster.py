@@ -1,6 +1,5 @@
 """The simulated cluster: objects by resource, with resource versions and the history that watches read."""
 
-import asyncio
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -10,6 +9,9 @@ from uuid import NAMESPACE_OID, uuid5
 
 import msgspec
 
+from simulator.etcd.state import EtcdState
+from simulator.etcd.way import EtcdWay
+from simulator.pages import Page
 from situation.kinds import BY_NAME, KINDS, ObjectKind
 from situation.meta import KubernetesObject, ObjectKey
 from tape.format import PageName
@@ -135,30 +137,6 @@ class GpuFacts(msgspec.Struct, frozen=True):
     memory_used_mib: int | None = None
 
 
-class Page(msgspec.Struct, frozen=True):
-    """What a pod answers over HTTP at one path."""
-
-    status: int = 200
-    text: str = ""
-    error: str = ""
-    """Why nobody answers, as the end of the API server's text; empty if somebody does."""
-
-
-class EtcdMember:
-    """What one member of etcd answers."""
-
-    def __init__(self) -> None:
-        self.status: Manifest | None = None
-        """Its answer to Maintenance.Status in the JSON gateway's names; None: not on the tape."""
-        self.pages: dict[str, Page] = {}
-        """What it serves over HTTP, by path with its slash."""
-        self.is_down = False
-        """Nothing listens."""
-        self.goes_on = asyncio.Event()
-        """Not set: connections are taken and nothing is answered, as by a process that was stopped."""
-        self.goes_on.set()
-
-
 class Cluster:
     """The state that the simulator serves. Every `put` and `delete` is a watch event with its own resource version."""
 
@@ -171,12 +149,16 @@ class Cluster:
         """Container logs: `namespace/pod` or `namespace/pod/container` to text."""
         self.pages: dict[PageName, Page] = {}
         """What pods answer through the API server's proxy, as far as it was recorded."""
-        self.server_pages: dict[str, Page] = {}
-        """What the API server itself answers at a path: `/metrics`."""
-        self.etcd: dict[str, EtcdMember] = {}
-        """Members by name."""
         self.gpus: dict[str, Mapping[int, GpuFacts]] = {}
         """By node and index, what exporters are to show."""
+        self.livez: tuple[int, str] | None = None
+        """As `readyz`, for `/livez`; None: it says the same."""
+        self.metrics: Page | None = None
+        """The API server's own `/metrics`; None: it has none."""
+        self.etcd: dict[str, EtcdState] = {}
+        """The members of etcd by name, as they are now."""
+        self.etcd_way = EtcdWay()
+        """How they are reached, while a simulator serves them."""
         self._version = 1
         self._tables: dict[str, Table] = {}
         for kind in SERVED:

@@ -68,6 +68,8 @@ class Faults:
     """A proxy's login page answers everything, with 200."""
     bookmark_every_s: float = 60.0
     freeze_etcd: bool = False
-    """Lists from the watch cache (`resourceVersion=0`) work, others hang, then 504; `/readyz` fails."""
+    """Lists from the watch cache (`resourceVersion=0`) work, others hang, then 504; `/readyz` and `/livez` fail."""
+    etcd_check_s: float = 2.0
+    """How long `/readyz` and `/livez` wait for an etcd that is frozen (`--etcd-healthcheck-timeout`)."""
     freeze_timeout_s: float = 60.0
     """How long requests that need etcd hang before the 504."""

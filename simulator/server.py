@@ -15,6 +15,7 @@ from aiohttp import web
 
 from simulator.cluster import DEFAULT_HISTORY, Cluster, Table
 from simulator.discovery import discovery
+from simulator.etcd.servers import EtcdServers
 from simulator.faults import Faults, Request
 from simulator.health import answer_health
 from simulator.lists import answer_list, answer_object, check_version
@@ -73,6 +74,7 @@ class Simulator:
         self._site: web.SockSite | None = None
         self._watches: set[Watch] = set()
         self._proxy = PodProxy(cluster)
+        self._etcd: EtcdServers | None = None
         cluster.limit_history(history)
 
     @property
@@ -91,14 +93,24 @@ class Simulator:
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
         await self.up()
+        if self.cluster.etcd:
+            self._etcd = await EtcdServers(self.cluster.etcd).__aenter__()
+            self.cluster.etcd_way = self._etcd.way
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.down()
+        if self._etcd is not None:
+            await self._etcd.__aexit__(kind, error, trace)
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def follow_etcd(self) -> None:
+        """Have etcd's members be reachable as the cluster says now."""
+        if self._etcd is not None:
+            await self._etcd.follow()
 
     async def up(self) -> None:
         """Listen (again) on the same port."""
@@ -188,7 +200,7 @@ class Simulator:
         path = request.path.rstrip("/") or "/"
         if request.method != "GET":
             raise no_such_method()
-        if (health := answer_health(path, request.query, self.cluster, self.faults)) is not None:
+        if (health := await answer_health(path, request.query, self.cluster, self.faults)) is not None:
             return health
         if (document := discovery(path, self.faults.absent)) is not None:
             return web.json_response(body=msgspec.json.encode(document))

@@ -8,20 +8,20 @@ from typing import Final
 
 import msgspec
 
-from simulator.cluster import Cluster, EtcdMember, GpuFacts, Page
+from simulator.cluster import Cluster, GpuFacts
+from simulator.etcd.state import EtcdState
 from simulator.leases import keep_renewing, leases_renewed_since
+from simulator.pages import Page, with_moved_start
 from simulator.server import Simulator
 from simulator.wire import manifest_of
 from situation.decode import BadObjectError
 from situation.kinds import BY_NAME, KINDS, ObjectKind, kind_of
 from situation.meta import ObjectKey
+from tape.etcd import ETCD_SOURCE, LIVEZ_SOURCE, METRICS_SOURCE, EtcdName, etcd_name, families_of
 from tape.format import (
-    ETCD_PREFIX,
-    ETCD_SOURCE,
     GPUS_PREFIX,
     LOGS_SOURCE,
     READYZ_SOURCE,
-    SERVER_PREFIX,
     SERVER_SOURCE,
     VERSION_SOURCE,
     Frame,
@@ -57,10 +57,7 @@ class Show:
         self._speed = speed
         self._opens_at = tape.header.started_at + timedelta(seconds=tape.header.start_at)
         self._shift = timedelta(seconds=floor((clock() - self._opens_at).total_seconds()))
-        self._is_down = False
-        self._etcd_is_frozen = False
-        for name in self._members():
-            self.cluster.etcd[name] = EtcdMember()
+        self._is_down = self._is_frozen = False
         if tape.header.server:
             self.cluster.version["gitVersion"] = tape.header.server
         frames = self._frames()
@@ -82,18 +79,22 @@ class Show:
         """Play on until `hold_at` or the end, then keep alive what was alive. Runs until it is cancelled."""
         loop = asyncio.get_running_loop()
         opened = loop.time()
-        simulator.faults.freeze_etcd = self._etcd_is_frozen
         if self._is_down:
             await simulator.down()
+        if self._is_frozen:
+            simulator.faults.freeze_etcd = True
         frame = self._next
         while frame is not None:
             due = opened + (frame.t - self.tape.header.start_at) / self._speed
             if (delay := due - loop.time()) > 0:
                 await asyncio.sleep(delay)
             self._apply(frame)
-            simulator.faults.freeze_etcd = self._etcd_is_frozen
             if frame.source == SERVER_SOURCE:
                 await (simulator.down() if frame.down else simulator.up())
+            elif frame.source == ETCD_SOURCE:
+                simulator.faults.freeze_etcd = self._is_frozen
+            elif etcd_name(frame.source):
+                await simulator.follow_etcd()
             frame = next(self._rest, None)
         self.ended.set()
         alive = leases_renewed_since(self.cluster, self._clock() - RENEWED_WITHIN)
@@ -116,51 +117,51 @@ class Show:
     def _apply(self, frame: Frame) -> None:
         if frame.source == SERVER_SOURCE:
             self._is_down = bool(frame.down)
-        elif frame.source == ETCD_SOURCE:
-            self._etcd_is_frozen = bool(frame.down)
-        elif frame.source.startswith(SERVER_PREFIX):
-            path = frame.source.removeprefix(SERVER_PREFIX)
-            self.cluster.server_pages[f"/{path}"] = Page(frame.status or 200, frame.text or "")
-        elif frame.source.startswith(ETCD_PREFIX):
-            self._apply_etcd(frame)
         elif frame.source == LOGS_SOURCE:
             self.cluster.logs[frame.pod] = frame.text or ""
-        elif frame.source == READYZ_SOURCE and frame.text is not None:
-            self.cluster.readyz = (frame.status, frame.text)
-        elif frame.source == VERSION_SOURCE and frame.body is not None:
-            self.cluster.version = frame.body
         elif page := page_name(frame.source):
             self.cluster.pages[page] = Page(frame.status or 200, frame.text or "", frame.error or "")
         elif frame.source.startswith(GPUS_PREFIX) and frame.body is not None:
             self.cluster.gpus[frame.source.removeprefix(GPUS_PREFIX)] = self._gpu_facts(frame)
         elif kind := BY_NAME.get(frame.source.removeprefix("kubernetes/")):
             self._apply_objects(frame, kind)
-
-    def _members(self) -> frozenset[str]:
-        """Names of etcd's members on the tape: each needs a port before it speaks."""
-        sources = {frame.source for frame in self.tape.frames() if frame.source.startswith(ETCD_PREFIX)}
-        return frozenset(source.split("/")[1] for source in sources)
-
-    def _apply_etcd(self, frame: Frame) -> None:
-        name, _, path = frame.source.removeprefix(ETCD_PREFIX).partition("/")
-        member = self.cluster.etcd[name]
-        if not path:
-            member.is_down = bool(frame.down)
-            if frame.error is None:
-                member.goes_on.set()
-            else:
-                member.goes_on.clear()
-        elif path == "status":
-            member.status = frame.body
         else:
-            member.pages[f"/{path}"] = Page(frame.status or 200, frame.text or "", frame.error or "")
+            self._apply_control_plane(self._moved_page(frame))
+
+    def _apply_control_plane(self, frame: Frame) -> None:
+        if frame.source == READYZ_SOURCE and frame.text is not None:
+            self.cluster.readyz = (frame.status, frame.text)
+        elif frame.source == LIVEZ_SOURCE and frame.text is not None:
+            self.cluster.livez = (frame.status, frame.text)
+        elif frame.source == VERSION_SOURCE and frame.body is not None:
+            self.cluster.version = frame.body
+        elif frame.source == METRICS_SOURCE:
+            self.cluster.metrics = Page(frame.status or 200, frame.text or "")
+        elif frame.source == ETCD_SOURCE:
+            self._is_frozen = bool(frame.down)
+        elif name := etcd_name(frame.source):
+            self._apply_etcd(name, frame)
+
+    def _apply_etcd(self, name: EtcdName, frame: Frame) -> None:
+        try:
+            self.cluster.etcd.setdefault(name.member, EtcdState(name.member)).take(name, frame)
+        except msgspec.ValidationError as error:
+            raise self._bad(frame, error) from error
+
+    def _moved_page(self, frame: Frame) -> Frame:
+        """A page of metrics with its process start moved as all time stamps are."""
+        if frame.text is None or families_of(frame.source) is None:
+            return frame
+        return msgspec.structs.replace(frame, text=with_moved_start(frame.text, self.moved))
+
+    def _bad(self, frame: Frame, error: Exception) -> TapeError:
+        return TapeError(f"{self.tape.path}: bad frame at {frame.t:g} s: {frame.source}: {error}")
 
     def _gpu_facts(self, frame: Frame) -> dict[int, GpuFacts]:
         try:
             return msgspec.convert(frame.body, type=dict[int, GpuFacts], strict=False)
         except msgspec.ValidationError as error:
-            message = f"{self.tape.path}: bad frame at {frame.t:g} s: {frame.source}: {error}"
-            raise TapeError(message) from error
+            raise self._bad(frame, error) from error
 
     def _apply_objects(self, frame: Frame, kind: ObjectKind) -> None:
         if frame.list is not None:

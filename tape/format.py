@@ -18,22 +18,13 @@ Every further line is a frame, `t` in seconds since `started_at`, never falling:
     {"t", "source": "page/serving/vllm-0:8000/metrics", "status": 200, "text": "..."}
     {"t", "source": "page/serving/vllm-0:8000/metrics", "error": "connect: connection refused"}
     {"t", "source": "gpus/gpu-1", "body": {"3": {"xid": 79, "lost": true}}}
-    {"t", "source": "server/metrics", "status": 200, "text": "apiserver_current_inflight_requests{...} 12 ..."}
-    {"t", "source": "server/etcd", "down": true}
-    {"t", "source": "etcd/etcd-1/status", "body": {"header": {"memberId": "8630161756594109333", ...}, ...}}
-    {"t", "source": "etcd/etcd-1/metrics", "status": 200, "text": "etcd_server_has_leader 1 ..."}
-    {"t", "source": "etcd/etcd-1", "error": "hangs"}
-    {"t", "source": "etcd/etcd-1", "down": true}
 
-`kubernetes/<name>` are the sources of `situation.kinds`. `server` says that the API server went away or came back.
-`page/<namespace>/<pod>:<port>/<path>` is what a pod answers over HTTP from then on; with `error`, that nobody answers
-there. `server/<path>` is what the API server itself answers at a path. `server/etcd` says that etcd does not answer
-the API server (any more), which then serves its cache only. `etcd/<member>/status` is a member's answer to
-Maintenance.Status in the names of the JSON gateway, `etcd/<member>/<path>` what it serves over HTTP; `etcd/<member>`
-alone says that it is gone (`down`), back, or takes connections and never answers (`error`). `gpus/<node>` holds, by
-GPU index, what a node's exporter shows beyond what the objects tell (`simulator.dcgm`). Sources that a reader does
-not know are passed over. Objects have the shape of the API, slimmed to the fields that Midwatch reads (`tape.slim`):
-no values of environment variables except `host:port`, no annotations, no managed fields.
+`kubernetes/<name>` are the sources of `situation.kinds`; `tape.etcd` tells those of etcd and of the API server's own
+pages. `server` says that the API server went away or came back. `page/<namespace>/<pod>:<port>/<path>` is what a pod
+answers over HTTP from then on; with `error`, that nobody answers there. `gpus/<node>` holds, by GPU index, what a
+node's exporter shows beyond what the objects tell (`simulator.dcgm`).
+Sources that a reader does not know are passed over. Objects have the shape of the API, slimmed to the fields that
+Midwatch reads (`tape.slim`): no values of environment variables except `host:port`, no annotations, no managed fields.
 """
 
 from datetime import datetime
@@ -50,9 +41,6 @@ VERSION_SOURCE: Final = "kubernetes/version"
 READYZ_SOURCE: Final = "kubernetes/readyz"
 PAGE_PREFIX: Final = "page/"
 GPUS_PREFIX: Final = "gpus/"
-SERVER_PREFIX: Final = "server/"
-ETCD_SOURCE: Final = "server/etcd"
-ETCD_PREFIX: Final = "etcd/"
 
 
 class TapeError(Exception):
@@ -130,7 +118,7 @@ class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     list: ListBody | None = None
     watch: WatchEvent | None = None
     body: dict[str, Any] | None = None
-    """Answer of `/version`, what is told of a node's GPUs, or an etcd member's status."""
+    """Answer of `/version` or of etcd, or what is told of a node's GPUs."""
     status: int = 0
     """HTTP status that came with `text`; of a page, 0 means 200."""
     text: str | None = None

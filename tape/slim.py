@@ -12,6 +12,7 @@ from situation.decode import BadObjectError, convert_object
 from situation.kinds import BY_NAME, ObjectKind
 from situation.meta import KubernetesObject
 from situation.text import harmless
+from tape.etcd import families_of, slim_page
 from tape.format import TAPE_VERSION, Frame, Header, ListBody, TapeError, WatchEvent
 from tape.recording import Recording
 from tape.writer import write_tape
@@ -46,10 +47,15 @@ def slim_object(raw: bytes, kind: ObjectKind, *, in_list: bool = False) -> bytes
 
 
 def slim_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Yield the frames with slim objects; an object that does not decode stays out. Frames without objects pass."""
+    """Yield the frames with slim objects and slim pages of metrics; an object that does not decode stays out.
+
+    All other frames pass.
+    """
     for frame in frames:
         kind = BY_NAME.get(frame.source.removeprefix("kubernetes/"))
-        if kind is None:
+        if frame.text is not None and (families := families_of(frame.source)) is not None:
+            yield msgspec.structs.replace(frame, text=slim_page(frame.text, families))
+        elif kind is None:
             yield frame
         elif frame.list is not None:
             items = (_slim_or_none(bytes(item), kind, in_list=True) for item in frame.list.items)

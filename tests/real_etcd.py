@@ -45,6 +45,8 @@ class RealEtcd:
         self.folder = folder
         self.certificates = Certificates(folder)
         self.cacert = str(folder / "ca.pem")
+        self.client_cacert = self.cacert
+        """Whose client certificates a member accepts that is started from now on."""
         self.cert, self.key = self.certificates.issue("client")
         self.server_cert, self.server_key = self.certificates.issue("server")
         ports = _free_ports(3 * size)
@@ -89,7 +91,7 @@ class RealEtcd:
             "log-level": "error",
             "cert-file": self.server_cert,
             "key-file": self.server_key,
-            "trusted-ca-file": self.cacert,
+            "trusted-ca-file": self.client_cacert,
             "client-cert-auth": "true",
             "peer-cert-file": self.server_cert,
             "peer-key-file": self.server_key,

@@ -63,6 +63,8 @@ class Config(msgspec.Struct, frozen=True):
     """URLs where members serve metrics apart from the client port."""
     kubernetes_dir: str = "/etc/kubernetes"
     """Where kubeadm keeps manifests and certificates on a control-plane node."""
+    oidc_renew: bool = True
+    """Renew the id-token of a kubeconfig's `oidc` section with the issuer; False: only kubectl does."""
 
     @property
     def speaks_of_etcd(self) -> bool:
@@ -180,6 +182,10 @@ _SAMPLE: Final = """\
 # The cluster. Empty means what kubectl would take. The options of the command line win.
 # kubeconfig = ""
 # context = ""
+
+# Renew tokens of an OpenID issuer (auth-provider oidc) as kubectl does, but in memory only. Say false where the issuer
+# gives a new refresh token with each use: the one in your kubeconfig would be spent, and kubectl ask for a login.
+# oidc_renew = true
 
 # Read this namespace only, if you have no rights in the whole cluster.
 # namespace = ""

@@ -93,6 +93,8 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
     """This host is a control-plane node: a cockpit without credentials for the API server is wanted too."""
     notes: tuple[str, ...] = ()
     """How options were understood, where that is not plain."""
+    oidc_renew: bool = True
+    """Ask an OpenID issuer for new tokens; False: that is left to kubectl."""
 
     @property
     def target(self) -> Target:
@@ -138,7 +140,7 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
         if self.local:
             kubernetes_dir = (self.etcd or EtcdOptions()).kubernetes_dir
             return await local_access(self.kubeconfig, self.context, kubernetes_dir, deadline_s)
-        client = await connect(self.kubeconfig, self.context, plugin_deadline_s=deadline_s)
+        client = await connect(self.kubeconfig, self.context, plugin_deadline_s=deadline_s, oidc_renew=self.oidc_renew)
         return Access(client, self.kubeconfig or "")
 
     def _connected(

@@ -1,5 +1,6 @@
 """`midwatch demo`: the cockpit on a simulated cluster that runs beside it on loopback."""
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -15,8 +16,15 @@ from tui.start import CockpitOptions, open_cockpit
 
 _READY: Final = "ready "
 _ETCD: Final = "etcd "
-"""Starts a line about a member: name, endpoint, URL of its metrics."""
 _END_S: Final = 5.0
+
+
+class Simulated(NamedTuple):
+    """A simulated cluster that runs."""
+
+    url: str
+    etcd: EtcdArguments = EtcdArguments()
+    """How its etcd is reached, if it has one."""
 
 
 def list_scenarios() -> Iterator[str]:
@@ -24,7 +32,7 @@ def list_scenarios() -> Iterator[str]:
     from simulator.scenarios import SCENARIOS
 
     for name, title in SCENARIOS.items():
-        yield f"{name:<22} {title}"
+        yield f"{name:<24} {title}"
 
 
 def open_demo(scenario: str, speed: float, theme: str | None) -> int:
@@ -35,25 +43,14 @@ def open_demo(scenario: str, speed: float, theme: str | None) -> int:
         raise UsageProblem(f"no scenario {scenario!r}; there are: {', '.join(SCENARIOS)}")
     with tempfile.TemporaryDirectory(prefix="midwatch-demo-") as folder:
         kubeconfig = Path(folder) / "kubeconfig"
-        with simulated_cluster([scenario, "--speed", str(speed)], kubeconfig) as cluster:
-            etcd = EtcdArguments(cluster.etcd_endpoints, metrics=cluster.etcd_metrics)
-            return open_cockpit(CockpitOptions(Reach(kubeconfig, etcd=etcd), theme, mode="demo · read-only"))
-
-
-class SimulatedCluster(NamedTuple):
-    """Where a simulator answers."""
-
-    url: str
-    etcd_endpoints: tuple[str, ...] = ()
-    etcd_metrics: tuple[str, ...] = ()
+        with simulated_cluster([scenario, "--speed", str(speed)], kubeconfig) as simulated:
+            reach = Reach(kubeconfig, etcd=simulated.etcd)
+            return open_cockpit(CockpitOptions(reach, theme, mode="demo · read-only"))
 
 
 @contextmanager
-def simulated_cluster(arguments: list[str], kubeconfig: Path) -> Iterator[SimulatedCluster]:
-    """Run the simulator as a child and yield where it answers; it ends with us.
-
-    Raises UsageProblem when it does not start.
-    """
+def simulated_cluster(arguments: list[str], kubeconfig: Path) -> Iterator[Simulated]:
+    """Run the simulator as a child and yield where it is; it ends with us. Raises UsageProblem if it does not start."""
     # -P: a folder named `simulator` where the user stands is not ours.
     command = [sys.executable, "-P", "-m", "simulator", *arguments, "--kubeconfig", str(kubeconfig)]
     child = subprocess.Popen(  # noqa: S603 - our own module, arguments checked by the caller
@@ -61,16 +58,21 @@ def simulated_cluster(arguments: list[str], kubeconfig: Path) -> Iterator[Simula
     )
     try:
         assert child.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
-        members: list[tuple[str, str]] = []
-        while (line := child.stdout.readline()).startswith(_ETCD):
-            _, _, endpoint, metrics_url = line.split()
-            members.append((endpoint, metrics_url))
+        line, etcd = child.stdout.readline(), EtcdArguments()
+        if line.startswith(_ETCD):
+            etcd = _etcd_arguments(line.removeprefix(_ETCD))
+            line = child.stdout.readline()
         if not line.startswith(_READY):
             raise UsageProblem(f"the simulator did not start: {(line + _end(child)).strip()}")
-        endpoints, metrics = tuple(item[0] for item in members), tuple(item[1] for item in members)
-        yield SimulatedCluster(line.removeprefix(_READY).strip(), endpoints, metrics)
+        yield Simulated(line.removeprefix(_READY).strip(), etcd)
     finally:
         _end(child)
+
+
+def _etcd_arguments(line: str) -> EtcdArguments:
+    way = json.loads(line)
+    cacert, cert, key = (Path(way[name]) if way.get(name) else None for name in ("cacert", "cert", "key"))
+    return EtcdArguments(tuple(way["endpoints"]), cacert, cert, key, tuple(way["metrics_urls"]))
 
 
 def _end(child: "subprocess.Popen[str]") -> str:

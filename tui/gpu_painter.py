@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from situation.etcd.cluster import etcd_of
 from situation.focus import Relation
 from situation.gpu.links import Component, NodeChain
 from situation.gpu.sharing import GpuSharing, gpu_sharing
@@ -74,7 +75,9 @@ class GpuPainter:
         if len(chains) == 1:
             counted = "the only GPU node"
         note = " · ".join(part for part in (shown.node, shown.why, counted) if part)
-        pane.tell(pane_state(*(situation.source(name) for name in _SOURCES), now=now), note)
+        frozen = etcd_of(situation, now).frozen
+        sources = (situation.source(name) for name in _SOURCES)
+        pane.tell(pane_state(*sources, now=now, frozen_since=frozen.since if frozen else None), note)
 
     def _said(self, chain: NodeChain | None, situation: Situation, now: datetime) -> dict[Component, str]:
         """Return the last log lines of a chain's links, as far as somebody has read their logs."""

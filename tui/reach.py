@@ -37,4 +37,5 @@ class Reach(NamedTuple):
             etcd.options,
             self.local,
             etcd.notes,
+            config.oidc_renew,
         )

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from diagnosis.commands import shorten
+from diagnosis.etcd_doubts import frozen_doubt
 from playbooks.commands import Target, offered
 from situation.clock import duration_text
 from situation.findings import Command, Diagnosis, Evidence, Finding, LayerState, LayerStatus, Severity
@@ -20,6 +21,8 @@ from widgets.glyphs import FINE, MARK, PARTLY, PARTLY_WORD, SEVERITY, UNKNOWN, i
 JSON_VERSION: Final = 1
 """Version of the JSON's shape; grows when a field changes its meaning or goes away."""
 
+_OF_API_SERVER: Final = frozenset({"control-plane/livez", "control-plane/metrics"})
+"""Answered by the API server as its objects are: silent with them, for the same reason."""
 _EVIDENCE_SHOWN: Final = 4
 _EVIDENCE_LENGTH: Final = 200
 """Characters; the JSON has every line in full."""
@@ -108,20 +111,22 @@ class Report:
     def _doubts(self) -> Iterator[str]:
         """Yield what could not be read. A reason that many sources share is told once."""
         layers = [f"{layer.layer.value} {layer.layer.title}" for layer in self._diagnosis.layers if layer.reason]
-        lines = [line for sources in self._read_sources() for line in doubt_lines(sources, self._now)]
+        lines = frozen_doubt(self._situation, self._now)
+        lines += [line for sources in self._read_sources() for line in doubt_lines(sources, self._now)]
         if layers and lines and not self._one_reason:
             yield ""
             yield f"not judged in full: {', '.join(layers)}"
             yield from (f"  {line}" for line in lines)
 
     def _read_sources(self) -> tuple[list[Source], list[Source]]:
-        """Return the sources of the API's objects, and those of etcd and the control plane itself.
+        """Return the sources that the API server answers, and those that are read beside it.
 
         What most clusters do without, and what a host or a server does not have, is not missed where it is absent.
         """
         sources = self._situation.sources.values()
-        api = [source for source in sources if source.name.startswith("kubernetes/")]
-        direct = [source for source in sources if source.name.startswith(("etcd/", "control-plane/"))]
+        api = [source for source in sources if source.name.startswith("kubernetes/") or source.name in _OF_API_SERVER]
+        beside = (source for source in sources if source.name.startswith(("etcd/", "control-plane/")))
+        direct = [source for source in beside if source.name not in _OF_API_SERVER]
         return (
             [source for source in api if source.state is not SourceState.ABSENT or not _is_optional(source)],
             [source for source in direct if source.state is not SourceState.ABSENT],
@@ -181,8 +186,9 @@ class Report:
 
 
 def _is_optional(source: Source) -> bool:
+    """Tell whether most clusters do without, or what it reads is extra."""
     kind = BY_NAME.get(_short(source))
-    return kind is not None and kind.optional
+    return source.name in _OF_API_SERVER or (kind is not None and kind.optional)
 
 
 def doubt_lines(sources: Collection[Source], now: datetime) -> Iterator[str]:

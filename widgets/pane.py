@@ -28,16 +28,20 @@ class PaneState(msgspec.Struct, frozen=True):
     """Rounded down to a step, so that equal states are equal."""
     polled: bool = False
     """Live, but only as of the last list: it may not be watched."""
+    as_of: datetime | None = None
+    """The source is live, but all that it can tell is history since then: etcd takes no writes."""
 
     @property
     def text(self) -> str:
-        """`live 0s`, `polled 40s`, `stale 3m`, `forbidden` ..."""
+        """`live 0s`, `polled 40s`, `stale 3m`, `as of 02:41:07`, `forbidden` ..."""
+        if self.as_of is not None:
+            return f"as of {self.as_of:%H:%M:%S}"
         word = "polled" if self.polled else self.state.value
         return word if self.age_s is None else f"{word} {duration_text(self.age_s)}"
 
 
-def pane_state(*sources: Source, now: datetime) -> PaneState:
-    """Return the state of the worst of several sources."""
+def pane_state(*sources: Source, now: datetime, frozen_since: datetime | None = None) -> PaneState:
+    """Return the state of the worst of several sources; `frozen_since`: since when they can only tell history."""
     order = list(SourceState)
     worst = max(sources, key=lambda source: (order.index(source.state_at(now)), source.age_s(now) or 0.0))
     age_s = worst.age_s(now)
@@ -45,6 +49,8 @@ def pane_state(*sources: Source, now: datetime) -> PaneState:
         step = _STEP_S if age_s < 120 else 60.0
         age_s = age_s // step * step
     state = worst.state_at(now)
+    if state is SourceState.LIVE and frozen_since is not None:
+        return PaneState(SourceState.STALE, as_of=frozen_since)
     return PaneState(state, age_s, polled=state is SourceState.LIVE and bool(worst.error))
 
 

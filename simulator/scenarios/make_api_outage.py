@@ -8,16 +8,8 @@ and the container runtime of a GPU node died.
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from simulator.scenarios.control_plane_objects import (
-    CONTROL_PLANE,
-    LEADERS,
-    component,
-    control_plane,
-    leases,
-    readyz_text,
-)
 from simulator.scenarios.story import (
     STARTED_AT,
     WEEK_S,
@@ -25,6 +17,7 @@ from simulator.scenarios.story import (
     Story,
     at,
     event_of,
+    lease_of,
     node_of,
     pod_of,
     workload_of,
@@ -37,6 +30,7 @@ UP_AT: Final = 80.0
 END: Final = 110.0
 RENEW_EVERY_S: Final = 5.0
 MISSING_IMAGE: Final = "registry.example.com/reports:2.0"
+CONTROL_PLANE: Final = ("cp-1", "cp-2", "cp-3")
 GPU_NODES: Final = ("gpu-1", "gpu-2", "gpu-3", "gpu-4")
 NODES: Final = (*CONTROL_PLANE, *GPU_NODES, "cpu-1")
 VLLM: Final[Manifest] = {"image": "vllm/vllm-openai:v0.32.0", "container": "vllm", "memory": "64Gi"}
@@ -45,17 +39,51 @@ MODEL_LOG: Final = (
     "INFO: running 41 requests, waiting 7\nINFO: CPU offload buffer grows to 62 GiB\n"
 )
 """Ends in the middle: a process that is killed for its memory has no last word."""
+LEADERS: Final = {"kube-controller-manager": "cp-1", "kube-scheduler": "cp-2"}
+CHECKS: Final = ("ping", "log", "etcd", "informer-sync", "poststarthook/rbac/bootstrap-roles", "shutdown")
 
 
 def _leases(story: Story, t: float) -> Iterator[Manifest]:
-    return leases(story, t, NODES, "" if t < DOWN_AT else "cp-3")
+    for name, leader in LEADERS.items():
+        yield lease_of(story, name, "kube-system", f"{leader if t < DOWN_AT else 'cp-3'}_{name}", t)
+    for node in CONTROL_PLANE:
+        yield lease_of(story, f"apiserver-{node}", "kube-system", f"apiserver-{node}", t)
+    for node in NODES:
+        yield lease_of(story, node, "kube-node-lease", node, t)
+
+
+def _control_plane(story: Story) -> Iterator[Manifest]:
+    for node in CONTROL_PLANE:
+        for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):
+            yield control_plane_pod(story, name, node)
+    labels = {"k8s-app": "kube-dns"}
+    for index, node in enumerate(("cp-1", "cpu-1")):
+        yield pod_of(story, f"coredns-{index}", "kube-system", node, labels=labels, container="coredns")
+
+
+def control_plane_pod(story: Story, name: str, node: str, **over: Any) -> Manifest:
+    labels = {"component": name, "tier": "control-plane"}
+    owner = f"Node/{node}"
+    image = f"registry.k8s.io/{name}:v1.36.2"
+    return pod_of(
+        story,
+        f"{name}-{node}",
+        "kube-system",
+        node,
+        labels=labels,
+        owner=owner,
+        container=name,
+        image=image,
+        host_network=True,
+        **over,
+    )
 
 
 def _gpus(node: str) -> int:
     return 8 if node in GPU_NODES else 0
 
 
-def _before(story: Story) -> list[Manifest]:
+def cluster_before(story: Story) -> list[Manifest]:
     webhook = {
         "name": "check.policy.example.com",
         "clientConfig": {"service": {"name": "policy", "namespace": "platform"}},
@@ -72,7 +100,7 @@ def _before(story: Story) -> list[Manifest]:
     ]
     found += [node_of(story, name, gpus=_gpus(name), is_control_plane=name in CONTROL_PLANE) for name in NODES]
     found += _leases(story, 0)
-    found += control_plane(story, ("cp-1", "cpu-1"))
+    found += _control_plane(story)
     found.append(
         story.manifest(
             "StorageClass", "fast-nvme", provisioner="csi.example.com", volumeBindingMode="WaitForFirstConsumer"
@@ -128,8 +156,8 @@ def _while_it_was_gone(story: Story, before: list[Manifest]) -> None:
         "ADDED",
     )
     lost = {"terminated": {"exitCode": 1, "reason": "Error", "startedAt": at(-WEEK_S), "finishedAt": at(31)}}
-    for name, node in LEADERS.items():
-        story.change(UP_AT + 1.6, component(story, name, node, last=lost, restarts=1, since=32))
+    for component, node in LEADERS.items():
+        story.change(UP_AT + 1.6, control_plane_pod(story, component, node, last=lost, restarts=1, since=32))
     broken = node_of(story, "gpu-3", gpus=8, runtime_down_at=UP_AT + 2)
     story.change(UP_AT + 2.1, broken)
     not_ready = event_of(story, broken, "NodeNotReady", "Node gpu-3 status is now: NodeNotReady", UP_AT + 2)
@@ -161,9 +189,10 @@ def _lose_endpoints(story: Story, before: list[Manifest]) -> None:
 def frames() -> Iterator[Frame]:
     """Tell the whole story."""
     story = Story()
+    ready = "".join(f"[+]{check} ok\n" for check in CHECKS)
     story.say(Frame(0.0, VERSION_SOURCE, body={"major": "1", "minor": "36", "gitVersion": "v1.36.2"}))
-    story.say(Frame(0.0, READYZ_SOURCE, status=200, text=readyz_text()))
-    before = _before(story)
+    story.say(Frame(0.0, READYZ_SOURCE, status=200, text=f"{ready}readyz check passed\n"))
+    before = cluster_before(story)
     story.start(before)
     story.say(Frame(0.0, LOGS_SOURCE, text=MODEL_LOG, pod="serving/vllm-mistral-7b-7d9f8b6c5-0xvk"))
     t = RENEW_EVERY_S
@@ -174,8 +203,9 @@ def frames() -> Iterator[Frame]:
         t += RENEW_EVERY_S
     story.say(Frame(DOWN_AT, SERVER_SOURCE, down=True))
     story.say(Frame(UP_AT, SERVER_SOURCE, down=False))
-    story.say(Frame(UP_AT, READYZ_SOURCE, status=500, text=readyz_text("informer-sync")))
-    story.say(Frame(UP_AT + 4, READYZ_SOURCE, status=200, text=readyz_text()))
+    starting = ready.replace("[+]informer-sync ok", "[-]informer-sync failed: reason withheld")
+    story.say(Frame(UP_AT, READYZ_SOURCE, status=500, text=f"{starting}readyz check failed\n"))
+    story.say(Frame(UP_AT + 4, READYZ_SOURCE, status=200, text=f"{ready}readyz check passed\n"))
     _while_it_was_gone(story, before)
     return story.frames()
 

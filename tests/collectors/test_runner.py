@@ -84,6 +84,22 @@ async def test_pauses_between_passes() -> None:
     assert watched.states == [SourceState.LIVE] * 3
 
 
+@pytest.mark.parametrize("step", [None, UnreachableError("no")])
+async def test_a_collector_is_unheard_until_it_has_ended_a_pass_or_failed(step: Step) -> None:
+    paused = asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        paused.set()
+        await asyncio.Event().wait()
+
+    async with Runner(lambda _: None, lambda: NOW, sleep=sleep) as runner:
+        runner.start(Scripted(step))
+        assert runner.unheard == {"it"}
+        async with asyncio.timeout(5):
+            await paused.wait()
+        assert runner.unheard == set()
+
+
 async def test_backs_off_to_the_limit_and_never_gives_up() -> None:
     watched = Watched()
     await watched.run(Scripted(*[UnreachableError("no")] * 40), 40)

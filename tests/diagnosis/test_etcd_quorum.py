@@ -13,7 +13,7 @@ from situation.etcd.members import MemberHealth
 from situation.findings import Finding, Layer, LayerState, Severity
 from situation.histograms import Histogram
 from situation.kinds import WATCHED
-from situation.readings import Readiness, Reading, SourceState
+from situation.readings import Listed, Readiness, Reading, SourceState
 from situation.situation import Situation
 from tests.build import NOW, node, pod, situation
 from tests.diagnosis.objects import causes_of, lease
@@ -237,3 +237,15 @@ def test_every_rule_is_clear_where_all_is_well(rule: Rule) -> None:
     known = watched(pages=pages)
     list_members(known, 3)
     assert rule.judge(None, known, NOW) == CLEAR
+
+
+def test_while_nothing_is_written_no_other_layer_is_called_fine() -> None:
+    known = two_of_three_killed(pod("web-1", node="cp-1"), node("cp-1"))
+    for kind in WATCHED:
+        if not known.knows(kind.name):
+            known.apply(Reading(kind.source, SourceState.LIVE, NOW, Listed(kind.name, ())))
+    others = [status for status in diagnose(known, NOW).layers if status.layer is not Layer.CONTROL_PLANE]
+    assert {status.status for status in others} == {LayerState.UNKNOWN}
+    assert {status.reason.partition(";")[0] for status in others} == {
+        "as of 02:40:39 UTC: etcd takes no writes (no quorum)"
+    }

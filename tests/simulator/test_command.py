@@ -62,7 +62,7 @@ async def test_it_stops_when_its_parent_is_gone() -> None:
 
 def test_an_unknown_incident(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["none"]) == 64
-    assert "there are: api_outage, api_overloaded" in capsys.readouterr().err
+    assert "there are: api_outage, api_overloaded, etcd_" in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_tape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,9 @@ from typing import Final
 
 import pytest
 
-from simulator.cluster import Cluster, GpuFacts, Manifest, Page
+from simulator.cluster import Cluster, GpuFacts, Manifest
 from simulator.dcgm import Exporters, gpu_uuid
+from simulator.pages import Page
 from simulator.server import Simulator
 from tape.format import PageName, page_name
 from tests.build import meta, pod

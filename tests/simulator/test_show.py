@@ -12,7 +12,8 @@ import aiohttp
 import msgspec
 import pytest
 
-from simulator.cluster import GpuFacts, Page
+from simulator.cluster import GpuFacts
+from simulator.pages import Page
 from simulator.scenarios import SCENARIOS, open_scenario
 from simulator.server import Simulator
 from simulator.show import Show, utc_now
@@ -239,8 +240,8 @@ def test_there_are_these_incidents_and_no_other() -> None:
     from simulator.scenarios.make_etcd import INCIDENTS as OF_ETCD
     from simulator.scenarios.make_gpu import INCIDENTS as OF_GPUS
 
-    assert set(SCENARIOS) == {"api_outage", "api_overloaded", "faults_a", "gpu_driver_nouveau", *OF_GPUS, *OF_ETCD}
-    assert (len(OF_GPUS), len(OF_ETCD)) == (7, 5)
+    assert set(SCENARIOS) == {"api_outage", "faults_a", "gpu_driver_nouveau", *OF_GPUS, *OF_ETCD}
+    assert (len(OF_GPUS), len(OF_ETCD)) == (7, 8)
     with pytest.raises(KeyError, match="faults_a"):
         open_scenario("none")
 

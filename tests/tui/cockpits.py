@@ -1,5 +1,6 @@
 """Cockpits for tests: fed with readings made by hand or played from a tape, on a frozen clock."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -14,7 +15,7 @@ from situation.kinds import KINDS, kind_of
 from situation.meta import KubernetesObject
 from situation.readings import Listed, OwnLoad, Reading, ServerVersion, SourceState
 from tests.build import NOW, Manifest, made
-from tui.app import Cockpit
+from tui.app import Cockpit, Connection, utc_now
 from tui.connection import Connected, LogReader
 from tui.themes import load_themes
 
@@ -33,6 +34,30 @@ def cluster_readings(*manifests: Manifest, now: datetime = NOW) -> list[Reading]
         Reading("midwatch/load", SourceState.LIVE, now, OwnLoad(20, 0.2, 17)),
         *(Reading(kind.source, SourceState.LIVE, now, Listed(kind.name, tuple(by_kind[kind.name]))) for kind in KINDS),
     ]
+
+
+class Left:
+    """A connection that tells when it has been left: the application does not wait for that when it ends."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._left = asyncio.Event()
+        self._left.set()
+
+    @asynccontextmanager
+    async def __call__(self, publish: Callable[[Reading], None]) -> AsyncIterator[Connected]:
+        self._left.clear()
+        try:
+            async with self._connection(publish) as connected:
+                yield connected
+        finally:
+            self._left.set()
+
+    async def wait(self) -> None:
+        """Wait until it is left, and until what it had open is closed."""
+        await self._left.wait()
+        for _ in range(3):  # transports tell their protocols of their end in later turns of the loop
+            await asyncio.sleep(0)
 
 
 class Cluster:
@@ -57,19 +82,24 @@ class Cluster:
 
 @asynccontextmanager
 async def open_cockpit(
-    cluster: Cluster,
+    cluster: Connection,
     state_dir: Path,
     *,
     size: tuple[int, int] = (160, 50),
-    now: datetime = NOW,
+    now: datetime | None = NOW,
     keymap: dict[str, str] | None = None,
     driver: type[Driver] | None = None,
     hz: float = 20,
+    until_known: bool = True,
     **more: Any,
 ) -> AsyncIterator[Pilot[int]]:
-    """Run the cockpit until its first picture is complete; `driver` gets what a terminal would."""
+    """Run the cockpit until its first picture is complete; `driver` gets what a terminal would.
+
+    `now` stands still; None takes the time as it is. Without `until_known` pods need not come, only a first judgement.
+    """
+    connection = Left(cluster)
     app = Cockpit(
-        cluster,
+        connection,
         TARGET,
         load_themes(None),
         theme="midwatch-dark",
@@ -78,15 +108,17 @@ async def open_cockpit(
         state_dir=state_dir,
         environ={"TERM": "xterm-256color"},
         keymap=keymap,
-        clock=lambda: now,
+        clock=utc_now if now is None else lambda: now,
         **more,
     )
     if driver is not None:
         app.driver_class = driver
     async with app.run_test(headless=driver is None, size=size, notifications=True) as pilot:
-        await until(pilot, lambda: app.feed.situation.knows("pods") and bool(app.feed.diagnosis.layers))
+        feed = app.feed
+        await until(pilot, lambda: (not until_known or feed.situation.knows("pods")) and bool(feed.diagnosis.layers))
         await pilot.pause()
         yield pilot
+    await connection.wait()
 
 
 async def until(pilot: Pilot[int], met: Callable[[], bool], attempts: int = 200) -> None:

@@ -33,7 +33,7 @@ USAGE = 64
         (("check",), "no cluster configured"),
         (("explain", "crash-lop"), "did you mean crash-loop?"),
         (("explain", "quite-another"), "`midwatch explain --list`"),
-        (("demo", "nothing"), "there are: api_outage, faults_a, gpu_"),
+        (("demo", "nothing"), "there are: api_outage, api_overloaded, etcd_"),
         (("demo", "--speed", "0"), "--speed"),
         (("themes", "--config", "nowhere.toml"), "nowhere.toml: no such file"),
         (("last",), "nothing was copied yet"),

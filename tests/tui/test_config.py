@@ -41,6 +41,7 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         prometheus = "https://prometheus.example"
         prometheus_token_file = "/run/token"
         gpu_nodes = 0
+        oidc_renew = false
         [keys]
         copy = "y"
         table.down = ["n", "ctrl+n", ","]
@@ -60,6 +61,7 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         "https://prometheus.example",
         "/run/token",
         0,
+        oidc_renew=False,
     )
 
 

@@ -1,21 +1,29 @@
 """etcd and the control plane from the command line to the report: `check`, `check --local` and the doctor."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
 import yaml
 
+from collectors.etcd.options import EtcdOptions
 from simulator.cluster import Cluster
 from simulator.faults import Answer
 from simulator.server import Simulator
+from situation.readings import SourceState
 from tests.collectors.kubeconfigs import needs_openssl
 from tests.real_etcd import Member, RealEtcd
+from tests.tui.cockpits import open_cockpit, screen_text, until
 from tests.tui.commands import Finished, midwatch, write_kubeconfig
 from tests.tui.test_doctor import line_of
+from tui.app import Cockpit, utc_now
+from tui.collect import collect_once
+from tui.connection import KubernetesConnection
+from tui.feed import Feed
 
 pytestmark = needs_openssl
 
@@ -206,3 +214,37 @@ async def test_the_doctor_looks_at_etcd_also_when_the_api_server_is_dead(tmp_pat
     assert dead.code == 3
     assert line_of(dead, "etcd 127.0.0.1:1").startswith("✗ ")
     assert "taken as http://127.0.0.1:1" in line_of(dead, "options")
+
+
+# Own load, and the cockpit without credentials
+
+
+async def test_the_page_of_metrics_counts_as_load_of_our_own(tmp_path: Path) -> None:
+    page = PAGE + "# padding\n" * 20_000
+    async with Simulator(Cluster()) as simulator:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        simulator.faults.answers.append(Answer("/metrics", 200, page, times=None))
+        feed = Feed(utc_now)
+        async with KubernetesConnection(str(tmp_path / "kubeconfig"))(feed.publish) as connected:
+            assert await collect_once(feed, connected, 10.0)
+            async with asyncio.timeout(10.0):
+                while feed.situation.own_load.received_bytes < len(page):
+                    await asyncio.sleep(0.05)
+                    feed.turn()
+    assert feed.situation.source("control-plane/metrics").state is SourceState.LIVE
+
+
+async def test_a_cockpit_without_credentials_says_so_in_each_pane_and_shows_etcd(
+    tmp_path: Path, etcd: RealEtcd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    kubeadm_files(tmp_path, etcd)
+    options = EtcdOptions(kubernetes_dir=tmp_path / "kubernetes")
+    connection = KubernetesConnection(local=True, etcd=options, kubeconfig=None)
+    async with open_cockpit(connection, tmp_path / "state", now=None, until_known=False) as pilot:
+        situation = cast(Cockpit, pilot.app).feed.situation
+        await until(pilot, lambda: situation.source(source_of(etcd.members[0])).state is SourceState.LIVE, 600)
+        await until(pilot, lambda: "no credentials: the API server is not asked" in screen_text(pilot), 600)
+        assert "absent: not read: no kubeconfig (midwatch --local)" in screen_text(pilot)
+        assert "API server unreachable" not in screen_text(pilot)

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import shutil
+import ssl
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from simulator.scenarios import SCENARIOS
 from tests.tui.commands import DEADLINE_S, environment, midwatch
 from tui.demo import list_scenarios, simulated_cluster
+from tui.etcd_options import EtcdArguments
 from tui.exits import UsageProblem
 
 
@@ -31,12 +33,30 @@ def test_a_simulator_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 
 async def test_the_cluster_ends_with_the_demo(tmp_path: Path) -> None:
-    with simulated_cluster(["faults_a"], tmp_path / "kubeconfig") as cluster:
-        async with aiohttp.ClientSession(cluster.url) as client, client.get("/version") as answer:
+    with simulated_cluster(["faults_a"], tmp_path / "kubeconfig") as simulated:
+        async with aiohttp.ClientSession(simulated.url) as client, client.get("/version") as answer:
             assert answer.status == 200
-    async with aiohttp.ClientSession(cluster.url) as client:
+    async with aiohttp.ClientSession(simulated.url) as client:
         with pytest.raises(aiohttp.ClientConnectorError):
             await client.get("/version")
+
+
+async def test_the_way_to_etcd_comes_with_the_cluster(tmp_path: Path) -> None:
+    with simulated_cluster(["etcd_nospace"], tmp_path / "kubeconfig") as simulated:
+        etcd = simulated.etcd
+        assert etcd.cacert and etcd.cert and etcd.key
+        assert len(etcd.endpoints) == len(etcd.metrics) == 3
+        context = ssl.create_default_context(cafile=etcd.cacert)
+        context.load_cert_chain(etcd.cert, etcd.key)
+        async with aiohttp.ClientSession() as client:
+            for url in (*etcd.endpoints, *etcd.metrics):
+                async with client.get(f"{url}/health", ssl=context) as answer:
+                    assert answer.status == 200
+
+
+def test_a_cluster_without_etcd_has_no_way_to_it(tmp_path: Path) -> None:
+    with simulated_cluster(["faults_a"], tmp_path / "kubeconfig") as simulated:
+        assert simulated.etcd == EtcdArguments()
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs a stock kubectl")

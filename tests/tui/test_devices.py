@@ -69,7 +69,7 @@ async def test_the_cockpit_says_what_is_looked_at(tmp_path: Path) -> None:
             publish(reading)
         yield Connected(TARGET, lambda _: None, tell=lambda _, first: told.append(tuple(first)))
 
-    async with open_cockpit(connection, tmp_path) as pilot:  # type: ignore[arg-type]
+    async with open_cockpit(connection, tmp_path) as pilot:
         app = cast(Cockpit, pilot.app)
         app.cockpit.attention.focus_on_object(Ref("Node", "", "node-150"), app.feed.diagnosis)
         await until(pilot, lambda: bool(told and told[-1][:1] == ("node-150",) and "node-000" in told[-1]))

@@ -12,6 +12,7 @@ from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_t
 from tui.app import Cockpit
 from tui.attention import Attention
 from tui.feed import Feed
+from tui.local import not_read
 from tui.painter import Painter, connection_problem
 from widgets.events import EventsPane
 from widgets.evidence import Card
@@ -81,6 +82,14 @@ def test_the_connection_has_a_problem_when_most_sources_have_it(state: SourceSta
     assert connection_problem(feed.situation) == ""
     failing(feed, len(WATCHED) // 2 + 1, state)
     assert connection_problem(feed.situation) == text
+
+
+def test_without_credentials_the_header_says_that_nobody_is_asked() -> None:
+    feed = Feed(lambda: NOW)
+    for reading in not_read(NOW):
+        feed.publish(reading)
+    feed.turn()
+    assert connection_problem(feed.situation) == "no credentials: the API server is not asked"
 
 
 def test_the_header_does_not_count_what_was_never_read() -> None:
