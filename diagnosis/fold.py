@@ -70,7 +70,8 @@ def fold(
             causes.append(group.finding)
         else:
             consequences[root].append(group.finding)
-    return tuple(sorted((_with(cause, consequences[cause.key]) for cause in causes), key=_rank))
+    ranked = [_with(cause, consequences[cause.key]) for cause in causes]
+    return tuple(sorted(ranked, key=lambda cause: _rank(cause, order[cause.rule])))
 
 
 def _group(hits: Sequence[Hit], situation: Situation, order: int, frozen: Frozen | None) -> _Group:
@@ -172,7 +173,8 @@ def _with(cause: Finding, consequences: list[Finding]) -> Finding:
     return msgspec.structs.replace(cause, severity=gravest, consequences=ordered)
 
 
-def _rank(cause: Finding) -> tuple[int, bool, int, int, str]:
-    """Gravest first; what is known now before what is history because its source is gone; then by reach."""
+def _rank(cause: Finding, order: int) -> tuple[int, bool, int, int, int, str]:
+    """Gravest first; what is known now before what is history because its source is gone; then by reach, then by the
+    precedence of the rules."""
     reach = cause.explains + cause.count
-    return (cause.severity.rank, cause.as_of is not None, -reach, -int(cause.layer), cause.key)
+    return (cause.severity.rank, cause.as_of is not None, -reach, -int(cause.layer), order, cause.key)

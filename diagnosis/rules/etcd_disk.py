@@ -24,6 +24,8 @@ FSYNC_MIXIN_CRITICAL_S: Final = 1.0
 """etcd mixin: etcdHighFsyncDurations."""
 COMMIT_HEALTHY_S: Final = 0.025
 """etcd FAQ: p99 of the backend's commit should be less than 25 ms."""
+COMMIT_LATE_S: Final = 0.1
+"""etcd's `--backend-batch-interval`: commits that take longer are due again before they end."""
 COMMIT_MIXIN_S: Final = 0.25
 """etcd mixin: etcdHighCommitDurations."""
 STACKED_NODES: Final = 100
@@ -86,11 +88,18 @@ def etcd_slow_fsync(_: None, situation: Situation, now: datetime) -> Verdict:
         f"{'is' if len(slow) == 1 else 'are'} slow to sync to disk: p99 {latency_text(value)} ({_band(value)})",
         (*evidence, Evidence(bands, worst.source or SOURCE, worst.heard_at), *_stacked(situation, slow)),
         disk_commands(situation, cluster, worst),
-        severity=Severity.CRITICAL if value > FSYNC_MIXIN_CRITICAL_S else Severity.WARNING,
+        severity=_severity(value),
         follows=_nodes(slow),
         follows_only=DISK_FAULTS,
         who=f"etcd: {named(slow)}",
     )
+
+
+def _severity(value: float) -> Severity:
+    """A hint while it is only degraded: nobody needs to get up for that."""
+    if value > FSYNC_MIXIN_CRITICAL_S:
+        return Severity.CRITICAL
+    return Severity.WARNING if value > FSYNC_RISK_S else Severity.INFO
 
 
 def _mixin(value: float) -> str:
@@ -130,6 +139,7 @@ def etcd_slow_commit(_: None, situation: Situation, now: datetime) -> Verdict:
             *_stacked(situation, slow),
         ),
         disk_commands(situation, cluster, worst),
+        severity=Severity.WARNING if value > COMMIT_LATE_S else Severity.INFO,
         follows=(ETCD, *_nodes(slow)),
         follows_only=("etcd-slow-fsync", *DISK_FAULTS),
         who=f"etcd: {named(slow)}",

@@ -47,7 +47,8 @@ class Frozen(msgspec.Struct, frozen=True):
 
     by: FrozenBy
     since: datetime
-    """The last write that is known of: the newest lease renewal, if it is older than our first word of the fault."""
+    """The last sign that writes went through: the newest lease renewal, or the last round at a member that saw a leader
+    and told of no alarm; never later than our first word of the fault."""
 
 
 class EtcdCluster(msgspec.Struct, frozen=True):
@@ -144,7 +145,7 @@ def _cluster(situation: Situation, now: datetime) -> EtcdCluster:
     leader_id, term = _leader(fresh)
     rounds = [known.member for view in fresh if (known := situation.etcd.known.get(view.endpoint)) is not None]
     kinds = [found for member in rounds if (found := alarm_kinds(member)) is not None]
-    listed = situation.source(ALARM_SOURCE).state_at(now) is SourceState.LIVE
+    listed = _list_counts(situation, fresh, now)
     alarms = frozenset(kind for found in kinds for kind in found)
     if listed:
         alarms |= {alarm.kind for alarm in situation.etcd_alarms}
@@ -160,6 +161,15 @@ def _cluster(situation: Situation, now: datetime) -> EtcdCluster:
     vouched = not leader_id and _vouches(situation, now, cluster)
     cluster = msgspec.structs.replace(cluster, is_vouched_for=vouched)
     return msgspec.structs.replace(cluster, frozen=_frozen(situation, cluster, rounds))
+
+
+def _list_counts(situation: Situation, fresh: Iterable[MemberView], now: datetime) -> bool:
+    """Tell whether the alarm list says how it is now: it is read seldom, and each later status tells of all alarms."""
+    source = situation.source(ALARM_SOURCE)
+    if source.state_at(now) is not SourceState.LIVE or source.observed_at is None:
+        return False
+    told = [at for view in fresh if (at := situation.etcd.known[view.endpoint].status_at) is not None]
+    return not told or min(told) <= source.observed_at
 
 
 def _leader(fresh: Iterable[MemberView]) -> tuple[int, int | None]:
@@ -202,7 +212,9 @@ def _frozen(situation: Situation, cluster: EtcdCluster, rounds: Iterable[EtcdMem
             leaderless = [item.leaderless_since for item in known if item.leaderless_since is not None]
             times = leaderless or [view.silent_since for view in cluster.silent if view.silent_since is not None]
     first = min(times, default=None) or situation.source(ALARM_SOURCE).observed_at
-    heard = [time for time in (first, last_write(situation)) if time is not None]
+    signs = [last_write(situation), *(item.worked_at for item in known)]
+    worked = max((time for time in signs if time is not None), default=None)
+    heard = [time for time in (first, worked) if time is not None]
     return Frozen(by, min(heard)) if heard else None
 
 

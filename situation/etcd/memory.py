@@ -41,6 +41,8 @@ class KnownMember:
         """When the first of the failed rounds in a row was read, None while it answers."""
         self.of_pages = Derived()
         """What was worked out from the pages alone; empty after each new one."""
+        self.worked_at: datetime | None = None
+        """When it last saw a leader and told of no alarm: what was written then went through."""
         self.take(reading)
 
     def take(self, reading: EtcdReading) -> None:
@@ -62,6 +64,8 @@ class KnownMember:
             self.leaderless_since = None if leader else self.leaderless_since or at
         if (alarms := alarm_kinds(member)) is not None:
             self.alarmed_since = {kind: self.alarmed_since.get(kind, at) for kind in alarms}
+        if leader and alarms is not None and not alarms:
+            self.worked_at = at
 
     def increase(self, of: Callable[[MemberPage], float | None], window: timedelta = WINDOW) -> float | None:
         """Return how much a counter grew over the window, None if it was not measured twice."""

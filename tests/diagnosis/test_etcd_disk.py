@@ -36,7 +36,7 @@ def with_disk(of: str, slow_s: float, *, slow_each_s: float = 10, who: tuple[int
     ("slow_s", "band", "mixin", "severity"),
     [
         (0.008, None, "", None),
-        (0.016, "degraded", "silent", Severity.WARNING),
+        (0.016, "degraded", "silent", Severity.INFO),
         (0.032, "risk of elections", "silent", Severity.WARNING),
         (0.064, "unstable", "silent", Severity.WARNING),
         (1.024, "unstable", "warns", Severity.WARNING),
@@ -92,6 +92,8 @@ def test_metrics_are_read_where_we_read_them() -> None:
 
 def test_a_slow_commit_folds_under_a_slow_fsync_and_stands_alone_without_one() -> None:
     alone = causes_of(RULES, with_disk("commit", 0.064))["etcd-slow-commit"]
+    assert alone.severity is Severity.INFO
+    assert causes_of(RULES, with_disk("commit", 0.256))["etcd-slow-commit"].severity is Severity.WARNING
     assert "etcd FAQ: healthy below 25 ms; etcd mixin: warns above 0.25 s: silent" in texts(alone)
     both = watched(
         pages=lambda number, ago_s: {

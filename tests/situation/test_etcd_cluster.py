@@ -7,7 +7,7 @@ import pytest
 
 from situation.etcd.cluster import FrozenBy, etcd_of
 from situation.etcd.figures import Quota
-from situation.etcd.members import MemberHealth
+from situation.etcd.members import Alarm, EtcdAlarms, MemberHealth
 from situation.etcd.view import Role, Standing
 from situation.readings import Readiness, Reading, SourceState
 from situation.situation import Situation
@@ -106,7 +106,7 @@ def test_quorum_lost_and_since_when() -> None:
     etcd = etcd_of(known, NOW)
     assert etcd.lost_quorum and etcd.can_lose == 0
     assert etcd.frozen is not None
-    assert (etcd.frozen.by, etcd.frozen.since) == (FrozenBy.NO_QUORUM, NOW - timedelta(seconds=28))
+    assert (etcd.frozen.by, etcd.frozen.since) == (FrozenBy.NO_QUORUM, NOW - timedelta(seconds=60))
 
 
 def test_two_silent_members_are_not_a_lost_quorum_while_the_third_has_a_leader() -> None:
@@ -157,6 +157,23 @@ def test_each_way_to_hear_of_an_alarm(told: dict[str, Any]) -> None:
     assert etcd.alarms == {"NOSPACE"}
     assert etcd.frozen is not None and etcd.frozen.by is FrozenBy.NO_SPACE
     assert etcd.frozen.since.isoformat() == ago(90).replace("Z", "+00:00")
+
+
+def test_writes_went_through_until_the_last_round_without_the_alarm() -> None:
+    known = situation(lease("kube-scheduler", age_s=90))
+    healthy(known=known, ago_s=12)
+    healthy(known=known, ago_s=2, statuses={"errors": NO_SPACE})
+    assert (frozen := etcd_of(known, NOW).frozen) is not None and frozen.since == NOW - timedelta(seconds=12)
+
+
+def test_an_alarm_list_is_outdone_by_what_all_members_said_later() -> None:
+    known = healthy(ago_s=20, statuses={"errors": NO_SPACE})
+    alarms = EtcdAlarms((Alarm(1, "NOSPACE"),))
+    known.apply(Reading("etcd/alarms", SourceState.LIVE, NOW - timedelta(seconds=15), alarms, fresh_for_s=60))
+    healthy(1, 2, known=known, ago_s=5)
+    assert etcd_of(known, NOW - timedelta(seconds=5)).alarms == {"NOSPACE"}  # the third was not asked since
+    healthy(known=known)
+    assert (etcd := etcd_of(known, NOW)).alarms == frozenset() and etcd.alarms_known and etcd.frozen is None
 
 
 @pytest.mark.parametrize(
