@@ -247,5 +247,5 @@ def test_while_nothing_is_written_no_other_layer_is_called_fine() -> None:
     others = [status for status in diagnose(known, NOW).layers if status.layer is not Layer.CONTROL_PLANE]
     assert {status.status for status in others} == {LayerState.UNKNOWN}
     assert {status.reason.partition(";")[0] for status in others} == {
-        "as of 02:40:39 UTC: etcd takes no writes (no quorum)"
+        "as of 02:40:07 UTC: etcd takes no writes (no quorum)"
     }
