@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
+from situation.api_server import LIVEZ, METRICS
 from situation.readings import SourceState
 from situation.situation import Situation
 
-METRICS: Final = "control-plane/metrics"
-LIVEZ: Final = "control-plane/livez"
 ACCESS: Final = "etcd/access"
 NAMED: Final = "--etcd-endpoints"
 """`EtcdAccess.found_by` of members that somebody has named."""

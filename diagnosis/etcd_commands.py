@@ -3,12 +3,13 @@
 import re
 import shlex
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from diagnosis.commands import kubectl, on_node
-from situation.etcd.cluster import EtcdCluster
+from situation.etcd.cluster import EtcdCluster, etcd_of
 from situation.etcd.members import EtcdAccess
-from situation.etcd.standing import etcd_pods
+from situation.etcd.standing import etcd_pods, is_ours
 from situation.etcd.view import MemberView, Standing
 from situation.findings import Command, Effect
 from situation.selectors import is_control_plane
@@ -92,6 +93,12 @@ def looks(situation: Situation, cluster: EtcdCluster) -> tuple[Command, ...]:
             etcdctl(way, "member", "list", "-w", "table", purpose="which members are there, and is one a learner?"),
         ]
     return tuple(commands)
+
+
+def looks_from_outside(situation: Situation, now: datetime) -> tuple[Command, ...]:
+    """Return the looks for a finding that others than etcd told; none where etcd is none of ours (managed)."""
+    cluster = etcd_of(situation, now)
+    return looks(situation, cluster) if cluster.is_known or is_ours(situation) else ()
 
 
 def _inside_pod(situation: Situation) -> list[Command]:

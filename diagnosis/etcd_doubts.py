@@ -5,10 +5,9 @@ from typing import Final
 
 from diagnosis.commands import shorten
 from situation.etcd.cluster import EtcdCluster, etcd_of
-from situation.etcd.standing import etcd_pods
+from situation.etcd.standing import is_ours
 from situation.etcd.view import MemberView, Standing
 from situation.readings import SourceState
-from situation.selectors import is_control_plane
 from situation.situation import Situation
 
 ACCESS: Final = "etcd/access"
@@ -21,7 +20,7 @@ def etcd_doubts(situation: Situation, now: datetime) -> list[str]:
     if cluster.is_known:
         return _of_members(cluster)
     access = situation.source(ACCESS)
-    if access.state_at(now) in (SourceState.LIVE, SourceState.STARTING) or not _is_ours(situation):
+    if access.state_at(now) in (SourceState.LIVE, SourceState.STARTING) or not is_ours(situation):
         return []
     why = f" ({shorten(access.error, _ERROR_CHARS)})" if access.error else ""
     return [f"etcd itself is not read{why}"]
@@ -53,7 +52,3 @@ def _of_members(cluster: EtcdCluster) -> list[str]:
 def _names(members: list[MemberView] | tuple[MemberView, ...]) -> str:
     names = [member.name for member in members]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _is_ours(situation: Situation) -> bool:
-    return bool(etcd_pods(situation)) or any(map(is_control_plane, situation.nodes.values()))

@@ -11,7 +11,6 @@ from situation.etcd.cluster import EtcdCluster, FrozenBy
 from situation.etcd.memory import WINDOW
 from situation.etcd.view import MemberView, Standing
 from situation.findings import Evidence, Mark
-from situation.meta import Ref
 from situation.situation import Situation
 
 BEHIND_ENTRIES: Final = 5000
@@ -27,53 +26,6 @@ WINDOW_TEXT: Final = duration_text(WINDOW.total_seconds())
 
 ETCD_CERTIFICATES: Final = frozenset({"etcd-ca", "etcd-server", "etcd-peer"})
 CERTIFICATES: Final = "control-plane/certificates"
-CERTIFICATE_RULES: Final = ("certificate-expired", "certificate-not-reloaded")
-"""Rules whose finding explains members that no longer accept each other."""
-STOPPED_BY: Final = ("etcd-no-space", "etcd-quorum-lost", "etcd-no-leader", "etcd-corrupt")
-"""Rules whose finding means that nothing is written any more."""
-SLOWED_BY: Final = ("etcd-slow-fsync", "etcd-slow-commit", "etcd-slow-peers", "etcd-elections")
-"""Rules whose finding means that writes take long or fail now and then."""
-WITHOUT_WRITES: Final = frozenset(
-    {
-        "etcd-unavailable",
-        "api-not-ready",
-        "api-overloaded",
-        "nodes-down-together",
-        "scheduler-down",
-        "controller-manager-down",
-        "deployment-not-observed",
-    }
-)
-"""Rules whose finding follows from an etcd that takes no writes: no lease can be renewed, no status written."""
-WITHOUT_ETCD: Final = frozenset({"api-unreachable"})
-"""Rules whose finding follows from an etcd without leader: `/livez` fails with it, so the kubelet restarts the API
-server. With an alarm alone reads go on and it lives."""
-WITH_SLOW_ETCD: Final = frozenset({"etcd-unavailable", "api-overloaded"})
-"""Rules whose finding follows from an etcd that is slow or has lost the member that the API server asks."""
-
-
-NO_LEADER_RULES: Final = ("etcd-quorum-lost", "etcd-no-leader")
-ETCD_PODS_PROBED: Final = frozenset({"not-ready", "liveness-kill", "startup-probe-kill"})
-"""What a probe says of etcd's own pod is what the members say themselves, only later."""
-API_PODS_BROKEN: Final = frozenset({*ETCD_PODS_PROBED, "crash-loop"})
-"""An API server without etcd fails its probes, and ends when it starts."""
-
-
-def follows_from_etcd(rule: str, subject: Ref) -> tuple[str, ...]:
-    """Return the etcd rules that a finding of another rule about `subject` follows from."""
-    causes: list[str] = []
-    if subject.kind == "Pod" and subject.namespace == "kube-system":
-        if subject.name.startswith("etcd-") and rule in ETCD_PODS_PROBED:
-            causes += (*STOPPED_BY, "etcd-member-down", *SLOWED_BY)
-        if subject.name.startswith("kube-apiserver-") and rule in API_PODS_BROKEN:
-            causes += NO_LEADER_RULES
-    if rule in WITHOUT_WRITES:
-        causes += STOPPED_BY
-    if rule in WITHOUT_ETCD:
-        causes += NO_LEADER_RULES
-    if rule in WITH_SLOW_ETCD:
-        causes += ("etcd-member-down", "etcd-member-apart", *SLOWED_BY)
-    return tuple(causes)
 
 
 def said(member: MemberView, text: str, mark: Mark = Mark.SUPPORTS, at: datetime | None = None) -> Evidence:
@@ -99,13 +51,6 @@ def named(members: Sequence[MemberView]) -> str:
     """Return `etcd-1`, `etcd-1, etcd-2`, `etcd-1, etcd-2 and 3 more`."""
     names = [member.name for member in members]
     return ", ".join(names) if len(names) <= 2 else f"{names[0]}, {names[1]} and {len(names) - 2} more"
-
-
-def seconds(value: float) -> str:
-    """Return a latency as people write it: `8 ms`, `0.4 ms`, `1.2 s`."""
-    if value >= 1:
-        return f"{value:.1f} s"
-    return f"{value * 1000:.0f} ms" if value >= 0.01 else f"{value * 1000:.1f} ms"
 
 
 def strain(member: MemberView) -> str:

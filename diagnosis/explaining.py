@@ -1,21 +1,53 @@
-"""Ids of control plane rules by what they explain: what follows from them names one of these (`Fired.follows_only`)."""
+"""Ids of control plane rules by what they explain. How findings fold under others is told in `fold`."""
 
 from typing import Final
 
-from situation.meta import CLUSTER, Ref
+from situation.meta import Ref
 
-CONTROL_PLANE: Final = (CLUSTER, Ref("Etcd", "", "etcd"))
-"""Subjects of findings about the control plane as a whole, and about etcd as a whole."""
-ETCD_FAULTS: Final = ("etcd-quorum-lost", "etcd-no-leader", "etcd-no-space", "etcd-corrupt")
-"""What etcd's own members say when nothing, or nothing but reads, gets through."""
+ETCD_NO_LEADER: Final = ("etcd-quorum-lost", "etcd-no-leader")
+ETCD_FAULTS: Final = (*ETCD_NO_LEADER, "etcd-no-space", "etcd-corrupt")
+"""What etcd's own members say when nothing, or nothing but reads, gets through: no lease or status is written."""
 ETCD_DOWN: Final = (*ETCD_FAULTS, "etcd-unavailable")
-ETCD_SLOW: Final = (
-    "etcd-slow-fsync",
-    "etcd-slow-commit",
-    "etcd-slow-peers",
-    "etcd-elections",
-    "etcd-slow-second-hand",
-)
+_SLOW_BY_MEMBERS: Final = ("etcd-slow-fsync", "etcd-slow-commit", "etcd-slow-peers", "etcd-elections")
+ETCD_SLOW: Final = (*_SLOW_BY_MEMBERS, "etcd-slow-second-hand")
+"""Writes take long, or fail now and then."""
+ETCD_LAME: Final = ("etcd-member-down", "etcd-member-apart", *_SLOW_BY_MEMBERS)
+"""etcd is slow, or has lost the member that the API server asks, as its members say."""
 CERTIFICATES_OUT: Final = ("certificate-expired", "certificate-not-reloaded")
 API_BUSY: Final = ("api-overloaded", "api-saturated")
 WEBHOOKS_DOWN: Final = ("validating-webhook-down", "mutating-webhook-down")
+CONTROL_PLANE_DOWN: Final = frozenset(
+    {
+        "etcd-unavailable",
+        "api-certificate",
+        "api-unreachable",
+        "credentials-refused",
+        "api-not-ready",
+        "api-overloaded",
+        "scheduler-down",
+        "controller-manager-down",
+        "deployment-not-observed",
+        "nodes-down-together",
+    }
+)
+"""Rules whose finding means that the control plane does not do its work: what an effect means that follows `CLUSTER`
+and names no rule. Other findings about the cluster (a certificate that is about to expire) are meant by name only."""
+
+_PROBED: Final = frozenset({"not-ready", "liveness-kill", "startup-probe-kill"})
+"""What a probe says of etcd's own pod is what the members say themselves, only later."""
+_BROKEN: Final = frozenset({*_PROBED, "crash-loop"})
+"""An API server without etcd fails its probes, and ends when it starts."""
+
+
+def etcd_explains(rule: str, subject: Ref) -> tuple[str, ...]:
+    """Return the etcd rules that explain what a rule found about a static pod of the control plane.
+
+    Rules about pods know nothing of etcd, so they cannot name them.
+    """
+    if subject.kind != "Pod" or subject.namespace != "kube-system":
+        return ()
+    if subject.name.startswith("etcd-") and rule in _PROBED:
+        return (*ETCD_FAULTS, "etcd-member-down", *_SLOW_BY_MEMBERS)
+    if subject.name.startswith("kube-apiserver-") and rule in _BROKEN:
+        return ETCD_NO_LEADER
+    return ()

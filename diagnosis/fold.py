@@ -1,4 +1,17 @@
-"""From single verdicts to causes: group by subject, fold what follows from another, rank."""
+"""From single verdicts to causes: group by subject, fold what follows from another, rank.
+
+Which finding follows from which is said at the effect, in one of three ways:
+
+- Its verdict names subjects (`Fired.follows`). A finding explains it that is about one of them, or that one of them
+  shows: a crashing pod shows the finding about its Deployment, `CLUSTER` all that is judged for the cluster as a whole,
+  etcd included. `Fired.follows_only` names the rules that are meant of those. Without it all are, except that
+  `CLUSTER` means only rules that say that the control plane does not work (`explaining.CONTROL_PLANE_DOWN`).
+- It is about a static pod of the control plane, whose rules know nothing of etcd: `explaining.etcd_explains`.
+- All its objects are on nodes that are down (`Rule.takes_down`, `Fired.node`).
+
+A hint explains only hints where subjects are named. Of several candidates the earliest rule wins; a finding never
+follows from its own consequence.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,7 +21,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from diagnosis.commands import shorten
-from diagnosis.etcd_facts import follows_from_etcd
+from diagnosis.explaining import CONTROL_PLANE_DOWN, etcd_explains
 from diagnosis.rule import Fired, Rule
 from situation.etcd.cluster import ETCD, Frozen, etcd_of
 from situation.findings import Finding, Severity
@@ -109,8 +122,7 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
     by_ref: defaultdict[Ref, list[_Group]] = defaultdict(list)
     down = {group.finding.subject.name: group for group in groups if any(hit.rule.takes_down for hit in group.hits)}
     for group in groups:
-        members = [] if group.finding.subject == ETCD else group.finding.members  # it was judged with the cluster
-        for ref in dict.fromkeys((group.finding.subject, *members)):
+        for ref in dict.fromkeys((group.finding.subject, *group.finding.members)):
             by_ref[ref].append(group)
     parents: dict[str, str] = {}
     for group in groups:
@@ -123,7 +135,7 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
             and _may_explain(other.finding, group.finding)
             and _is_meant(other, ref, hit.fired)
         ]
-        etcd = follows_from_etcd(group.finding.rule, group.finding.subject)
+        etcd = etcd_explains(group.finding.rule, group.finding.subject)
         candidates += [other for other in by_ref.get(ETCD, ()) if other.finding.rule in etcd]
         nodes = {hit.fired.node for hit in group.hits}
         if group.finding.subject.kind != "Node" and nodes and nodes <= down.keys():
@@ -139,7 +151,7 @@ def _is_meant(cause: _Group, ref: Ref, fired: Fired) -> bool:
     """Tell whether `fired`, which follows `ref`, may mean this one of all findings that `ref` shows."""
     if fired.follows_only:
         return cause.finding.rule in fired.follows_only
-    return not cause.hits[0].rule.by_name or ref == cause.finding.subject != CLUSTER
+    return ref != CLUSTER or cause.finding.rule in CONTROL_PLANE_DOWN
 
 
 def _may_explain(cause: Finding, effect: Finding) -> bool:

@@ -50,9 +50,10 @@ class Fired(msgspec.Struct, frozen=True):
     layer: Layer | None = None
     """Overrides the rule's own."""
     follows: tuple[Ref, ...] = ()
-    """If a finding is about one of these, or one of these shows it, this one is its consequence."""
+    """If a finding is about one of these, or one of these shows it, this one is its consequence (see `fold`)."""
     follows_only: tuple[str, ...] = ()
-    """Ids of rules: of what `follows` names, only their findings count; all do if empty."""
+    """Ids of rules: of what `follows` names, only their findings count; all do if empty, but of
+    `CLUSTER` only those that say that the control plane does not work (`explaining.CONTROL_PLANE_DOWN`)."""
     node: str = ""
     wants: str = ""
     """An on-demand kind whose list would complete the evidence."""
@@ -91,9 +92,6 @@ class Rule:
     """Kinds (`ObjectKind.name`) without which it cannot judge."""
     takes_down: bool
     """On a Node: findings about pods of that node are its consequences."""
-    by_name: bool = False
-    """Of what is said to follow from the cluster as a whole, only what names this rule in `follows_only` follows from
-    it: a certificate that is about to expire is about the cluster too, and explains nothing that is broken now."""
 
 
 def rule(
@@ -107,7 +105,6 @@ def rule(
     look_alikes: Mapping[str, str] | None = None,
     needs: tuple[str, ...] = (),
     takes_down: bool = False,
-    by_name: bool = False,
 ) -> Callable[[Judge], Rule]:
     """Make a Rule of a judging function; the first line of its docstring is the summary."""
 
@@ -127,7 +124,6 @@ def rule(
             look_alikes or {},
             needs,
             takes_down,
-            by_name,
         )
 
     return wrap

@@ -1,126 +1,131 @@
-"""What the API server's pages say of a window: latency, load, rejects, growth. Pure selectors over ApiServerMemory.
+"""What the API server's pages say of a window: latency, rejects, seats, growth. Pure selectors over ApiServerMemory.
 
-None means "not known yet": windows need two scrapes of the same process. An empty mapping means that nothing happened.
-A counter with labels is only on the page once it has counted; on an earlier page that was read whole it was 0.
+None means "not known": windows need two scrapes of the same process. An empty mapping means that nothing happened.
+A counter with labels is only on the page once it has counted; on an earlier page that was read whole it was 0. What
+is a fault is not decided here: the thresholds are those of the rules. Each answer is worked out once for each page.
 """
 
+import math
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
-from typing import Final, NamedTuple, TypeVar
+from datetime import timedelta
+from functools import wraps
+from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 from situation.api_memory import SPAN, WINDOW, ApiServerMemory
 from situation.api_server import ApiServerPage, ListKey
 from situation.histograms import Histogram, merged
 
 K = TypeVar("K")
+V = TypeVar("V")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 SHORTEST_GROWTH: Final = timedelta(minutes=5)
 """Object counts are refreshed once a minute: growth per hour is not told from less than this."""
+EXEMPT: Final = "exempt"
+"""Priority level of the administrators of the cluster: it has no limit, whatever number stands beside it."""
 
 
 class Latency(NamedTuple):
-    """What was observed over a window. Quantiles above the highest finite bucket (60 s) are told as that: at least."""
+    """What was observed over a window."""
 
-    p50_s: float | None
-    p99_s: float | None
-    per_s: float
-    total: float
-    """How many were observed."""
+    p99_s: float
+    requests: int
+    is_least: bool = False
+    """The p99 lies above the highest finite bound of the histogram (60 s): at least so long."""
 
 
-class ListLatency(NamedTuple):
-    """LIST requests for one resource."""
+class Growth(NamedTuple):
+    """How many objects of a resource there were at both ends of a window."""
 
-    key: ListKey
-    latency: Latency
+    before: int
+    objects: int
+    span: timedelta
 
     @property
-    def resource(self) -> str:
-        """`deployments.apps`, `pods`."""
-        return resource_name(self.key)
+    def per_hour(self) -> float:
+        """Objects an hour; negative where it shrinks."""
+        return (self.objects - self.before) / (self.span.total_seconds() / 3600)
 
 
-class WebhookLoad(NamedTuple):
-    """One admission webhook."""
+def _once_a_page(
+    selector: Callable[Concatenate[ApiServerMemory, P], R],
+) -> Callable[Concatenate[ApiServerMemory, P], R]:
+    """Keep what a selector returns until the next page: rules ask every second, pages come every 30 s."""
 
-    name: str
-    latency: Latency | None
-    """None: its durations are not on the page."""
-    failures_per_s: float
+    @wraps(selector)
+    def kept(memory: ApiServerMemory, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return memory.derived.once((selector, args, tuple(kwargs.items())), lambda: selector(memory, *args, **kwargs))
+
+    return kept
 
 
 def observed(memory: ApiServerMemory, window: timedelta = WINDOW) -> timedelta | None:
     """Return what the window really spans: between two scrapes, so never exactly `window`. None: not known yet."""
-    ends = _ends(memory, window, lambda page: True)
-    return timedelta(seconds=ends.seconds) if ends else None
+    pages = memory.pages(window)
+    span = pages[-1][0] - pages[0][0] if pages else timedelta(0)
+    return span or None
 
 
+@_once_a_page
 def latency_by_verb(memory: ApiServerMemory, window: timedelta = WINDOW) -> Mapping[str, Latency] | None:
-    """Return latency and rate of requests by verb, those without requests in the window left out."""
-    return _latencies(memory, window, lambda page: page.durations)
+    """Return the latency of requests by verb, those without requests in the window left out."""
+    return _latencies(_observed(memory, window, lambda page: page.durations))
 
 
-def requests_per_s(memory: ApiServerMemory, window: timedelta = WINDOW) -> Mapping[str, float] | None:
-    """Return requests per second by verb; requests that last (WATCH, CONNECT, logs) are not counted."""
-    found = latency_by_verb(memory, window)
-    return None if found is None else {verb: latency.per_s for verb, latency in found.items()}
+@_once_a_page
+def list_latencies(memory: ApiServerMemory, window: timedelta = WINDOW) -> Mapping[ListKey, Latency] | None:
+    """Return the latency of LISTs by resource and scope, the slowest p99 first, then the most frequent."""
+    return _slowest_first(_latencies(_observed(memory, window, lambda page: page.lists)))
 
 
-def slow_lists(memory: ApiServerMemory, window: timedelta = WINDOW) -> tuple[ListLatency, ...] | None:
-    """Return the LIST requests of each resource and scope, the slowest p99 first, then the most frequent."""
-    found = _latencies(memory, window, lambda page: page.lists)
-    if found is None:
-        return None
-    items = (ListLatency(key, latency) for key, latency in found.items())
-    return tuple(sorted(items, key=lambda item: (-(item.latency.p99_s or 0.0), -item.latency.total, item.key)))
+@_once_a_page
+def webhook_latencies(memory: ApiServerMemory, window: timedelta = WINDOW) -> Mapping[str, Latency] | None:
+    """Return the latency of admission webhooks by name, the slowest p99 first, then the most often called."""
+    return _slowest_first(_latencies(_observed(memory, window, lambda page: page.webhooks)))
 
 
-def etcd_latency(memory: ApiServerMemory, window: timedelta = WINDOW) -> Mapping[str, Latency] | None:
+@_once_a_page
+def etcd_latencies(memory: ApiServerMemory, window: timedelta = WINDOW) -> Mapping[str, Latency] | None:
     """Return etcd's latency by operation as the API server sees it: second-hand, network included."""
-    return _latencies(memory, window, lambda page: page.etcd_durations)
+    return _latencies(_observed(memory, window, lambda page: page.etcd_durations))
 
 
-def etcd_latency_of_all(memory: ApiServerMemory, window: timedelta = WINDOW) -> Latency | None:
-    """Return etcd's latency over all operations as the API server sees it; None also if there were none."""
-    ends = _ends(memory, window, lambda page: bool(page.etcd_durations))
-    if ends is None:
-        return None
-    first = merged(ends.first.etcd_durations[key] for key in sorted(ends.first.etcd_durations))
-    last = merged(ends.last.etcd_durations[key] for key in sorted(ends.last.etcd_durations))
-    return _latency(_grown(first, last), ends.seconds)
+@_once_a_page
+def etcd_latency(memory: ApiServerMemory, operations: tuple[str, ...], window: timedelta = WINDOW) -> Latency | None:
+    """Return etcd's latency over these operations together, second-hand; None also if there were none."""
+    found = _observed(memory, window, lambda page: page.etcd_durations) or {}
+    return _latency(merged(found[name] for name in sorted(found) if name in operations))
 
 
-def rejects_per_s(memory: ApiServerMemory, window: timedelta = WINDOW) -> Mapping[str, float] | None:
-    """Return requests answered 429 per second by priority level; levels that rejected none are left out."""
-    return _rates(memory, window, lambda page: page.rejected)
+@_once_a_page
+def rejects(memory: ApiServerMemory, window: timedelta = WINDOW) -> Mapping[str, int] | None:
+    """Return how many requests were answered 429 by priority level, most first; levels without are left out."""
+    return _most_first(_counted(memory, window, lambda page: page.rejected))
 
 
-def terminated_per_s(memory: ApiServerMemory, window: timedelta = WINDOW) -> float | None:
-    """Return requests per second that the server gave up to protect itself."""
-    ends = _ends(memory, window, _is_whole)
-    if ends is None:
-        return None
-    return max(0.0, (ends.last.terminated or 0.0) - (ends.first.terminated or 0.0)) / ends.seconds
+@_once_a_page
+def webhook_failures(memory: ApiServerMemory, window: timedelta = WINDOW) -> Mapping[str, int] | None:
+    """Return how often each admission webhook failed, the most often first; those that did not are left out."""
+    return _most_first(_counted(memory, window, lambda page: page.webhook_failures))
 
 
-def webhook_load(memory: ApiServerMemory, window: timedelta = WINDOW) -> tuple[WebhookLoad, ...] | None:
-    """Return the admission webhooks that were called in the window, failing ones first, then the slowest."""
-    latencies = _latencies(memory, window, lambda page: page.webhooks, _is_whole)
-    failures = _rates(memory, window, lambda page: page.webhook_failures)
-    if latencies is None or failures is None:
-        return None
-    items = [WebhookLoad(name, latencies.get(name), failures.get(name, 0.0)) for name in {**latencies, **failures}]
-    return tuple(sorted(items, key=lambda item: (-item.failures_per_s, -_p99(item.latency), item.name)))
+@_once_a_page
+def given_up(memory: ApiServerMemory, window: timedelta = WINDOW) -> int | None:
+    """Return how many requests the server gave up to protect itself."""
+    found = _counted(memory, window, lambda page: {} if page.terminated is None else {"": page.terminated})
+    return None if found is None else found.get("", 0)
 
 
 def saturation(page: ApiServerPage | None) -> Mapping[str, float] | None:
-    """Return the share of its seats that each priority level uses, 0 to 1 and above; `exempt` has no limit.
+    """Return the share of its seats that each priority level uses, 0 to 1 and above; levels without limit are left out.
 
     None if the page has no seats at all.
     """
     if page is None or not page.seats:
         return None
-    return {level: seats.executing / seats.limit for level, seats in page.seats.items() if seats.limit}
+    seats = {level: item for level, item in page.seats.items() if level != EXEMPT}
+    return {level: item.executing / item.limit for level, item in seats.items() if item.limit}
 
 
 def open_files_ratio(page: ApiServerPage | None) -> float | None:
@@ -130,16 +135,18 @@ def open_files_ratio(page: ApiServerPage | None) -> float | None:
     return page.open_files / page.max_files
 
 
-def growth_per_hour(memory: ApiServerMemory, window: timedelta = SPAN) -> Mapping[str, float] | None:
-    """Return by how many objects an hour each resource grows (negative: shrinks), those that stay as they are too.
+@_once_a_page
+def growths(memory: ApiServerMemory, window: timedelta = SPAN) -> Mapping[str, Growth] | None:
+    """Return how the number of objects of each resource changed, the fastest growing first.
 
     A resource counts if it was counted on both ends of the window; None if these are less than SHORTEST_GROWTH apart.
     """
-    ends = _ends(memory, window, lambda page: bool(page.objects))
-    if ends is None or ends.seconds < SHORTEST_GROWTH.total_seconds():
+    pages = [item for item in memory.pages(window) if item[1].objects]
+    if not pages or (span := pages[-1][0] - pages[0][0]) < SHORTEST_GROWTH:
         return None
-    before, hours = ends.first.objects, ends.seconds / 3600
-    return {name: (now - before[name]) / hours for name, now in ends.last.objects.items() if name in before}
+    before, now = pages[0][1].objects, pages[-1][1].objects
+    found = {name: Growth(before[name], count, span) for name, count in now.items() if name in before}
+    return dict(sorted(found.items(), key=lambda item: (-item[1].per_hour, item[0])))
 
 
 def largest_resources(page: ApiServerPage | None, number: int = 10) -> tuple[tuple[str, int], ...]:
@@ -154,57 +161,25 @@ def resource_name(key: ListKey) -> str:
     return f"{key.resource}.{key.group}" if key.group else key.resource
 
 
-class _Ends(NamedTuple):
-    first: ApiServerPage
-    last: ApiServerPage
-    seconds: float
+# Between the ends of a window
+
+_NOTHING: Final = Histogram()
 
 
-def _ends(memory: ApiServerMemory, window: timedelta, has: Callable[[ApiServerPage], bool]) -> _Ends | None:
-    """Return the first and the last page of the window that have what is asked for; None if they are one."""
-    found: list[tuple[datetime, ApiServerPage]] = [item for item in memory.pages(window) if has(item[1])]
-    if len(found) < 2:
-        return None
-    seconds = (found[-1][0] - found[0][0]).total_seconds()
-    return _Ends(found[0][1], found[-1][1], seconds) if seconds > 0 else None
+def _ends(
+    memory: ApiServerMemory, window: timedelta, of: Callable[[ApiServerPage], Mapping[K, V]], zero: V
+) -> dict[K, tuple[V, V]] | None:
+    """Return of each key its first and its last value in the window: `zero` on a page read whole that lacks it.
 
-
-def _latencies(
-    memory: ApiServerMemory,
-    window: timedelta,
-    of: Callable[[ApiServerPage], Mapping[K, Histogram]],
-    has: Callable[[ApiServerPage], bool] | None = None,
-) -> dict[K, Latency] | None:
-    """Return what came between the ends, by key. A key that the first page lacks began after it: same process."""
-    ends = _ends(memory, window, has or (lambda page: bool(of(page))))
-    if ends is None:
-        return None
-    before = of(ends.first)
-    found = ((key, _latency(_grown(before.get(key), now), ends.seconds)) for key, now in of(ends.last).items())
-    return {key: latency for key, latency in found if latency is not None}
-
-
-def _rates(
-    memory: ApiServerMemory, window: timedelta, of: Callable[[ApiServerPage], Mapping[str, float]]
-) -> dict[str, float] | None:
-    ends = _ends(memory, window, _is_whole)
-    if ends is None:
-        return None
-    before = of(ends.first)
-    grown = {key: now - before.get(key, 0.0) for key, now in of(ends.last).items()}
-    return {key: count / ends.seconds for key, count in grown.items() if count > 0}
-
-
-def _grown(before: Histogram | None, now: Histogram) -> Histogram:
-    """Return what came between two pages of one process, which cannot have lost any: then a page was damaged."""
-    grown = now.since(before)
-    return Histogram() if before is not None and grown is now else grown
-
-
-def _latency(observed: Histogram, seconds: float) -> Latency | None:
-    if observed.total <= 0:
-        return None
-    return Latency(observed.quantile(0.5), observed.quantile(0.99), observed.total / seconds, observed.total)
+    Keys that stand on one page only are left out. None if that leaves nothing, and no two pages can be compared.
+    """
+    found: dict[K, tuple[V, V]] = {}
+    pages = [page for _, page in memory.pages(window)] if observed(memory, window) else []
+    for key in dict.fromkeys(key for page in pages for key in of(page)):
+        values = [of(page).get(key, zero) for page in pages if key in of(page) or _is_whole(page)]
+        if len(values) > 1:
+            found[key] = (values[0], values[-1])
+    return found if found or sum(map(_is_whole, pages)) > 1 else None
 
 
 def _is_whole(page: ApiServerPage) -> bool:
@@ -212,5 +187,47 @@ def _is_whole(page: ApiServerPage) -> bool:
     return bool(page.durations) and not page.is_cut and not page.broken_lines
 
 
-def _p99(latency: Latency | None) -> float:
-    return (latency.p99_s or 0.0) if latency else 0.0
+def _observed(
+    memory: ApiServerMemory, window: timedelta, of: Callable[[ApiServerPage], Mapping[K, Histogram]]
+) -> dict[K, Histogram] | None:
+    """Return what came between the ends, by key. A process cannot lose observations: then a page was damaged."""
+    ends = _ends(memory, window, of, _NOTHING)
+    if ends is None:
+        return None
+    grown = {key: (before, now, now.since(before)) for key, (before, now) in ends.items()}
+    return {key: since for key, (before, now, since) in grown.items() if before is _NOTHING or since is not now}
+
+
+def _counted(
+    memory: ApiServerMemory, window: timedelta, of: Callable[[ApiServerPage], Mapping[str, float]]
+) -> dict[str, int] | None:
+    ends = _ends(memory, window, of, 0.0)
+    return None if ends is None else {key: round(max(0.0, now - before)) for key, (before, now) in ends.items()}
+
+
+def _most_first(counts: Mapping[str, int] | None) -> dict[str, int] | None:
+    if counts is None:
+        return None
+    return dict(
+        sorted(((name, count) for name, count in counts.items() if count), key=lambda item: (-item[1], item[0]))
+    )
+
+
+def _latencies(seen: Mapping[K, Histogram] | None) -> dict[K, Latency] | None:
+    if seen is None:
+        return None
+    return {key: latency for key, histogram in seen.items() if (latency := _latency(histogram)) is not None}
+
+
+def _latency(seen: Histogram) -> Latency | None:
+    p99 = seen.quantile(0.99)
+    if p99 is None:
+        return None
+    finite = [bound for bound in seen.bounds if not math.isinf(bound)]
+    return Latency(p99, round(seen.total), bool(finite) and p99 >= finite[-1])
+
+
+def _slowest_first(found: Mapping[K, Latency] | None) -> dict[K, Latency] | None:
+    if found is None:
+        return None
+    return dict(sorted(found.items(), key=lambda item: (-item[1].p99_s, -item[1].requests, str(item[0]))))

@@ -1,13 +1,12 @@
 """What is kept of the API server's pages: the last one, and earlier ones of the same process for windows."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from situation.api_server import ApiServerPage, ApiServerReading
-from situation.histograms import Histogram, increase
+from situation.derived import Derived
 from situation.history import History
 
 SPAN: Final = timedelta(minutes=30)
@@ -47,9 +46,12 @@ class ApiServerMemory:
         """The last one read, of whichever replica."""
         self.read_at: datetime | None = None
         self._pages: dict[float | None, _Kept] = {}
+        self.derived = Derived()
+        """What was worked out from the pages; empty after each new one."""
 
     def take(self, reading: ApiServerReading) -> None:
         """Fold a scrape in."""
+        self.derived.clear()
         page = reading.page
         self.page, self.read_at = page, reading.scraped_at
         kept = self._pages.pop(page.started_at, None) or _Kept()
@@ -58,22 +60,7 @@ class ApiServerMemory:
         while len(self._pages) > REPLICAS:
             del self._pages[next(iter(self._pages))]
 
-    def increase(self, of: Callable[[ApiServerPage], float | None], window: timedelta = WINDOW) -> float | None:
-        """Return how much a counter of the replica read last grew over the window, None if not measured twice."""
-        return increase(of(page) for _, page in self._within(window))
-
-    def over(self, of: Callable[[ApiServerPage], Histogram | None], window: timedelta = WINDOW) -> Histogram:
-        """Return what a histogram of the replica read last observed over the window; empty if not measured twice.
-
-        Over WHOLE at most, however long the window.
-        """
-        known = [found for _, page in self._within(window) if (found := of(page)) is not None]
-        return known[-1].since(known[0]) if len(known) > 1 else Histogram()
-
     def pages(self, window: timedelta = SPAN) -> tuple[tuple[datetime, ApiServerPage], ...]:
         """Return the pages of the replica read last over the window, oldest first."""
-        return self._within(window)
-
-    def _within(self, window: timedelta) -> tuple[tuple[datetime, ApiServerPage], ...]:
         kept = self._pages.get(self.page.started_at) if self.page is not None else None
         return kept.within(window) if kept is not None else ()

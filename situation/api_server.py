@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from situation.histograms import Histogram
+
+METRICS: Final = "control-plane/metrics"
+LIVEZ: Final = "control-plane/livez"
+"""Sources of the pages and of Liveness."""
 
 
 class Liveness(msgspec.Struct, frozen=True):

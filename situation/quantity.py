@@ -1,4 +1,4 @@
-"""Kubernetes quantities as plain numbers."""
+"""Kubernetes quantities as plain numbers, and sizes and latencies as people read them: spelled out, or for columns."""
 
 from functools import lru_cache
 from typing import Final
@@ -7,6 +7,7 @@ _SUFFIXES: Final = {
     "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60,
     "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
 }  # fmt: skip
+_UNITS: Final = ("B", "Ki", "Mi", "Gi")
 
 
 @lru_cache(maxsize=4096)
@@ -36,3 +37,26 @@ def human_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"
+
+
+def latency_text(seconds: float) -> str:
+    """Return a latency in about three digits: `0.9 ms`, `18 ms`, `1.2 s`, `60 s`."""
+    if seconds < 0.00995:
+        return f"{seconds * 1000:.1f} ms"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+
+
+def short_latency(seconds: float) -> str:
+    """Return a latency in at most five cells: `0.9ms`, `18ms`, `1.2s`, `60s`."""
+    return latency_text(seconds).replace(" ", "")
+
+
+def short_bytes(count: float) -> str:
+    """Return a size in at most six cells: `940Mi`, `1.4Gi`."""
+    value, unit = float(count), 0
+    while value >= 1000 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    digits = 1 if value < 9.95 and unit else 0
+    return f"{value:.{digits}f}{_UNITS[unit]}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import msgspec
 
@@ -10,6 +10,7 @@ from situation.api_memory import ApiServerMemory
 from situation.api_server import ApiServerReading, Liveness
 from situation.certificates import Certificate, Certificates
 from situation.cluster import Event
+from situation.derived import Derived
 from situation.etcd.members import Alarm, EtcdAccess, EtcdAlarms, EtcdMembership, EtcdReading, ListedMember
 from situation.etcd.memory import EtcdMemory
 from situation.gpu.devices import GpuReading, NodeDevices
@@ -44,7 +45,7 @@ class Situation(Store):
 
     def __init__(self) -> None:
         super().__init__()
-        self.derived: dict[Hashable, Any] = {}
+        self.derived = Derived()
         """What was worked out from all this and is asked for again in the same round; empty after each reading."""
         self.sources: dict[str, Source] = {}
         self.version: ServerVersion | None = None
@@ -166,9 +167,7 @@ class Situation(Store):
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what `make` returned for `key` since the last reading, or call it: many pods ask the same question."""
-        if key not in self.derived:
-            self.derived[key] = make()
-        return cast(T, self.derived[key])
+        return self.derived.once(key, make)
 
     # What is known of the sources
 

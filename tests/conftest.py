@@ -9,6 +9,10 @@ from hypothesis import HealthCheck, settings
 from simulator.cluster import Cluster
 from simulator.server import Simulator
 
+# gRPC reads these when it is imported, which some test does first: as `collectors.etcd.maintenance` sets them.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 # The same examples in each run: a red test is the change's own. `HYPOTHESIS_PROFILE=explore` looks for new ones.
 settings.register_profile("fixed", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])

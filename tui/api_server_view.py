@@ -4,41 +4,36 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
+from diagnosis.rules.api_latency import slow_lists, slow_verbs
+from diagnosis.rules.api_load import full_levels
 from situation.api_load import (
-    growth_per_hour,
+    Latency,
+    growths,
     largest_resources,
     latency_by_verb,
+    list_latencies,
     observed,
-    rejects_per_s,
+    rejects,
+    resource_name,
     saturation,
-    slow_lists,
 )
 from situation.api_memory import ApiServerMemory
-from situation.api_server import ApiServerPage
+from situation.api_server import LIVEZ, METRICS, ApiServerPage
 from situation.clock import duration_text
 from situation.findings import Severity
 from situation.local_health import LocalHealth
+from situation.quantity import short_latency
 from situation.readings import SourceState
 from situation.situation import Situation
 from widgets.control_plane_facts import ControlPlaneFact
-from widgets.etcd_members import latency_text
 from widgets.glyphs import FINE, SEVERITY, SEVERITY_ROLE, UNKNOWN
 from widgets.pane import PaneState, pane_state
 
-METRICS: Final = "control-plane/metrics"
 LOCAL: Final = "control-plane/local"
-LIVEZ: Final = "control-plane/livez"
 READYZ: Final = "kubernetes/readyz"
 _VERBS: Final = ("GET", "LIST", "POST", "PUT", "PATCH", "APPLY", "DELETE")
-_SLOW_S: Final = 1.0
-"""A read of one object or a write that takes longer is slow by the Kubernetes SLO (kubernetes-mixin)."""
-_SLOW_LIST_S: Final = 30.0
-"""So long a LIST of the whole cluster may take by the SLO."""
 _OBJECTS: Final = 4
 _LISTS: Final = 2
-_FASTEST_TOLD_S: Final = 0.1
-"""A LIST below this is nobody's trouble: whose it is need not be told."""
-_SECOND: Final = "needs a second reading"
 _NEUTRAL: Final = "·"
 _KINDS: Final = {"readOnly": "reading", "mutating": "changing"}
 
@@ -90,6 +85,10 @@ def _look(severity: Severity, text: str) -> tuple[str, str, str]:
     return SEVERITY[severity], text, SEVERITY_ROLE[severity]
 
 
+def _judged(text: str, is_bad: bool) -> tuple[str, str, str]:
+    return _look(Severity.WARNING, text) if is_bad else (_NEUTRAL, text, "")
+
+
 def _local(health: LocalHealth, state: PaneState) -> ControlPlaneFact:
     """Say what the components on this host answer on loopback; that needs no API server."""
     worst = FINE
@@ -103,6 +102,15 @@ def _local(health: LocalHealth, state: PaneState) -> ControlPlaneFact:
     return ControlPlaneFact("this host", worst, f"{health.node}: {', '.join(told)}", role, state)
 
 
+def _why_not(memory: ApiServerMemory) -> str:
+    return "needs a second reading" if observed(memory) is None else "not known: its metrics were read only in part"
+
+
+def p99_cell(latency: Latency) -> str:
+    """Return `18ms`, `≥60s`."""
+    return f"{'≥' if latency.is_least else ''}{short_latency(latency.p99_s)}"
+
+
 def _window(memory: ApiServerMemory) -> str:
     return duration_text((observed(memory) or timedelta(0)).total_seconds())
 
@@ -110,35 +118,33 @@ def _window(memory: ApiServerMemory) -> str:
 def _latencies(memory: ApiServerMemory, page: ApiServerPage, state: PaneState) -> Iterator[ControlPlaneFact]:
     found = latency_by_verb(memory)
     if not found:
-        text = _SECOND if found is None else f"no request in {_window(memory)}"
+        text = _why_not(memory) if found is None else f"no request in {_window(memory)}"
         yield ControlPlaneFact("API p99", UNKNOWN, text, "waiting", state)
         return
     order = [verb for verb in _VERBS if verb in found] + sorted(found.keys() - set(_VERBS))
-    known = {verb: p99 for verb in order if (p99 := found[verb].p99_s) is not None}
-    text = "  ".join(f"{verb} {latency_text(value)}" for verb, value in known.items())
-    slow = any(value > (_SLOW_LIST_S if verb == "LIST" else _SLOW_S) for verb, value in known.items())
-    yield ControlPlaneFact("API p99", *(_look(Severity.WARNING, text) if slow else (_NEUTRAL, text, "")), state)
-    guilty = [item for item in slow_lists(memory) or () if (item.latency.p99_s or 0.0) > _FASTEST_TOLD_S][:_LISTS]
-    if guilty:
-        told = (
-            f"{item.resource} ({item.key.scope}) {latency_text(item.latency.p99_s or 0.0)} ×{item.latency.total:.0f}"
-            for item in guilty
-        )
-        yield ControlPlaneFact("slow LISTs", _NEUTRAL, f"{', '.join(told)} in {_window(memory)}", "", state)
+    text = "  ".join(f"{verb} {p99_cell(found[verb])}" for verb in order)
+    yield ControlPlaneFact("API p99", *_judged(text, bool(slow_verbs(memory))), state)
+    told = [
+        f"{resource_name(key)} ({key.scope}) {p99_cell(item)} ×{item.requests}"
+        for key, item in list((list_latencies(memory) or {}).items())[:_LISTS]
+    ]
+    if told:
+        text = f"{', '.join(told)} in {_window(memory)}"
+        yield ControlPlaneFact("LIST p99", *_judged(text, bool(slow_lists(memory))), state)
 
 
 def _load(page: ApiServerPage, state: PaneState) -> ControlPlaneFact:
     kinds = [f"{page.in_flight[kind]:.0f} {_KINDS.get(kind, kind)}" for kind in sorted(page.in_flight)]
     parts = [f"in flight {', '.join(kinds)}"] if kinds else []
     taken = saturation(page) or {}
-    full = sorted(level for level, ratio in taken.items() if ratio >= 1)
+    full = sorted(full_levels(page))
     if taken:
         told = ", ".join(_seats(page, level) for level in full or [max(taken, key=lambda level: taken[level])])
         parts.append(f"{'no seat free' if full else 'seats'}: {told}")
     if page.watches is not None:
         parts.append(f"{page.watches:.0f} watches")
     text = " · ".join(parts) or "not on the page"
-    return ControlPlaneFact("API load", *(_look(Severity.WARNING, text) if full else (_NEUTRAL, text, "")), state)
+    return ControlPlaneFact("API load", *_judged(text, bool(full)), state)
 
 
 def _seats(page: ApiServerPage, level: str) -> str:
@@ -147,20 +153,18 @@ def _seats(page: ApiServerPage, level: str) -> str:
 
 
 def _rejected(memory: ApiServerMemory, state: PaneState) -> ControlPlaneFact:
-    rates, seconds = rejects_per_s(memory), (observed(memory) or timedelta(0)).total_seconds()
-    if rates is None:
-        return ControlPlaneFact("rejected", UNKNOWN, _SECOND, "waiting", state)
-    if rates:
-        told = ", ".join(f"{rates[level] * seconds:.0f} of {level}" for level in sorted(rates))
-        return ControlPlaneFact("rejected", *_look(Severity.WARNING, f"{told} in {_window(memory)}"), state)
-    return ControlPlaneFact("rejected", _NEUTRAL, f"none in {_window(memory)}", "", state)
+    found = rejects(memory)
+    if found is None:
+        return ControlPlaneFact("rejected", UNKNOWN, _why_not(memory), "waiting", state)
+    told = ", ".join(f"{count} of {level}" for level, count in found.items()) or "none"
+    return ControlPlaneFact("rejected", *_judged(f"{told} in {_window(memory)}", bool(found)), state)
 
 
 def _objects(memory: ApiServerMemory, page: ApiServerPage, state: PaneState) -> ControlPlaneFact:
-    growth = growth_per_hour(memory)
+    growth = growths(memory)
     told = []
     for resource, count in largest_resources(page, _OBJECTS):
-        by = round((growth or {}).get(resource, 0.0))
+        by = round(growth[resource].per_hour) if growth and resource in growth else 0
         told.append(f"{resource} {count}" + (f" ({by:+d}/h)" if by else ""))
     text = ", ".join(told) + ("" if growth is not None else "; growth not known yet")
     return ControlPlaneFact("objects", _NEUTRAL, text, "", state)

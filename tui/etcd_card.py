@@ -9,11 +9,11 @@ from situation.etcd.places import member_nodes, member_pods
 from situation.etcd.view import MemberView, Standing
 from situation.findings import Command
 from situation.meta import Ref
-from situation.quantity import human_bytes
+from situation.quantity import human_bytes, short_latency
 from situation.situation import Situation
 from tui.cards import card_commands
 from tui.etcd_view import member_state
-from widgets.etcd_members import LOOK, latency_text
+from widgets.etcd_members import LOOK
 from widgets.evidence import Card, CardLine
 
 
@@ -69,7 +69,7 @@ def _figures(view: MemberView, origin: str) -> list[CardLine]:
         ("backend commit", view.commit_p99_s),
         ("to its slowest peer", view.round_trip_p99_s),
     )
-    told = [f"{name} {latency_text(value)}" for name, value in times if value is not None]
+    told = [f"{name} {short_latency(value)}" for name, value in times if value is not None]
     lines = [CardLine(f"p99 of the last minute: {', '.join(told)}", origin)] if told else []
     if view.lag is not None:
         lines.append(CardLine(f"{view.lag} entries behind the leader", origin))

@@ -6,16 +6,18 @@ from typing import Final
 
 from diagnosis.rules.etcd_database import CRITICAL_RATIO, WARN_RATIO
 from diagnosis.rules.etcd_disk import FSYNC_HEALTHY_S, FSYNC_MIXIN_CRITICAL_S, FSYNC_MIXIN_WARNING_S
-from situation.api_load import etcd_latency
+from situation.api_load import etcd_latencies
+from situation.api_server import METRICS
 from situation.clock import duration_text
 from situation.etcd.cluster import EtcdCluster, FrozenBy, raisers
 from situation.etcd.view import Standing
 from situation.findings import Severity
+from situation.quantity import short_bytes, short_latency
 from situation.readings import Source, SourceState
 from situation.situation import Situation
+from tui.api_server_view import p99_cell
 from tui.etcd_view import band, member_state
 from widgets.control_plane_facts import ControlPlaneFact
-from widgets.etcd_members import latency_text, short_bytes
 from widgets.glyphs import FINE, SEVERITY, SEVERITY_ROLE, UNKNOWN
 from widgets.pane import pane_state
 
@@ -113,8 +115,8 @@ def _disks(cluster: EtcdCluster) -> Iterator[ControlPlaneFact]:
     """Yield the members whose disk is slower than the etcd FAQ asks, with the bands of FAQ and mixin."""
     slow = {member.name: p99 for member in cluster.answering if (p99 := member.fsync_p99_s or 0.0) > FSYNC_HEALTHY_S}
     if slow:
-        told = ", ".join(f"{name} {latency_text(p99)}" for name, p99 in slow.items())
-        bands = f"FAQ < {latency_text(FSYNC_HEALTHY_S)}, mixin < {latency_text(FSYNC_MIXIN_WARNING_S)}"
+        told = ", ".join(f"{name} {short_latency(p99)}" for name, p99 in slow.items())
+        bands = f"FAQ < {short_latency(FSYNC_HEALTHY_S)}, mixin < {short_latency(FSYNC_MIXIN_WARNING_S)}"
         severity = band(max(slow.values()), FSYNC_HEALTHY_S, FSYNC_MIXIN_CRITICAL_S) or Severity.WARNING
         yield _fact("disk", f"fsync p99 {told}; {bands}", severity)
 
@@ -150,18 +152,14 @@ def second_hand(situation: Situation, now: datetime) -> ControlPlaneFact | None:
     if page is None:
         return None
     parts = [f"size {short_bytes(page.storage_bytes)}"] if page.storage_bytes is not None else []
-    seen = etcd_latency(situation.api_server) or {}
-    latencies = [
-        f"{operation} {latency_text(p99)}"
-        for operation, latency in sorted(seen.items())
-        if (p99 := latency.p99_s) is not None
-    ]
+    seen = etcd_latencies(situation.api_server) or {}
+    latencies = [f"{operation} {p99_cell(latency)}" for operation, latency in sorted(seen.items())]
     if latencies:
         parts.append(f"request p99 {', '.join(latencies)}")
     if not parts:
         return None
     text = f"second-hand, as the API server sees it: {'; '.join(parts)}"
-    return ControlPlaneFact("etcd", _NEUTRAL, text, "", pane_state(situation.source("control-plane/metrics"), now=now))
+    return ControlPlaneFact("etcd", _NEUTRAL, text, "", pane_state(situation.source(METRICS), now=now))
 
 
 def title_note(cluster: EtcdCluster) -> str:

@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
+from situation.api_server import METRICS
 from situation.etcd.cluster import EtcdCluster, etcd_of
 from situation.etcd.standing import source_name
 from situation.focus import Relation
 from situation.readings import Source, SourceState
-from tui.api_server_view import METRICS, api_server_facts
+from tui.api_server_view import api_server_facts
 from tui.attention import Attention
 from tui.certificate_view import certificate_facts
 from tui.etcd_facts import etcd_facts, second_hand, title_note

@@ -8,6 +8,7 @@ import msgspec
 from situation.clock import duration_text
 from situation.findings import Severity
 from situation.meta import Ref
+from situation.quantity import short_bytes, short_latency
 from widgets.blocks import curve, stacked_bar
 from widgets.columns import Cell, Column
 from widgets.glyphs import SEVERITY, SEVERITY_ROLE
@@ -18,7 +19,6 @@ CURVE: Final = 10
 _BAR: Final = 8
 _NONE: Final[Cell] = ("–", "dim")
 """Not measured: never to be taken for 0."""
-_UNITS: Final = ("B", "Ki", "Mi", "Gi")
 
 
 class MemberState(StrEnum):
@@ -159,7 +159,7 @@ def _judged(text: str, severity: Severity | None, row: MemberRow) -> Cell:
 
 
 def _duration(seconds: float | None, severity: Severity | None, row: MemberRow) -> Cell:
-    return _NONE if seconds is None else _judged(latency_text(seconds), severity, row)
+    return _NONE if seconds is None else _judged(short_latency(seconds), severity, row)
 
 
 def _lag(row: MemberRow) -> Cell:
@@ -173,21 +173,3 @@ def _sizes(row: MemberRow) -> Cell:
     if sizes == (None, None, None):
         return _NONE
     return ("/".join("–" if size is None else short_bytes(size) for size in sizes), "dim" if row.is_past else "")
-
-
-def latency_text(seconds: float) -> str:
-    """Return a latency in at most three digits: `0.9ms`, `18ms`, `1.2s`, `60s`."""
-    if seconds < 0.00995:
-        return f"{seconds * 1000:.1f}ms"
-    if seconds < 0.9995:
-        return f"{seconds * 1000:.0f}ms"
-    return f"{seconds:.1f}s" if seconds < 9.95 else f"{seconds:.0f}s"
-
-
-def short_bytes(count: float) -> str:
-    """Return a size in at most six cells: `940Mi`, `1.4Gi`."""
-    value, unit = float(count), 0
-    while value >= 1000 and unit < len(_UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    digits = 1 if value < 9.95 and unit else 0
-    return f"{value:.{digits}f}{_UNITS[unit]}"

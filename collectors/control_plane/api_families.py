@@ -89,9 +89,9 @@ BUCKETS: Final[Mapping[bytes, BucketFamily]] = {
     b"apiserver_admission_webhook_admission_duration_seconds_bucket": BucketFamily(_webhook_keys),
 }
 NUMBERS: Final[Mapping[bytes, Family]] = {
-    b"process_start_time_seconds": Family("started_at", _whole),
-    b"process_open_fds": Family("open_files", _whole),
-    b"process_max_fds": Family("max_files", _whole),
+    b"process_start_time_seconds": Family("started_at", _whole, is_sum=False),
+    b"process_open_fds": Family("open_files", _whole, is_sum=False),
+    b"process_max_fds": Family("max_files", _whole, is_sum=False),
     b"apiserver_current_inflight_requests": Family("in_flight", _label("request_kind")),
     b"apiserver_current_inqueue_requests": Family("in_queue", _label("request_kind")),
     b"apiserver_longrunning_requests": Family("watches", _watch),

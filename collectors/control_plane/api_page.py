@@ -40,7 +40,7 @@ class ApiPageReader:
         self._series = 0
         self._broken = 0
         self._last: bytes = b""
-        """The metric of the line read last, empty if it is not wanted."""
+        """The wanted metric whose lines came last, empty once comments began another metric."""
         self._spoiled: set[bytes] = set()
         self._numbers: dict[bytes, float | None] = {}
         self._labels: dict[str, dict[str, str] | None] = {}
@@ -80,9 +80,11 @@ class ApiPageReader:
 
     def _take(self, line: bytes) -> None:
         name = _name(line)
-        self._last = name or b""
         if name is None:
+            if line.startswith(b"#"):
+                self._last = b""
             return
+        self._last = name
         if name in BUCKETS:
             self._take_bucket(name, line)
         else:

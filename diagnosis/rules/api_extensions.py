@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from diagnosis import api_facts as facts
-from diagnosis.api_facts import METRICS
 from diagnosis.commands import kubectl, said_by, shorten
 from diagnosis.endpoints import slices_command
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
+from situation.api_server import METRICS
 from situation.cluster import Event
 from situation.findings import Evidence, Layer, Severity
 from situation.kinds import BY_NAME
@@ -63,7 +63,6 @@ def _said(situation: Situation, words: str, now: datetime) -> list[_Said]:
         "autoscaler-blind": "its consequence where it is the metrics API; 'missing request for' is the workload's own",
         "namespace-stuck": "its consequence: deletion has to ask every API group what is left",
     },
-    by_name=True,
 )
 def aggregated_api_down(_: None, situation: Situation, now: datetime) -> Verdict:
     """An aggregated API does not answer: what it serves is missing, and no namespace can be deleted."""
@@ -104,7 +103,6 @@ def aggregated_api_down(_: None, situation: Situation, now: datetime) -> Verdict
         "webhook-unreachable": "an admission webhook: only writes fail, and the text says 'failed calling webhook'",
         "api-unreachable": "there all kinds fail",
     },
-    by_name=True,
 )
 def conversion_webhook_failing(_: None, situation: Situation, now: datetime) -> Verdict:
     """Objects of one kind cannot be read or written: the webhook that converts their versions fails."""
@@ -145,7 +143,6 @@ def conversion_webhook_failing(_: None, situation: Situation, now: datetime) -> 
         "required revision has been compacted, too old resource version": "normal on old watches and lists: silent",
         "etcd-no-space": "'database space exceeded': the whole database is full, not one object too big",
     },
-    by_name=True,
 )
 def object_too_large(_: None, situation: Situation, now: datetime) -> Verdict:
     """etcd refuses an object because it is too large: more than 1.5 MiB by default."""

@@ -5,20 +5,21 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis import api_facts as facts
-from diagnosis.api_facts import LIVEZ, METRICS, SLOW_ETCD_S
+from diagnosis.api_facts import SLOW_ETCD_S
 from diagnosis.commands import shorten
-from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN, ETCD_FAULTS
+from diagnosis.etcd_commands import looks_from_outside
+from diagnosis.explaining import CERTIFICATES_OUT, ETCD_DOWN, ETCD_FAULTS, ETCD_LAME
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
-from diagnosis.rules.api_server import control_plane_commands, on_control_plane, ready_command
+from diagnosis.rules.api_server import control_plane_commands, ready_command
+from diagnosis.rules.etcd_database import DEFAULT_QUOTA, WARN_RATIO
+from situation import api_load
+from situation.api_server import LIVEZ, METRICS
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER
+from situation.quantity import human_bytes
 from situation.readings import SourceState
 from situation.situation import Situation
 
-DEFAULT_QUOTA: Final = 2 * 1024**3
-"""etcd's default; kubeadm sets none of its own."""
-NEAR_QUOTA: Final = 0.8
-"""Share of the quota to warn from (etcd playbook)."""
 SURE: Final = 1.1
 """A database is somewhat above its quota when the alarm comes (measured: 7 %); further above, the quota is a larger
 one."""
@@ -57,12 +58,14 @@ def second_hand(situation: Situation, now: datetime) -> Iterator[Evidence]:
         return
     at = situation.api_server.read_at
     if not facts.not_measured(situation, now):
-        for words, operations in (("single objects", facts.SHORT), ("lists", ("list",))):
-            if (found := facts.etcd_latency(situation, *operations)) is not None:
-                text = f"as the API server sees it: {words} p99 {found.text} of {found.requests} requests to etcd"
+        listed = facts.enough(api_load.etcd_latencies(situation.api_server)).get("list")
+        for words, found in (("single objects", facts.short_etcd_latency(situation)), ("lists", listed)):
+            if found is not None:
+                p99 = facts.p99_text(found)
+                text = f"as the API server sees it: {words} p99 {p99} of {found.requests} requests to etcd"
                 yield Evidence(f"{text} {facts.window_text(situation)}", METRICS, at)
     if page.storage_bytes is not None:
-        size = facts.bytes_text(page.storage_bytes)
+        size = human_bytes(page.storage_bytes)
         yield Evidence(f"as the API server sees it: etcd's database has {size}", METRICS, at, Mark.OPEN)
 
 
@@ -97,18 +100,17 @@ def etcd_unavailable(_: None, situation: Situation, now: datetime) -> Verdict:
     failed = _failed_checks(situation, now)
     if not failed or not any(name.startswith("etcd") for name in failed):
         return CLEAR
-    status = ("etcdctl", "endpoint", "status", "--cluster", "-w", "table")
     return Fired(
         CLUSTER,
         "does not answer the API server: state may be frozen",
         (_check_evidence(failed, situation), liveness_evidence(situation, now), *second_hand(situation, now)),
         (
             ready_command(),
-            *on_control_plane(situation, *status, purpose="has etcd a leader, and is a quota or alarm hit?"),
+            *looks_from_outside(situation, now),
             *control_plane_commands(situation, "etcd"),
         ),
-        follows=CONTROL_PLANE,
-        follows_only=(*ETCD_FAULTS, *CERTIFICATES_OUT),
+        follows=(CLUSTER,),
+        follows_only=(*ETCD_FAULTS, *ETCD_LAME, *CERTIFICATES_OUT),
         who="etcd",
     )
 
@@ -146,7 +148,7 @@ def api_not_ready(_: None, situation: Situation, now: datetime) -> Verdict:
         (*ready, liveness_evidence(situation, now)),
         (ready_command(), *control_plane_commands(situation, "kube-apiserver")),
         severity=Severity.WARNING if starting else Severity.CRITICAL,
-        follows=CONTROL_PLANE,
+        follows=(CLUSTER,),
         follows_only=(*ETCD_DOWN, *CERTIFICATES_OUT),
         who="API server",
     )
@@ -163,7 +165,6 @@ def api_not_ready(_: None, situation: Situation, now: datetime) -> Verdict:
         "etcd-slow-fsync": "read from etcd itself: then this is silent",
         "a slow network to etcd": "looks the same from the API server: ask the members",
     },
-    by_name=True,
 )
 def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdict:
     """etcd answers the API server slowly; no member of it can be asked from here."""
@@ -171,21 +172,17 @@ def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdi
         return CLEAR
     if reason := facts.not_measured(situation, now):
         return Unknown(reason)
-    found = facts.etcd_latency(situation, *facts.SHORT)
+    found = facts.short_etcd_latency(situation)
     if found is None:
         return Unknown("the API server does not tell how long etcd takes")
     if found.p99_s <= SLOW_ETCD_S:
         return CLEAR
-    status = ("etcdctl", "endpoint", "status", "--cluster", "-w", "table")
     return Fired(
         CLUSTER,
-        f"is slow as the API server sees it: p99 {found.text}",
+        f"is slow as the API server sees it: p99 {facts.p99_text(found)}",
         tuple(second_hand(situation, now)),
-        (
-            ready_command(),
-            *on_control_plane(situation, *status, purpose="who leads, and how far is each member?"),
-        ),
-        follows=CONTROL_PLANE,
+        (ready_command(), *looks_from_outside(situation, now)),
+        follows=(CLUSTER,),
         follows_only=("etcd-unavailable",),
         who="etcd",
     )
@@ -202,7 +199,6 @@ def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdi
         "a raised quota": "a database well above 2 GiB that still takes writes has one: silent",
         "etcd-no-space": "read from etcd itself",
     },
-    by_name=True,
 )
 def etcd_large_second_hand(_: None, situation: Situation, now: datetime) -> Verdict:
     """etcd's database is near the default quota; no member of it can be asked for the quota that it really has."""
@@ -211,22 +207,18 @@ def etcd_large_second_hand(_: None, situation: Situation, now: datetime) -> Verd
         return CLEAR
     if (reason := facts.not_live(situation, now)) or page is None or page.storage_bytes is None:
         return Unknown(reason or "the API server does not tell the size of its storage")
-    if not NEAR_QUOTA * DEFAULT_QUOTA <= page.storage_bytes <= SURE * DEFAULT_QUOTA:
+    if not WARN_RATIO * DEFAULT_QUOTA <= page.storage_bytes <= SURE * DEFAULT_QUOTA:
         return CLEAR
     return Fired(
         CLUSTER,
-        f"database has {facts.bytes_text(page.storage_bytes)}; the default quota is 2 GiB",
+        f"database has {human_bytes(page.storage_bytes)}; the default quota is 2 GiB",
         (
-            Evidence(f"storage size, as the API server sees it: {facts.bytes_text(page.storage_bytes)}", METRICS),
+            Evidence(f"storage size, as the API server sees it: {human_bytes(page.storage_bytes)}", METRICS),
             Evidence("whether etcd has the default quota only its members tell", METRICS, mark=Mark.OPEN),
         ),
-        (
-            ready_command(),
-            *on_control_plane(situation, "etcdctl", "endpoint", "status", "--cluster", "-w", "table",
-                              purpose="size of each member's database, and is an alarm raised?"),
-        ),
+        (ready_command(), *looks_from_outside(situation, now)),
         who="etcd's",
-    )  # fmt: skip
+    )
 
 
 RULES: Final[tuple[Rule, ...]] = (etcd_unavailable, api_not_ready, etcd_slow_second_hand, etcd_large_second_hand)

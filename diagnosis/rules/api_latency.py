@@ -5,22 +5,28 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis import api_facts as facts
-from diagnosis.api_facts import METRICS, SLOW_ETCD_S, Growth, Latency
+from diagnosis.api_facts import SLOW_ETCD_S, p99_text
 from diagnosis.commands import kubectl
-from diagnosis.explaining import API_BUSY, CONTROL_PLANE, ETCD_DOWN, ETCD_SLOW
+from diagnosis.explaining import API_BUSY, ETCD_DOWN, ETCD_SLOW
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
-from situation.api_server import ListKey
+from situation import api_load
+from situation.api_load import Growth, Latency, resource_name
+from situation.api_memory import ApiServerMemory
+from situation.api_server import METRICS, ListKey
 from situation.clock import duration_text
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.kinds import KINDS
 from situation.meta import CLUSTER
+from situation.quantity import latency_text
 from situation.situation import Situation
 
-WRITES: Final = ("POST", "PUT", "PATCH", "DELETE")
+WRITES: Final = ("POST", "PUT", "PATCH", "APPLY", "DELETE")
+"""APPLY is a server-side apply, a PATCH to whoever sends it."""
 WRITE_S: Final = 1.0
 """Bound of a fast write (kubernetes mixin, KubeAPIErrorBudgetBurn)."""
 GET_S: Final = 1.0
 """Bound of reading one object (kubernetes mixin, scope `resource`)."""
+BOUND_S: Final = {"GET": GET_S, **dict.fromkeys(WRITES, WRITE_S)}
 LIST_S: Final = {"resource": 1.0, "namespace": 5.0, "cluster": 30.0}
 """Bounds of reads by scope (kubernetes mixin, KubeAPIErrorBudgetBurn)."""
 LIST_FELT_S: Final = 5.0
@@ -44,6 +50,24 @@ _HELP: Final = {
 """Where the objects of a resource that often grows are counted, and what ends its growth. Not Secrets: never read."""
 
 
+def slow_verbs(memory: ApiServerMemory) -> dict[str, Latency]:
+    """Return the reads of one object and the writes that are slow over the window, by verb."""
+    measured = facts.enough(api_load.latency_by_verb(memory))
+    return {
+        verb: measured[verb] for verb, bound_s in BOUND_S.items() if verb in measured and measured[verb].p99_s > bound_s
+    }
+
+
+def slow_lists(memory: ApiServerMemory) -> dict[ListKey, Latency]:
+    """Return the LISTs that people notice over the window, the slowest first; not all of them are over the bound."""
+    measured = facts.enough(api_load.list_latencies(memory), facts.MIN_LISTS)
+    return {key: item for key, item in measured.items() if item.p99_s > min(_bound_s(key), LIST_FELT_S)}
+
+
+def _bound_s(key: ListKey) -> float:
+    return LIST_S.get(key.scope, LIST_S["cluster"])
+
+
 def _busy_command() -> Command:
     return kubectl(
         "get", "--raw", "/debug/api_priority_and_fairness/dump_requests", purpose="who asks now, and for what?"
@@ -65,23 +89,23 @@ def _count_command(resource: str) -> Iterator[Command]:
 def _own_latency(situation: Situation) -> Iterator[Evidence]:
     own = situation.own_load.latency_s
     if own is not None:
-        text = f"Midwatch's own requests wait {facts.seconds_text(own)} for the first byte (median)"
+        text = f"Midwatch's own requests wait {latency_text(own)} for the first byte (median)"
         yield Evidence(text, "midwatch/load", mark=Mark.SUPPORTS if own >= GET_S else Mark.EXCLUDES)
 
 
 def blame(situation: Situation) -> Iterator[Evidence]:
     """Yield whether slow writes are etcd's or a webhook's, as far as the API server tells."""
-    etcd = facts.etcd_latency(situation, *facts.SHORT)
+    etcd = facts.short_etcd_latency(situation)
     if etcd is None:
         yield Evidence("how long etcd takes is not told", METRICS, mark=Mark.OPEN)
     elif etcd.p99_s > SLOW_ETCD_S:
-        yield Evidence(f"etcd, as the API server sees it: p99 {etcd.text} of {etcd.requests} requests", METRICS)
+        yield Evidence(f"etcd, as the API server sees it: p99 {p99_text(etcd)} of {etcd.requests} requests", METRICS)
     else:
-        text = f"not etcd: p99 {etcd.text} of {etcd.requests} requests, as the API server sees it"
+        text = f"not etcd: p99 {p99_text(etcd)} of {etcd.requests} requests, as the API server sees it"
         yield Evidence(text, METRICS, mark=Mark.EXCLUDES)
-    for name, item in list(facts.webhook_latencies(situation).items())[:2]:
+    for name, item in list(facts.enough(api_load.webhook_latencies(situation.api_server)).items())[:2]:
         if item.p99_s >= SLOW_WEBHOOK_S:
-            yield Evidence(f"admission webhook {name}: p99 {item.text} of {item.requests} calls", METRICS)
+            yield Evidence(f"admission webhook {name}: p99 {p99_text(item)} of {item.requests} calls", METRICS)
 
 
 @rule(
@@ -97,18 +121,15 @@ def blame(situation: Situation) -> Iterator[Evidence]:
         "a slow line to the cluster": "our own requests wait, the server's histogram does not show it",
         "watches": "they last by design, and are left out",
     },
-    by_name=True,
 )
 def api_slow_requests(_: None, situation: Situation, now: datetime) -> Verdict:
     """The API server is slow for reads of single objects or for writes."""
     if reason := facts.not_measured(situation, now):
         return Unknown(reason)
-    by_verb = {verb: facts.verb_latency(situation, verb) for verb in ("GET", *WRITES)}
-    slow = {
-        verb: item
-        for verb, item in by_verb.items()
-        if item is not None and item.p99_s > (GET_S if verb == "GET" else WRITE_S)
-    }
+    measured = api_load.latency_by_verb(situation.api_server)
+    if measured is None:
+        return Unknown(facts.IN_PART)
+    slow = slow_verbs(situation.api_server)
     if not slow:
         return CLEAR
     worst = max(slow, key=lambda verb: slow[verb].p99_s)
@@ -116,33 +137,33 @@ def api_slow_requests(_: None, situation: Situation, now: datetime) -> Verdict:
     grave = any(item.p99_s > LEADERS_S for item in written)
     window = facts.window_text(situation)
     lines = [
-        Evidence(f"{verb} p99 {item.text} of {item.requests} requests {window} (1 s is fast)", METRICS)
+        Evidence(f"{verb} p99 {p99_text(item)} of {item.requests} requests {window} (1 s is fast)", METRICS)
         for verb, item in slow.items()
     ]
     if grave:
         lines.append(Evidence("writes take longer than leaders wait to renew their lease (10 s)", METRICS))
-    quick = [f"{verb} {item.text}" for verb, item in by_verb.items() if item is not None and verb not in slow]
+    quick = [
+        f"{verb} {p99_text(item)}"
+        for verb, item in facts.enough(measured).items()
+        if verb in BOUND_S.keys() - slow.keys()
+    ]
     if quick:
         lines.append(Evidence(f"not slow: {', '.join(quick)}", METRICS, mark=Mark.EXCLUDES))
     return Fired(
         CLUSTER,
-        f"is slow: {worst} p99 {slow[worst].text}" + (", as etcd's writes are" if _is_etcd(situation) else ""),
+        f"is slow: {worst} p99 {p99_text(slow[worst])}" + (", as etcd's writes are" if _is_etcd(situation) else ""),
         (*lines, *blame(situation), *_own_latency(situation)),
         (kubectl("get", "--raw", "/readyz?verbose", purpose="does it answer, and does etcd?"), _busy_command()),
         severity=Severity.CRITICAL if grave else Severity.WARNING,
-        follows=CONTROL_PLANE,
+        follows=(CLUSTER,),
         follows_only=(*ETCD_DOWN, *ETCD_SLOW, *API_BUSY, "webhook-failing", "webhook-slow"),
         who="API server",
     )
 
 
 def _is_etcd(situation: Situation) -> bool:
-    etcd = facts.etcd_latency(situation, *facts.SHORT)
+    etcd = facts.short_etcd_latency(situation)
     return etcd is not None and etcd.p99_s > SLOW_ETCD_S
-
-
-def _bound_s(key: ListKey) -> float:
-    return LIST_S.get(key.scope, LIST_S["cluster"])
 
 
 @rule(
@@ -157,22 +178,22 @@ def _bound_s(key: ListKey) -> float:
         "api-slow-requests": "there GET or writes are slow too: etcd, webhooks, or a busy server",
         "a large cluster": "between 5 s and the mixin's bound of 30 s for all namespaces it is a hint only",
     },
-    by_name=True,
 )
 def api_slow_lists(_: None, situation: Situation, now: datetime) -> Verdict:
     """Listing a resource takes long: there are too many objects of it, or they are too big."""
     if reason := facts.not_measured(situation, now):
         return Unknown(reason)
-    latencies = facts.list_latencies(situation)
-    slow = {key: item for key, item in latencies.items() if item.p99_s > min(_bound_s(key), LIST_FELT_S)}
+    if api_load.list_latencies(situation.api_server) is None:
+        return Unknown(facts.IN_PART)
+    slow = slow_lists(situation.api_server)
     if not slow:
         return CLEAR
     over = [key for key, item in slow.items() if item.p99_s > _bound_s(key)]
     worst = over[0] if over else next(iter(slow))
-    resource = facts.resource_name(worst)
+    resource = resource_name(worst)
     return Fired(
         CLUSTER,
-        f"is slow listing {resource}: p99 {slow[worst].text}",
+        f"is slow listing {resource}: p99 {p99_text(slow[worst])}",
         (
             *(_list_line(key, item, situation) for key, item in list(slow.items())[:3]),
             *_guilt(resource, situation),
@@ -180,7 +201,7 @@ def api_slow_lists(_: None, situation: Situation, now: datetime) -> Verdict:
         ),
         (*_count_command(resource), _busy_command()),
         severity=Severity.WARNING if over else Severity.INFO,
-        follows=CONTROL_PLANE,
+        follows=(CLUSTER,),
         follows_only=(*ETCD_DOWN, *ETCD_SLOW, *API_BUSY, "api-slow-requests"),
         who="API server",
     )
@@ -189,31 +210,35 @@ def api_slow_lists(_: None, situation: Situation, now: datetime) -> Verdict:
 def _list_line(key: ListKey, item: Latency, situation: Situation) -> Evidence:
     where = "all namespaces" if key.scope == "cluster" else f"scope {key.scope}" if key.scope else "unknown scope"
     text = (
-        f"LIST {facts.resource_name(key)}, {where}: p99 {item.text} of {item.requests} {facts.window_text(situation)} "
+        f"LIST {resource_name(key)}, {where}: p99 {p99_text(item)} of {item.requests} {facts.window_text(situation)} "
         f"(mixin: {_bound_s(key):.0f} s)"
     )
     return Evidence(text, METRICS)
 
 
 def _guilt(resource: str, situation: Situation) -> Iterator[Evidence]:
-    yield Evidence(f"{resource}: {facts.size_text(situation, resource)}", METRICS)
-    full = ", ".join(f"{namespace} ({count:,})" for namespace, count in facts.fullest_namespaces(situation, resource))
-    if full:
-        yield Evidence(f"most of them in {full}", f"kubernetes/{resource.partition('.')[0]}")
-    get, listed = facts.verb_latency(situation, "GET"), facts.verb_latency(situation, "LIST")
+    yield from _where(resource, situation)
+    by_verb = facts.enough(api_load.latency_by_verb(situation.api_server))
+    get, listed = by_verb.get("GET"), by_verb.get("LIST")
     if get is not None and listed is not None and get.p99_s > 0:
-        text = f"LIST p99 is {listed.p99_s / get.p99_s:.0f} times GET p99 ({listed.text} to {get.text})"
+        text = f"LIST p99 is {listed.p99_s / get.p99_s:.0f} times GET p99 ({p99_text(listed)} to {p99_text(get)})"
         yield Evidence(text, METRICS)
     if resource == "events":
         yield Evidence("lists of events always go to etcd: they have no watch cache", METRICS)
-    grown = next((item for item in facts.growths(situation, GROWTH_WATCHED) if item.resource == resource), None)
+    grown = _growing(situation).get(resource)
     if grown is not None:
-        yield Evidence(_growth_text(grown), METRICS)
+        yield Evidence(_growth_text(resource, grown), METRICS)
 
 
-def _growth_text(item: Growth) -> str:
+def _growing(situation: Situation) -> dict[str, Growth]:
+    """Return the resources that grew while they were watched for long enough, the fastest first."""
+    found = api_load.growths(situation.api_server) or {}
+    return {name: item for name, item in found.items() if item.span >= GROWTH_WATCHED and item.objects > item.before}
+
+
+def _growth_text(resource: str, item: Growth) -> str:
     span = duration_text(item.span.total_seconds())
-    return f"{item.resource} grew from {item.before:,} to {item.objects:,} in {span}: {item.per_hour:,.0f} an hour"
+    return f"{resource} grew from {item.before:,} to {item.objects:,} in {span}: {item.per_hour:,.0f} an hour"
 
 
 @rule(
@@ -224,36 +249,37 @@ def _growth_text(item: Growth) -> str:
     kind="Cluster",
     looks_at="how many objects of each resource there are now, and 10 to 30 minutes ago.",
     look_alikes={"a rollout, a burst of Jobs": "it ends by itself: the forecast holds only if the pace does"},
-    by_name=True,
 )
 def api_resource_grows(_: None, situation: Situation, now: datetime) -> Verdict:
     """A resource grows so fast that it would double within an hour: something makes objects, nothing deletes them."""
-    if reason := facts.not_measured(situation, now):
+    if reason := facts.not_live(situation, now):
         return Unknown(reason)
-    fast = [
-        item
-        for item in facts.growths(situation, GROWTH_WATCHED)
+    if api_load.growths(situation.api_server) is None:
+        return Unknown("objects were not counted for long enough to tell how fast they grow")
+    fast = {
+        name: item
+        for name, item in _growing(situation).items()
         if item.objects >= GROWTH_LEAST and item.per_hour >= item.objects
-    ]
+    }
     if not fast:
         return CLEAR
-    worst = fast[0]
+    resource, worst = next(iter(fast.items()))
     doubling_s = worst.objects / worst.per_hour * 3600
     return Fired(
         CLUSTER,
         f"grow fast: {worst.per_hour:,.0f} more an hour, {worst.objects:,} now",
         (
-            *(Evidence(_growth_text(item), METRICS) for item in fast[:3]),
+            *(Evidence(_growth_text(name, item), METRICS) for name, item in list(fast.items())[:3]),
             Evidence(f"at this pace they double in {duration_text(doubling_s)}; whether it lasts nobody can tell",
                      METRICS, mark=Mark.OPEN),
-            *_guilt_of_growth(worst.resource, situation),
+            *_where(resource, situation),
         ),
-        (*_count_command(worst.resource), _busy_command()),
-        who=worst.resource,
+        (*_count_command(resource), _busy_command()),
+        who=resource,
     )  # fmt: skip
 
 
-def _guilt_of_growth(resource: str, situation: Situation) -> Iterator[Evidence]:
+def _where(resource: str, situation: Situation) -> Iterator[Evidence]:
     yield Evidence(f"{resource}: {facts.size_text(situation, resource)}", METRICS)
     full = ", ".join(f"{namespace} ({count:,})" for namespace, count in facts.fullest_namespaces(situation, resource))
     if full:

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis import api_facts as facts
-from diagnosis.api_facts import METRICS
 from diagnosis.commands import counted, kubectl
 from diagnosis.explaining import API_BUSY
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands
-from situation.api_server import ApiServerPage
+from situation import api_load
+from situation.api_server import METRICS, ApiServerPage
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER
 from situation.situation import Situation
@@ -18,6 +18,8 @@ from situation.situation import Situation
 IN_FLIGHT: Final = {"readOnly": 400, "mutating": 200}
 """Defaults of --max-requests-inflight and --max-mutating-requests-inflight; what the flags really say is not told."""
 NEARLY: Final = 0.8
+FULL: Final = 1.0
+"""Share of its seats that a priority level uses when no further request starts."""
 FILES_SOON: Final = 0.8
 FILES_OUT: Final = 0.95
 """Shares of file descriptors in use; each watch and each connection costs one."""
@@ -41,27 +43,20 @@ def _near_in_flight(page: ApiServerPage) -> set[str]:
     return {kind for kind, limit in IN_FLIGHT.items() if page.in_flight.get(kind, 0) >= NEARLY * limit}
 
 
-def _full_levels(page: ApiServerPage) -> set[str]:
-    return {
-        level
-        for level, seats in page.seats.items()
-        if level != "exempt" and seats.limit and seats.executing >= seats.limit
-    }
+def full_levels(page: ApiServerPage) -> set[str]:
+    """Return the priority levels without a free seat."""
+    return {level for level, used in (api_load.saturation(page) or {}).items() if used >= FULL}
 
 
-def _given_up(situation: Situation) -> tuple[int, int]:
-    """Return how many requests the server gave up over the window, and how many it answered."""
-    memory = situation.api_server
-    gone = memory.increase(lambda page: page.terminated) or 0
-    verbs = memory.page.durations if memory.page else {}
-    served = sum(facts.observed(situation, lambda page: page.durations, verb).total for verb in verbs)
-    return round(gone), round(served)
+def _served(situation: Situation) -> int:
+    """Return how many requests the server answered over the window."""
+    return sum(item.requests for item in (api_load.latency_by_verb(situation.api_server) or {}).values())
 
 
 def rejects_evidence(situation: Situation) -> Iterator[Evidence]:
     """Yield how many requests each priority level turned away over the window, three levels at most."""
     window = facts.window_text(situation)
-    for level, count in list(facts.rejects(situation).items())[:3]:
+    for level, count in list((api_load.rejects(situation.api_server) or {}).items())[:3]:
         yield Evidence(f"priority level {level} turned {counted(count, 'request')} away {window} (429)", METRICS)
 
 
@@ -78,16 +73,15 @@ def rejects_evidence(situation: Situation) -> Iterator[Evidence]:
         "other limits than the defaults": "the server does not tell its flags: look them up in its manifest",
         "api-slow-requests": "slow etcd or webhooks keep requests in flight for longer: then this is the effect",
     },
-    by_name=True,
 )
 def api_saturated(_: None, situation: Situation, now: datetime) -> Verdict:
     """The API server works on as many requests at once as it may."""
     if reason := facts.not_measured(situation, now):
         return Unknown(reason)
-    before, page = facts.last_pages(situation)
+    before, page = (page for _, page in situation.api_server.pages()[-2:])
     kinds = sorted(_near_in_flight(before) & _near_in_flight(page))
-    levels = sorted(_full_levels(before) & _full_levels(page))
-    gone, served = _given_up(situation)
+    levels = sorted(full_levels(before) & full_levels(page))
+    gone, served = api_load.given_up(situation.api_server) or 0, _served(situation)
     gives_up = gone >= GIVEN_UP_LEAST and gone > GIVEN_UP * (gone + served)
     if not kinds and not levels and not gives_up:
         return CLEAR
@@ -141,13 +135,14 @@ def _own_share(situation: Situation) -> Evidence:
         "a PodDisruptionBudget's 429": "it is no reject of priority and fairness, and not counted here",
         "api-overloaded": "there our own requests are turned away too",
     },
-    by_name=True,
 )
 def api_requests_rejected(_: None, situation: Situation, now: datetime) -> Verdict:
     """The API server turns requests away (429), whoever sent them."""
     if reason := facts.not_measured(situation, now):
         return Unknown(reason)
-    found = facts.rejects(situation)
+    found = api_load.rejects(situation.api_server)
+    if found is None:
+        return Unknown(facts.IN_PART)
     if not found:
         return CLEAR
     vital = [level for level in found if level in VITAL]
@@ -178,16 +173,15 @@ def api_requests_rejected(_: None, situation: Situation, now: datetime) -> Verdi
     kind="Cluster",
     looks_at="process_open_fds against process_max_fds of the API server, and how many watches are open.",
     look_alikes={"api-saturated": "there requests are in flight; an idle watch costs a file descriptor all the same"},
-    by_name=True,
 )
 def api_files_exhausted(_: None, situation: Situation, now: datetime) -> Verdict:
     """The API server runs out of file descriptors: new connections and watches will fail."""
     page = situation.api_server.page
     if (reason := facts.not_live(situation, now)) or page is None:
         return Unknown(reason or "the API server's metrics were not read")
-    if page.open_files is None or not page.max_files:
+    share = api_load.open_files_ratio(page)
+    if share is None:
         return Unknown("the API server does not tell its file descriptors")
-    share = page.open_files / page.max_files
     if share <= FILES_SOON:
         return CLEAR
     lines = [Evidence(f"{page.open_files:,} of {page.max_files:,} file descriptors are open", METRICS)]

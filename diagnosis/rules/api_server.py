@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import counted, kubectl, on_node, shorten
-from diagnosis.explaining import CERTIFICATES_OUT
+from diagnosis.explaining import CERTIFICATES_OUT, ETCD_FAULTS, ETCD_LAME, ETCD_NO_LEADER
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from situation.clock import age_text
 from situation.findings import Command, Evidence, Layer, Mark, Severity
@@ -148,6 +148,8 @@ def api_unreachable(_: None, situation: Situation, now: datetime) -> Verdict:
             kubectl("config", "view", "--minify", purpose="which server does this context name?"),
             *control_plane_commands(situation, "kube-apiserver"),
         ),
+        follows=(CLUSTER,),
+        follows_only=ETCD_NO_LEADER,  # /livez fails with it, so the kubelet restarts the API server; reads need none
         who="API server",
     )
 
@@ -211,6 +213,8 @@ def api_overloaded(_: None, situation: Situation, now: datetime) -> Verdict:
             kubectl("get", "--raw", "/metrics", purpose="whom does apiserver_flowcontrol_rejected name?"),
         ),
         severity=Severity.CRITICAL if grave else Severity.WARNING,
+        follows=(CLUSTER,),
+        follows_only=(*ETCD_FAULTS, *ETCD_LAME),
         who="API server",
     )  # fmt: skip
 

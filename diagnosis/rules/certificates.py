@@ -67,7 +67,6 @@ def _who(items: list[Certificate]) -> str:
         "certificate-not-reloaded": "there the file was renewed already, only the process was not restarted",
         "a certificate of another authority": "there dates are right and api-certificate says that it is not accepted",
     },
-    by_name=True,
 )
 def certificate_expired(_: None, situation: Situation, now: datetime) -> Verdict:
     """A certificate of the control plane is not valid any more, or not yet: who checks it refuses the connection."""
@@ -111,7 +110,6 @@ def certificate_expired(_: None, situation: Situation, now: datetime) -> Verdict
         "certificate-authority-expires": "kubeadm renews leaf certificates, never CAs",
         "a wrong clock": "the newest lease tells",
     },
-    by_name=True,
 )
 def certificate_expires(_: None, situation: Situation, now: datetime) -> Verdict:
     """Certificates of the control plane end soon: then everything that checks them fails at once."""
@@ -156,7 +154,6 @@ def _is_late(item: Certificate, now: datetime) -> bool:
     kind="Cluster",
     looks_at="NotAfter of ca.crt, etcd/ca.crt and front-proxy-ca.crt against 30 and 7 days.",
     look_alikes={"certificate-expires": "leaf certificates are renewed by kubeadm; a CA never is"},
-    by_name=True,
 )
 def certificate_authority_expires(_: None, situation: Situation, now: datetime) -> Verdict:
     """A certificate authority of the cluster ends soon; kubeadm does not renew it."""
@@ -194,7 +191,6 @@ def certificate_authority_expires(_: None, situation: Situation, now: datetime) 
         "another node behind a load balancer": "its certificate is another one: compared only on the same host",
         "certificate-expires": "there the file itself is old",
     },
-    by_name=True,
 )
 def certificate_not_reloaded(_: None, situation: Situation, now: datetime) -> Verdict:
     """A certificate was renewed, but the running process still holds the old one: its static pod was not restarted."""

@@ -4,13 +4,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis.commands import fact, kubectl, shorten
-from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN
+from diagnosis.explaining import CERTIFICATES_OUT, ETCD_DOWN
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands
 from diagnosis.rules.nodes import ALL_NODES
 from situation.clock import age_text, duration_text
 from situation.findings import Layer, Severity
-from situation.meta import find_condition
+from situation.meta import CLUSTER, find_condition
 from situation.selectors import is_node_ready
 from situation.situation import Situation
 
@@ -54,7 +54,7 @@ def nodes_down_together(_: None, situation: Situation, now: datetime) -> Verdict
             kubectl("get", "--raw", "/readyz?verbose", purpose="does etcd answer the API server?"),
             *control_plane_commands(situation, "kube-apiserver"),
         ),
-        follows=CONTROL_PLANE,
+        follows=(CLUSTER,),
         follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN),
         who=f"all {len(nodes)} nodes",
     )

@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.etcd_commands import disk_commands
-from diagnosis.etcd_facts import SOURCE, WINDOW_TEXT, named, said, seconds, strain, unless_known
+from diagnosis.etcd_facts import SOURCE, WINDOW_TEXT, named, said, strain, unless_known
 from diagnosis.rule import Fired, Rule, Verdict, rule
 from situation.etcd.cluster import ETCD, etcd_of
 from situation.etcd.view import MemberView
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import Ref
+from situation.quantity import latency_text
 from situation.selectors import is_control_plane
 from situation.situation import Situation
 
@@ -74,17 +75,17 @@ def etcd_slow_fsync(_: None, situation: Situation, now: datetime) -> Verdict:
         return unless_known(any(member.fsync_p99_s is not None for member in cluster.answering), "fsync")
     worst = max(slow, key=lambda member: member.fsync_p99_s or 0.0)
     value = worst.fsync_p99_s or 0.0
-    evidence = [said(member, f"fsync p99 {seconds(member.fsync_p99_s or 0.0)} over {WINDOW_TEXT}{strain(member)}")
+    evidence = [said(member, f"fsync p99 {latency_text(member.fsync_p99_s or 0.0)} over {WINDOW_TEXT}{strain(member)}")
                 for member in slow]  # fmt: skip
     bands = (
         "etcd FAQ: healthy below 10 ms; in practice up to 25 degraded, above 25 risk of elections, above 50 unstable: "
         f"{_band(value)}; etcd mixin: warns above 0.5 s, critical above 1 s: {_mixin(value)}"
     )
     fast = [member for member in cluster.answering if member.fsync_p99_s is not None and member not in slow]
-    evidence += [said(member, f"fsync p99 {seconds(member.fsync_p99_s or 0.0)}", Mark.EXCLUDES) for member in fast]
+    evidence += [said(member, f"fsync p99 {latency_text(member.fsync_p99_s or 0.0)}", Mark.EXCLUDES) for member in fast]
     return Fired(
         ETCD,
-        f"{'is' if len(slow) == 1 else 'are'} slow to sync to disk: p99 {seconds(value)} ({_band(value)})",
+        f"{'is' if len(slow) == 1 else 'are'} slow to sync to disk: p99 {latency_text(value)} ({_band(value)})",
         (*evidence, Evidence(bands, worst.source or SOURCE, worst.heard_at), *_stacked(situation, slow)),
         disk_commands(situation, cluster, worst),
         severity=_severity(value),
@@ -128,9 +129,12 @@ def etcd_slow_commit(_: None, situation: Situation, now: datetime) -> Verdict:
     bands = f"etcd FAQ: healthy below 25 ms; etcd mixin: warns above 0.25 s: {mixin}"
     return Fired(
         ETCD,
-        f"{'is' if len(slow) == 1 else 'are'} slow to commit to the database: p99 {seconds(value)}",
+        f"{'is' if len(slow) == 1 else 'are'} slow to commit to the database: p99 {latency_text(value)}",
         (
-            *(said(member, f"commit p99 {seconds(member.commit_p99_s or 0.0)} over {WINDOW_TEXT}") for member in slow),
+            *(
+                said(member, f"commit p99 {latency_text(member.commit_p99_s or 0.0)} over {WINDOW_TEXT}")
+                for member in slow
+            ),
             Evidence(bands, worst.source or SOURCE, worst.heard_at),
             *_stacked(situation, slow),
         ),

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.etcd_commands import disk_commands, looks, metrics_command
-from diagnosis.etcd_facts import WINDOW_TEXT, named, of_all, said, seconds, strain, unless_known
+from diagnosis.etcd_facts import WINDOW_TEXT, named, of_all, said, strain, unless_known
 from diagnosis.rule import Fired, Rule, Verdict, rule
 from diagnosis.rules.etcd_disk import FSYNC_HEALTHY_S
 from situation.clock import duration_text
@@ -12,6 +12,7 @@ from situation.etcd.cluster import ETCD, EtcdCluster, etcd_of
 from situation.etcd.figures import Elections
 from situation.etcd.memory import WINDOW
 from situation.findings import Evidence, Layer, Mark, Severity
+from situation.quantity import latency_text
 from situation.situation import Situation
 
 ROUND_TRIP_S: Final = 0.15
@@ -46,9 +47,9 @@ def etcd_slow_peers(_: None, situation: Situation, now: datetime) -> Verdict:
     worst = max(slow, key=lambda member: member.round_trip_p99_s or 0.0)
     return Fired(
         ETCD,
-        f"{'reaches' if len(slow) == 1 else 'reach'} a peer in p99 {seconds(worst.round_trip_p99_s or 0.0)}",
+        f"{'reaches' if len(slow) == 1 else 'reach'} a peer in p99 {latency_text(worst.round_trip_p99_s or 0.0)}",
         (
-            *(said(member, f"p99 to its slowest peer {seconds(member.round_trip_p99_s or 0.0)} over {WINDOW_TEXT}")
+            *(said(member, f"p99 to its slowest peer {latency_text(member.round_trip_p99_s or 0.0)} over {WINDOW_TEXT}")
               for member in slow),
             of_all(cluster, "below 5 ms within a data centre; etcd mixin: warns above 0.15 s"),
         ),
@@ -114,7 +115,7 @@ def _causes_looked_at(cluster: EtcdCluster) -> tuple[Evidence, ...]:
             found.append(of_all(cluster, f"the {what} of no member is known", Mark.OPEN))
         else:
             mark = Mark.SUPPORTS if max(values) > limit else Mark.EXCLUDES
-            found.append(of_all(cluster, f"slowest {what} p99 {seconds(max(values))}", mark))
+            found.append(of_all(cluster, f"slowest {what} p99 {latency_text(max(values))}", mark))
     return tuple(found)
 
 

@@ -6,7 +6,6 @@ from typing import Final
 from diagnosis.commands import on_node
 from diagnosis.etcd_commands import etcdctl, looks, status_command, way_to
 from diagnosis.etcd_facts import (
-    CERTIFICATE_RULES,
     ELECTION_S,
     expired_certificates,
     frozen_evidence,
@@ -19,6 +18,7 @@ from diagnosis.etcd_facts import (
     silence,
     unless_known,
 )
+from diagnosis.explaining import CERTIFICATES_OUT
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
 from situation.clock import age_text
 from situation.etcd.answers import CORRUPT
@@ -86,7 +86,7 @@ def etcd_quorum_lost(_: None, situation: Situation, now: datetime) -> Verdict:
         (*evidence, *frozen_evidence(cluster)),
         (*looks(situation, cluster), *_process_commands(cluster.silent)),
         follows=(CLUSTER,) if expired else (),
-        follows_only=CERTIFICATE_RULES,
+        follows_only=CERTIFICATES_OUT,
     )
 
 
@@ -126,7 +126,7 @@ def etcd_no_leader(_: None, situation: Situation, now: datetime) -> Verdict:
         (*evidence, *expired, *quorum_evidence(cluster), *silence(cluster.silent), *frozen_evidence(cluster)),
         (*looks(situation, cluster), *_process_commands(leaderless)),
         follows=(CLUSTER,) if expired else (),
-        follows_only=CERTIFICATE_RULES,
+        follows_only=CERTIFICATES_OUT,
     )
 
 

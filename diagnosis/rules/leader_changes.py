@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis.commands import fact, kubectl, said_by
-from diagnosis.explaining import API_BUSY, CONTROL_PLANE, ETCD_DOWN, ETCD_SLOW
+from diagnosis.explaining import API_BUSY, ETCD_DOWN, ETCD_SLOW
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands
 from situation.clock import duration_text
@@ -49,7 +49,6 @@ def _times_elected(name: str, situation: Situation, now: datetime) -> tuple[int,
         "scheduler-down, controller-manager-down": "there nobody renews the lease",
         "etcd-slow-fsync, api-slow-requests": "the usual causes: a lease could not be renewed within 10 s",
     },
-    by_name=True,
 )
 def leaders_change_often(_: None, situation: Situation, now: datetime) -> Verdict:
     """Scheduler or controller manager lose their lease again and again."""
@@ -74,7 +73,7 @@ def leaders_change_often(_: None, situation: Situation, now: datetime) -> Verdic
                         namespace="kube-system"),
                 *control_plane_commands(situation, name),
             ),
-            follows=CONTROL_PLANE,
+            follows=(CLUSTER,),
             follows_only=(*ETCD_DOWN, *ETCD_SLOW, "api-slow-requests", *API_BUSY),
             who=name,
         )  # fmt: skip

@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from diagnosis.commands import counted, fact, kubectl
-from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN
+from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE_DOWN, ETCD_DOWN, ETCD_FAULTS
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from diagnosis.rules.api_server import control_plane_commands
 from situation.clock import duration_text
 from situation.cluster import Lease
 from situation.findings import Command, Evidence, Layer, Mark, Severity
+from situation.leases import renewals
 from situation.meta import CLUSTER, Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_node_ready
@@ -35,16 +36,6 @@ class _Leader(NamedTuple):
     evidence: tuple[Evidence, ...]
 
 
-def _renew_times(situation: Situation, except_name: str) -> list[datetime]:
-    tables = (situation.table("leases"), situation.table("nodeleases"))
-    return [
-        item.spec.renew_time
-        for table in tables
-        for item in table.values()
-        if isinstance(item, Lease) and item.spec.renew_time and item.name != except_name
-    ]
-
-
 def _leader(situation: Situation, name: str, now: datetime) -> _Leader | None:
     """Return the lease kube-system/`name` with its age, None where there is none or all leases are frozen.
 
@@ -54,21 +45,20 @@ def _leader(situation: Situation, name: str, now: datetime) -> _Leader | None:
     lease = situation.leases.get(("kube-system", name))
     if lease is None or (renewed := lease.spec.renew_time) is None:
         return None
-    others = _renew_times(situation, name)
-    newest = max((*others, renewed))
-    if (now - newest).total_seconds() > FROZEN_S:
+    other = max((at for (_, item), at in renewals(situation).items() if item != name), default=None)
+    if (now - max(other or renewed, renewed)).total_seconds() > FROZEN_S:
         return None
-    age_s = ((max(others) if others else now) - renewed).total_seconds()
+    age_s = ((other or now) - renewed).total_seconds()
     skew = "no other lease to compare with"
-    if others:
-        skew = f"the newest other lease is {duration_text((now - max(others)).total_seconds())} old by our clock"
+    if other is not None:
+        skew = f"the newest other lease is {duration_text((now - other).total_seconds())} old by our clock"
     return _Leader(
         lease,
         age_s,
         (
             fact("leases", f"{name} renewed {renewed:%H:%M:%S}: {duration_text(age_s)} old", at=renewed),
             fact("leases", f"held by {lease.spec.holder_identity or 'nobody'}"),
-            fact("leases", skew, Mark.EXCLUDES if others else Mark.OPEN),
+            fact("leases", skew, Mark.EXCLUDES if other is not None else Mark.OPEN),
         ),
     )  # fmt: skip
 
@@ -143,7 +133,7 @@ def scheduler_down(_: None, situation: Situation, now: datetime) -> Verdict:
         f"has not renewed its lease for {duration_text(leader.age_s)}" if leader else "does not look at new pods",
         tuple(evidence),
         (_lease_command("kube-scheduler"), pending, *control_plane_commands(situation, "kube-scheduler")),
-        follows=CONTROL_PLANE,
+        follows=(CLUSTER,),
         follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN),
         who="scheduler",
     )
@@ -173,7 +163,7 @@ def controller_manager_down(_: None, situation: Situation, now: datetime) -> Ver
             kubectl("get", "deployments", "-A", purpose="which Deployments are behind?"),
             *control_plane_commands(situation, "kube-controller-manager"),
         ),
-        follows=CONTROL_PLANE,
+        follows=(CLUSTER,),
         follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN),
         who="controller manager",
     )
@@ -223,6 +213,7 @@ def deployment_not_observed(deployment: Deployment, situation: Situation, now: d
                     namespace=deployment.namespace),
         ),
         follows=(CLUSTER,),
+        follows_only=(*ETCD_FAULTS, *CONTROL_PLANE_DOWN),
         who="controller manager",
     )  # fmt: skip
 

@@ -5,26 +5,25 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from diagnosis.api_facts import seconds_text
 from diagnosis.commands import counted, fact, kubectl
 from diagnosis.gpu_facts import may_hold_gpus
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
+from diagnosis.rules.etcd_disk import FSYNC_HEALTHY_S
+from diagnosis.rules.etcd_elections import ELECTIONS_PER_HOUR
 from situation.clock import duration_text
 from situation.etcd.memory import KnownMember
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER
+from situation.quantity import latency_text
 from situation.situation import Situation
 from situation.topology import EtcdTopology, api_server_versions, etcd_topology, static_pods, version_of
 
 NODES: Final = 100
 """With more nodes etcd should have machines of its own (etcd playbook)."""
-FSYNC_S: Final = 0.010
-"""The etcd FAQ's bound of a healthy disk; regularly above it on stacked nodes means: move etcd off them (playbook)."""
 REGULARLY: Final = timedelta(hours=1)
+"""A disk that is regularly slower than the etcd FAQ asks, on stacked nodes, means: move etcd off them (playbook)."""
 OBSERVED: Final = timedelta(minutes=10)
 """A shorter look does not show what is regular."""
-ELECTIONS: Final = 1
-"""More changes of leader in an hour than this mean that etcd is unstable (etcd playbook)."""
 MINORS: Final = 1
 """Minor versions that may lie between components (kubernetes mixin, KubeVersionMismatch)."""
 
@@ -39,11 +38,11 @@ def _member_strain(known: KnownMember) -> Iterator[Evidence]:
         return
     words = duration_text(span.total_seconds())
     p99 = known.over(lambda page: page.fsync, REGULARLY).quantile(0.99)
-    if p99 is not None and p99 > FSYNC_S:
-        text = f"{name}: fsync p99 {seconds_text(p99)} over {words}, healthy is below 10 ms (etcd FAQ)"
+    if p99 is not None and p99 > FSYNC_HEALTHY_S:
+        text = f"{name}: fsync p99 {latency_text(p99)} over {words}, healthy is below 10 ms (etcd FAQ)"
         yield Evidence(text, source, known.page_at)
     changes = known.increase(lambda page: page.leader_changes, REGULARLY)
-    if changes is not None and changes > ELECTIONS:
+    if changes is not None and changes > ELECTIONS_PER_HOUR:
         yield Evidence(f"{name} saw {changes:.0f} changes of leader in {words}", source, known.page_at)
 
 
@@ -62,7 +61,6 @@ def _member_strain(known: KnownMember) -> Iterator[Evidence]:
         "etcd-slow-fsync": "the fault itself, now; this is advice for afterwards",
         "a planned change of leader": "one alone in an hour is not told",
     },
-    by_name=True,
 )
 def stacked_etcd_strained(_: None, situation: Situation, now: datetime) -> Verdict:
     """etcd shares its nodes with the API server, and signs are there that it should not."""
@@ -100,8 +98,10 @@ def _text(version: Version) -> str:
 
 
 def _kubelets(situation: Situation) -> dict[str, Version]:
-    found = {node.name: version_of(node.status.node_info.kubelet_version) for node in situation.nodes.values()}
-    return {name: version for name, version in found.items() if version is not None}
+    """Return the kubelets' versions by node. Thousands have the same few: each text is read once."""
+    texts = {name: node.status.node_info.kubelet_version for (_, name), node in situation.nodes.items()}
+    versions = {text: version_of(text) for text in set(texts.values())}
+    return {name: version for name, text in texts.items() if (version := versions[text]) is not None}
 
 
 def _spread(versions: dict[str, Version], what: str, kind: str) -> Iterator[Evidence]:
@@ -113,7 +113,8 @@ def _spread(versions: dict[str, Version], what: str, kind: str) -> Iterator[Evid
 
 
 def _minors(versions: dict[str, Version]) -> int:
-    return max(item[1] for item in versions.values()) - min(item[1] for item in versions.values()) if versions else 0
+    minors = {version[1] for version in set(versions.values())}
+    return max(minors) - min(minors) if minors else 0
 
 
 @rule(
@@ -125,11 +126,11 @@ def _minors(versions: dict[str, Version]) -> int:
     needs=("nodes",),
     looks_at="the tags of the API servers' images by node, and the kubelets' versions.",
     look_alikes={"an upgrade under way": "one minor version between API servers is allowed meanwhile: a hint only"},
-    by_name=True,
 )
 def versions_apart(_: None, situation: Situation, now: datetime) -> Verdict:
     """API servers have unequal versions, or kubelets lie far apart or are newer than the API server."""
-    servers, kubelets = api_server_versions(situation), _kubelets(situation)
+    servers = api_server_versions(situation)
+    kubelets = _kubelets(situation)
     newest = max(servers.values(), default=None)
     if newest is None and situation.version is not None:
         newest = version_of(situation.version.git_version)

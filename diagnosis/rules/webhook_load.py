@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis import api_facts as facts
-from diagnosis.api_facts import METRICS
 from diagnosis.commands import counted, fact, kubectl, shorten
 from diagnosis.endpoints import slices_command
 from diagnosis.explaining import WEBHOOKS_DOWN
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.creation_webhooks import LIST, named
+from situation import api_load
+from situation.api_server import METRICS
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER, Ref
 from situation.network import Webhook
@@ -57,13 +58,14 @@ def _refs(found: _Named) -> Iterator[Ref]:
         "validating-webhook-down": "there its Service has no endpoint at all: then this is the effect",
         "failurePolicy Ignore": "requests go on without it, but each waits for its time-out",
     },
-    by_name=True,
 )
 def webhook_failing(_: None, situation: Situation, now: datetime) -> Verdict:
     """Calls of an admission webhook fail."""
     if reason := facts.not_measured(situation, now):
         return Unknown(reason)
-    failures = facts.webhook_failures(situation)
+    failures = api_load.webhook_failures(situation.api_server)
+    if failures is None:
+        return Unknown(facts.IN_PART)
     if not failures:
         return CLEAR
     name, count = next(iter(failures.items()))
@@ -98,13 +100,13 @@ def webhook_failing(_: None, situation: Situation, now: datetime) -> Verdict:
         "api-slow-requests": "the effect on all writes that it sees",
         "webhook-failing": "there calls fail; those that time out are slow too",
     },
-    by_name=True,
 )
 def webhook_slow(_: None, situation: Situation, now: datetime) -> Verdict:
     """An admission webhook is slow, and with it each write that it sees."""
     if reason := facts.not_measured(situation, now):
         return Unknown(reason)
-    slow = [(name, item) for name, item in facts.webhook_latencies(situation).items() if item.p99_s > SLOW_S]
+    measured = facts.enough(api_load.webhook_latencies(situation.api_server))
+    slow = [(name, item) for name, item in measured.items() if item.p99_s > SLOW_S]
     if not slow:
         return CLEAR
     name, worst = slow[0]
@@ -112,10 +114,10 @@ def webhook_slow(_: None, situation: Situation, now: datetime) -> Verdict:
     window = facts.window_text(situation)
     return Fired(
         found[0][0] if found else CLUSTER,
-        f"is slow: p99 {worst.text}",
+        f"is slow: p99 {facts.p99_text(worst)}",
         (
             *(
-                Evidence(f"{other}: p99 {item.text} of {item.requests} calls {window}", METRICS)
+                Evidence(f"{other}: p99 {facts.p99_text(item)} of {item.requests} calls {window}", METRICS)
                 for other, item in slow[:3]
             ),
             *_configuration(found, name),

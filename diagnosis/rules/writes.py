@@ -3,15 +3,17 @@
 from datetime import datetime
 from typing import Final
 
-from diagnosis.api_facts import METRICS, bytes_text
 from diagnosis.commands import counted, fact, kubectl
-from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE, ETCD_DOWN
+from diagnosis.etcd_commands import looks_from_outside
+from diagnosis.explaining import CERTIFICATES_OUT, ETCD_DOWN
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands, on_control_plane
+from situation.api_server import METRICS
 from situation.clock import duration_text
-from situation.cluster import Lease
 from situation.findings import Evidence, Layer, Mark, Severity
+from situation.leases import last_write, renewals
 from situation.meta import CLUSTER
+from situation.quantity import human_bytes
 from situation.readings import SourceState
 from situation.situation import Situation
 
@@ -37,7 +39,6 @@ READYZ: Final = "kubernetes/readyz"
         "api-unreachable": "there nothing is read at all",
         "etcd-no-space": "said by etcd's members themselves: then this follows from it",
     },
-    by_name=True,
 )
 def writes_stopped(_: None, situation: Situation, now: datetime) -> Verdict:
     """No lease is renewed although the API server answers reads: writes fail, and what is shown is frozen."""
@@ -45,15 +46,12 @@ def writes_stopped(_: None, situation: Situation, now: datetime) -> Verdict:
     live = source.state_at(now) is SourceState.LIVE and situation.source(READYZ).state_at(now) is SourceState.LIVE
     if readiness is None or not live:
         return Unknown("the API server's answers are not live")
-    tables = (situation.table("leases"), situation.table("nodeleases"))
-    found = [item for table in tables for item in table.values() if isinstance(item, Lease) and item.spec.renew_time]
-    newest = max((item.spec.renew_time for item in found if item.spec.renew_time), default=None)
+    found, newest = renewals(situation), last_write(situation)
     if newest is None or len(found) < LEAST:
         return Unknown("too few leases are to be seen")
     age_s = (now - newest).total_seconds()
     if age_s <= STILL_S:
         return CLEAR
-    status = ("etcdctl", "endpoint", "status", "--cluster", "-w", "table")
     lines = [
         fact("leases", f"the newest of {counted(len(found), 'lease')} was renewed at {newest:%H:%M:%S}", at=newest),
         fact("leases", "what stands in objects (node Ready, pod status) may be history since then", at=newest),
@@ -61,7 +59,7 @@ def writes_stopped(_: None, situation: Situation, now: datetime) -> Verdict:
     ]
     page = situation.api_server.page
     if page is not None and page.storage_bytes is not None:
-        size = bytes_text(page.storage_bytes)
+        size = human_bytes(page.storage_bytes)
         text = f"as the API server sees it: etcd's database has {size}; the default quota is 2 GiB"
         lines.append(Evidence(text, METRICS, situation.api_server.read_at, Mark.OPEN))
     return Fired(
@@ -70,11 +68,11 @@ def writes_stopped(_: None, situation: Situation, now: datetime) -> Verdict:
         tuple(lines),
         (
             kubectl("get", "leases", "-A", purpose="is any of them renewed?"),
-            *on_control_plane(situation, *status, purpose="is an alarm raised (NOSPACE), has etcd a leader?"),
+            *looks_from_outside(situation, now),
             *on_control_plane(situation, "date", "-u", purpose="is our clock right?"),
             *control_plane_commands(situation, "etcd"),
         ),
-        follows=CONTROL_PLANE,
+        follows=(CLUSTER,),
         follows_only=(*ETCD_DOWN, *CERTIFICATES_OUT, "api-not-ready", "api-overloaded"),
         who="no lease",
     )

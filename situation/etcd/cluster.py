@@ -11,12 +11,12 @@ from typing import Final
 
 import msgspec
 
-from situation.cluster import Lease
 from situation.etcd.answers import CORRUPT, NO_SPACE, alarm_kinds, raised_by, sees_leader
 from situation.etcd.figures import Quota
 from situation.etcd.members import EtcdMember
 from situation.etcd.standing import counted_members
 from situation.etcd.view import MemberView, Role, Standing
+from situation.leases import last_write
 from situation.meta import Ref
 from situation.readings import SourceState
 from situation.situation import Situation
@@ -227,13 +227,6 @@ def _frozen_by(cluster: EtcdCluster, rounds: Iterable[EtcdMember]) -> FrozenBy |
     if CORRUPT in cluster.alarms:
         return FrozenBy.CORRUPT
     return FrozenBy.NO_SPACE if NO_SPACE in cluster.alarms else None
-
-
-def last_write(situation: Situation) -> datetime | None:
-    """Return the newest lease renewal that the API shows: a cluster that lives writes one every few seconds."""
-    leases = (*situation.leases.values(), *situation.table("nodeleases").values())
-    times = (item.spec.renew_time for item in leases if isinstance(item, Lease))
-    return max((time for time in times if time is not None), default=None)
 
 
 def raisers(situation: Situation, cluster: EtcdCluster, kind: str) -> tuple[str, ...]:

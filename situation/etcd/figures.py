@@ -83,6 +83,33 @@ def p99(known: KnownMember, of: Callable[[MemberPage], Histogram | None], window
     return seen.quantile(P99) if seen.total >= MIN_OBSERVATIONS else None
 
 
+class PageFigures(NamedTuple):
+    """What a member's pages say of the last minute; None: not measured, or too little."""
+
+    fsync_p99_s: float | None
+    commit_p99_s: float | None
+    round_trip_p99_s: float | None
+    heartbeat_failures: float | None
+    failed_proposals: float | None
+    slow_applies: float | None
+
+
+def page_figures(known: KnownMember) -> PageFigures:
+    """Return the figures of the pages, worked out once for each: rounds without a page are more frequent."""
+    return known.of_pages.once(page_figures, lambda: _page_figures(known))
+
+
+def _page_figures(known: KnownMember) -> PageFigures:
+    return PageFigures(
+        fsync_p99_s=p99(known, lambda page: page.fsync),
+        commit_p99_s=p99(known, lambda page: page.commit),
+        round_trip_p99_s=round_trip_p99(known),
+        heartbeat_failures=known.increase(lambda page: page.heartbeat_failures),
+        failed_proposals=known.increase(lambda page: page.proposals_failed),
+        slow_applies=known.increase(lambda page: page.slow_applies),
+    )
+
+
 def round_trip_p99(known: KnownMember) -> float | None:
     """Return the p99 to the slowest peer over the window, seconds."""
     peers = known.page.round_trips if known.page is not None else {}
@@ -99,15 +126,22 @@ def elections_of(known: KnownMember, window: timedelta) -> Elections | None:
 
     Of a member that restarted in the window the raft term is taken: its own counter began anew.
     """
-    pages = known.pages.within(window)
-    restarted = len({page.started_at for _, page in pages}) > 1
-    if not restarted and (changes := known.increase(lambda page: page.leader_changes, window)) is not None:
-        return Elections(changes, pages[-1][0] - pages[0][0])
+    counted = known.of_pages.once((elections_of, window), lambda: _counted_elections(known, window))
+    if counted is not None:
+        return counted
     statuses = known.statuses.within(window)
     if len(statuses) < 2:
         return None
     (first_at, first), (last_at, last) = statuses[0], statuses[-1]
     return Elections(max(0, last.raft_term - first.raft_term), last_at - first_at)
+
+
+def _counted_elections(known: KnownMember, window: timedelta) -> Elections | None:
+    pages = known.pages.within(window)
+    if len({page.started_at for _, page in pages}) > 1:
+        return None
+    changes = known.increase(lambda page: page.leader_changes, window)
+    return Elections(changes, pages[-1][0] - pages[0][0]) if changes is not None else None
 
 
 def growth_of(known: KnownMember) -> Growth | None:

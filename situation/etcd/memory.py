@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from situation.derived import Derived
 from situation.etcd.answers import alarm_kinds, sees_leader
 from situation.etcd.members import EtcdReading, MemberPage, MemberStatus
 from situation.histograms import Histogram, increase
@@ -38,6 +39,8 @@ class KnownMember:
         """The alarms that it told of last, with the times since which it tells of them."""
         self.silent_since: datetime | None = None
         """When the first of the failed rounds in a row was read, None while it answers."""
+        self.of_pages = Derived()
+        """What was worked out from the pages alone; empty after each new one."""
         self.worked_at: datetime | None = None
         """When it last saw a leader and told of no alarm: what was written then went through."""
         self.take(reading)
@@ -52,6 +55,7 @@ class KnownMember:
         if member.page is not None:
             self.page, self.page_at = member.page, at
             self.pages.add(at, member.page)
+            self.of_pages.clear()
         if member.answers:
             self.silent_since = None
         elif self.silent_since is None:

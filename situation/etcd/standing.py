@@ -7,12 +7,13 @@ from typing import Final
 
 import msgspec
 
-from situation.etcd.figures import elections_of, growth_of, in_use_of, p99, quota_of, round_trip_p99, size_of
+from situation.etcd.figures import elections_of, growth_of, in_use_of, page_figures, quota_of, size_of
 from situation.etcd.members import EtcdMember, ListedMember
 from situation.etcd.memory import SPAN, KnownMember
 from situation.etcd.view import MemberView, Role, Standing
 from situation.pods import Pod
 from situation.readings import Source, SourceState
+from situation.selectors import is_control_plane
 from situation.situation import Situation
 
 REFUSAL: Final = re.compile(
@@ -35,6 +36,11 @@ def etcd_pods(situation: Situation) -> tuple[Pod, ...]:
     """Return etcd's static pods as kubeadm labels them, by name."""
     found = situation.pods_by_label.get(("kube-system", "component", "etcd")).values()
     return tuple(sorted(found, key=lambda pod: pod.name))
+
+
+def is_ours(situation: Situation) -> bool:
+    """Tell whether etcd runs where it can be looked after: a managed control plane shows no node and no pod of it."""
+    return bool(etcd_pods(situation)) or any(map(is_control_plane, situation.nodes.values()))
 
 
 def counted_members(situation: Situation, now: datetime) -> tuple[int, str, tuple[MemberView, ...]]:
@@ -95,7 +101,7 @@ def _view(known: KnownMember, situation: Situation, now: datetime) -> MemberView
     heard = [at for at in (known.status_at, known.page_at) if at is not None]
     if member.answers:
         heard.append(known.read_at)
-    status, page = known.status, known.page
+    status, page, figures = known.status, known.page, page_figures(known)
     return MemberView(
         name=member.name or member.node or _address(member.endpoint),
         endpoint=member.endpoint,
@@ -115,16 +121,16 @@ def _view(known: KnownMember, situation: Situation, now: datetime) -> MemberView
         size_bytes=size_of(known),
         in_use_bytes=in_use_of(known),
         quota=quota_of(known),
-        fsync_p99_s=p99(known, lambda page: page.fsync),
-        commit_p99_s=p99(known, lambda page: page.commit),
-        round_trip_p99_s=round_trip_p99(known),
+        fsync_p99_s=figures.fsync_p99_s,
+        commit_p99_s=figures.commit_p99_s,
+        round_trip_p99_s=figures.round_trip_p99_s,
         backlog=max(0, status.raft_index - status.applied_index) if status is not None else None,
         growth=growth_of(known),
         elections=elections_of(known, SPAN),
         recent_elections=elections_of(known, RECENT),
-        heartbeat_failures=known.increase(lambda page: page.heartbeat_failures),
-        failed_proposals=known.increase(lambda page: page.proposals_failed),
-        slow_applies=known.increase(lambda page: page.slow_applies),
+        heartbeat_failures=figures.heartbeat_failures,
+        failed_proposals=figures.failed_proposals,
+        slow_applies=figures.slow_applies,
     )
 
 

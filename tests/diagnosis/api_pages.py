@@ -31,11 +31,9 @@ def scraped(known: Situation, *pages: ApiServerPage, apart_s: float = 30, age_s:
 
 
 def grown(before: Mapping[str, Any], after: Mapping[str, Any], **both: Any) -> tuple[ApiServerPage, ApiServerPage]:
-    """Return two pages of one process."""
-    return (
-        ApiServerPage(started_at=1.0, **both, **before),
-        ApiServerPage(started_at=1.0, **both, **after),
-    )
+    """Return two pages of one process, which answered no request in between unless `before` and `after` say so."""
+    idle = {"started_at": 1.0, "durations": {"GET": took(0.01)}, **both}
+    return ApiServerPage(**{**idle, **before}), ApiServerPage(**{**idle, **after})
 
 
 def alive(known: Situation, *failed: str) -> Situation:

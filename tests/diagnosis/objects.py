@@ -7,7 +7,7 @@ from typing import Any
 from diagnosis.engine import Engine
 from diagnosis.rule import Rule
 from playbooks.commands import Target, render
-from situation.findings import Diagnosis, Finding, Severity
+from situation.findings import Diagnosis, Finding, Mark, Severity
 from situation.meta import Ref
 from situation.situation import Situation
 from tests.build import NOW, Manifest, ago, meta
@@ -157,3 +157,8 @@ def shape(diagnosis: Diagnosis) -> set[tuple[str, str, Severity, tuple[Ref, ...]
         for cause in diagnosis.causes
         for finding in (cause, *cause.consequences)
     }
+
+
+def texts(finding: Finding, mark: Mark | None = None) -> str:
+    """Return the evidence, or only that with a mark, a line each."""
+    return "\n".join(line.text for line in finding.evidence if mark in (None, line.mark))

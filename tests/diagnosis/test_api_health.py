@@ -10,7 +10,7 @@ from situation.etcd.members import EtcdMember, EtcdReading, MemberPage
 from situation.findings import Finding, Mark, Severity
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
-from tests.build import NOW, situation
+from tests.build import NOW, pod, situation
 from tests.diagnosis.api_pages import alive, grown, scraped, took, unready
 from tests.diagnosis.objects import causes_of
 
@@ -99,3 +99,14 @@ def test_what_is_second_hand_is_labelled_so() -> None:
     assert len(told) == 2
     assert all(text.startswith("as the API server sees it: ") for text in told)
     assert "etcd's database has 1.2 GiB" in told[1]
+
+
+def test_etcdctl_is_offered_with_endpoint_and_certificates_where_etcd_is_ours() -> None:
+    place = pod("etcd-cp-1", namespace="kube-system", node="cp-1", labels={"component": "etcd"})
+    known = causes_of(RULES, unready(situation(place), "etcd"))["etcd-unavailable"]
+    looks = [command for command in known.next if command.argv[0] == "etcdctl"]
+    assert looks
+    assert {command.where for command in looks} == {"node cp-1"}
+    assert all({"--endpoints", "--cacert", "--cert", "--key"} <= set(command.argv) for command in looks)
+    managed = causes_of(RULES, unready(situation(), "etcd"))["etcd-unavailable"]
+    assert not any("etcdctl" in command.argv for command in managed.next), "nobody can log in there"

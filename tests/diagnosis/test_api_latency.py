@@ -11,7 +11,7 @@ from situation.readings import OwnLoad, Reading, SourceState
 from situation.situation import Situation
 from tests.build import NOW, pod, situation
 from tests.diagnosis.api_pages import grown, scraped, took
-from tests.diagnosis.objects import causes_of
+from tests.diagnosis.objects import causes_of, texts
 
 RULES = api_latency.RULES
 OLD = took(30, 5000)
@@ -70,10 +70,6 @@ def test_nothing_is_judged_when_the_metrics_are_stale_or_of_another_process() ->
     before, after = verbs(GET=20)
     other = ApiServerPage(started_at=2.0, durations=before.durations)
     assert not found(other, after)
-
-
-def texts(finding: Finding, mark: Mark | None = None) -> str:
-    return "\n".join(line.text for line in finding.evidence if mark is None or line.mark is mark)
 
 
 def test_the_blame_is_split_between_etcd_webhooks_and_our_own_line() -> None:

@@ -13,7 +13,7 @@ from situation.findings import Command, Effect, Finding, Mark, Severity
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
 from tests.build import NOW, pod, situation
-from tests.diagnosis.objects import causes_of, lease
+from tests.diagnosis.objects import causes_of, lease, texts
 from tests.etcd_objects import GIB, MIB, NO_SPACE, healthy, page, silence, status, tell, watched
 
 FULL = {"db_size_bytes": 2 * GIB + MIB, "db_in_use_bytes": 1800 * MIB}
@@ -42,10 +42,6 @@ def no_space(known: Situation) -> Finding:
 
 def changing(finding: Finding) -> list[Command]:
     return [command for command in finding.next if command.effect is not Effect.READ]
-
-
-def texts(finding: Finding) -> str:
-    return "\n".join(line.text for line in finding.evidence)
 
 
 def test_out_of_space_says_that_what_is_shown_is_history() -> None:

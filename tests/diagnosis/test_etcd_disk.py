@@ -9,12 +9,12 @@ from diagnosis.engine import diagnose
 from diagnosis.rules import etcd_disk, etcd_elections
 from playbooks.commands import Target, render
 from situation.etcd.members import EtcdAccess
-from situation.findings import Finding, Mark, Severity
+from situation.findings import Mark, Severity
 from situation.histograms import Histogram
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
 from tests.build import NOW, node, situation
-from tests.diagnosis.objects import causes_of
+from tests.diagnosis.objects import causes_of, texts
 from tests.etcd_objects import disk, endpoint, healthy, status, tell, watched
 
 RULES = etcd_disk.RULES + etcd_elections.RULES
@@ -30,10 +30,6 @@ def with_disk(of: str, slow_s: float, *, slow_each_s: float = 10, who: tuple[int
         return {of: disk(fast=10_000 + 100 * past, slow=slow, slow_s=slow_s)}
 
     return watched(pages=pages)
-
-
-def texts(finding: Finding) -> str:
-    return "\n".join(line.text for line in finding.evidence)
 
 
 @pytest.mark.parametrize(

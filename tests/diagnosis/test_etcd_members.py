@@ -6,14 +6,10 @@ import pytest
 
 from diagnosis.rules import etcd_members
 from situation.etcd.members import MemberHealth
-from situation.findings import Finding, Severity
+from situation.findings import Severity
 from situation.situation import Situation
-from tests.diagnosis.objects import causes_of
+from tests.diagnosis.objects import causes_of, texts
 from tests.etcd_objects import healthy, list_members, page, status, tell, watched
-
-
-def texts(finding: Finding) -> str:
-    return "\n".join(line.text for line in finding.evidence)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ from diagnosis.rules import etcd_database, etcd_disk, etcd_elections, etcd_membe
 from situation.certificates import Certificate, Certificates
 from situation.etcd.cluster import ETCD
 from situation.etcd.members import MemberHealth
-from situation.findings import Finding, Layer, LayerState, Severity
+from situation.findings import Layer, LayerState, Severity
 from situation.histograms import Histogram
 from situation.kinds import WATCHED
 from situation.readings import Listed, Readiness, Reading, SourceState
 from situation.situation import Situation
 from tests.build import NOW, node, pod, situation
-from tests.diagnosis.objects import causes_of, lease
+from tests.diagnosis.objects import causes_of, lease, texts
 from tests.etcd_objects import NO_LEADER, disk, healthy, list_members, silence, status, tell, watched
 
 LEADERLESS = {"leader": 0, "errors": NO_LEADER}
@@ -34,10 +34,6 @@ def two_of_three_killed(*objects: dict[str, object]) -> Situation:
         silence(known, number, ago_s=30, error="connection refused")
     leaderless(known, 3, since_s=28)
     return known
-
-
-def texts(finding: Finding) -> str:
-    return "\n".join(line.text for line in finding.evidence)
 
 
 def test_quorum_lost_says_how_many_answer_and_what_is_history() -> None:

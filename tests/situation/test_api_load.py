@@ -38,17 +38,21 @@ def page(started_at: float = 1.0, **fields: Any) -> ApiServerPage:
     return ApiServerPage(**{"started_at": started_at, "durations": IDLE, **fields})
 
 
+def etcd_get(known: ApiServerMemory) -> Latency | None:
+    return api_load.etcd_latency(known, ("get",))
+
+
 WINDOWED: tuple[Callable[[ApiServerMemory], object], ...] = (
     api_load.observed,
     api_load.latency_by_verb,
-    api_load.requests_per_s,
-    api_load.slow_lists,
-    api_load.etcd_latency,
-    api_load.etcd_latency_of_all,
-    api_load.rejects_per_s,
-    api_load.terminated_per_s,
-    api_load.webhook_load,
-    api_load.growth_per_hour,
+    api_load.list_latencies,
+    api_load.webhook_latencies,
+    api_load.etcd_latencies,
+    etcd_get,
+    api_load.rejects,
+    api_load.webhook_failures,
+    api_load.given_up,
+    api_load.growths,
 )
 
 
@@ -81,10 +85,8 @@ def test_latency_and_rate_by_verb_are_those_of_the_window_not_since_the_start() 
     found = api_load.latency_by_verb(known)
     assert found is not None
     assert set(found) == {"GET", "POST"}, "LIST had no requests in the window"
-    assert found["GET"].p50_s == pytest.approx(0.55)
     assert found["GET"].p99_s == pytest.approx(0.991)
-    assert found["POST"] == Latency(10.0, 10.0, 0.1, 6), "it had none before; above 10 s is at least 10 s"
-    assert api_load.requests_per_s(known) == {"GET": 1.0, "POST": 0.1}
+    assert found["POST"] == Latency(10.0, 6, is_least=True), "it had none before; above 10 s is at least 10 s"
     assert api_load.observed(known) == timedelta(seconds=60)
 
 
@@ -101,9 +103,9 @@ def test_the_guilty_list_comes_first() -> None:
         page(lists={PODS: seen(5, 5, 5, 5), DEPLOYMENTS: seen(1, 1, 1, 1)}),
         page(lists={PODS: seen(9, 9, 9, 9), DEPLOYMENTS: seen(1, 1, 1, 1), EVENTS: seen(0, 0, 3, 3)}),
     )
-    found = api_load.slow_lists(known)
+    found = api_load.list_latencies(known)
     assert found is not None
-    assert [(item.resource, item.latency.total) for item in found] == [("events", 3), ("pods", 4)]
+    assert [(key, item.requests) for key, item in found.items()] == [(EVENTS, 3), (PODS, 4)]
     assert api_load.resource_name(DEPLOYMENTS) == "deployments.apps"
 
 
@@ -111,65 +113,94 @@ def test_a_process_does_not_forget_so_a_histogram_that_fell_is_not_believed() ->
     known = memory(page(durations={"GET": seen(50, 90, 90, 90)}), page(durations={"GET": seen(50, 60, 60, 60)}))
     assert api_load.latency_by_verb(known) == {}
     known = memory(page(etcd_durations={"get": seen(5, 5, 5, 5)}), page(etcd_durations={"get": seen(4, 5, 5, 5)}))
-    assert api_load.etcd_latency_of_all(known) is None
+    assert api_load.etcd_latencies(known) == {}
+    assert etcd_get(known) is None
+
+
+def test_a_histogram_that_a_damaged_page_lacks_did_not_begin_after_it() -> None:
+    """Else a window would show all that happened since the server started."""
+    since_start = {PODS: seen(0, 0, 9000, 9000)}
+    damaged, later = page(is_cut=True), page(lists={PODS: seen(60, 60, 9060, 9060)})
+    assert api_load.list_latencies(memory(damaged, page(lists=since_start))) is None
+    found = api_load.list_latencies(memory(damaged, page(lists=since_start), later))
+    assert found is not None
+    assert found[PODS].p99_s == pytest.approx(0.099)
+    assert found[PODS].requests == 60
 
 
 def test_etcd_as_the_api_server_sees_it() -> None:
     known = memory(
-        page(etcd_durations={"get": seen(5, 5, 5, 5), "update": seen(0, 0, 0, 0)}),
-        page(etcd_durations={"get": seen(5, 5, 5, 5), "update": seen(0, 6, 6, 6)}),
+        page(etcd_durations={"get": seen(5, 5, 5, 5), "update": seen(0, 0, 0, 0), "list": seen(0, 0, 0, 0)}),
+        page(etcd_durations={"get": seen(9, 9, 9, 9), "update": seen(0, 6, 6, 6), "list": seen(0, 0, 0, 0)}),
     )
-    assert set(api_load.etcd_latency(known) or ()) == {"update"}
-    found = api_load.etcd_latency_of_all(known)
-    assert found is not None
-    assert (found.total, found.per_s) == (6, 0.1)
+    assert set(api_load.etcd_latencies(known) or ()) == {"get", "update"}
+    both, one = (api_load.etcd_latency(known, names) for names in (("get", "update"), ("update",)))
+    assert both is not None and one is not None
+    assert (both.requests, one.requests) == (10, 6)
 
 
 def test_rejects_that_begin_within_the_window_are_counted() -> None:
     """A counter with labels is only on the page once it has counted."""
-    assert api_load.rejects_per_s(memory(page(), page(rejected={"workload-low": 6.0}))) == {"workload-low": 0.1}
-    assert api_load.rejects_per_s(memory(page(rejected={"a": 6.0}), page(rejected={"a": 6.0}))) == {}
-    assert api_load.terminated_per_s(memory(page(), page(terminated=6.0))) == pytest.approx(0.1)
-    assert api_load.terminated_per_s(memory(page(), page())) == 0
+    assert api_load.rejects(memory(page(), page(rejected={"workload-low": 6.0}))) == {"workload-low": 6}
+    assert api_load.rejects(memory(page(rejected={"a": 6.0}), page(rejected={"a": 6.0}))) == {}
+    assert api_load.given_up(memory(page(), page(terminated=6.0))) == 6
+    assert api_load.given_up(memory(page(), page())) == 0
 
 
 @pytest.mark.parametrize("damage", [{"is_cut": True}, {"broken_lines": 1}, {"durations": {}}])
 def test_rejects_are_not_told_from_a_page_that_may_lack_them(damage: dict[str, Any]) -> None:
     rejecting = page(rejected={"workload-low": 600.0})
-    assert api_load.rejects_per_s(memory(page(**damage), rejecting)) is None
-    assert api_load.rejects_per_s(memory(rejecting, page(**damage), rejecting)) == {}, "the others are whole"
+    assert api_load.rejects(memory(page(**damage), rejecting)) is None
+    assert api_load.rejects(memory(rejecting, page(**damage), rejecting)) == {}, "the others are whole"
+    cut = [page(rejected={"workload-low": count}, **damage) for count in (600.0, 606.0)]
+    assert api_load.rejects(memory(*cut)) == {"workload-low": 6}, "both have it"
 
 
-def test_webhooks_that_fail_come_before_those_that_are_slow() -> None:
+def test_the_webhook_that_fails_most_and_the_slowest_come_first() -> None:
     known = memory(
-        page(webhooks={"slow": seen(0, 0, 0, 0)}, webhook_failures={"fails": 1.0}),
-        page(webhooks={"slow": seen(0, 0, 6, 6), "quick": seen(6, 6, 6, 6)}, webhook_failures={"fails": 7.0}),
+        page(webhooks={"slow": seen(0, 0, 0, 0)}, webhook_failures={"b": 1.0, "fine": 3.0}),
+        page(
+            webhooks={"quick": seen(6, 6, 6, 6), "slow": seen(0, 0, 6, 6)},
+            webhook_failures={"a": 2.0, "b": 7.0, "fine": 3.0},
+        ),
     )
-    found = api_load.webhook_load(known)
+    assert list((api_load.webhook_failures(known) or {}).items()) == [("b", 6), ("a", 2)]
+    found = api_load.webhook_latencies(known)
     assert found is not None
-    assert [(item.name, item.failures_per_s) for item in found] == [
-        ("fails", pytest.approx(0.1)),
-        ("slow", 0.0),
-        ("quick", 0.0),
-    ]
-    assert found[0].latency is None
-    assert found[1].latency is not None
-    assert found[1].latency.p99_s == pytest.approx(9.91)
+    assert list(found) == ["slow", "quick"]
+    assert found["slow"].p99_s == pytest.approx(9.91)
+
+
+def test_what_is_derived_from_pages_is_kept_until_the_next_one() -> None:
+    known = memory(page(), page(rejected={"a": 6.0}))
+    first = api_load.rejects(known)
+    assert api_load.rejects(known) is first
+    known.take(ApiServerReading(page(rejected={"a": 9.0}), START + timedelta(seconds=120)))
+    assert api_load.rejects(known) == {"a": 9}
+    assert api_load.rejects(known, timedelta(seconds=60)) == {"a": 3}, "another window is another question"
 
 
 def test_growth_per_hour_over_the_longer_window() -> None:
     pages = [page(objects={"events": 1000 + 10 * minute, "pods": 50 - minute, "nodes": 3}) for minute in range(11)]
     last = page(objects={"events": 1100, "pods": 40, "nodes": 3, "x": 9})
-    found = api_load.growth_per_hour(memory(*pages[:-1], last))
+    found = api_load.growths(memory(*pages[:-1], last))
     assert found is not None
-    assert {name: round(grown) for name, grown in found.items()} == {"events": 600, "pods": -60, "nodes": 0}
-    assert api_load.growth_per_hour(memory(*pages[:5])) is None, "4 minutes say nothing of an hour"
+    assert [(name, round(item.per_hour)) for name, item in found.items()] == [
+        ("events", 600),
+        ("nodes", 0),
+        ("pods", -60),
+    ]
+    assert api_load.growths(memory(*pages[:5])) is None, "4 minutes say nothing of an hour"
     uncounted = [page(objects={}), *pages[1:]]
-    assert (api_load.growth_per_hour(memory(*uncounted)) or {})["events"] == pytest.approx(600)
+    assert (api_load.growths(memory(*uncounted)) or {})["events"].per_hour == pytest.approx(600)
 
 
 def test_saturation_and_open_files_need_one_page_only() -> None:
-    now = page(seats={"low": Seats(96, 96), "exempt": Seats(5, None), "high": Seats(0, 40)}, open_files=9, max_files=10)
+    now = page(
+        seats={"low": Seats(96, 96), "exempt": Seats(5, 1), "none": Seats(5, None), "high": Seats(0, 40)},
+        open_files=9,
+        max_files=10,
+    )
     assert api_load.saturation(now) == {"low": 1.0, "high": 0.0}
     assert api_load.open_files_ratio(now) == 0.9
     assert api_load.saturation(page()) is None
@@ -185,10 +216,8 @@ def test_replicas_behind_one_address_are_never_compared() -> None:
     counts = [1000.0 * (number % 2) + 30 * number for number in range(6)]
     pages = [page(1.0 + number % 2, durations={"GET": seen(*[count] * 4)}) for number, count in enumerate(counts)]
     known = memory(*pages)
-    assert api_load.requests_per_s(known) == {"GET": 0.5}
     assert known.page is pages[-1]
-    assert known.increase(lambda page: page.durations["GET"].total) == 120
-    assert known.over(lambda page: page.durations["GET"]).total == 120
+    assert (api_load.latency_by_verb(known) or {})["GET"].requests == 120
 
 
 def test_few_replicas_and_half_an_hour_are_kept() -> None:
@@ -205,5 +234,7 @@ def test_pages_older_than_ten_minutes_are_kept_without_their_histograms() -> Non
     pages = known.pages()
     assert [found.objects["pods"] for _, found in pages] == list(range(31))
     assert [bool(found.durations) for _, found in pages] == [False] * 20 + [True] * 11
-    assert known.over(lambda page: page.durations.get("GET"), SPAN).total == 600, "what ten minutes brought"
+    latencies = api_load.latency_by_verb(known, SPAN)
+    assert latencies is not None
+    assert latencies["GET"].requests == 600, "what ten minutes brought"
     assert len({at for at, _ in pages}) == 31

@@ -1,9 +1,11 @@
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from situation.clock import age_text, duration_text
-from situation.quantity import human_bytes, parse_quantity
+from situation.quantity import human_bytes, latency_text, parse_quantity, short_bytes, short_latency
 from tests.build import NOW
 
 
@@ -35,3 +37,16 @@ def test_sizes_for_people() -> None:
     assert [human_bytes(size) for size in (0, 1023, 1024, 33554432, 1.4 * 2**30)] == [
         "0 B", "1023 B", "1.0 KiB", "32.0 MiB", "1.4 GiB",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seconds", "wanted"), [(0.0009, "0.9 ms"), (0.0182, "18 ms"), (0.9996, "1.0 s"), (1.24, "1.2 s"), (60.0, "60 s")]
+)
+def test_latencies_are_short(seconds: float, wanted: str) -> None:
+    assert latency_text(seconds) == wanted
+    assert short_latency(seconds) == wanted.replace(" ", "")
+
+
+@given(st.integers(0, 2**50))
+def test_sizes_fit_their_column(count: int) -> None:
+    assert len(short_bytes(count)) <= 9

@@ -23,7 +23,7 @@ def test_all_is_well() -> None:
     assert told["API p99"].startswith("· GET 10ms  LIST 199ms  PUT 40ms")
     assert told["API load"] == "· in flight 3 changing, 12 reading · seats: global-default 2/20 · 1204 watches"
     assert told["rejected"] == "· none in 5m"
-    assert told["slow LISTs"] == "· pods (cluster) 199ms ×300 in 5m"
+    assert told["LIST p99"] == "· pods (cluster) 199ms ×300, configmaps (cluster) 10ms ×300 in 5m"
     assert told["objects"] == "· events 14330 (+3600/h), pods 10000, leases.coordination.k8s.io 1100"
 
 

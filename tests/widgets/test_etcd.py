@@ -1,6 +1,5 @@
 """The parts of the pane of the control plane, as text."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +10,7 @@ from widgets.blocks import NOT_MEASURED, stacked_bar
 from widgets.columns import Cell
 from widgets.control_plane_facts import ControlPlaneFact, fact_lines
 from widgets.etcd import member_lines
-from widgets.etcd_members import LOOK, MemberRow, MemberState, latency_text, member_cells, short_bytes
+from widgets.etcd_members import LOOK, MemberRow, MemberState, member_cells
 from widgets.pane import PaneState
 
 GIB = 2**30
@@ -68,18 +67,6 @@ def test_a_silent_member_says_since_when_and_its_numbers_are_dimmed() -> None:
 
 def test_the_focused_member_is_marked_by_more_than_colour() -> None:
     assert cells(MemberRow("x", ETCD_1, MemberState.FOLLOWER, related=True))[0] == "▸etcd-1"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "wanted"), [(0.0009, "0.9ms"), (0.0182, "18ms"), (0.9996, "1.0s"), (1.24, "1.2s"), (60.0, "60s")]
-)
-def test_latencies_are_short(seconds: float, wanted: str) -> None:
-    assert latency_text(seconds) == wanted
-
-
-@given(st.integers(0, 2**50))
-def test_sizes_fit_their_column(count: int) -> None:
-    assert len(short_bytes(count)) <= 9
 
 
 @given(st.floats(0, 2) | st.none(), st.floats(0, 2) | st.none(), st.integers(1, 30))
