@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from diagnosis.certificate_facts import Band, band
 from situation.certificates import Certificate
 from situation.clock import duration_text
 from situation.findings import Severity
@@ -15,9 +16,6 @@ from widgets.pane import PaneState, pane_state
 
 _SERVED: Final = "control-plane/certificates"
 _FILES: Final = "control-plane/certificate-files"
-_WARNING: Final = timedelta(days=30)
-_CRITICAL: Final = timedelta(days=7)
-"""For people a month; the Kubernetes mixin warns at 7 days and calls 1 day critical."""
 _SHOWN: Final = 4
 """Certificates with trouble that get a line each."""
 _PART: Final = "certificates"
@@ -50,17 +48,20 @@ def certificate_facts(situation: Situation, now: datetime) -> Iterator[ControlPl
 
 
 def _is_soon(item: Certificate, now: datetime) -> bool:
-    return item.not_after is not None and item.not_after - now < _WARNING
+    return band(item, now) not in (None, Band.FINE)
 
 
 def _urgent(item: Certificate, situation: Situation, now: datetime) -> ControlPlaneFact:
     left = (item.not_after or _NO_DATE) - now
     until = f"{item.not_after or _NO_DATE:%Y-%m-%d %H:%M} UTC"
-    if left <= timedelta(0):
+    found = band(item, now)
+    if found is Band.EXPIRED:
         text = f"{_name(item)} EXPIRED {duration_text(-left.total_seconds())} ago, at {until}"
+    elif found is Band.NOT_YET:
+        text = f"{_name(item)} is not valid before {item.not_before or now:%Y-%m-%d %H:%M} UTC by our clock"
     else:
         text = f"{_name(item)}: {_left(left)} left, until {until}"
-    severity = Severity.CRITICAL if left < _CRITICAL else Severity.WARNING
+    severity = Severity.WARNING if found is Band.SOON else Severity.CRITICAL
     return ControlPlaneFact(_PART, SEVERITY[severity], text, SEVERITY_ROLE[severity], _state(item, situation, now))
 
 

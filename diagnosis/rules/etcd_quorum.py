@@ -201,8 +201,11 @@ def _as_peers_see_it(cluster: EtcdCluster) -> tuple[Evidence, ...]:
     leader = cluster.leader
     if leader is None or leader.page is None or leader.page.active_peers is None or leader not in cluster.answering:
         return (of_all(cluster, "whether its peers reach it is not known from here", Mark.OPEN),)
-    text = f"the leader is connected with {leader.page.active_peers} of its {max(0, cluster.size - 1)} peers"
-    return (said(leader, text),)
+    peers = max(0, cluster.size - 1)
+    text = f"the leader is connected with {leader.page.active_peers} of its {peers} peers"
+    if leader.page.active_peers < peers:
+        return (said(leader, text),)
+    return (said(leader, f"{text}: it hangs, or only we do not reach it", Mark.OPEN),)
 
 
 @rule(
