@@ -58,10 +58,28 @@ def app(
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if context_.invoked_subcommand is not None:
+        _hand_down(context_, context_.invoked_subcommand)
         return 0
     from tui.start import CockpitOptions, open_cockpit
 
     return open_cockpit(CockpitOptions(reach, theme, kiosk))
+
+
+def _hand_down(context: click.Context, name: str) -> None:
+    """Let options count that stand before a command, as in `midwatch --context prod check`.
+
+    Raises UsageProblem for those that the command does not have.
+    """
+    given = {
+        option: value
+        for option, value in context.params.items()
+        if context.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
+    }
+    known = {parameter.name for parameter in app.commands[name].params}
+    for option in given:
+        if option not in known:
+            raise UsageProblem(f"--{option.replace('_', '-')} is no option of `midwatch {name}`")
+    context.default_map = {name: given}
 
 
 @app.command()

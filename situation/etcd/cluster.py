@@ -185,7 +185,8 @@ def _leader(fresh: Iterable[MemberView]) -> tuple[int, int | None]:
 
 
 def _vouches(situation: Situation, now: datetime, cluster: EtcdCluster) -> bool:
-    """Tell whether the API server found etcd working after what we heard last of the members."""
+    """Tell whether the API server found etcd working after what we heard last of the members, or all the time if we
+    never heard of any: then the endpoints may be wrong or out of reach from here."""
     source, readiness = situation.source("kubernetes/readyz"), situation.readiness
     if readiness is None or source.state_at(now) is not SourceState.LIVE or source.observed_at is None:
         return False
@@ -193,6 +194,8 @@ def _vouches(situation: Situation, now: datetime, cluster: EtcdCluster) -> bool:
         return False
     if not readiness.ready and not readiness.failed_checks:
         return False
+    if not any(member.heard_at for member in cluster.members):
+        return True
     silent = [member.silent_since for member in cluster.members if member.silent_since is not None]
     leaderless = [member.leaderless_since for member in cluster.answering if member.leaderless_since is not None]
     since = max((*silent, *leaderless), default=None)

@@ -128,6 +128,15 @@ def test_the_api_server_vouches_for_an_etcd_that_we_cannot_reach() -> None:
     assert (etcd := etcd_of(known, NOW)).frozen is None and etcd.is_vouched_for
 
 
+def test_members_that_never_answered_us_have_lost_no_quorum_while_the_api_server_finds_etcd_working() -> None:
+    known = Situation()
+    known.apply(Reading("kubernetes/readyz", SourceState.LIVE, NOW - timedelta(seconds=1), Readiness(True)))
+    silence(known, 1, error="connection refused")
+    assert (etcd := etcd_of(known, NOW)).frozen is None and etcd.is_vouched_for
+    known.apply(Reading("kubernetes/readyz", SourceState.LIVE, NOW, Readiness(False, ("etcd",))))
+    assert etcd_of(known, NOW + timedelta(seconds=1)).frozen is not None
+
+
 def test_a_member_that_refuses_our_certificate_is_not_down() -> None:
     known = healthy(1, 2)
     silence(known, 3, error="tls: bad certificate")
