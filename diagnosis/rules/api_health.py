@@ -18,7 +18,7 @@ from situation.situation import Situation
 DEFAULT_QUOTA: Final = 2 * 1024**3
 """etcd's default; kubeadm sets none of its own."""
 NEAR_QUOTA: Final = 0.8
-"""Share of the quota to warn from (etcd playbook)."""
+"""Share of the quota to warn from, as of a quota that is known (`etcd-quota`)."""
 SURE: Final = 1.1
 """A database is somewhat above its quota when the alarm comes (measured: 7 %); further above, the quota is a larger
 one."""

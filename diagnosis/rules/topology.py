@@ -17,14 +17,14 @@ from situation.situation import Situation
 from situation.topology import EtcdTopology, api_server_versions, etcd_topology, static_pods, version_of
 
 NODES: Final = 100
-"""With more nodes etcd should have machines of its own (etcd playbook)."""
+"""With more nodes etcd usually gets machines of its own; a habit, no limit of etcd's."""
 FSYNC_S: Final = 0.010
-"""The etcd FAQ's bound of a healthy disk; regularly above it on stacked nodes means: move etcd off them (playbook)."""
+"""The etcd FAQ's bound of a healthy disk; regularly above it on stacked nodes, etcd is better off by itself."""
 REGULARLY: Final = timedelta(hours=1)
 OBSERVED: Final = timedelta(minutes=10)
 """A shorter look does not show what is regular."""
 ELECTIONS: Final = 1
-"""More changes of leader in an hour than this mean that etcd is unstable (etcd playbook)."""
+"""More changes of leader in an hour than this mean that etcd is unstable, as for `etcd-elections`."""
 MINORS: Final = 1
 """Minor versions that may lie between components (kubernetes mixin, KubeVersionMismatch)."""
 
