@@ -70,17 +70,19 @@ class CardBody(Static, can_focus=True):
         self._next: list[Content] = []
         self._first = 0
         """Line of the facts that is the first to be seen."""
+        self._card = Card()
 
     def show(self, card: Card, *, anew: bool) -> None:
         """Draw a card; `anew` starts at its first line."""
+        self._card = card
         # Not laid out yet: it takes the whole line when it comes, with a blank on each side.
-        width = max(20, self.content_size.width or self.app.size.width - 2)
+        width = max(20, self.size.width or self.app.size.width - 2)
         self._facts = card_content(card, width).wrap(width)
         following = next_content(card, width)
         self._next = following.wrap(width) if following else []
         if anew:
             self._first = 0
-        self._draw()
+        self.refresh()
 
     @property
     def line_count(self) -> int:
@@ -94,7 +96,10 @@ class CardBody(Static, can_focus=True):
 
     def action_scroll_facts(self, by: int) -> None:
         self._first += by
-        self._draw()
+        self.refresh()
+
+    def on_resize(self) -> None:
+        self.show(self._card, anew=False)
 
     def on_mouse_scroll_down(self) -> None:
         self.action_scroll_facts(1)
@@ -102,8 +107,9 @@ class CardBody(Static, can_focus=True):
     def on_mouse_scroll_up(self) -> None:
         self.action_scroll_facts(-1)
 
-    def _draw(self) -> None:
-        height = self.content_size.height
+    def render(self) -> Content:
+        """Lay the lines out for the present height, whenever it came about: not every layout is told of."""
+        height = self.size.height
         below = self._next[:height]
         room = max(0, height - len(below))
         cut = len(self._facts) > room
@@ -114,7 +120,7 @@ class CardBody(Static, can_focus=True):
         if cut:
             lines = [*lines, _more(self._first, len(self._facts) - self._first - room)]
         lines += [Content("")] * (height - len(lines) - len(below))
-        self.update(Content("\n").join([*lines, *below]), layout=False)
+        return Content("\n").join([*lines, *below])
 
 
 def _more(above: int, below: int) -> Content:
@@ -152,9 +158,6 @@ class EvidencePane(Pane):
 
     def watch_card(self, before: Card, after: Card) -> None:
         self.query_one(CardBody).show(after, anew=before.title != after.title)
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self.query_one(CardBody).show, self.card, anew=False)
 
 
 def card_content(card: Card, width: int) -> Content:
