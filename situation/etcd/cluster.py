@@ -142,8 +142,8 @@ def etcd_of(situation: Situation, now: datetime) -> EtcdCluster:
 def _cluster(situation: Situation, now: datetime) -> EtcdCluster:
     size, size_from, views = counted_members(situation, now)
     fresh = [view for view in views if view.standing is Standing.ANSWERS]
-    leader_id, term = _leader(fresh)
     rounds = [known.member for view in fresh if (known := situation.etcd.known.get(view.endpoint)) is not None]
+    leader_id, term = _leader(fresh, rounds)
     kinds = [found for member in rounds if (found := alarm_kinds(member)) is not None]
     listed = _list_counts(situation, fresh, now)
     alarms = frozenset(kind for found in kinds for kind in found)
@@ -172,9 +172,9 @@ def _list_counts(situation: Situation, fresh: Iterable[MemberView], now: datetim
     return not told or min(told) <= source.observed_at
 
 
-def _leader(fresh: Iterable[MemberView]) -> tuple[int, int | None]:
-    """Return the leader's ID and the term as most members see them; a tie goes to the higher term."""
-    seen = [(view.status.leader, view.status.raft_term) for view in fresh if view.status is not None]
+def _leader(fresh: Iterable[MemberView], rounds: Iterable[EtcdMember]) -> tuple[int, int | None]:
+    """Return the leader's ID and the term as most members see them now; a tie goes to the higher term."""
+    seen = [(member.status.leader, member.status.raft_term) for member in rounds if member.status is not None]
     terms = [term for _, term in seen]
     votes = Counter((leader, term) for leader, term in seen if leader)
     if votes:

@@ -109,6 +109,18 @@ def test_quorum_lost_and_since_when() -> None:
     assert (etcd.frozen.by, etcd.frozen.since) == (FrozenBy.NO_QUORUM, NOW - timedelta(seconds=60))
 
 
+def test_who_leads_is_not_told_by_a_status_of_before() -> None:
+    """A certificate that expired: the status is refused, the metrics are served apart and say that no leader is seen."""
+    known = healthy(ago_s=20)
+    for number in (1, 2, 3):
+        expired = "certificate has expired"
+        tell(known, number, page=page(has_leader=False, is_leader=False), status_error=expired)
+    etcd = etcd_of(known, NOW)
+    assert (etcd.leader_id, etcd.leader, etcd.term) == (0, None, None)
+    assert etcd.frozen is not None and etcd.frozen.by is FrozenBy.NO_LEADER
+    assert {(member.role, member.lag, member.backlog) for member in etcd.members} == {(Role.UNKNOWN, None, None)}
+
+
 def test_two_silent_members_are_not_a_lost_quorum_while_the_third_has_a_leader() -> None:
     known = healthy(1)
     for number in (2, 3):
