@@ -65,10 +65,12 @@ def strain(member: MemberView) -> str:
 
 
 def quorum_text(cluster: EtcdCluster) -> str:
-    """Return `2 of 3 members answer, quorum 2, can lose 0 more`, or how many are needed; unknown is not said."""
+    """Return `2 of 3 members answer, quorum 2, can lose 0 more`, or how many are needed; unknown is not said, nor what
+    may be lost of members that have no leader."""
     text = f"{cluster.alive} of {cluster.size} {'member answers' if cluster.size == 1 else 'members answer'}"
     text += f", quorum {cluster.quorum}"
-    if cluster.can_lose is None:
+    leaderless = cluster.frozen is not None and cluster.frozen.by is FrozenBy.NO_LEADER
+    if cluster.can_lose is None or leaderless:
         return text
     missing = cluster.quorum - cluster.alive
     return text + (f", {missing} more needed" if missing > 0 else f", can lose {cluster.can_lose} more")

@@ -16,7 +16,6 @@ from widgets.glyphs import EFFECT, MARK, MARK_ROLE, color
 from widgets.pane import Pane
 from widgets.wrapping import wrapped
 
-
 _FACTS_KEPT: Final = 3
 """Lines of facts that are seen however long the command is, the line that tells of more included."""
 _COMMAND_KEPT: Final = 2
@@ -124,7 +123,6 @@ class CardBody(Static, can_focus=True):
             lines = [*lines, _more(self._first, len(self._facts) - self._first - room)]
         lines += [Content("")] * (height - len(lines) - len(below))
         self.update(Content("\n").join([*lines, *below]), layout=False)
-
 
     def _below(self, height: int) -> list[Content]:
         """Return the next command, shortened where the facts would have no room left."""

@@ -181,7 +181,13 @@ def _with_lag(view: MemberView, views: Iterable[MemberView], situation: Situatio
     """Compare with what the leader had committed no later than the member answered: a later answer would lie."""
     known = situation.etcd.known[view.endpoint]
     leader = next((other for other in views if view.status and other.id == view.status.leader and other.id), None)
-    if leader is None or known.member.status is None or view.status is None or known.status_at is None or leader.endpoint == view.endpoint:
+    if (
+        leader is None
+        or known.member.status is None
+        or view.status is None
+        or known.status_at is None
+        or leader.endpoint == view.endpoint
+    ):
         return view
     statuses = situation.etcd.known[leader.endpoint].statuses.within(SPAN)
     before = [status.raft_index for at, status in statuses if at <= known.status_at]

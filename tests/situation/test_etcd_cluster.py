@@ -110,7 +110,7 @@ def test_quorum_lost_and_since_when() -> None:
 
 
 def test_who_leads_is_not_told_by_a_status_of_before() -> None:
-    """A certificate that expired: the status is refused, the metrics are served apart and say that no leader is seen."""
+    """A certificate that expired: status is refused, metrics are served apart and say that no leader is seen."""
     known = healthy(ago_s=20)
     for number in (1, 2, 3):
         expired = "certificate has expired"
