@@ -109,11 +109,10 @@ def frozen_evidence(cluster: EtcdCluster) -> tuple[Evidence, ...]:
     """Return what a cluster that takes no writes means for everything else on the screen."""
     if cluster.frozen is None:
         return ()
+    frozen = cluster.frozen
+    as_of = f"as of {frozen.since:%H:%M:%S}" if frozen.is_exact else frozen.since_text
     reads = "reads and deletes still work, " if cluster.frozen.by is FrozenBy.NO_SPACE else ""
-    text = (
-        f"{reads}leases and node status are frozen history as of {cluster.frozen.since:%H:%M:%S}: "
-        "a node that died since then still looks Ready"
-    )
+    text = f"{reads}leases and node status are frozen history {as_of}: a node that died since then still looks Ready"
     return (of_all(cluster, text, at=cluster.frozen.since),)
 
 

@@ -161,6 +161,7 @@ def certificate_lines(certificates: Iterable[Certificate], now: datetime) -> Ite
         yield (True if left > SOON else None), "certificates", what
     broken = [item for item in found if item.not_after is None]
     for item in broken[:_SHOWN]:
-        yield None, "certificates", f"{item.place}: {item.error or 'cannot be read'}"
+        why = item.error or "cannot be read"
+        yield None, "certificates", why if item.place in why else f"{item.place}: {why}"
     if len(broken) > _SHOWN:
         yield None, "certificates", f"{len(broken) - _SHOWN} more cannot be read"

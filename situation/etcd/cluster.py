@@ -48,7 +48,14 @@ class Frozen(msgspec.Struct, frozen=True):
     by: FrozenBy
     since: datetime
     """The last sign that writes went through: the newest lease renewal, or the last round at a member that saw a leader
-    and told of no alarm; never later than our first word of the fault."""
+    and told of no alarm; never later than our first word of the fault, which stands here where there was no sign."""
+    is_exact: bool = True
+    """False: it may have begun long before `since`, as nobody knows of a write."""
+
+    @property
+    def since_text(self) -> str:
+        """`since 02:40:07`, or `at least since 02:40:07`."""
+        return f"{'' if self.is_exact else 'at least '}since {self.since:%H:%M:%S}"
 
 
 class EtcdCluster(msgspec.Struct, frozen=True):
@@ -218,7 +225,7 @@ def _frozen(situation: Situation, cluster: EtcdCluster, rounds: Iterable[EtcdMem
     signs = [last_write(situation), *(item.worked_at for item in known)]
     worked = max((time for time in signs if time is not None), default=None)
     heard = [time for time in (first, worked) if time is not None]
-    return Frozen(by, min(heard)) if heard else None
+    return Frozen(by, min(heard), is_exact=worked is not None) if heard else None
 
 
 def _frozen_by(cluster: EtcdCluster, rounds: Iterable[EtcdMember]) -> FrozenBy | None:

@@ -187,6 +187,12 @@ def test_writes_went_through_until_the_last_round_without_the_alarm() -> None:
     assert (frozen := etcd_of(known, NOW).frozen) is not None and frozen.since == NOW - timedelta(seconds=12)
 
 
+def test_since_when_is_not_claimed_where_nobody_knows_of_a_write() -> None:
+    frozen = etcd_of(healthy(statuses={"errors": NO_SPACE}), NOW).frozen
+    assert frozen is not None and (frozen.is_exact, frozen.since) == (False, NOW)
+    assert frozen.since_text == f"at least since {NOW:%H:%M:%S}"
+
+
 def test_an_alarm_list_is_outdone_by_what_all_members_said_later() -> None:
     known = healthy(ago_s=20, statuses={"errors": NO_SPACE})
     alarms = EtcdAlarms((Alarm(1, "NOSPACE"),))
