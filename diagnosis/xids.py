@@ -1,4 +1,4 @@
-"""What an Xid means and what is done about it (NVIDIA's Xid catalogue for Ampere and newer; `gpu_operator.md` 7.1).
+"""What an Xid means and what is done about it (NVIDIA's Xid catalogue for Ampere and newer).
 
 No Xid by itself means "replace the board". The catalogue names an immediate action; support, after a reset or a repeat,
 is where replacement starts.

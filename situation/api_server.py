@@ -1,4 +1,4 @@
-"""What the API server tells about itself in `/livez` and `/metrics` (metrics.md, section 4)."""
+"""What the API server tells about itself in `/livez` and `/metrics` (Kubernetes metrics reference)."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collectors.runner import Collector
 
 SOON: Final = timedelta(days=30)
-"""A certificate that ends earlier is worth a word (the playbook on etcd warns 30 days before)."""
+"""A certificate that ends earlier is worth a word, as to the rule `certificate-expires`."""
 _METRICS: Final = "may read /metrics"
 _NONE: Final = "none: "
 _PAGE: Final = re.compile(r"(https?://[^\s/]+)/(?:metrics|health)\b")

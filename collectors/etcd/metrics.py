@@ -1,6 +1,6 @@
 """What an etcd member writes at `/metrics`, read into a `MemberPage`.
 
-Names and since when they exist: etcd's metrics list for 3.4 to 3.7 (`metrics.md`, section 3.1).
+Names and since when they exist: etcd's documentation, "Metrics", for 3.4 to 3.7.
 """
 
 import math

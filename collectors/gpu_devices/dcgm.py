@@ -1,7 +1,7 @@
 """What a DCGM exporter writes, read into devices; the same metrics may come through a Prometheus.
 
-Names, units and labels: DCGM exporter's `dcp-metrics-included.csv` and DCGM's `dcgm_fields.h`; the variants of labels
-that occur in the field are in `gpu_operator.md`, section 7.
+Names, units and labels: DCGM exporter's `dcp-metrics-included.csv` and DCGM's `dcgm_fields.h`. Labels vary
+with the exporter's version and settings, and with what a Prometheus renames.
 """
 
 import math

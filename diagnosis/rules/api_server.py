@@ -19,7 +19,7 @@ CERTIFICATE: Final = re.compile(r"x509|certificate|CERTIFICATE_VERIFY_FAILED", r
 OVERLOAD: Final = re.compile(
     r"\b429\b|too many requests|was unable to return a response in the time allotted|\b504\b", re.IGNORECASE
 )
-"""Texts of priority and fairness (429) and of the time-out filter (504), catalogue L4-05."""
+"""Texts of priority and fairness (429) and of the time-out filter (504)."""
 _FOLLOWED_SELDOM: Final = frozenset(kind.source for kind in ON_DEMAND)
 _NOT_TRIED: Final = frozenset({SourceState.STARTING, SourceState.FORBIDDEN, SourceState.ABSENT})
 MIN_SOURCES: Final = 2

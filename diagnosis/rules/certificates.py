@@ -15,7 +15,7 @@ from situation.situation import Situation
 
 _EXTERNAL: Final = "of an external CA (EXTERNALLY MANAGED) kubeadm renews nothing: its owner does"
 _AUTHORITY: Final = "kubeadm never renews a CA: a new one means new certificates for everything it signed"
-_BANDS: Final = "playbook: warning below 30 days, critical below 7; kubernetes mixin: 7 days and 1 day"
+_BANDS: Final = "for people: warning below 30 days, critical below 7; kubernetes mixin: 7 days and 1 day"
 _ROTATES: Final = "the kubelet should have renewed its own by now: look for pending CSRs"
 
 
@@ -103,7 +103,7 @@ def certificate_expired(_: None, situation: Situation, now: datetime) -> Verdict
     layer=Layer.CONTROL_PLANE,
     severity=Severity.WARNING,
     kind="Cluster",
-    looks_at="NotAfter of handshakes and files against 30 and 7 days (etcd playbook); the last tenth of the life of "
+    looks_at="NotAfter of handshakes and files against 30 and 7 days; the last tenth of the life of "
     "certificates that live for less than 300 days.",
     look_alikes={
         "a kubelet's client certificate": "it renews itself at 70 to 90 % of its life: told only when it did not",

@@ -15,7 +15,7 @@ from situation.selectors import is_node_ready
 from situation.situation import Situation
 
 TOGETHER: Final = timedelta(minutes=1)
-"""Nodes that turn within a minute of each other have one cause outside themselves (catalogue section 6)."""
+"""Nodes that turn within a minute of each other have one cause outside themselves."""
 
 
 @rule(

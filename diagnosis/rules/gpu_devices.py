@@ -27,12 +27,11 @@ from situation.meta import Ref
 from situation.situation import Situation
 
 XID_FRESH: Final = timedelta(minutes=10)
-"""So long after it was seen to change, an Xid counts as a present fault. The gauge itself never goes back
-(`gpu_operator.md`, section 7)."""
+"""So long after it was seen to change, an Xid counts as a present fault. The gauge itself never goes back."""
 UNCORRECTED_MIN: Final = 1
-"""Any double-bit error is hardware (playbook J)."""
+"""Any double-bit error is hardware."""
 CORRECTED_GROWTH_MIN: Final = 10
-"""Single-bit errors within the history; single ones are normal in memory of this size (playbook J: "growing")."""
+"""Single-bit errors within the history; single ones are normal in memory of this size."""
 NVLINK_GROWTH_MIN: Final = 1
 """New link errors within the history; old ones are history."""
 

@@ -23,9 +23,9 @@ LEASE_S: Final = 30.0
 FROZEN_S: Final = 60.0
 """When every lease is older, the list is frozen, old, or our clock is wrong: nothing is said of one component."""
 PLACE_S: Final = 10.0
-"""A scheduler that lives has judged a pod after this time (catalogue L4-09)."""
+"""A scheduler that lives has judged a pod after this time."""
 OBSERVE_S: Final = 30.0
-"""A deployment controller that lives has seen a new Deployment after this time (catalogue L4-10)."""
+"""A deployment controller that lives has seen a new Deployment after this time."""
 
 
 class _Leader(NamedTuple):

@@ -19,9 +19,9 @@ from situation.situation import Situation
 from situation.topology import EtcdTopology, api_server_versions, etcd_topology, static_pods, version_of
 
 NODES: Final = 100
-"""With more nodes etcd should have machines of its own (etcd playbook)."""
+"""With more nodes etcd usually gets machines of its own; a habit, no limit of etcd's."""
 REGULARLY: Final = timedelta(hours=1)
-"""A disk that is regularly slower than the etcd FAQ asks, on stacked nodes, means: move etcd off them (playbook)."""
+"""A disk that is regularly slower than the etcd FAQ asks, on stacked nodes, means: move etcd off them."""
 OBSERVED: Final = timedelta(minutes=10)
 """A shorter look does not show what is regular."""
 MINORS: Final = 1

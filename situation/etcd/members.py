@@ -1,4 +1,4 @@
-"""What one etcd member says of itself, asked directly (metrics.md, section 3). Nothing here goes through raft."""
+"""What one etcd member says of itself, asked directly (etcd API and metrics). Nothing here goes through raft."""
 
 from collections.abc import Mapping
 from datetime import datetime

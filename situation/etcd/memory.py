@@ -11,7 +11,7 @@ from situation.histograms import Histogram, increase
 from situation.history import History
 
 SPAN: Final = timedelta(hours=1)
-"""Elections are judged over an hour (playbooks.md B)."""
+"""Elections are judged over an hour: one may be a restart or an update, more are a fault."""
 SPACING: Final = timedelta(seconds=10)
 WINDOW: Final = timedelta(seconds=60)
 """Over so long quantiles are taken."""

@@ -90,6 +90,16 @@ def on_terminal(
 
 def child_environ(**more: str) -> dict[str, str]:
     """Return our environment without what tells of our own terminal, and with `more`."""
-    dropped = {"TMUX", "STY", "DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT"}
+    dropped = {
+        "COLUMNS",
+        "LINES",
+        "TMUX",
+        "STY",
+        "DISPLAY",
+        "WAYLAND_DISPLAY",
+        "SSH_CONNECTION",
+        "SSH_TTY",
+        "SSH_CLIENT",
+    }
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return {**kept, "TERM": "xterm-256color", "PYTHONPATH": str(Path(__file__).parents[2]), "LC_ALL": "C.UTF-8", **more}

@@ -113,6 +113,11 @@ async def test_a_locale_without_glyphs_gets_escapes(tmp_path: Path) -> None:
     assert finished.out.startswith("crash-loop \\xb7 layer 1")
 
 
+def _takes_interrupts() -> None:
+    """Tests that a shell runs in the background ignore interrupts, and so would their children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 async def test_an_interrupt_leaves_130_and_no_traceback(tmp_path: Path) -> None:
     """Against a server that takes the connection and says nothing."""
     asked = asyncio.Event()
@@ -128,7 +133,14 @@ async def test_an_interrupt_leaves_130_and_no_traceback(tmp_path: Path) -> None:
         port = server.sockets[0].getsockname()[1]
         path = write_kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{port}")
         child = await asyncio.create_subprocess_exec(
-            *PROGRAM, "check", "--kubeconfig", str(path), stdout=PIPE, stderr=PIPE, env=environment(tmp_path)
+            *PROGRAM,
+            "check",
+            "--kubeconfig",
+            str(path),
+            stdout=PIPE,
+            stderr=PIPE,
+            env=environment(tmp_path),
+            preexec_fn=_takes_interrupts,
         )
         async with asyncio.timeout(DEADLINE_S):
             await asked.wait()

