@@ -20,7 +20,8 @@ def etcd_doubts(situation: Situation, now: datetime) -> list[str]:
     if cluster.is_known:
         return _of_members(cluster)
     access = situation.source(ACCESS)
-    if access.state_at(now) in (SourceState.LIVE, SourceState.STARTING) or not is_ours(situation):
+    state = access.state_at(now)
+    if state in (SourceState.LIVE, SourceState.STARTING) or (state is SourceState.ABSENT and not is_ours(situation)):
         return []
     why = f" ({shorten(access.error, _ERROR_CHARS)})" if access.error else ""
     return [f"etcd itself is not read{why}"]

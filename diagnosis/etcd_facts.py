@@ -65,10 +65,12 @@ def strain(member: MemberView) -> str:
 
 
 def quorum_text(cluster: EtcdCluster) -> str:
-    """Return `2 of 3 members answer, quorum 2, can lose 0 more`, or how many are needed; unknown is not said."""
+    """Return `2 of 3 members answer, quorum 2, can lose 0 more`, or how many are needed; unknown is not said, nor what
+    may be lost of members that have no leader."""
     text = f"{cluster.alive} of {cluster.size} {'member answers' if cluster.size == 1 else 'members answer'}"
     text += f", quorum {cluster.quorum}"
-    if cluster.can_lose is None:
+    leaderless = cluster.frozen is not None and cluster.frozen.by is FrozenBy.NO_LEADER
+    if cluster.can_lose is None or leaderless:
         return text
     missing = cluster.quorum - cluster.alive
     return text + (f", {missing} more needed" if missing > 0 else f", can lose {cluster.can_lose} more")
@@ -107,11 +109,10 @@ def frozen_evidence(cluster: EtcdCluster) -> tuple[Evidence, ...]:
     """Return what a cluster that takes no writes means for everything else on the screen."""
     if cluster.frozen is None:
         return ()
+    frozen = cluster.frozen
+    as_of = f"as of {frozen.since:%H:%M:%S}" if frozen.is_exact else frozen.since_text
     reads = "reads and deletes still work, " if cluster.frozen.by is FrozenBy.NO_SPACE else ""
-    text = (
-        f"{reads}leases and node status are frozen history as of {cluster.frozen.since:%H:%M:%S}: "
-        "a node that died since then still looks Ready"
-    )
+    text = f"{reads}leases and node status are frozen history {as_of}: a node that died since then still looks Ready"
     return (of_all(cluster, text, at=cluster.frozen.since),)
 
 

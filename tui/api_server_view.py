@@ -71,7 +71,10 @@ def _checks(situation: Situation, now: datetime) -> ControlPlaneFact:
         bad = not ready.ready
     if alive is not None:
         failed = f": {', '.join(alive.failed_checks)}" if alive.failed_checks else ""
-        parts.append("alive apart from etcd" if alive.alive else f"not alive even without etcd{failed}")
+        if not alive.alive:
+            parts.append(f"not alive even without etcd{failed}")
+        elif ready is None or not ready.ready:
+            parts.append("alive apart from etcd")
         bad = bad or not alive.alive
     state = pane_state(*sources, now=now)
     if bad:

@@ -1,9 +1,11 @@
 """The doctor's lines on etcd, on the API server's own metrics and on certificates."""
 
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from diagnosis.commands import counted
 from situation.certificates import Certificate, Certificates
 from situation.etcd.members import EtcdAccess, EtcdMember, EtcdReading
 from situation.kinds import BY_NAME
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 SOON: Final = timedelta(days=30)
 """A certificate that ends earlier is worth a word, as to the rule `certificate-expires`."""
 _METRICS: Final = "may read /metrics"
+_NONE: Final = "none: "
+_PAGE: Final = re.compile(r"(https?://[^\s/]+)/(?:metrics|health)\b")
 _FIRST_BYTE_S: Final = 10.0
 _SHOWN: Final = 3
 """Certificates that could not be read, told one by one."""
@@ -57,6 +61,7 @@ async def control_plane_lines(client: "Client | None", options: "EtcdOptions | N
     way, wishes = options or EtcdOptions(), EtcdWishes()
     failed = False if way.endpoints else None
     endpoints = way.endpoints
+    told: list[str] = []
     async with HttpReader() as http:
         try:
             await _tell(wishes, client)
@@ -67,7 +72,9 @@ async def control_plane_lines(client: "Client | None", options: "EtcdOptions | N
         for collector in collectors:
             readings, ended = await one_pass(collector)
             for line in _etcd_lines(collector, readings, ended, failed):
-                yield line
+                if not any(line[2].removeprefix(_NONE) in text for text in told):
+                    yield line
+                told.append(line[2])
             endpoints += tuple(item.value.member.endpoint for item in readings if isinstance(item.value, EtcdReading))
         for collector in collectors:
             if isinstance(collector, Closing):
@@ -109,14 +116,14 @@ def _etcd_lines(
     for reading in readings:
         match reading.value:
             case EtcdReading(member):
-                yield _member_line(member, reading.error, failed)
+                yield member_line(member, reading.error, failed)
             case EtcdAccess() as access if access.found_by and not reading.error:
                 yield True, "etcd", f"found by {access.found_by}"
             case _ if reading.error and reading.state is not SourceState.LIVE:
                 yield (True if reading.state is SourceState.ABSENT else failed), _short(reading.source), reading.error
     if ended is not None:
         absent = getattr(ended, "state", None) is SourceState.ABSENT
-        yield (True if absent else failed), _short(collector.name), f"none: {ended}" if absent else str(ended)
+        yield (True if absent else failed), _short(collector.name), f"{_NONE}{ended}" if absent else str(ended)
 
 
 def _short(source: str) -> str:
@@ -125,13 +132,17 @@ def _short(source: str) -> str:
     )
 
 
-def _member_line(member: EtcdMember, error: str, failed: bool | None) -> Line:
+def member_line(member: EtcdMember, error: str, failed: bool | None) -> Line:
+    """Tell what of a member answers; errors that differ by the path only are told once. `failed`: if nothing does."""
     what = f"etcd {member.endpoint.partition('://')[2]}"
-    parts = [f"status: {member.status_error}"] if member.status_error else []
-    parts += [f"metrics: {member.page_error}"] if member.page_error else []
-    parts += [f"health: {member.health_error}"] if member.health_error else []
+    errors: dict[str, list[str]] = {}
+    asked = (("status", member.status_error), ("metrics", member.page_error), ("health", member.health_error))
+    for part, why in asked:
+        if why:
+            errors.setdefault(_PAGE.sub(r"\1", why), []).append(part)
+    parts = [f"{', '.join(names)}: {why}" for why, names in errors.items()]
     if not member.answers:
-        return failed, what, "; ".join(dict.fromkeys(parts)) or error or "no answer"
+        return failed, what, "; ".join(parts) or error or "no answer"
     told = f"answers, version {member.status.version}" if member.status is not None else "answers in part"
     return (None if parts else True), what, "; ".join((told, *parts))
 
@@ -143,11 +154,14 @@ def certificate_lines(certificates: Iterable[Certificate], now: datetime) -> Ite
     if ends:
         first_at, first = min(ends, key=lambda pair: pair[0])
         left = first_at - now
-        when = f"ended {first_at:%Y-%m-%d}" if left < timedelta(0) else f"ends {first_at:%Y-%m-%d}, in {left.days} days"
+        when = f"ends {first_at:%Y-%m-%d}, in {counted(left.days, 'day')}"
+        if left < timedelta(0):
+            when = f"ended {first_at:%Y-%m-%d}"
         what = f"{len(ends)} read; {first.name} ({first.place}) {when}"
         yield (True if left > SOON else None), "certificates", what
     broken = [item for item in found if item.not_after is None]
     for item in broken[:_SHOWN]:
-        yield None, "certificates", f"{item.place}: {item.error or 'cannot be read'}"
+        why = item.error or "cannot be read"
+        yield None, "certificates", why if item.place in why else f"{item.place}: {why}"
     if len(broken) > _SHOWN:
         yield None, "certificates", f"{len(broken) - _SHOWN} more cannot be read"

@@ -36,8 +36,8 @@ def etcd_facts(cluster: EtcdCluster, situation: Situation, now: datetime) -> Ite
     sources = heard or asked
     yield _quorum(cluster, sources, now)
     if cluster.frozen is not None:
-        since = f"{cluster.frozen.since.astimezone(UTC):%H:%M:%S} UTC"
-        text = f"nothing can be written since {since} ({cluster.frozen.by.value}): the API shows what was before"
+        since = f"{cluster.frozen.since_text} UTC ({cluster.frozen.by.value})"
+        text = f"nothing can be written {since}: the API shows what was before"
         yield _fact("writes", text, Severity.CRITICAL)
     yield _alarms(cluster, situation, sources, now)
     yield from _unread(cluster)

@@ -1,6 +1,7 @@
 """Evidence and next command: the proof of what is selected, and what to do about it."""
 
 import shlex
+from typing import Final
 
 import msgspec
 from rich.cells import cell_len
@@ -14,6 +15,11 @@ from situation.findings import Effect, Mark
 from widgets.glyphs import EFFECT, MARK, MARK_ROLE, color
 from widgets.pane import Pane
 from widgets.wrapping import wrapped
+
+_FACTS_KEPT: Final = 3
+"""Lines of facts that are seen however long the command is, the line that tells of more included."""
+_COMMAND_KEPT: Final = 2
+"""Lines of the command that are seen however low the pane is: what it is for, and that it can be copied."""
 
 
 class CardLine(msgspec.Struct, frozen=True):
@@ -50,6 +56,8 @@ class Card(msgspec.Struct, frozen=True):
 
 class CardBody(Static, can_focus=True):
     """Draws a card in a fixed area: the facts scroll, the next command stands below them and is always seen.
+
+    Where both do not fit, the facts keep their first lines: a command without what it is for is not to be trusted.
 
     It is one widget of the height that it is given, so that another card is a repaint of its lines only; a container
     that scrolls would have the whole screen laid out again for each card.
@@ -110,7 +118,7 @@ class CardBody(Static, can_focus=True):
     def render(self) -> Content:
         """Lay the lines out for the present height, whenever it came about: not every layout is told of."""
         height = self.size.height
-        below = self._next[:height]
+        below = self._below(height)
         room = max(0, height - len(below))
         cut = len(self._facts) > room
         if cut:
@@ -121,6 +129,13 @@ class CardBody(Static, can_focus=True):
             lines = [*lines, _more(self._first, len(self._facts) - self._first - room)]
         lines += [Content("")] * (height - len(lines) - len(below))
         return Content("\n").join([*lines, *below])
+
+    def _below(self, height: int) -> list[Content]:
+        """Return the next command, shortened where the facts would have no room left."""
+        room = max(height - min(len(self._facts), _FACTS_KEPT), _COMMAND_KEPT)
+        if len(self._next) <= room:
+            return self._next[:height]
+        return [*self._next[: room - 1], Content.styled("  … c copies all of it", color("waiting"))][:height]
 
 
 def _more(above: int, below: int) -> Content:

@@ -40,8 +40,9 @@ class ServedCertificates:
     """Source `control-plane/certificates`. One server that does not answer delays no other.
 
     `etcd_endpoints` gives the client URLs of etcd's members, or `host:port`, as they are known at the moment; when they
-    change all are read anew, else every READ_EVERY. On a control plane node its own servers are asked on loopback too,
-    and told with `node`: only there it is sure which process shows what, and its file can be compared.
+    change all are read anew, else every READ_EVERY, or after RETRY_S while one of them fails. On a control plane node
+    its own servers are asked on loopback too, and told with `node`: only there it is sure which process shows what, and
+    its file can be compared.
     """
 
     name = "control-plane/certificates"
@@ -63,10 +64,11 @@ class ServedCertificates:
         self._node = socket.gethostname() if node is None else node
         self._read_at: datetime | None = None
         self._read: tuple[str, ...] = ()
+        self._every = READ_EVERY
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
         endpoints = tuple(dict.fromkeys(self._etcd_endpoints()))
-        if self._read_at is not None and self._read == endpoints and self._clock() - self._read_at < READ_EVERY:
+        if self._read_at is not None and self._read == endpoints and self._clock() - self._read_at < self._every:
             return
         local = await asyncio.to_thread(self._local_servers)
         waits = [_served(server.name, server.url, node=self._node) for server in local]
@@ -82,6 +84,7 @@ class ServedCertificates:
         if all(item.error for item in found):
             raise UnreachableError("; ".join(dict.fromkeys(item.error for item in found)))
         self._read, self._read_at = endpoints, self._clock()
+        self._every = timedelta(seconds=RETRY_S) if any(item.error for item in found) else READ_EVERY
         yield Reading(self.name, SourceState.LIVE, self._read_at, Certificates(tuple(found)), fresh_for_s=FRESH_S)
 
     async def _of_api_server(self, client: Client) -> Certificate | None:

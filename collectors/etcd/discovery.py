@@ -131,7 +131,8 @@ class Discovery:
             f"etcd was not found: {ENDPOINTS} is not given; {here}; {pods}. If it can be reached from here, say where "
             f"with {ENDPOINTS}, {_FILES_WANTED}; a managed control plane does not show its etcd"
         )
-        return Found((), None, None, _state(obstacle), error)
+        wanted = obstacle is None and (any(self._options.files) or bool(self._options.metrics_urls))
+        return Found((), None, None, SourceState.UNREACHABLE if wanted else _state(obstacle), error)
 
     def _with_credentials(self, targets: tuple[Target, ...], files: Files, found_by: str) -> Found:
         access = EtcdAccess(*files, found_by=found_by)

@@ -62,7 +62,7 @@ def etcd_no_space(_: None, situation: Situation, now: datetime) -> Verdict:
     if cluster.leader_id:
         led = f"the members still see a leader (term {cluster.term}): this is not a lost quorum"
         evidence.append(of_all(cluster, led, Mark.EXCLUDES))
-    since = f" since {cluster.frozen.since:%H:%M:%S}" if cluster.frozen is not None else ""
+    since = f" {cluster.frozen.since_text}" if cluster.frozen is not None else ""
     return Fired(
         ETCD,
         f"is out of space (alarm NOSPACE): nothing is written{since}",

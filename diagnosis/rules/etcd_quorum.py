@@ -116,6 +116,7 @@ def etcd_no_leader(_: None, situation: Situation, now: datetime) -> Verdict:
         return Wait(due)
     evidence = [said(member, f"sees no leader; term {member.status.raft_term if member.status else 'not known'}",
                      at=member.leaderless_since) for member in leaderless]  # fmt: skip
+    evidence += [said(member, f"in part not read: {member.error}", Mark.OPEN) for member in leaderless if member.error]
     expired = expired_certificates(situation, now)
     slowest = max((member.round_trip_p99_s or 0.0 for member in leaderless), default=0.0)
     if not slowest:

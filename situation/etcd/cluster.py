@@ -48,7 +48,14 @@ class Frozen(msgspec.Struct, frozen=True):
     by: FrozenBy
     since: datetime
     """The last sign that writes went through: the newest lease renewal, or the last round at a member that saw a leader
-    and told of no alarm; never later than our first word of the fault."""
+    and told of no alarm; never later than our first word of the fault, which stands here where there was no sign."""
+    is_exact: bool = True
+    """False: it may have begun long before `since`, as nobody knows of a write."""
+
+    @property
+    def since_text(self) -> str:
+        """`since 02:40:07`, or `at least since 02:40:07`."""
+        return f"{'' if self.is_exact else 'at least '}since {self.since:%H:%M:%S}"
 
 
 class EtcdCluster(msgspec.Struct, frozen=True):
@@ -142,8 +149,8 @@ def etcd_of(situation: Situation, now: datetime) -> EtcdCluster:
 def _cluster(situation: Situation, now: datetime) -> EtcdCluster:
     size, size_from, views = counted_members(situation, now)
     fresh = [view for view in views if view.standing is Standing.ANSWERS]
-    leader_id, term = _leader(fresh)
     rounds = [known.member for view in fresh if (known := situation.etcd.known.get(view.endpoint)) is not None]
+    leader_id, term = _leader(fresh, rounds)
     kinds = [found for member in rounds if (found := alarm_kinds(member)) is not None]
     listed = _list_counts(situation, fresh, now)
     alarms = frozenset(kind for found in kinds for kind in found)
@@ -172,9 +179,9 @@ def _list_counts(situation: Situation, fresh: Iterable[MemberView], now: datetim
     return not told or min(told) <= source.observed_at
 
 
-def _leader(fresh: Iterable[MemberView]) -> tuple[int, int | None]:
-    """Return the leader's ID and the term as most members see them; a tie goes to the higher term."""
-    seen = [(view.status.leader, view.status.raft_term) for view in fresh if view.status is not None]
+def _leader(fresh: Iterable[MemberView], rounds: Iterable[EtcdMember]) -> tuple[int, int | None]:
+    """Return the leader's ID and the term as most members see them now; a tie goes to the higher term."""
+    seen = [(member.status.leader, member.status.raft_term) for member in rounds if member.status is not None]
     terms = [term for _, term in seen]
     votes = Counter((leader, term) for leader, term in seen if leader)
     if votes:
@@ -218,7 +225,7 @@ def _frozen(situation: Situation, cluster: EtcdCluster, rounds: Iterable[EtcdMem
     signs = [last_write(situation), *(item.worked_at for item in known)]
     worked = max((time for time in signs if time is not None), default=None)
     heard = [time for time in (first, worked) if time is not None]
-    return Frozen(by, min(heard)) if heard else None
+    return Frozen(by, min(heard), is_exact=worked is not None) if heard else None
 
 
 def _frozen_by(cluster: EtcdCluster, rounds: Iterable[EtcdMember]) -> FrozenBy | None:

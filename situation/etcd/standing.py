@@ -124,7 +124,7 @@ def _view(known: KnownMember, situation: Situation, now: datetime) -> MemberView
         fsync_p99_s=figures.fsync_p99_s,
         commit_p99_s=figures.commit_p99_s,
         round_trip_p99_s=figures.round_trip_p99_s,
-        backlog=max(0, status.raft_index - status.applied_index) if status is not None else None,
+        backlog=max(0, told.raft_index - told.applied_index) if (told := member.status) is not None else None,
         growth=growth_of(known),
         elections=elections_of(known, SPAN),
         recent_elections=elections_of(known, RECENT),
@@ -158,7 +158,10 @@ def _silent_since(known: KnownMember, source: Source, standing: Standing) -> dat
 
 
 def _role(known: KnownMember) -> Role:
+    """Return what it is by its status, or by its page where that is newer: the status alone can be refused."""
     status, page = known.status, known.page
+    if known.status_at is not None and known.page_at is not None and known.page_at > known.status_at:
+        status = None
     if status is not None:
         if status.is_learner:
             return Role.LEARNER
@@ -178,7 +181,13 @@ def _with_lag(view: MemberView, views: Iterable[MemberView], situation: Situatio
     """Compare with what the leader had committed no later than the member answered: a later answer would lie."""
     known = situation.etcd.known[view.endpoint]
     leader = next((other for other in views if view.status and other.id == view.status.leader and other.id), None)
-    if leader is None or view.status is None or known.status_at is None or leader.endpoint == view.endpoint:
+    if (
+        leader is None
+        or known.member.status is None
+        or view.status is None
+        or known.status_at is None
+        or leader.endpoint == view.endpoint
+    ):
         return view
     statuses = situation.etcd.known[leader.endpoint].statuses.within(SPAN)
     before = [status.raft_index for at, status in statuses if at <= known.status_at]

@@ -233,6 +233,12 @@ def test_given_endpoints_come_first_and_pods_tell_whose_they_are(tmp_path: Path)
     )
 
 
+async def test_who_says_how_etcd_is_reached_wants_it_to_be_found(tmp_path: Path) -> None:
+    options = EtcdOptions(metrics_urls=("http://10.0.0.1:2381",), kubernetes_dir=tmp_path)
+    (reading,) = await one_round(options, wishes_of())
+    assert reading.state is SourceState.UNREACHABLE and reading.error.startswith("etcd was not found")
+
+
 @pytest.mark.parametrize(
     ("missing", "said"),
     [

@@ -188,6 +188,16 @@ async def test_they_are_read_every_five_minutes_and_when_the_members_change(auth
         assert len(await certificates(collector)) == 2
 
 
+async def test_a_server_that_failed_is_asked_again_soon(authority: Authority) -> None:
+    clock = Clock()
+    async with quiet_loopback(server_context(authority)) as server:
+        collector = ServedCertificates(None, lambda: [server.url, "https://127.0.0.1:1"], clock)
+        assert [bool(item.error) for item in await certificates(collector)] == [False, True]
+        assert await readings(collector) == []
+        clock.now += timedelta(seconds=30)
+        assert len(await certificates(collector)) == 2
+
+
 async def test_through_a_proxy_it_is_not_read_and_says_so(authority: Authority, tmp_path: Path) -> None:
     said = "certificate of https://10.0.0.1:6443 is not read through the proxy http://proxy.example:3128"
     cluster = {"proxy-url": "http://user:secret@proxy.example:3128"}

@@ -99,7 +99,7 @@ def test_an_election_is_given_five_seconds(since_s: float, fires: bool) -> None:
     causes = causes_of(etcd_quorum.RULES, known)
     assert bool(causes) is fires
     if fires:
-        title = "etcd has had no leader for 30s: 3 of 3 members answer, quorum 2, can lose 1 more"
+        title = "etcd has had no leader for 30s: 3 of 3 members answer, quorum 2"
         assert causes["etcd-no-leader"].title == title
 
 

@@ -109,6 +109,18 @@ def test_quorum_lost_and_since_when() -> None:
     assert (etcd.frozen.by, etcd.frozen.since) == (FrozenBy.NO_QUORUM, NOW - timedelta(seconds=60))
 
 
+def test_who_leads_is_not_told_by_a_status_of_before() -> None:
+    """A certificate that expired: status is refused, metrics are served apart and say that no leader is seen."""
+    known = healthy(ago_s=20)
+    for number in (1, 2, 3):
+        expired = "certificate has expired"
+        tell(known, number, page=page(has_leader=False, is_leader=False), status_error=expired)
+    etcd = etcd_of(known, NOW)
+    assert (etcd.leader_id, etcd.leader, etcd.term) == (0, None, None)
+    assert etcd.frozen is not None and etcd.frozen.by is FrozenBy.NO_LEADER
+    assert {(member.role, member.lag, member.backlog) for member in etcd.members} == {(Role.UNKNOWN, None, None)}
+
+
 def test_two_silent_members_are_not_a_lost_quorum_while_the_third_has_a_leader() -> None:
     known = healthy(1)
     for number in (2, 3):
@@ -173,6 +185,12 @@ def test_writes_went_through_until_the_last_round_without_the_alarm() -> None:
     healthy(known=known, ago_s=12)
     healthy(known=known, ago_s=2, statuses={"errors": NO_SPACE})
     assert (frozen := etcd_of(known, NOW).frozen) is not None and frozen.since == NOW - timedelta(seconds=12)
+
+
+def test_since_when_is_not_claimed_where_nobody_knows_of_a_write() -> None:
+    frozen = etcd_of(healthy(statuses={"errors": NO_SPACE}), NOW).frozen
+    assert frozen is not None and (frozen.is_exact, frozen.since) == (False, NOW)
+    assert frozen.since_text == f"at least since {NOW:%H:%M:%S}"
 
 
 def test_an_alarm_list_is_outdone_by_what_all_members_said_later() -> None:

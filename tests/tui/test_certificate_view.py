@@ -1,5 +1,8 @@
 """Certificates in the pane of the control plane: most urgent first, and no unread one called fine."""
 
+from datetime import timedelta
+
+from situation.certificates import Certificate
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
 from tests.build import NOW
@@ -54,3 +57,15 @@ def test_one_way_that_failed_is_told_beside_what_the_other_brought() -> None:
     tell_certificates(situation, certificate("ca", 3000))
     situation.apply(Reading("control-plane/certificates", SourceState.UNREACHABLE, NOW, error="10.0.0.1: refused"))
     assert said(situation)[-1] == "? 10.0.0.1: refused"
+
+
+def test_a_short_lived_certificate_is_judged_by_its_life_as_the_rules_do() -> None:
+    def of_two_days(days_left: float, name: str) -> Certificate:
+        left = timedelta(days=days_left)
+        return Certificate(name, f"/{name}.crt", NOW + left, not_before=NOW + left - timedelta(days=2))
+
+    situation = Situation()
+    tell_certificates(situation, of_two_days(1.9, "new"), of_two_days(0.01, "old"), of_two_days(3, "early"))
+    old, early, rest = said(situation)
+    assert rest == "✓ 1 other, first to end: new in 45h"
+    assert early.startswith("▲ early is not valid before ") and old.startswith("▲ old: 14m left, until ")

@@ -1,12 +1,16 @@
 """`midwatch doctor`: one line for each thing, and exit code 3 when something needed does not work."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from simulator.cluster import Cluster
 from simulator.faults import Answer
 from simulator.server import Simulator
-from tests.build import pod
+from situation.certificates import Certificate
+from situation.etcd.members import EtcdMember
+from tests.build import NOW, pod
 from tests.tui.commands import Finished, midwatch, write_kubeconfig
+from tui.doctor_control_plane import certificate_lines, member_line
 
 
 def line_of(finished: Finished, what: str) -> str:
@@ -108,3 +112,21 @@ async def test_the_right_to_read_logs_is_an_extra_and_nobodys_log_is_read_to_fin
     assert may_not.code == 0
     assert line_of(may_not, "may read pods/log").startswith("● ")
     assert "RBAC needs get on pods/log in namespace shop" in line_of(may_not, "may read pods/log")
+
+
+def test_a_member_that_fails_in_one_way_says_so_once() -> None:
+    why = "cannot connect to https://10.0.0.1:2379{}: connection refused"
+    member = EtcdMember(
+        "https://10.0.0.1:2379",
+        status_error=why.format(""),
+        page_error=why.format("/metrics"),
+        health_error="timed out",
+    )
+    text = f"status, metrics: {why.format('')}; health: timed out"
+    assert member_line(member, "", False) == (False, "etcd 10.0.0.1:2379", text)
+
+
+def test_a_certificate_that_ends_tomorrow() -> None:
+    served = Certificate("etcd-server", "https://10.0.0.1:2379", NOW + timedelta(days=1, hours=3))
+    ((works, _, text),) = certificate_lines([served], NOW)
+    assert works is None and text.endswith(", in 1 day")

@@ -1,13 +1,15 @@
 import shlex
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from textual.app import App, ComposeResult
 
 from situation.findings import Effect, Mark
 from situation.text import harmless
-from widgets.evidence import Card, CardCommand, CardLine, card_content, next_content, wrap_command
+from widgets.evidence import Card, CardBody, CardCommand, CardLine, card_content, next_content, wrap_command
 
 arguments = st.lists(st.text(max_size=40).map(harmless), min_size=1, max_size=12)
 
@@ -72,3 +74,22 @@ def test_no_line_of_a_fact_is_wider_than_the_pane(text: str, width: int) -> None
 
 def test_markup_is_text() -> None:
     assert "[red]x[/] [@click=app.quit]" in card_content(Card("[red]x[/] [@click=app.quit]"), 80).plain
+
+
+@pytest.mark.parametrize("height", [3, 4, 6, 9, 30])
+async def test_a_long_command_leaves_room_for_what_it_is_for(height: int) -> None:
+    class Alone(App[None]):
+        def compose(self) -> ComposeResult:
+            yield CardBody()
+
+    app = Alone()
+    async with app.run_test(size=(40, height)):
+        body = app.query_one(CardBody)
+        long = CardCommand("why?", "etcdctl " + "--an-option " * 20)
+        body.show(msgspec.structs.replace(CARD, commands=(long,)), anew=True)
+        shown = [str(strip.text).rstrip() for strip in body.render_lines(body.region.reset_offset)]
+    text = "\n".join(shown)
+    assert len(shown) == height
+    assert "next why?" in text
+    assert ("▲ web crashes" in text) is (height > 3)
+    assert ("… c copies all of it" in text) is (height < 30)
