@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import grpc.aio
 import httpx
@@ -26,7 +26,9 @@ from simulator.scenarios.etcd_story import NODES, before
 from simulator.scenarios.story import STARTED_AT, Story
 from tape.format import ETCD_PREFIX, ETCD_SOURCE, READYZ_SOURCE, TAPE_VERSION, VERSION_SOURCE, Frame, Header
 from tape.writer import write_tape
-from tests.real_etcd import Member, RealEtcd
+
+if TYPE_CHECKING:
+    from tests.real_etcd import Member, RealEtcd
 
 FAULT_AT: Final = 20.0
 OPENS_AT: Final = 12.0
@@ -56,7 +58,7 @@ _KEPT: Final = (
 class Recorder:
     """Plays one incident on a real etcd and collects the frames."""
 
-    def __init__(self, etcd: RealEtcd) -> None:
+    def __init__(self, etcd: "RealEtcd") -> None:
         self.etcd = etcd
         self.frames: list[Frame] = []
         self.frozen: list[tuple[float, float]] = []
@@ -74,15 +76,15 @@ class Recorder:
         """Let the incident go on until `t` seconds."""
         await asyncio.sleep(max(0.0, self._began + t - monotonic()))
 
-    def say(self, member: Member, **fields: Any) -> None:
+    def say(self, member: "Member", **fields: Any) -> None:
         """A frame about a member as a whole: `down=True`, `down=False`, `error="hangs"`."""
         self.frames.append(Frame(self.t, f"{ETCD_PREFIX}{self._names[member.name]}", **fields))
 
-    async def kill(self, member: Member) -> None:
+    async def kill(self, member: "Member") -> None:
         self.etcd.kill(member)
         self.say(member, down=True)
 
-    async def start(self, member: Member) -> None:
+    async def start(self, member: "Member") -> None:
         self.etcd.start(member)
         await self.etcd.until_healthy(member)
         self.say(member, down=False)
@@ -121,7 +123,7 @@ class Recorder:
             await self.put(f"/registry/leases/kube-node-lease/{number % 50}", b"x" * 600)
             await asyncio.sleep(0.1)
 
-    async def _status(self, member: Member) -> None:
+    async def _status(self, member: "Member") -> None:
         stub = rpc_pb2_grpc.MaintenanceStub(self._channels[member.name])
         try:
             answer = await stub.Status(rpc_pb2.StatusRequest(), timeout=_DEADLINE_S)
@@ -129,7 +131,7 @@ class Recorder:
             return
         self._keep(member, "status", body=MessageToDict(answer))
 
-    async def _page(self, member: Member, path: str, http: httpx.AsyncClient) -> None:
+    async def _page(self, member: "Member", path: str, http: httpx.AsyncClient) -> None:
         try:
             answer = await http.get(f"{member.metrics_url}/{path}")
         except httpx.HTTPError:
@@ -137,13 +139,13 @@ class Recorder:
         text = _slim(answer.text) if path == "metrics" else answer.text
         self._keep(member, path, status=answer.status_code, text=text)
 
-    def _keep(self, member: Member, path: str, **said: Any) -> None:
+    def _keep(self, member: "Member", path: str, **said: Any) -> None:
         source = f"{ETCD_PREFIX}{self._names[member.name]}/{path}"
         if self._last.get(source) != said:
             self._last[source] = said
             self.frames.append(Frame(self.t, source, **said))
 
-    def _channel(self, member: Member) -> grpc.aio.Channel:
+    def _channel(self, member: "Member") -> grpc.aio.Channel:
         ca, cert, key = (Path(name).read_bytes() for name in (self.etcd.cacert, self.etcd.cert, self.etcd.key))
         options = (("grpc.min_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 500))
         credentials = grpc.ssl_channel_credentials(ca, key, cert)
@@ -271,6 +273,8 @@ INCIDENTS: Final = {
 
 async def record(name: str) -> list[Frame]:
     """Play one incident and return all its frames, those of Kubernetes among them. Raises KeyError."""
+    from tests.real_etcd import RealEtcd  # not in the wheel, and it brings what only tests need
+
     incident = INCIDENTS[name]
     with tempfile.TemporaryDirectory(prefix="midwatch-etcd-") as folder:
         async with RealEtcd(Path(folder), quota_bytes=incident.quota_bytes) as etcd:
