@@ -17,7 +17,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import grpc.aio
-import httpx
 from aetcd.rpc import rpc_pb2, rpc_pb2_grpc
 from google.protobuf.json_format import MessageToDict
 
@@ -28,6 +27,8 @@ from tape.format import ETCD_PREFIX, ETCD_SOURCE, READYZ_SOURCE, TAPE_VERSION, V
 from tape.writer import write_tape
 
 if TYPE_CHECKING:
+    import httpx
+
     from tests.real_etcd import Member, RealEtcd
 
 FAULT_AT: Final = 20.0
@@ -104,6 +105,8 @@ class Recorder:
 
     async def record(self) -> None:
         """Write down what all members answer until cancelled."""
+        import httpx  # it brings a terminal library for its own command line
+
         number = 0
         async with httpx.AsyncClient(timeout=_DEADLINE_S) as http:
             while True:
@@ -131,7 +134,9 @@ class Recorder:
             return
         self._keep(member, "status", body=MessageToDict(answer))
 
-    async def _page(self, member: "Member", path: str, http: httpx.AsyncClient) -> None:
+    async def _page(self, member: "Member", path: str, http: "httpx.AsyncClient") -> None:
+        import httpx
+
         try:
             answer = await http.get(f"{member.metrics_url}/{path}")
         except httpx.HTTPError:
