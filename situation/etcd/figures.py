@@ -17,7 +17,7 @@ MIN_GROWTH_SPAN: Final = timedelta(minutes=10)
 """The file grows in steps: over less, a forecast would be a guess (the etcd mixin looks back 4 h)."""
 STATUS_QUOTA_SINCE: Final = (3, 6, 6)
 """The quota in Maintenance.Status was wrong before (etcd changelog)."""
-_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
+_VERSION: Final = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})")
 
 
 class Quota(NamedTuple):
@@ -99,7 +99,7 @@ def elections_of(known: KnownMember, window: timedelta) -> Elections | None:
 
     Of a member that restarted in the window the raft term is taken: its own counter began anew.
     """
-    pages = known.pages.within(window)
+    pages = known.within(window)
     restarted = len({page.started_at for _, page in pages}) > 1
     if not restarted and (changes := known.increase(lambda page: page.leader_changes, window)) is not None:
         return Elections(changes, pages[-1][0] - pages[0][0])

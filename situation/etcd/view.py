@@ -19,7 +19,7 @@ class Standing(StrEnum):
     STALE = "not heard of lately"
     """Nobody asked it for longer than its word is good for."""
     UNHEARD = "not asked"
-    """Listed, or asked for the first time just now."""
+    """Only listed, or our own certificates cannot be used, so that nobody could ask it."""
 
 
 class Role(StrEnum):
