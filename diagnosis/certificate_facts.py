@@ -16,9 +16,11 @@ from situation.situation import Situation
 from situation.topology import static_pods
 
 SOON: Final = timedelta(days=30)
-"""People need a month to plan a renewal: warn from here. The kubernetes mixin warns below 7 days and is critical below 1."""
+"""People need a month to plan a renewal: warn from here. The kubernetes mixin warns below 7 days and is critical
+below 1."""
 URGENT: Final = timedelta(days=7)
-"""Critical from here, where the kubernetes mixin warns, as all of them were made in the same minute and end together."""
+"""Critical from here, where the kubernetes mixin warns, as all of them were made in the same minute and end
+together."""
 SHORT_LIVED: Final = 10
 """A certificate that lives for less than 300 days is made anew by a machine: it is late in its last tenth."""
 ROTATING: Final = frozenset({"kubelet-client"})

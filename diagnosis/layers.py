@@ -62,7 +62,7 @@ def _status(
         and not (BY_NAME[name].optional and _is_of_no_use(situation))
     ]
     if layer is Layer.CONTROL_PLANE:
-        missing += not_reached(situation)
+        missing += not_reached(situation, now)
         partial += (
             *not_measured(situation, now),
             *etcd_doubts(situation, now),

@@ -66,7 +66,7 @@ class ServedCertificates:
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
         endpoints = tuple(dict.fromkeys(self._etcd_endpoints()))
-        if self._read_at is not None and self._read == endpoints and self._clock() - self._read_at < READ_EVERY:
+        if self._read == endpoints and not self._is_due():
             return
         local = await asyncio.to_thread(self._local_servers)
         waits = [_served(server.name, server.url, node=self._node) for server in local]
@@ -83,6 +83,10 @@ class ServedCertificates:
             raise UnreachableError("; ".join(dict.fromkeys(item.error for item in found)))
         self._read, self._read_at = endpoints, self._clock()
         yield Reading(self.name, SourceState.LIVE, self._read_at, Certificates(tuple(found)), fresh_for_s=FRESH_S)
+
+    def _is_due(self) -> bool:
+        """Also when the clock was set back, or nothing would be read until it is there again."""
+        return self._read_at is None or not timedelta(0) <= self._clock() - self._read_at < READ_EVERY
 
     async def _of_api_server(self, client: Client) -> Certificate | None:
         if client.proxy is not None:

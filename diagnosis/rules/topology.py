@@ -10,7 +10,9 @@ from diagnosis.commands import counted, fact, kubectl
 from diagnosis.gpu_facts import may_hold_gpus
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from situation.clock import duration_text
+from situation.etcd.cluster import etcd_of
 from situation.etcd.memory import KnownMember
+from situation.etcd.standing import source_name
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER
 from situation.situation import Situation
@@ -33,7 +35,7 @@ Version = tuple[int, int, int]
 
 def _member_strain(known: KnownMember) -> Iterator[Evidence]:
     member = known.member
-    name, source = member.name or member.endpoint, f"etcd/{member.endpoint.rpartition('//')[2]}"
+    name, source = member.name or member.endpoint, source_name(member.endpoint)
     span = known.observed(REGULARLY)
     if span < OBSERVED:
         return
@@ -69,7 +71,9 @@ def stacked_etcd_strained(_: None, situation: Situation, now: datetime) -> Verdi
     topology = etcd_topology(situation)
     if topology is EtcdTopology.UNKNOWN:
         return Unknown("no pod of the control plane is to be seen")
-    signals = [line for known in situation.etcd.members() for line in _member_strain(known)]
+    known = situation.etcd.known
+    answering = (known[item.endpoint] for item in etcd_of(situation, now).answering)
+    signals = [line for member in answering for line in _member_strain(member)]
     if topology is EtcdTopology.EXTERNAL or not signals:
         return CLEAR
     where = ", ".join(pod.spec.node_name for pod in static_pods(situation, "etcd")[:5])

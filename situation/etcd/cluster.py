@@ -63,7 +63,7 @@ class EtcdCluster(msgspec.Struct, frozen=True):
     size_from: str = ""
     """`member list`, `endpoints asked`, `etcd pods`."""
     alarms: frozenset[str] = frozenset()
-    """Raised now, as a member or the alarm list tells."""
+    """Raised now, as the members tell, and the alarm list if it is newer."""
     alarms_known: bool = False
     """Whether anybody who answers now would tell of an alarm."""
     is_vouched_for: bool = False
@@ -146,7 +146,7 @@ def _cluster(situation: Situation, now: datetime) -> EtcdCluster:
     kinds = [found for member in rounds if (found := alarm_kinds(member)) is not None]
     listed = situation.source(ALARM_SOURCE).state_at(now) is SourceState.LIVE
     alarms = frozenset(kind for found in kinds for kind in found)
-    if listed:
+    if listed and _is_newer_than(fresh, situation):
         alarms |= {alarm.kind for alarm in situation.etcd_alarms}
     cluster = EtcdCluster(
         members=views,
@@ -160,6 +160,17 @@ def _cluster(situation: Situation, now: datetime) -> EtcdCluster:
     vouched = not leader_id and _vouches(situation, now, cluster)
     cluster = msgspec.structs.replace(cluster, is_vouched_for=vouched)
     return msgspec.structs.replace(cluster, frozen=_frozen(situation, cluster, rounds))
+
+
+def _is_newer_than(fresh: Iterable[MemberView], situation: Situation) -> bool:
+    """Tell whether the alarm list was read after the members' status, which holds the same alarms.
+
+    It is read twice a minute, and would tell of an alarm for so long after it was disarmed.
+    """
+    listed_at = situation.source(ALARM_SOURCE).observed_at
+    statuses = (situation.etcd.known[view.endpoint].status_at for view in fresh if view.status is not None)
+    told_at = max((at for at in statuses if at is not None), default=None)
+    return told_at is None or (listed_at is not None and listed_at >= told_at)
 
 
 def _leader(fresh: Iterable[MemberView]) -> tuple[int, int | None]:

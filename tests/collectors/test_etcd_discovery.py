@@ -10,7 +10,7 @@ from collectors.errors import ConfigurationError
 from collectors.etcd.collect import EtcdOptions
 from collectors.etcd.credentials import CredentialsKeeper
 from collectors.etcd.discovery import Discovery, Found, Target
-from collectors.etcd.manifest import EtcdFlags, parse_manifest
+from collectors.etcd.manifest import EtcdFlags, parse_api_server, parse_manifest
 from collectors.etcd.rounds import EtcdCollector
 from collectors.etcd.wishes import EtcdPod, EtcdWishes
 from situation.etcd.members import EtcdAccess, ListedMember
@@ -236,7 +236,7 @@ def test_given_endpoints_come_first_and_pods_tell_whose_they_are(tmp_path: Path)
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
-        (None, "no pod in kube-system has the labels component=etcd and tier=control-plane"),
+        (None, "no pod with the labels component=etcd and tier=control-plane is to be seen in kube-system"),
         (SourceState.FORBIDDEN, "pods in kube-system cannot be looked at"),
     ],
 )
@@ -279,3 +279,11 @@ async def test_members_come_with_new_pods_go_with_them_and_stay_when_all_are_gon
         assert kept["etcd/access"][0] is SourceState.LIVE
         assert kept["etcd/access"][1].startswith("the members known before are asked on; meanwhile etcd was not found")
         assert "etcd/127.0.0.1:2379" in kept
+
+
+@pytest.mark.parametrize("bad", ["https://[::1", "unix:///run/etcd.sock", "https://10.0.0.1:99999", "https://"])
+def test_urls_that_nobody_can_ask_are_left_out_of_a_manifest(bad: str) -> None:
+    content = MANIFEST.replace("urls=https://127.0.0.1:2379,", f"urls={bad},").encode()
+    assert parse_manifest(content, "etcd.yaml").client_urls == ("https://10.0.0.1:2379",)
+    servers = f"spec: {{containers: [{{name: kube-apiserver, command: [kube-apiserver, '--etcd-servers={bad}']}}]}}"
+    assert parse_api_server(servers.encode(), "kube-apiserver.yaml").servers == ()

@@ -7,7 +7,7 @@ import pytest
 
 from situation.etcd.cluster import FrozenBy, etcd_of
 from situation.etcd.figures import Quota
-from situation.etcd.members import EtcdMember, EtcdReading, MemberHealth
+from situation.etcd.members import Alarm, EtcdAlarms, EtcdMember, EtcdReading, MemberHealth
 from situation.etcd.standing import source_name
 from situation.etcd.view import Role, Standing
 from situation.readings import Readiness, Reading, SourceState
@@ -286,3 +286,13 @@ def test_a_clock_that_was_set_back_does_not_put_a_fault_into_the_future() -> Non
         silence(known, 2, ago_s=ago_s)
     first, second = known.etcd.known[endpoint(1)], known.etcd.known[endpoint(2)]
     assert (first.leaderless_since, first.alarmed_since, second.silent_since) == (NOW, {"NOSPACE": NOW}, NOW)
+
+
+def test_an_alarm_that_was_disarmed_does_not_live_on_in_an_older_list() -> None:
+    known = healthy(ago_s=30)
+    listed = EtcdAlarms((Alarm(1, "NOSPACE"),))
+    known.apply(Reading("etcd/alarms", SourceState.LIVE, NOW - timedelta(seconds=20), listed, fresh_for_s=100.0))
+    assert etcd_of(known, NOW - timedelta(seconds=20)).alarms == {"NOSPACE"}
+    healthy(known=known)
+    etcd = etcd_of(known, NOW)
+    assert (etcd.alarms, etcd.alarms_known, etcd.frozen) == (frozenset(), True, None)
