@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from diagnosis.certificate_facts import FOR_PEOPLE, Band, band
 from situation.certificates import Certificate
 from situation.clock import duration_text
 from situation.findings import Severity
@@ -15,9 +16,6 @@ from widgets.pane import PaneState, pane_state
 
 _SERVED: Final = "control-plane/certificates"
 _FILES: Final = "control-plane/certificate-files"
-_WARNING: Final = timedelta(days=30)
-_CRITICAL: Final = timedelta(days=7)
-"""For people a month; the Kubernetes mixin warns at 7 days and calls 1 day critical."""
 _SHOWN: Final = 4
 """Certificates with trouble that get a line each."""
 _PART: Final = "certificates"
@@ -27,7 +25,7 @@ _NO_DATE: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def certificate_facts(situation: Situation, now: datetime) -> Iterator[ControlPlaneFact]:
-    """Yield certificates that are expired or end soon, then those that cannot be read, then the rest."""
+    """Yield certificates that are not valid or end soon, as the rules judge, then those not read, then the rest."""
     known = situation.certificates
     sources = [
         source for name in (_SERVED, _FILES) if (source := situation.source(name)).state is not SourceState.STARTING
@@ -50,7 +48,7 @@ def certificate_facts(situation: Situation, now: datetime) -> Iterator[ControlPl
 
 
 def _is_soon(item: Certificate, now: datetime) -> bool:
-    return item.not_after is not None and item.not_after - now < _WARNING
+    return band(item, now) not in (None, Band.FINE)
 
 
 def _urgent(item: Certificate, situation: Situation, now: datetime) -> ControlPlaneFact:
@@ -58,9 +56,12 @@ def _urgent(item: Certificate, situation: Situation, now: datetime) -> ControlPl
     until = f"{item.not_after or _NO_DATE:%Y-%m-%d %H:%M} UTC"
     if left <= timedelta(0):
         text = f"{_name(item)} EXPIRED {duration_text(-left.total_seconds())} ago, at {until}"
+    elif item.not_before is not None and item.not_before > now:
+        text = f"{_name(item)} NOT VALID before {item.not_before:%Y-%m-%d %H:%M} UTC"
     else:
         text = f"{_name(item)}: {_left(left)} left, until {until}"
-    severity = Severity.CRITICAL if left < _CRITICAL else Severity.WARNING
+    is_vital = band(item, now) is not Band.SOON and item.name not in FOR_PEOPLE
+    severity = Severity.CRITICAL if is_vital else Severity.WARNING
     return ControlPlaneFact(_PART, SEVERITY[severity], text, SEVERITY_ROLE[severity], _state(item, situation, now))
 
 

@@ -28,7 +28,10 @@ OBSERVED: Final = timedelta(minutes=10)
 ELECTIONS: Final = 1
 """More changes of leader in an hour than this mean that etcd is unstable, as for `etcd-elections`."""
 MINORS: Final = 1
-"""Minor versions that may lie between components (kubernetes mixin, KubeVersionMismatch)."""
+"""Minor versions that may lie between API servers while they are updated (Kubernetes version skew policy)."""
+KUBELET_MINORS: Final = 3
+KUBELET_MINORS_BEFORE_1_28: Final = 2
+"""Minor versions that a kubelet may be older than any API server (Kubernetes version skew policy)."""
 
 Version = tuple[int, int, int]
 
@@ -128,39 +131,53 @@ def _minors(versions: dict[str, Version]) -> int:
     kind="Cluster",
     needs=("nodes",),
     looks_at="the tags of the API servers' images by node, and the kubelets' versions.",
-    look_alikes={"an upgrade under way": "one minor version between API servers is allowed meanwhile: a hint only"},
+    look_alikes={
+        "an upgrade under way": "one minor version between API servers is allowed meanwhile: a hint only",
+        "nodes that are updated later": "kubelets up to three minor versions older are supported: a hint only",
+    },
     by_name=True,
 )
 def versions_apart(_: None, situation: Situation, now: datetime) -> Verdict:
-    """API servers have unequal versions, or kubelets lie far apart or are newer than the API server."""
+    """API servers have unequal versions, or kubelets do not fit the API server or lie far apart."""
     servers, kubelets = api_server_versions(situation), _kubelets(situation)
     newest = max(servers.values(), default=None)
     if newest is None and situation.version is not None:
         newest = version_of(situation.version.git_version)
     ahead = sorted(name for name, item in kubelets.items() if newest is not None and item[:2] > newest[:2])
+    old = sorted(name for name, item in kubelets.items() if newest is not None and _is_too_old(item, newest))
     unequal = len(set(servers.values())) > 1
     far = _minors(kubelets) > MINORS
-    if not unequal and not ahead and not far:
+    if not unequal and not ahead and not old and not far:
         return CLEAR
     lines = list(_spread(servers, "API server", "pods")) if unequal else []
     if ahead:
         text = f"never supported: {counted(len(ahead), 'kubelet')} newer than the API server: {', '.join(ahead[:3])}"
         lines.append(fact("nodes", text))
-    if far or ahead:
+    if old:
+        text = f"no more supported: {counted(len(old), 'kubelet')} too old for the API server: {', '.join(old[:3])}"
+        lines.append(fact("nodes", text))
+    if far or ahead or old:
         lines += _spread(kubelets, "kubelet", "nodes")
-    grave = bool(ahead) or far or _minors(servers) > MINORS
+    grave = bool(ahead or old) or _minors(servers) > MINORS
     return Fired(
         CLUSTER,
-        "have unequal versions"
-        if unequal
-        else "are newer than the API server"
-        if ahead
-        else f"lie {_minors(kubelets)} minor versions apart",
+        _apart(unequal=unequal, ahead=ahead, old=old) or f"lie {_minors(kubelets)} minor versions apart",
         tuple(lines),
         (kubectl("get", "nodes", "-o", "wide", purpose="which node runs which version?"),),
         severity=Severity.WARNING if grave else Severity.INFO,
         who="API servers" if unequal else "kubelets",
     )
+
+
+def _is_too_old(kubelet: Version, server: Version) -> bool:
+    allowed = KUBELET_MINORS if server >= (1, 28, 0) else KUBELET_MINORS_BEFORE_1_28
+    return kubelet[0] == server[0] and server[1] - kubelet[1] > allowed
+
+
+def _apart(*, unequal: bool, ahead: list[str], old: list[str]) -> str:
+    if unequal:
+        return "have unequal versions"
+    return "are newer than the API server" if ahead else "are too old for the API server" if old else ""
 
 
 RULES: Final[tuple[Rule, ...]] = (stacked_etcd_strained, versions_apart)

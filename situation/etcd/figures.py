@@ -110,6 +110,12 @@ def elections_of(known: KnownMember, window: timedelta) -> Elections | None:
     return Elections(max(0, last.raft_term - first.raft_term), last_at - first_at)
 
 
+def restarts_of(known: KnownMember, window: timedelta) -> int:
+    """Return how often the member was seen to start anew in the window."""
+    starts = [page.started_at for _, page in known.within(window) if page.started_at is not None]
+    return max(0, len(set(starts)) - 1)
+
+
 def growth_of(known: KnownMember) -> Growth | None:
     """Return how fast the file grew since it last shrank (a defragmentation), None over too short a time."""
     sizes: list[tuple[datetime, int]] = [(at, status.db_size_bytes) for at, status in known.statuses.within(_ALL)]

@@ -7,7 +7,16 @@ from typing import Final
 
 import msgspec
 
-from situation.etcd.figures import elections_of, growth_of, in_use_of, p99, quota_of, round_trip_p99, size_of
+from situation.etcd.figures import (
+    elections_of,
+    growth_of,
+    in_use_of,
+    p99,
+    quota_of,
+    restarts_of,
+    round_trip_p99,
+    size_of,
+)
 from situation.etcd.members import EtcdMember, ListedMember, MemberPage, MemberStatus
 from situation.etcd.memory import SPAN, KnownMember
 from situation.etcd.view import MemberView, Role, Standing
@@ -126,6 +135,7 @@ def _view(known: KnownMember, situation: Situation, now: datetime) -> MemberView
         growth=growth_of(known),
         elections=elections_of(known, SPAN),
         recent_elections=elections_of(known, RECENT),
+        restarts=restarts_of(known, SPAN),
         heartbeat_failures=known.increase(lambda page: page.heartbeat_failures),
         failed_proposals=known.increase(lambda page: page.proposals_failed),
         slow_applies=known.increase(lambda page: page.slow_applies),

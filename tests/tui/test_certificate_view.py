@@ -1,5 +1,8 @@
 """Certificates in the pane of the control plane: most urgent first, and no unread one called fine."""
 
+from datetime import timedelta
+
+from situation.certificates import Certificate
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
 from tests.build import NOW
@@ -54,3 +57,18 @@ def test_one_way_that_failed_is_told_beside_what_the_other_brought() -> None:
     tell_certificates(situation, certificate("ca", 3000))
     situation.apply(Reading("control-plane/certificates", SourceState.UNREACHABLE, NOW, error="10.0.0.1: refused"))
     assert said(situation)[-1] == "? 10.0.0.1: refused"
+
+
+def test_the_pane_judges_as_the_rules_do() -> None:
+    """A certificate of 90 days that a machine renews is fine at 29; one from the future is told."""
+    born, begins = NOW - timedelta(days=61), NOW + timedelta(hours=2)
+    renewed = Certificate("apiserver", "https://10.0.0.1:6443", NOW + timedelta(days=29), born, is_served=True)
+    early = Certificate("etcd-server", "https://10.0.0.1:2379", NOW + timedelta(days=365), begins, is_served=True)
+    situation = Situation()
+    tell_certificates(situation, renewed)
+    assert said(situation) == ["✓ 1 read, first to end: apiserver in 29 d"]
+    tell_certificates(situation, renewed, early, certificate("admin.conf", -1))
+    expired, future, rest = said(situation)
+    assert expired.startswith("● admin.conf EXPIRED 24h ago")
+    assert future == f"▲ etcd-server at 10.0.0.1:2379 NOT VALID before {begins:%Y-%m-%d %H:%M} UTC"
+    assert rest.startswith("✓ 1 other")
