@@ -219,7 +219,7 @@ def test_what_a_member_said_long_ago_elects_nobody_while_its_health_alone_answer
     """A port for metrics may answer on when the client port's certificate has expired."""
     known = healthy(ago_s=60)
     for number in (1, 2, 3):
-        refused = {"status_error": "deadline exceeded", "health": MemberHealth(False, "RAFT NO LEADER")}
+        refused: dict[str, Any] = {"status_error": "deadline exceeded", "health": MemberHealth(False, "RAFT NO LEADER")}
         tell(known, number, ago_s=30, **refused)
         tell(known, number, **refused)
     etcd = etcd_of(known, NOW)
