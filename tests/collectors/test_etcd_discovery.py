@@ -13,10 +13,12 @@ from collectors.etcd.discovery import Discovery, Found, Target
 from collectors.etcd.manifest import EtcdFlags, parse_api_server, parse_manifest
 from collectors.etcd.rounds import EtcdCollector
 from collectors.etcd.wishes import EtcdPod, EtcdWishes
+from situation.etcd.cluster import etcd_of
 from situation.etcd.members import EtcdAccess, ListedMember
+from situation.etcd.view import Standing
 from situation.readings import SourceState
 from tests.build import Manifest, pod, situation
-from tests.collectors.etcd_rounds import one_round, rounds
+from tests.collectors.etcd_rounds import one_round, rounds, told
 from tests.collectors.kubeconfigs import Certificates, needs_openssl
 
 MANIFEST = """
@@ -287,3 +289,19 @@ def test_urls_that_nobody_can_ask_are_left_out_of_a_manifest(bad: str) -> None:
     assert parse_manifest(content, "etcd.yaml").client_urls == ("https://10.0.0.1:2379",)
     servers = f"spec: {{containers: [{{name: kube-apiserver, command: [kube-apiserver, '--etcd-servers={bad}']}}]}}"
     assert parse_api_server(servers.encode(), "kube-apiserver.yaml").servers == ()
+
+
+async def test_members_are_not_asked_with_certificates_that_cannot_be_used(tmp_path: Path) -> None:
+    """Then nothing is known of them: they are neither alive nor silent."""
+    (tmp_path / "pki" / "etcd").mkdir(parents=True)
+    (tmp_path / "manifests").mkdir()
+    manifest = MANIFEST.replace("    - --listen-metrics-urls=http://127.0.0.1:2381\n", "")
+    (tmp_path / "manifests" / "etcd.yaml").write_text(manifest)
+    (tmp_path / "pki" / "etcd" / "healthcheck-client.crt").write_text("half written")
+    access, reading = await one_round(EtcdOptions(kubernetes_dir=tmp_path))
+    assert access.error
+    known = situation()
+    known.apply(reading)
+    assert not told(reading).is_asked and reading.error
+    (member,) = etcd_of(known, reading.observed_at).members
+    assert (member.standing, member.error) == (Standing.UNHEARD, reading.error)
