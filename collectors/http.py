@@ -54,7 +54,7 @@ class Tls:
     """What to do where the server does not accept our client certificate, or wants one."""
 
 
-class _Handshake:
+class Handshake:
     """Closes a connection whose TLS handshake was given up: httpx leaves it open when it is cancelled meanwhile.
 
     A server that hangs is asked again and again, and would cost a file descriptor each time.
@@ -152,7 +152,7 @@ class HttpReader:
         if client is None:
             opened = await asyncio.to_thread(_open_client, tls)
             client = self._clients.setdefault(tls, opened)  # others may have opened one meanwhile
-        handshake = _Handshake()
+        handshake = Handshake()
         traced = {"trace": handshake.note} if plain.startswith("https") else {}
         try:
             async with asyncio.timeout(deadline_s), handshake:

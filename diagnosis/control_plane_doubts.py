@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from situation.api_server import LIVEZ, METRICS
+from situation.etcd.cluster import etcd_of
 from situation.readings import SourceState
 from situation.situation import Situation
 
@@ -14,13 +15,13 @@ NAMED: Final = "--etcd-endpoints"
 _FINE: Final = frozenset({SourceState.LIVE, SourceState.STARTING, SourceState.ABSENT})
 
 
-def not_reached(situation: Situation) -> Iterator[str]:
+def not_reached(situation: Situation, now: datetime) -> Iterator[str]:
     """Yield why layer 4 cannot be called fine although nothing is found: etcd was named and no member answers."""
     if situation.etcd_access.found_by != NAMED:
         return
-    known = situation.etcd.known.values()
-    if any(item.silent_since is None for item in known):
+    if etcd_of(situation, now).answering:
         return
+    known = situation.etcd.known
     access = situation.source(ACCESS)
     if not known and access.state in (SourceState.LIVE, SourceState.STARTING):
         return  # nobody has been asked yet

@@ -64,7 +64,7 @@ def _status(
     if layer is not Layer.CONTROL_PLANE:
         missing += frozen_doubt(situation, now)
     else:
-        missing += not_reached(situation)
+        missing += not_reached(situation, now)
         partial += (
             *not_measured(situation, now),
             *etcd_doubts(situation, now),

@@ -44,3 +44,32 @@ def test_the_command_line_answers_without_terminal_or_network_libraries() -> Non
     found = loaded("itself", "tui.cli")
     assert {"tui", "click"} <= found
     assert not found & {"textual", "kubernetes", "aiohttp", "yaml", "collectors", "diagnosis", "simulator"}
+
+
+SLOW_PARTS = {"grpc", "aetcd", "google", "httpx", "anyio", "kubernetes", "aiohttp", "yaml", "simulator"}
+"""Each costs a good part of the time until the first paint, and only a connection needs them."""
+
+BUILT = """
+import sys
+from tui.config import Config
+from tui.etcd_options import EtcdArguments
+from tui.reach import Reach
+from tui.start import CockpitOptions, build_app
+build_app(CockpitOptions(Reach(local=True, etcd=EtcdArguments(tuple(sys.argv[1:])))), Config())
+print(*sorted({module.partition(".")[0] for module in sys.modules}))
+"""
+
+
+@pytest.mark.parametrize("endpoints", [(), ("http://127.0.0.1:2379",)], ids=["nothing said", "etcd named"])
+def test_nothing_that_only_a_connection_needs_is_loaded_before_the_first_paint(endpoints: tuple[str, ...]) -> None:
+    argv = [sys.executable, "-c", BUILT, *endpoints]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found = set(done.stdout.split())
+    assert {"textual", "diagnosis"} <= found
+    assert not found & SLOW_PARTS
+
+
+@pytest.mark.parametrize("part", ["collectors.etcd.collect", "collectors.control_plane.collect"])
+def test_collectors_load_their_libraries_with_the_first_question(part: str) -> None:
+    assert not loaded("itself", part) & {"grpc", "aetcd", "google", "httpx", "kubernetes", "aiohttp"}

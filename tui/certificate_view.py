@@ -25,7 +25,7 @@ _NO_DATE: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def certificate_facts(situation: Situation, now: datetime) -> Iterator[ControlPlaneFact]:
-    """Yield certificates that are expired or end soon, then those that cannot be read, then the rest."""
+    """Yield certificates that are not valid or end soon, as the rules judge, then those not read, then the rest."""
     known = situation.certificates
     sources = [
         source for name in (_SERVED, _FILES) if (source := situation.source(name)).state is not SourceState.STARTING

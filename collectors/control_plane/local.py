@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collectors.errors import AbsentError, BadAnswerError, ForbiddenError
+from collectors.http import Handshake
 from collectors.kubernetes.polls import READYZ_FRESH_S, parse_readiness
 from situation.local_health import LocalCheck, LocalHealth
 from situation.readings import Reading, SourceState
@@ -105,12 +106,8 @@ async def _check(client: "httpx.AsyncClient", component: Component, path: str) -
     url = f"{component.scheme}://127.0.0.1:{component.port}{path}"
     shown = url.removesuffix("?verbose").removesuffix("&verbose")
     try:
-        async with asyncio.timeout(CHECK_DEADLINE_S), client.stream("GET", url) as response:
-            body = b""
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _ANSWER_LIMIT:
-                    break
+        async with asyncio.timeout(CHECK_DEADLINE_S), Handshake() as handshake:
+            response, body = await _answer(client, url, handshake)
     except (TimeoutError, httpx.TimeoutException):
         return LocalCheck(component.name, shown, False, f"no answer within {CHECK_DEADLINE_S:g} s")
     except httpx.ConnectError as error:
@@ -124,6 +121,18 @@ async def _check(client: "httpx.AsyncClient", component: Component, path: str) -
     if response.status_code in (401, 403):
         return LocalCheck(component.name, shown, None, f"it answers, but not to anonymous ({response.status_code})")
     return _judged(component.name, shown, response.status_code, body)
+
+
+async def _answer(client: "httpx.AsyncClient", url: str, handshake: Handshake) -> "tuple[httpx.Response, bytes]":
+    """Return the answer, and what it says up to _ANSWER_LIMIT bytes or a little more."""
+    traced = {"trace": handshake.note} if url.startswith("https") else {}
+    body = b""
+    async with client.stream("GET", url, extensions=traced) as response:
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > _ANSWER_LIMIT:
+                break
+    return response, body
 
 
 def _is_refused(error: BaseException | None) -> bool:

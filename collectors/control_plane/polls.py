@@ -85,7 +85,8 @@ class MetricsPoll:
         now, throttled = self._clock(), self._client.meter.throttled
         if throttled > self._throttled:
             self._throttled, self._held_until = throttled, now + HOLD_OFF
-        return self._held_until is not None and now < self._held_until
+        # Not for longer when the clock is set back meanwhile.
+        return self._held_until is not None and self._held_until - HOLD_OFF <= now < self._held_until
 
     def _held_because(self) -> str:
         return (

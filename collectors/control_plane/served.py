@@ -68,7 +68,7 @@ class ServedCertificates:
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
         endpoints = tuple(dict.fromkeys(self._etcd_endpoints()))
-        if self._read_at is not None and self._read == endpoints and self._clock() - self._read_at < self._every:
+        if self._read == endpoints and not self._is_due():
             return
         local = await asyncio.to_thread(self._local_servers)
         waits = [_served(server.name, server.url, node=self._node) for server in local]
@@ -86,6 +86,10 @@ class ServedCertificates:
         self._read, self._read_at = endpoints, self._clock()
         self._every = timedelta(seconds=RETRY_S) if any(item.error for item in found) else READ_EVERY
         yield Reading(self.name, SourceState.LIVE, self._read_at, Certificates(tuple(found)), fresh_for_s=FRESH_S)
+
+    def _is_due(self) -> bool:
+        """Also when the clock was set back, or nothing would be read until it is there again."""
+        return self._read_at is None or not timedelta(0) <= self._clock() - self._read_at < self._every
 
     async def _of_api_server(self, client: Client) -> Certificate | None:
         if client.proxy is not None:

@@ -79,7 +79,10 @@ def load(files: Files, now: datetime, read: Read = Path.read_bytes) -> Credentia
 def _trusted_here() -> bytes | None:
     """Return the CAs of this machine for gRPC, which would else bring its own; None where they are not in one file."""
     path = ssl.get_default_verify_paths().cafile
-    return Path(path).read_bytes() if path else None
+    try:
+        return Path(path).read_bytes() if path else None
+    except OSError:
+        return None
 
 
 def _content(path: str, option: str, read: Read) -> bytes | None:

@@ -124,7 +124,7 @@ class Discovery:
         else:
             here = f"{harmless(str(self._manifest_path))} is not on this host"
         if self._wishes.knows_pods:
-            pods = "no pod in kube-system has the labels component=etcd and tier=control-plane"
+            pods = "no pod with the labels component=etcd and tier=control-plane is to be seen in kube-system"
         else:
             pods = "pods in kube-system cannot be looked at"
         error = (

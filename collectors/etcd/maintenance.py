@@ -21,8 +21,6 @@ from situation.text import harmless
 _SHOWN: Final = 200
 _QUOTA_FIELD: Final = 12
 """`dbSizeQuota`, which aetcd's stubs do not know."""
-_QUOTA_TRUE_FROM: Final = (3, 6, 6)
-"""Before, the value was wrong (etcd's changelog)."""
 _CHANNEL: Final = (
     # One that failed is closed and the next call opens another: nothing is shared, no back-off delays a recovery.
     ("grpc.use_local_subchannel_pool", 1),
@@ -119,14 +117,13 @@ def member_status(answer: Any) -> MemberStatus:
 
     A field that a version does not have looks like 0: no database has 0 bytes in use, and 0 is no quota.
     """
-    version = harmless(answer.version)
     return MemberStatus(
         member_id=answer.header.member_id,
         cluster_id=answer.header.cluster_id,
-        version=version,
+        version=harmless(answer.version),
         db_size_bytes=answer.dbSize,
         db_in_use_bytes=answer.dbSizeInUse or None,
-        quota_bytes=_quota(answer) if _numbers(version) >= _QUOTA_TRUE_FROM else None,
+        quota_bytes=_quota(answer),
         leader=answer.leader,
         raft_term=answer.raftTerm,
         raft_index=answer.raftIndex,
@@ -155,12 +152,10 @@ def _quota(answer: Any) -> int | None:
     from google.protobuf.unknown_fields import UnknownFieldSet
 
     found = [field.data for field in UnknownFieldSet(answer) if field.field_number == _QUOTA_FIELD]
-    return found[-1] if found and isinstance(found[-1], int) and 0 < found[-1] < 2**63 else None
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    numbers = version.partition("-")[0].split(".")
-    return tuple(int(number) for number in numbers) if all(map(str.isdecimal, numbers)) else ()
+    if not found or not isinstance(found[-1], int):
+        return None
+    quota = found[-1] - 2**64 if found[-1] >= 2**63 else found[-1]  # an int64 that is negative comes as its complement
+    return quota or None
 
 
 def _alarm_name(names: Any, number: int) -> str:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from collectors.errors import ConfigurationError
 from collectors.etcd.credentials import Files
+from collectors.http import check_url
 from situation.text import harmless
 
 CLIENT_PORT: Final = 2379
@@ -72,6 +73,13 @@ def _is_loopback(url: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
+def _can_be_asked(url: str) -> bool:
+    try:
+        return bool(check_url(url, ""))
+    except ConfigurationError:
+        return False
+
+
 def _flags(words: Sequence[str]) -> dict[str, str]:
     """Read `--name=value` and `--name value`; of a flag that comes twice the last one counts."""
     flags: dict[str, str] = {}
@@ -83,9 +91,9 @@ def _flags(words: Sequence[str]) -> dict[str, str]:
 
 
 def _urls(text: str) -> tuple[str, ...]:
-    """Split a flag's URLs; what listens on every address is asked on loopback."""
+    """Split a flag's URLs; what listens on every address is asked on loopback, sockets and what is no URL never."""
     urls = []
-    for url in filter(None, (part.strip() for part in text.split(","))):
+    for url in filter(_can_be_asked, (part.strip() for part in text.split(","))):
         for everywhere, loopback in zip(_ANY, ("//127.0.0.1:", "//[::1]:"), strict=True):
             url = url.replace(everywhere, loopback)
         urls.append(url.rstrip("/"))

@@ -65,6 +65,7 @@ class MemberReader:
         self._http = http
         self._doors = doors
         self._base = target.metrics_url or target.endpoint
+        self._is_plain = self._base.startswith("http://")
         self._page_due = 0.0
         self._readyz_due = 0.0
 
@@ -86,6 +87,7 @@ class MemberReader:
             health=MemberHealth(*health.value, failed_checks=checks.value or ()) if health.value else None,
             health_error=health.text or checks.text,
             round_trip_s=round_trip_s,
+            is_asked=self._doors.credentials is not None or self._is_plain,
         )
         errors = [part.error for part in (status, page, health, checks) if part.error is not None]
         return Round(member, most_telling(errors) if errors else None)
@@ -129,8 +131,7 @@ class MemberReader:
         return page
 
     async def _get(self, path: str, deadline_s: float, limit_bytes: int, answers: tuple[int, ...] = (200,)) -> bytes:
-        is_plain = self._base.startswith("http://")
-        if is_plain:
+        if self._is_plain:
             tls = PLAIN
         elif self._doors.credentials is not None:
             tls = self._doors.credentials.tls
@@ -141,6 +142,6 @@ class MemberReader:
                 self._base + path, deadline_s=deadline_s, limit_bytes=limit_bytes, tls=tls, answers=answers
             )
         except BadAnswerError as error:
-            if is_plain:
+            if self._is_plain:
                 raise BadAnswerError(f"{error}; if it speaks TLS, its URL begins with https://") from error
             raise

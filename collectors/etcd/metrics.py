@@ -18,8 +18,8 @@ def _count(value: float) -> int:
 
 
 def _quota(value: float) -> int | None:
-    """A negative quota is none at all (etcd's own option); nothing else says so, and 0 is never in effect."""
-    return int(value) if value > 0 else None
+    """A negative quota is none at all (etcd's own option); 0 is never in effect, so it tells nothing."""
+    return int(value) or None
 
 
 _Field = tuple[str, Callable[[float], Any]]

@@ -14,6 +14,7 @@ from diagnosis.rules.api_server import control_plane_commands, ready_command
 from diagnosis.rules.etcd_database import DEFAULT_QUOTA, WARN_RATIO
 from situation import api_load
 from situation.api_server import LIVEZ, METRICS
+from situation.etcd.cluster import etcd_of
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER
 from situation.quantity import human_bytes
@@ -25,9 +26,9 @@ SURE: Final = 1.1
 one."""
 
 
-def is_etcd_read(situation: Situation) -> bool:
-    """Tell whether a member of etcd answers Midwatch itself."""
-    return any(known.silent_since is None for known in situation.etcd.members())
+def is_etcd_read(situation: Situation, now: datetime) -> bool:
+    """Tell whether a member of etcd answers Midwatch itself, now."""
+    return bool(etcd_of(situation, now).answering)
 
 
 def _not_alive(situation: Situation, now: datetime) -> tuple[str, ...] | None:
@@ -54,7 +55,7 @@ def liveness_evidence(situation: Situation, now: datetime) -> Evidence:
 def second_hand(situation: Situation, now: datetime) -> Iterator[Evidence]:
     """Yield what the API server tells of etcd, labelled so; nothing while a member of etcd is read itself."""
     page = situation.api_server.page
-    if is_etcd_read(situation) or page is None:
+    if is_etcd_read(situation, now) or page is None:
         return
     at = situation.api_server.read_at
     if not facts.not_measured(situation, now):
@@ -168,7 +169,7 @@ def api_not_ready(_: None, situation: Situation, now: datetime) -> Verdict:
 )
 def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdict:
     """etcd answers the API server slowly; no member of it can be asked from here."""
-    if is_etcd_read(situation):
+    if is_etcd_read(situation, now):
         return CLEAR
     if reason := facts.not_measured(situation, now):
         return Unknown(reason)
@@ -203,7 +204,7 @@ def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdi
 def etcd_large_second_hand(_: None, situation: Situation, now: datetime) -> Verdict:
     """etcd's database is near the default quota; no member of it can be asked for the quota that it really has."""
     page = situation.api_server.page
-    if is_etcd_read(situation):
+    if is_etcd_read(situation, now):
         return CLEAR
     if (reason := facts.not_live(situation, now)) or page is None or page.storage_bytes is None:
         return Unknown(reason or "the API server does not tell the size of its storage")

@@ -11,6 +11,7 @@ from situation.clock import duration_text
 from situation.etcd.cluster import ETCD, EtcdCluster, etcd_of
 from situation.etcd.figures import Elections
 from situation.etcd.memory import WINDOW
+from situation.etcd.view import MemberView
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.quantity import latency_text
 from situation.situation import Situation
@@ -69,6 +70,7 @@ def etcd_slow_peers(_: None, situation: Situation, now: datetime) -> Verdict:
     "member that restarted meanwhile, the raft term.",
     look_alikes={
         "one change of leader": "a restart or an update causes one: more than one an hour is asked for",
+        "an update, member by member": "no more changes than members that started anew, each of them once: a hint only",
         "many changes long ago": "only the increase counts, not the total",
     },
 )
@@ -88,6 +90,10 @@ def etcd_elections(_: None, situation: Situation, now: datetime) -> Verdict:
         for member in cluster.answering if (item := member.elections) is not None
     ]  # fmt: skip
     evidence.append(of_all(cluster, _ELECTION_BANDS))
+    updated = _updated(cluster.answering, hour.changes)
+    if updated:
+        told = f"{named(updated)} started anew meanwhile, each once: an update causes as many changes"
+        evidence.append(of_all(cluster, told, Mark.EXCLUDES))
     asked = cluster.leader or cluster.answering[0]
     changes = metrics_command(situation, cluster, asked, _LEADER_LINES, "does the number of changes still grow?")
     return Fired(
@@ -95,10 +101,16 @@ def etcd_elections(_: None, situation: Situation, now: datetime) -> Verdict:
         f"changed its leader {hour.changes:.0f} times in {over}{' and goes on' if crisis else ''}; term {cluster.term}",
         (*evidence, *_causes_looked_at(cluster)),
         (*looks(situation, cluster)[:1], changes, *disk_commands(situation, cluster, asked)[1:]),
-        severity=Severity.CRITICAL if crisis else Severity.WARNING,
+        severity=Severity.CRITICAL if crisis else Severity.INFO if updated else Severity.WARNING,
         follows=(ETCD,),
         follows_only=("etcd-slow-fsync", "etcd-slow-peers", "etcd-member-down"),
     )
+
+
+def _updated(members: tuple[MemberView, ...], changes: float) -> tuple[MemberView, ...]:
+    """Return the members that started anew, if each did so once and they explain all changes of the leader."""
+    started = tuple(member for member in members if member.restarts)
+    return started if len(started) >= changes and all(member.restarts == 1 for member in started) else ()
 
 
 def _most(found: list[Elections | None]) -> Elections | None:

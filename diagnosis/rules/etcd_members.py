@@ -30,12 +30,14 @@ LEARNER: Final = timedelta(minutes=10)
     look_alikes={
         "answers of different times": "the leader's last answer before the member's own is compared",
         "etcd-member-down": "there it does not answer",
+        "a member that joins": "a learner loads a snapshot first; etcd-learner tells of one that does not get done",
     },
 )
 def etcd_member_behind(_: None, situation: Situation, now: datetime) -> Verdict:
     """An etcd member lacks thousands of entries, or loads a snapshot: it counts for quorum, but reads there are old."""
     cluster = etcd_of(situation, now)
-    behind = tuple(member for member in cluster.answering if _missing(member) > BEHIND_ENTRIES or _loads(member))
+    voters = [member for member in cluster.answering if member.role is not Role.LEARNER]
+    behind = tuple(member for member in voters if _missing(member) > BEHIND_ENTRIES or _loads(member))
     if not behind:
         return unless_known(any(member.status is not None for member in cluster.answering), "how far it is")
     worst = max(behind, key=_missing)

@@ -11,7 +11,9 @@ from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.etcd_disk import FSYNC_HEALTHY_S
 from diagnosis.rules.etcd_elections import ELECTIONS_PER_HOUR
 from situation.clock import duration_text
+from situation.etcd.cluster import etcd_of
 from situation.etcd.memory import KnownMember
+from situation.etcd.standing import source_name
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER
 from situation.quantity import latency_text
@@ -25,14 +27,17 @@ REGULARLY: Final = timedelta(hours=1)
 OBSERVED: Final = timedelta(minutes=10)
 """A shorter look does not show what is regular."""
 MINORS: Final = 1
-"""Minor versions that may lie between components (kubernetes mixin, KubeVersionMismatch)."""
+"""Minor versions that may lie between API servers while they are updated (Kubernetes version skew policy)."""
+KUBELET_MINORS: Final = 3
+KUBELET_MINORS_BEFORE_1_28: Final = 2
+"""Minor versions that a kubelet may be older than any API server (Kubernetes version skew policy)."""
 
 Version = tuple[int, int, int]
 
 
 def _member_strain(known: KnownMember) -> Iterator[Evidence]:
     member = known.member
-    name, source = member.name or member.endpoint, f"etcd/{member.endpoint.rpartition('//')[2]}"
+    name, source = member.name or member.endpoint, source_name(member.endpoint)
     span = known.observed(REGULARLY)
     if span < OBSERVED:
         return
@@ -67,7 +72,9 @@ def stacked_etcd_strained(_: None, situation: Situation, now: datetime) -> Verdi
     topology = etcd_topology(situation)
     if topology is EtcdTopology.UNKNOWN:
         return Unknown("no pod of the control plane is to be seen")
-    signals = [line for known in situation.etcd.members() for line in _member_strain(known)]
+    known = situation.etcd.known
+    answering = (known[item.endpoint] for item in etcd_of(situation, now).answering)
+    signals = [line for member in answering for line in _member_strain(member)]
     if topology is EtcdTopology.EXTERNAL or not signals:
         return CLEAR
     where = ", ".join(pod.spec.node_name for pod in static_pods(situation, "etcd")[:5])
@@ -125,39 +132,52 @@ def _minors(versions: dict[str, Version]) -> int:
     kind="Cluster",
     needs=("nodes",),
     looks_at="the tags of the API servers' images by node, and the kubelets' versions.",
-    look_alikes={"an upgrade under way": "one minor version between API servers is allowed meanwhile: a hint only"},
+    look_alikes={
+        "an upgrade under way": "one minor version between API servers is allowed meanwhile: a hint only",
+        "nodes that are updated later": "kubelets up to three minor versions older are supported: a hint only",
+    },
 )
 def versions_apart(_: None, situation: Situation, now: datetime) -> Verdict:
-    """API servers have unequal versions, or kubelets lie far apart or are newer than the API server."""
-    servers = api_server_versions(situation)
-    kubelets = _kubelets(situation)
+    """API servers have unequal versions, or kubelets do not fit the API server or lie far apart."""
+    servers, kubelets = api_server_versions(situation), _kubelets(situation)
     newest = max(servers.values(), default=None)
     if newest is None and situation.version is not None:
         newest = version_of(situation.version.git_version)
     ahead = sorted(name for name, item in kubelets.items() if newest is not None and item[:2] > newest[:2])
+    old = sorted(name for name, item in kubelets.items() if newest is not None and _is_too_old(item, newest))
     unequal = len(set(servers.values())) > 1
     far = _minors(kubelets) > MINORS
-    if not unequal and not ahead and not far:
+    if not unequal and not ahead and not old and not far:
         return CLEAR
     lines = list(_spread(servers, "API server", "pods")) if unequal else []
     if ahead:
         text = f"never supported: {counted(len(ahead), 'kubelet')} newer than the API server: {', '.join(ahead[:3])}"
         lines.append(fact("nodes", text))
-    if far or ahead:
+    if old:
+        text = f"no more supported: {counted(len(old), 'kubelet')} too old for the API server: {', '.join(old[:3])}"
+        lines.append(fact("nodes", text))
+    if far or ahead or old:
         lines += _spread(kubelets, "kubelet", "nodes")
-    grave = bool(ahead) or far or _minors(servers) > MINORS
+    grave = bool(ahead or old) or _minors(servers) > MINORS
     return Fired(
         CLUSTER,
-        "have unequal versions"
-        if unequal
-        else "are newer than the API server"
-        if ahead
-        else f"lie {_minors(kubelets)} minor versions apart",
+        _apart(unequal=unequal, ahead=ahead, old=old) or f"lie {_minors(kubelets)} minor versions apart",
         tuple(lines),
         (kubectl("get", "nodes", "-o", "wide", purpose="which node runs which version?"),),
         severity=Severity.WARNING if grave else Severity.INFO,
         who="API servers" if unequal else "kubelets",
     )
+
+
+def _is_too_old(kubelet: Version, server: Version) -> bool:
+    allowed = KUBELET_MINORS if server >= (1, 28, 0) else KUBELET_MINORS_BEFORE_1_28
+    return kubelet[0] == server[0] and server[1] - kubelet[1] > allowed
+
+
+def _apart(*, unequal: bool, ahead: list[str], old: list[str]) -> str:
+    if unequal:
+        return "have unequal versions"
+    return "are newer than the API server" if ahead else "are too old for the API server" if old else ""
 
 
 RULES: Final[tuple[Rule, ...]] = (stacked_etcd_strained, versions_apart)

@@ -8,8 +8,8 @@ from situation.etcd.members import EtcdMember
 NO_SPACE: Final = "NOSPACE"
 CORRUPT: Final = "CORRUPT"
 
-_STATUS_ALARM: Final = re.compile(r"memberID:(\d+) alarm:([A-Z]+)")
-"""As Maintenance.Status writes each alarm into its errors."""
+_STATUS_ALARM: Final = re.compile(r"memberID:\s*(\d+)\s+alarm:\s*([A-Z]+)")
+"""As Maintenance.Status writes each alarm into its errors; protobuf leaves open how many spaces stand between."""
 _HEALTH_ALARM: Final = re.compile(r"\bALARM ([A-Z]+)")
 """As `/health` gives its reason; since 3.5."""
 

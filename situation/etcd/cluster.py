@@ -71,7 +71,7 @@ class EtcdCluster(msgspec.Struct, frozen=True):
     size_from: str = ""
     """`member list`, `endpoints asked`, `etcd pods`."""
     alarms: frozenset[str] = frozenset()
-    """Raised now, as a member or the alarm list tells."""
+    """Raised now, as the members tell, and the alarm list if it is newer."""
     alarms_known: bool = False
     """Whether anybody who answers now would tell of an alarm."""
     is_vouched_for: bool = False

@@ -17,7 +17,7 @@ MIN_GROWTH_SPAN: Final = timedelta(minutes=10)
 """The file grows in steps: over less, a forecast would be a guess (the etcd mixin looks back 4 h)."""
 STATUS_QUOTA_SINCE: Final = (3, 6, 6)
 """The quota in Maintenance.Status was wrong before (etcd changelog)."""
-_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
+_VERSION: Final = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})")
 
 
 class Quota(NamedTuple):
@@ -96,6 +96,8 @@ class PageFigures(NamedTuple):
 
 def page_figures(known: KnownMember) -> PageFigures:
     """Return the figures of the pages, worked out once for each: rounds without a page are more frequent."""
+    if not known.is_fresh(known.page_at):
+        return _page_figures(known)  # nothing is told of a window that is past
     return known.of_pages.once(page_figures, lambda: _page_figures(known))
 
 
@@ -126,9 +128,10 @@ def elections_of(known: KnownMember, window: timedelta) -> Elections | None:
 
     Of a member that restarted in the window the raft term is taken: its own counter began anew.
     """
-    counted = known.of_pages.once((elections_of, window), lambda: _counted_elections(known, window))
-    if counted is not None:
-        return counted
+    if known.is_fresh(known.page_at):
+        counted = known.of_pages.once((elections_of, window), lambda: _counted_elections(known, window))
+        if counted is not None:
+            return counted
     statuses = known.statuses.within(window)
     if len(statuses) < 2:
         return None
@@ -137,11 +140,17 @@ def elections_of(known: KnownMember, window: timedelta) -> Elections | None:
 
 
 def _counted_elections(known: KnownMember, window: timedelta) -> Elections | None:
-    pages = known.pages.within(window)
+    pages = known.within(window)
     if len({page.started_at for _, page in pages}) > 1:
         return None
     changes = known.increase(lambda page: page.leader_changes, window)
     return Elections(changes, pages[-1][0] - pages[0][0]) if changes is not None else None
+
+
+def restarts_of(known: KnownMember, window: timedelta) -> int:
+    """Return how often the member was seen to start anew in the window."""
+    starts = [page.started_at for _, page in known.within(window) if page.started_at is not None]
+    return max(0, len(set(starts)) - 1)
 
 
 def growth_of(known: KnownMember) -> Growth | None:

@@ -20,7 +20,7 @@ class MemberStatus(msgspec.Struct, frozen=True):
     db_in_use_bytes: int | None = None
     """What would be left after defragmentation; since 3.4."""
     quota_bytes: int | None = None
-    """Since 3.6; believed from 3.6.6 on."""
+    """Since 3.6, where it was wrong up to 3.6.5; negative: none is set."""
     leader: int = 0
     """Member ID of the leader, 0 for none."""
     raft_term: int = 0
@@ -44,6 +44,7 @@ class MemberPage(msgspec.Struct, frozen=True):
     db_size_bytes: int | None = None
     db_in_use_bytes: int | None = None
     quota_bytes: int | None = None
+    """Negative: none is set."""
     leader_changes: float | None = None
     proposals_committed: float | None = None
     proposals_applied: float | None = None
@@ -102,6 +103,8 @@ class EtcdMember(msgspec.Struct, frozen=True):
     health_error: str = ""
     round_trip_s: float | None = None
     """From asking for the status to its answer."""
+    is_asked: bool = True
+    """False: our own certificates cannot be used, so nothing was sent. The errors say why, not what the member does."""
 
     @property
     def answers(self) -> bool:

@@ -15,6 +15,9 @@ SPAN: Final = timedelta(hours=1)
 SPACING: Final = timedelta(seconds=10)
 WINDOW: Final = timedelta(seconds=60)
 """Over so long quantiles are taken."""
+FRESH: Final = timedelta(seconds=15)
+"""So much older than the member's last round a part of its answer, or the start of a window, may be: it is asked for
+its status every 2 s and for its page every 5 s, and one of them may fail now and then."""
 GONE: Final = timedelta(minutes=30)
 """An endpoint that nobody has told of for so long is forgotten: the member was removed."""
 
@@ -48,6 +51,8 @@ class KnownMember:
     def take(self, reading: EtcdReading) -> None:
         """Fold the next round in."""
         member, at = reading.member, reading.read_at
+        if at < self.read_at:
+            self._set_clock_back(at)
         self.member, self.read_at = member, at
         if member.status is not None:
             self.status, self.status_at = member.status, at
@@ -56,7 +61,7 @@ class KnownMember:
             self.page, self.page_at = member.page, at
             self.pages.add(at, member.page)
             self.of_pages.clear()
-        if member.answers:
+        if member.answers or not member.is_asked:
             self.silent_since = None
         elif self.silent_since is None:
             self.silent_since = at
@@ -67,18 +72,46 @@ class KnownMember:
         if leader and alarms is not None and not alarms:
             self.worked_at = at
 
+    def _set_clock_back(self, at: datetime) -> None:
+        """Nothing that was seen can lie ahead, or what is waited for would not come before the clock is there again."""
+        if self.leaderless_since is not None:
+            self.leaderless_since = min(self.leaderless_since, at)
+        if self.silent_since is not None:
+            self.silent_since = min(self.silent_since, at)
+        self.alarmed_since = {kind: min(since, at) for kind, since in self.alarmed_since.items()}
+
+    def is_fresh(self, heard_at: datetime | None) -> bool:
+        """Tell whether a part that was heard at that time tells of the present, as of the member's last round."""
+        return heard_at is not None and self.read_at - heard_at <= FRESH
+
+    def within(self, window: timedelta) -> tuple[tuple[datetime, MemberPage], ...]:
+        """Return the pages of the window that ends with the last round, oldest first; empty if none is of late.
+
+        The page before the window is its start, unless it is so old that what came since would be told of the window.
+        """
+        if not self.is_fresh(self.page_at):
+            return ()
+        pages = self.pages.within(window)
+        return pages[1:] if pages[-1][0] - pages[0][0] > window + FRESH else pages
+
     def increase(self, of: Callable[[MemberPage], float | None], window: timedelta = WINDOW) -> float | None:
         """Return how much a counter grew over the window, None if it was not measured twice."""
-        return increase(of(page) for _, page in self.pages.within(window))
+        return increase(of(page) for _, page in self.within(window))
 
     def over(self, of: Callable[[MemberPage], Histogram | None], window: timedelta = WINDOW) -> Histogram:
-        """Return what a histogram observed over the window; empty if it was not measured twice."""
-        known = [found for _, page in self.pages.within(window) if (found := of(page)) is not None]
-        return known[-1].since(known[0]) if len(known) > 1 else Histogram()
+        """Return what a histogram observed over the window; empty if it was not measured twice.
+
+        Of a process that started within the window all counts: its first one is the window's.
+        """
+        pages = [page for _, page in self.within(window) if of(page) is not None]
+        if len(pages) < 2:
+            return Histogram()
+        last = of(pages[-1]) or Histogram()
+        return last.since(of(pages[0]) if pages[0].started_at == pages[-1].started_at else None)
 
     def observed(self, window: timedelta = WINDOW) -> timedelta:
         """Return how much of the window the kept pages really span."""
-        pages = self.pages.within(window)
+        pages = self.within(window)
         return pages[-1][0] - pages[0][0] if pages else timedelta(0)
 
 

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from situation.etcd.figures import elections_of, growth_of, in_use_of, page_figures, quota_of, size_of
-from situation.etcd.members import EtcdMember, ListedMember
+from situation.etcd.figures import elections_of, growth_of, in_use_of, page_figures, quota_of, restarts_of, size_of
+from situation.etcd.members import EtcdMember, ListedMember, MemberPage, MemberStatus
 from situation.etcd.memory import SPAN, KnownMember
 from situation.etcd.view import MemberView, Role, Standing
 from situation.pods import Pod
@@ -97,11 +97,15 @@ def _view(known: KnownMember, situation: Situation, now: datetime) -> MemberView
     member = known.member
     name = source_name(member.endpoint)
     standing = _standing(known, situation.source(name), now)
+    answers = standing is Standing.ANSWERS
     errors = [situation.source(name).error, member.status_error, member.page_error, member.health_error]
     heard = [at for at in (known.status_at, known.page_at) if at is not None]
     if member.answers:
         heard.append(known.read_at)
-    status, page, figures = known.status, known.page, page_figures(known)
+    last, last_page, figures = known.status, known.page, page_figures(known)
+    # One that answers in part must not be believed what its silent part said long ago.
+    status = last if not answers or known.is_fresh(known.status_at) else None
+    page = last_page if not answers or known.is_fresh(known.page_at) else None
     return MemberView(
         name=member.name or member.node or _address(member.endpoint),
         endpoint=member.endpoint,
@@ -112,9 +116,9 @@ def _view(known: KnownMember, situation: Situation, now: datetime) -> MemberView
         heard_at=max(heard, default=None),
         silent_since=_silent_since(known, situation.source(name), standing),
         leaderless_since=known.leaderless_since,
-        id=(status.member_id if status is not None else page.member_id if page is not None else 0) or 0,
-        role=_role(known),
-        version=(status.version if status is not None else page.version if page is not None else ""),
+        id=(last.member_id if last is not None else last_page.member_id if last_page is not None else 0) or 0,
+        role=_role(known, status, page),
+        version=last.version if last is not None else last_page.version if last_page is not None else "",
         status=status,
         page=page,
         health=member.health,
@@ -128,6 +132,7 @@ def _view(known: KnownMember, situation: Situation, now: datetime) -> MemberView
         growth=growth_of(known),
         elections=elections_of(known, SPAN),
         recent_elections=elections_of(known, RECENT),
+        restarts=restarts_of(known, SPAN),
         heartbeat_failures=figures.heartbeat_failures,
         failed_proposals=figures.failed_proposals,
         slow_applies=figures.slow_applies,
@@ -135,6 +140,8 @@ def _view(known: KnownMember, situation: Situation, now: datetime) -> MemberView
 
 
 def _standing(known: KnownMember, source: Source, now: datetime) -> Standing:
+    if not known.member.is_asked:
+        return Standing.UNHEARD
     state = source.state_at(now)
     if state is SourceState.STARTING:
         aged = (now - known.read_at).total_seconds() > FRESH_S
@@ -148,7 +155,16 @@ def _standing(known: KnownMember, source: Source, now: datetime) -> Standing:
 
 
 def _is_refused(error: str, member: EtcdMember) -> bool:
-    return any(REFUSAL.search(text) for text in (error, member.status_error, member.page_error, member.health_error))
+    """Tell whether an error speaks of a refusal; the member's own address may hold any word (`etcd-tls.example`)."""
+    texts = (error, member.status_error, member.page_error, member.health_error)
+    addresses = [_address(url) for url in (member.endpoint, member.metrics_url) if url]
+    return any(REFUSAL.search(_without(text, addresses)) for text in texts)
+
+
+def _without(text: str, addresses: Iterable[str]) -> str:
+    for address in addresses:
+        text = text.replace(address, "")
+    return text
 
 
 def _silent_since(known: KnownMember, source: Source, standing: Standing) -> datetime | None:
@@ -157,10 +173,10 @@ def _silent_since(known: KnownMember, source: Source, standing: Standing) -> dat
     return known.silent_since or source.observed_at or known.read_at
 
 
-def _role(known: KnownMember) -> Role:
+def _role(known: KnownMember, status: MemberStatus | None, page: MemberPage | None) -> Role:
     """Return what it is by its status, or by its page where that is newer: the status alone can be refused."""
-    status, page = known.status, known.page
-    if known.status_at is not None and known.page_at is not None and known.page_at > known.status_at:
+    status_at, page_at = known.status_at, known.page_at
+    if page is not None and status_at is not None and page_at is not None and page_at > status_at:
         status = None
     if status is not None:
         if status.is_learner:

@@ -19,7 +19,7 @@ class Standing(StrEnum):
     STALE = "not heard of lately"
     """Nobody asked it for longer than its word is good for."""
     UNHEARD = "not asked"
-    """Listed, or asked for the first time just now."""
+    """Only listed, or our own certificates cannot be used, so that nobody could ask it."""
 
 
 class Role(StrEnum):
@@ -73,6 +73,8 @@ class MemberView(msgspec.Struct, frozen=True):
     """Over the last hour, or as much of it as was seen."""
     recent_elections: Elections | None = None
     """Over the last two minutes."""
+    restarts: int = 0
+    """Times that it was seen to start anew in the last hour; a start that nobody saw both sides of does not count."""
     heartbeat_failures: float | None = None
     """New in the last minute, as the next ones."""
     failed_proposals: float | None = None

@@ -118,6 +118,11 @@ async def test_nothing_is_scraped_while_the_server_asks_anybody_to_wait(server: 
     clock.now += timedelta(seconds=11)
     assert [reading.state for reading in await readings(poll)] == [SourceState.LIVE]
     assert [asked.path for asked in server.asked].count("/metrics") == 2
+    with pytest.raises(ThrottledError):
+        await client.get("/api/v1/pods")
+    assert await readings(poll) == []
+    clock.now -= timedelta(hours=1)
+    assert len(await readings(poll)) == 1, "a clock that was set back holds nothing off"
 
 
 async def test_a_429_to_the_scrape_itself_holds_off_too(server: Loopback, client: Client) -> None:

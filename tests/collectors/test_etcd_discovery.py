@@ -10,13 +10,15 @@ from collectors.errors import ConfigurationError
 from collectors.etcd.collect import EtcdOptions
 from collectors.etcd.credentials import CredentialsKeeper
 from collectors.etcd.discovery import Discovery, Found, Target
-from collectors.etcd.manifest import EtcdFlags, parse_manifest
+from collectors.etcd.manifest import EtcdFlags, parse_api_server, parse_manifest
 from collectors.etcd.rounds import EtcdCollector
 from collectors.etcd.wishes import EtcdPod, EtcdWishes
+from situation.etcd.cluster import etcd_of
 from situation.etcd.members import EtcdAccess, ListedMember
+from situation.etcd.view import Standing
 from situation.readings import SourceState
 from tests.build import Manifest, pod, situation
-from tests.collectors.etcd_rounds import one_round, rounds
+from tests.collectors.etcd_rounds import one_round, rounds, told
 from tests.collectors.kubeconfigs import Certificates, needs_openssl
 
 MANIFEST = """
@@ -242,7 +244,7 @@ async def test_who_says_how_etcd_is_reached_wants_it_to_be_found(tmp_path: Path)
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
-        (None, "no pod in kube-system has the labels component=etcd and tier=control-plane"),
+        (None, "no pod with the labels component=etcd and tier=control-plane is to be seen in kube-system"),
         (SourceState.FORBIDDEN, "pods in kube-system cannot be looked at"),
     ],
 )
@@ -285,3 +287,27 @@ async def test_members_come_with_new_pods_go_with_them_and_stay_when_all_are_gon
         assert kept["etcd/access"][0] is SourceState.LIVE
         assert kept["etcd/access"][1].startswith("the members known before are asked on; meanwhile etcd was not found")
         assert "etcd/127.0.0.1:2379" in kept
+
+
+@pytest.mark.parametrize("bad", ["https://[::1", "unix:///run/etcd.sock", "https://10.0.0.1:99999", "https://"])
+def test_urls_that_nobody_can_ask_are_left_out_of_a_manifest(bad: str) -> None:
+    content = MANIFEST.replace("urls=https://127.0.0.1:2379,", f"urls={bad},").encode()
+    assert parse_manifest(content, "etcd.yaml").client_urls == ("https://10.0.0.1:2379",)
+    servers = f"spec: {{containers: [{{name: kube-apiserver, command: [kube-apiserver, '--etcd-servers={bad}']}}]}}"
+    assert parse_api_server(servers.encode(), "kube-apiserver.yaml").servers == ()
+
+
+async def test_members_are_not_asked_with_certificates_that_cannot_be_used(tmp_path: Path) -> None:
+    """Then nothing is known of them: they are neither alive nor silent."""
+    (tmp_path / "pki" / "etcd").mkdir(parents=True)
+    (tmp_path / "manifests").mkdir()
+    manifest = MANIFEST.replace("    - --listen-metrics-urls=http://127.0.0.1:2381\n", "")
+    (tmp_path / "manifests" / "etcd.yaml").write_text(manifest)
+    (tmp_path / "pki" / "etcd" / "healthcheck-client.crt").write_text("half written")
+    access, reading = await one_round(EtcdOptions(kubernetes_dir=tmp_path))
+    assert access.error
+    known = situation()
+    known.apply(reading)
+    assert not told(reading).is_asked and reading.error
+    (member,) = etcd_of(known, reading.observed_at).members
+    assert (member.standing, member.error) == (Standing.UNHEARD, reading.error)

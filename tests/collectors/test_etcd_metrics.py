@@ -89,9 +89,9 @@ def test_what_is_no_number_is_unknown() -> None:
     assert page == MemberPage(has_leader=True, broken_lines=2)
 
 
-@pytest.mark.parametrize("quota", ["-1", "0"])
-def test_a_quota_that_is_switched_off_is_none(quota: str) -> None:
-    assert parsed(f"etcd_server_quota_backend_bytes {quota}").quota_bytes is None
+@pytest.mark.parametrize(("quota", "expected"), [("-1", -1), ("0", None), ("2.147483648e+09", 2**31)])
+def test_a_quota_that_is_switched_off_is_not_one_that_is_not_known(quota: str, expected: int | None) -> None:
+    assert parsed(f"etcd_server_quota_backend_bytes {quota}").quota_bytes == expected
 
 
 def test_a_page_that_breaks_off_is_read_up_to_there() -> None:

@@ -1,5 +1,6 @@
 """The components of this host, asked on loopback without an API server."""
 
+import asyncio
 import socket
 from pathlib import Path
 
@@ -100,3 +101,21 @@ async def test_a_host_without_manifests_is_absent(tmp_path: Path) -> None:
 async def test_ports_that_are_none_are_not_taken(tmp_path: Path) -> None:
     manifest(tmp_path, "kube-scheduler", 99999)
     assert local.running_here(tmp_path / "manifests", (SCHEDULER,)) == (SCHEDULER,)
+
+
+async def test_a_handshake_that_hangs_leaves_no_connection_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stopped API server is asked every ten seconds: each time a file descriptor would be lost."""
+    monkeypatch.setattr(local, "CHECK_DEADLINE_S", 0.2)
+    closed = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        closed.set()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    async with server:
+        (check,) = await check_components((SCHEDULER._replace(port=server.sockets[0].getsockname()[1]),))
+        assert (check.healthy, check.text) == (False, "no answer within 0.2 s")
+        async with asyncio.timeout(5):
+            await closed.wait()

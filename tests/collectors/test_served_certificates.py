@@ -186,6 +186,8 @@ async def test_they_are_read_every_five_minutes_and_when_the_members_change(auth
         assert len(await certificates(collector)) == 2
         clock.now += timedelta(minutes=5)
         assert len(await certificates(collector)) == 2
+        clock.now -= timedelta(hours=1)
+        assert len(await certificates(collector)) == 2, "a clock that was set back stops nothing"
 
 
 async def test_a_server_that_failed_is_asked_again_soon(authority: Authority) -> None:

@@ -156,8 +156,8 @@ def test_what_ends_the_growth_of_a_resource_is_said(resource: str) -> None:
 
 
 def growing(before: int, now: int, minutes: float = 15) -> Situation:
-    pages = grown({"objects": {"configmaps": before, "pods": 900}}, {"objects": {"configmaps": now, "pods": 910}})
-    return scraped(situation(), *pages, apart_s=minutes * 60)
+    first, last = grown({"objects": {"configmaps": before, "pods": 900}}, {"objects": {"configmaps": now, "pods": 910}})
+    return scraped(situation(), first, *[last] * 5, apart_s=minutes * 60 / 5)
 
 
 @pytest.mark.parametrize(

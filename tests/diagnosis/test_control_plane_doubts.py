@@ -33,7 +33,7 @@ def silent(known: Situation, host: str) -> None:
 
 def test_nothing_is_missed_that_nobody_asked_for() -> None:
     assert list(not_measured(Situation(), NOW)) == []
-    assert list(not_reached(Situation())) == []
+    assert list(not_reached(Situation(), NOW)) == []
 
 
 def test_one_page_gives_no_rate_and_two_do() -> None:
@@ -63,20 +63,20 @@ def test_metrics_that_may_not_be_read_are_told_and_those_of_no_server_are_not(
 def test_named_members_of_which_none_answers_leave_layer_4_unknown() -> None:
     known = Situation()
     named(known)
-    assert list(not_reached(known)) == [], "they were not asked yet"
+    assert list(not_reached(known, NOW)) == [], "they were not asked yet"
     silent(known, "a")
     silent(known, "b")
-    assert list(not_reached(known)) == ["etcd: none of the members named answers (connection refused)"]
+    assert list(not_reached(known, NOW)) == ["etcd: none of the members named answers (connection refused)"]
 
 
 def test_credentials_that_cannot_be_used_are_the_reason() -> None:
     known = Situation()
     named(known, error="client.pem: expired")
-    assert list(not_reached(known)) == ["etcd: none of the members named answers (client.pem: expired)"]
+    assert list(not_reached(known, NOW)) == ["etcd: none of the members named answers (client.pem: expired)"]
 
 
 def test_members_that_were_only_found_are_not_promised_to_answer() -> None:
     known = Situation()
     named(known, "pods in kube-system")
     silent(known, "a")
-    assert list(not_reached(known)) == []
+    assert list(not_reached(known, NOW)) == []

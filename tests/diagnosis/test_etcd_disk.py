@@ -155,6 +155,30 @@ def test_elections(changes: Any, span_s: int, severity: Severity | None) -> None
         assert "the fsync of no member is known" in texts(finding)
 
 
+@pytest.mark.parametrize(
+    ("started", "severity"),
+    [
+        (lambda number, ago_s: 2.0 if ago_s < 1000 * number else 1.0, Severity.INFO),
+        (lambda number, ago_s: 2.0 if number == 1 and ago_s < 1000 else 1.0, Severity.WARNING),
+        (lambda number, ago_s: ago_s // 600 if number > 1 else 1.0, Severity.WARNING),
+    ],
+    ids=["each once", "one of them", "again and again"],
+)
+def test_an_update_of_all_members_is_a_hint_only(started: Any, severity: Severity) -> None:
+    def changes(ago_s: float) -> int:
+        return (ago_s < 1800) + (ago_s < 900)
+
+    known = watched(
+        lambda number, ago_s: {"raft_term": 7 + changes(ago_s)},
+        lambda number, ago_s: {"started_at": float(started(number, ago_s)), "leader_changes": 9.0 + changes(ago_s)},
+        span_s=3600,
+        step_s=300,
+    )
+    (finding,) = causes_of(RULES, known).values()
+    assert (finding.rule, finding.severity) == ("etcd-elections", severity)
+    assert ("started anew meanwhile" in texts(finding)) is (severity is Severity.INFO)
+
+
 def test_elections_follow_from_the_slow_disk() -> None:
     known = watched(
         pages=lambda number, ago_s: {"leader_changes": 9 + (60 - ago_s) // 20, "fsync": disk(slow=(60 - ago_s) * 10)}

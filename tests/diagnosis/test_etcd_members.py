@@ -19,6 +19,7 @@ from tests.etcd_objects import healthy, list_members, page, status, tell, watche
         ({"status": status(3, applied_index=90_000, raft_index=90_000)}, "is 10000 entries behind"),
         ({"status": status(3, applied_index=80_000)}, "is 20000 entries behind"),
         ({"status": status(3), "page": page(applying_snapshot=True)}, "loads a snapshot"),
+        ({"status": status(3, is_learner=True, applied_index=0), "page": page(applying_snapshot=True)}, ""),
     ],
 )
 def test_a_member_far_behind(told: dict[str, Any], title: str) -> None:

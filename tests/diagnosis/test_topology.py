@@ -95,12 +95,18 @@ def test_topology(manifests: tuple[Manifest, ...], is_like: EtcdTopology) -> Non
          "API servers have unequal versions"),
         ([static("kube-apiserver"), machine("a", "v1.37.0")], Severity.WARNING,
          "kubelets are newer than the API server"),
-        ([static("kube-apiserver"), machine("a"), machine("b", "v1.34.1")], Severity.WARNING,
+        ([static("kube-apiserver"), machine("a"), machine("b", "v1.34.1")], Severity.INFO,
          "kubelets lie 2 minor versions apart"),
+        ([static("kube-apiserver"), machine("a", "v1.32.9")], Severity.WARNING,
+         "kubelets are too old for the API server"),
+        ([static("kube-apiserver", version="v1.27.3"), machine("a", "v1.24.9")], Severity.WARNING,
+         "kubelets are too old for the API server"),
+        ([static("kube-apiserver"), machine("a", "v1.33.9")], None, ""),
         ([static("kube-apiserver"), machine("a"), machine("b", "v1.35.1")], None, ""),
         ([static("kube-apiserver", version="sha256"), machine("a"), machine("b")], None, ""),
     ],
-    ids=["an upgrade", "two minors", "newer kubelet", "old kubelet", "one minor", "no tag"],
+    ids=["an upgrade", "two minors", "newer kubelet", "old kubelet", "too old", "too old for 1.27", "as old as may be",
+         "one minor", "no tag"],
 )  # fmt: skip
 def test_versions(manifests: list[Manifest], severity: Severity | None, title: str) -> None:
     causes = causes_of(RULES, situation(*manifests))

@@ -1,13 +1,14 @@
 """etcd as a whole, from what its members said."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from situation.etcd.cluster import FrozenBy, etcd_of
 from situation.etcd.figures import Quota
-from situation.etcd.members import Alarm, EtcdAlarms, MemberHealth
+from situation.etcd.members import Alarm, EtcdAlarms, EtcdMember, EtcdReading, MemberHealth
+from situation.etcd.standing import source_name
 from situation.etcd.view import Role, Standing
 from situation.readings import Readiness, Reading, SourceState
 from situation.situation import Situation
@@ -28,6 +29,8 @@ from tests.etcd_objects import (
     tell,
     watched,
 )
+
+SOURCE: Final = "etcd/10.0.0.1:2379"
 
 
 def test_a_healthy_cluster() -> None:
@@ -211,6 +214,7 @@ def test_an_alarm_list_is_outdone_by_what_all_members_said_later() -> None:
         ("3.5.26", None, 2 * GIB, Quota(2 * GIB, "metrics")),
         ("3.5.26", None, None, Quota(None, "")),
         ("3.5.26", None, -1, Quota(None, "none set")),
+        ("3.6.7", -1, 2 * GIB, Quota(None, "none set")),
     ],
 )
 def test_which_quota_is_believed(version: str, told: int | None, scraped: int | None, expected: Quota) -> None:
@@ -253,3 +257,86 @@ def test_elections_of_a_member_that_restarted_are_told_by_the_term() -> None:
     )
     found = [member.elections for member in etcd_of(known, NOW).members]
     assert [item.changes for item in found if item] == [2, 0, 0]
+
+
+def test_what_a_member_said_long_ago_elects_nobody_while_its_health_alone_answers() -> None:
+    """A port for metrics may answer on when the client port's certificate has expired."""
+    known = healthy(ago_s=60)
+    for number in (1, 2, 3):
+        refused: dict[str, Any] = {"status_error": "deadline exceeded", "health": MemberHealth(False, "RAFT NO LEADER")}
+        tell(known, number, ago_s=30, **refused)
+        tell(known, number, **refused)
+    etcd = etcd_of(known, NOW)
+    assert (etcd.leader_id, etcd.term, etcd.alive) == (0, None, 3)
+    assert etcd.frozen is not None and etcd.frozen.by is FrozenBy.NO_LEADER
+    member = etcd.members[0]
+    assert (member.role, member.status, member.page, member.id) == (Role.UNKNOWN, None, None, 1)
+
+
+def test_figures_of_the_last_minute_end_when_the_pages_do() -> None:
+    known = watched(pages=lambda number, ago_s: {"fsync": disk(fast=60 - ago_s), "heartbeat_failures": 60 - ago_s})
+    assert etcd_of(known, NOW).members[0].heartbeat_failures == 60
+    later = NOW + timedelta(minutes=5)
+    at_last = EtcdMember(endpoint(1), name="etcd-1", status=status(1), page_error="deadline exceeded")
+    known.apply(Reading(SOURCE, SourceState.LIVE, later, EtcdReading(at_last, later), fresh_for_s=15.0))
+    member = next(item for item in etcd_of(known, later).members if item.id == 1)
+    assert (member.fsync_p99_s, member.heartbeat_failures, member.standing) == (None, None, Standing.ANSWERS)
+
+
+def test_what_came_in_a_gap_is_not_told_of_the_last_minute() -> None:
+    known = healthy(1, ago_s=600, pages={"heartbeat_failures": 0.0, "fsync": disk(fast=100)})
+    healthy(1, known=known, pages={"heartbeat_failures": 500.0, "fsync": disk(fast=100, slow=900)})
+    member = etcd_of(known, NOW).members[0]
+    assert (member.heartbeat_failures, member.fsync_p99_s) == (None, None)
+
+
+def test_the_first_page_of_a_process_that_just_started_is_all_its_own() -> None:
+    """It has grown past the old one's counts in every bucket: only its start tells that it is another process."""
+    known = healthy(1, ago_s=30, pages={"started_at": 1.0, "fsync": disk(fast=10)})
+    healthy(1, known=known, pages={"started_at": 2.0, "fsync": disk(fast=100)})
+    assert known.etcd.known[endpoint(1)].over(lambda page: page.fsync).total == 100
+
+
+@pytest.mark.parametrize(
+    ("error", "standing"),
+    [
+        ("cannot connect to https://etcd-tls.example:2379: connection refused", Standing.SILENT),
+        ("etcd-tls.example:2379: remote error: tls: bad certificate", Standing.REFUSES),
+    ],
+)
+def test_a_name_of_a_host_is_no_refusal(error: str, standing: Standing) -> None:
+    known = Situation()
+    gone = EtcdMember("https://etcd-tls.example:2379", status_error=error)
+    source = source_name(gone.endpoint)
+    known.apply(Reading(source, SourceState.UNREACHABLE, NOW, EtcdReading(gone, NOW), error, fresh_for_s=15.0))
+    assert etcd_of(known, NOW).members[0].standing is standing
+
+
+def test_members_that_nobody_could_ask_are_neither_alive_nor_down() -> None:
+    known = Situation()
+    why = "/etc/kubernetes/pki/etcd/healthcheck-client.key: permission denied"
+    for number in (1, 2, 3):
+        tell(known, number, state=SourceState.FORBIDDEN, error=why, status_error=why, is_asked=False)
+    etcd = etcd_of(known, NOW)
+    assert {(member.standing, member.silent_since) for member in etcd.members} == {(Standing.UNHEARD, None)}
+    assert (etcd.alive, etcd.lost_quorum, etcd.can_lose, etcd.frozen, etcd.is_known) == (0, False, None, None, False)
+    assert etcd.members[0].error == why
+
+
+def test_a_clock_that_was_set_back_does_not_put_a_fault_into_the_future() -> None:
+    known = Situation()
+    for ago_s in (-3600, 0):  # an hour ahead, then right
+        tell(known, 1, ago_s=ago_s, status=status(1, leader=0, errors=(*NO_LEADER, *NO_SPACE)))
+        silence(known, 2, ago_s=ago_s)
+    first, second = known.etcd.known[endpoint(1)], known.etcd.known[endpoint(2)]
+    assert (first.leaderless_since, first.alarmed_since, second.silent_since) == (NOW, {"NOSPACE": NOW}, NOW)
+
+
+def test_an_alarm_that_was_disarmed_does_not_live_on_in_an_older_list() -> None:
+    known = healthy(ago_s=30)
+    listed = EtcdAlarms((Alarm(1, "NOSPACE"),))
+    known.apply(Reading("etcd/alarms", SourceState.LIVE, NOW - timedelta(seconds=20), listed, fresh_for_s=100.0))
+    assert etcd_of(known, NOW - timedelta(seconds=20)).alarms == {"NOSPACE"}
+    healthy(known=known)
+    etcd = etcd_of(known, NOW)
+    assert (etcd.alarms, etcd.alarms_known, etcd.frozen) == (frozenset(), True, None)
