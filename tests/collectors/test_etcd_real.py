@@ -115,6 +115,7 @@ async def test_a_full_database_and_its_recovery(tmp_path: Path) -> None:
             await etcd.etcdctl("alarm", "disarm")
             await heard.until(lambda: (health := known[endpoint].member.health) is not None and health.healthy)
             await heard.until(lambda: heard.situation.etcd_alarms == ())
+            await heard.until(lambda: (told := known[endpoint].status) is not None and told.errors == ())
             after = known[endpoint].status
             assert after is not None and after.errors == () and after.db_size_bytes < status.db_size_bytes
 
