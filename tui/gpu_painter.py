@@ -2,19 +2,18 @@
 
 from datetime import datetime
 
-from situation.etcd.cluster import etcd_of
 from situation.focus import Relation
 from situation.gpu.links import Component, NodeChain
 from situation.gpu.sharing import GpuSharing, gpu_sharing
 from situation.situation import Situation
 from tui.attention import Attention
 from tui.feed import Feed
+from tui.freshness import api_pane_state
 from tui.gpu_view import FleetOrder, Shown, device_order, devices_state, fleet_rows, shown_node
 from tui.log_choice import link_log
 from tui.log_store import LogStore
 from widgets.gpu import GpuPane, GpuView
 from widgets.gpu_devices import DeviceRow
-from widgets.pane import pane_state
 
 _SOURCES = ("pods", "nodes", "daemonsets")
 """What the chains are made of."""
@@ -75,9 +74,7 @@ class GpuPainter:
         if len(chains) == 1:
             counted = "the only GPU node"
         note = " · ".join(part for part in (shown.node, shown.why, counted) if part)
-        frozen = etcd_of(situation, now).frozen
-        sources = (situation.source(name) for name in _SOURCES)
-        pane.tell(pane_state(*sources, now=now, frozen_since=frozen.since if frozen else None), note)
+        pane.tell(api_pane_state(situation, now, *map(situation.source, _SOURCES)), note)
 
     def _said(self, chain: NodeChain | None, situation: Situation, now: datetime) -> dict[Component, str]:
         """Return the last log lines of a chain's links, as far as somebody has read their logs."""

@@ -5,11 +5,10 @@ from datetime import datetime
 import msgspec
 
 from playbooks.commands import Target
-from situation.etcd.cluster import etcd_of
 from situation.focus import Relation, related
 from situation.kinds import WATCHED
 from situation.meta import Ref
-from situation.readings import Source, SourceState
+from situation.readings import SourceState
 from situation.situation import Situation
 from tui.attention import Attention
 from tui.cadence import AGES_EVERY_S, Due
@@ -17,6 +16,7 @@ from tui.cards import finding_card, object_card
 from tui.etcd_card import member_card
 from tui.etcd_painter import EtcdPainter
 from tui.feed import Feed, Turn
+from tui.freshness import api_pane_state
 from tui.gpu_painter import GpuPainter
 from tui.gpu_view import link_in_focus
 from tui.local import NOT_READ
@@ -39,7 +39,7 @@ from widgets.families import FamilyKey, fold_families
 from widgets.gpu import GpuPane
 from widgets.header import HeaderFacts
 from widgets.nodes import NodesPane
-from widgets.pane import PaneState, pane_state
+from widgets.pane import pane_state
 from widgets.pods import PodsPane
 
 
@@ -89,11 +89,6 @@ class Painter:
         symptoms = f"{explained} symptom{'' if explained == 1 else 's'}"
         note = f"{len(diagnosis.causes)} {verb} {symptoms}" if diagnosis.causes else ""
         pane.tell(pane_state(situation.source("pods"), now=now), note)
-
-    def _state(self, now: datetime, source: Source) -> PaneState:
-        """Return how fresh is what a source of the API says; with etcd frozen it is as of the last write."""
-        frozen = etcd_of(self._feed.situation, now).frozen
-        return pane_state(source, now=now, frozen_since=frozen.since if frozen else None)
 
     def _stay_with_gravest(self, pane: CausesPane, before: object) -> None:
         """While nothing is selected the cursor stays with the gravest cause; `before` is the key it was on.
@@ -158,7 +153,10 @@ class Painter:
             keys = visible_pods(situation, self._feed.order, relation, attention.wanted)
             pane.show(keys, situation.pods, now, empty_text("pods", source, now, attention.focus, attention.wanted))
             self._pods_shown = len(keys)
-        pane.tell(self._state(now, source), self._note(self._pods_shown, len(situation.pods), situation.knows("pods")))
+        pane.tell(
+            api_pane_state(situation, now, source),
+            self._note(self._pods_shown, len(situation.pods), situation.knows("pods")),
+        )
 
     def nodes(self, pane: NodesPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         situation, attention = self._feed.situation, self._attention
@@ -168,7 +166,10 @@ class Painter:
         self._slow_at = self._nodes_due.painted(source, now)
         rows = visible_nodes(situation, self._feed.order, relation, attention.wanted)
         pane.show(rows, now, empty_text("nodes", source, now, attention.focus, attention.wanted))
-        pane.tell(self._state(now, source), self._note(len(rows), len(situation.nodes), situation.knows("nodes")))
+        pane.tell(
+            api_pane_state(situation, now, source),
+            self._note(len(rows), len(situation.nodes), situation.knows("nodes")),
+        )
 
     def events(self, pane: EventsPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         situation, attention = self._feed.situation, self._attention
@@ -178,7 +179,10 @@ class Painter:
         self._slow_at = self._events_due.painted(source, now)
         events = visible_events(situation, relation, attention.wanted)
         pane.show(events, empty_text("events", source, now, attention.focus, attention.wanted))
-        pane.tell(self._state(now, source), self._note(len(events), len(situation.events), situation.knows("events")))
+        pane.tell(
+            api_pane_state(situation, now, source),
+            self._note(len(events), len(situation.events), situation.knows("events")),
+        )
 
     def gpu(self, pane: GpuPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         source = self._feed.situation.source("nodes")

@@ -60,3 +60,10 @@ def test_the_note_gives_way() -> None:
 def test_the_pane_with_the_keyboard_is_marked_by_a_glyph() -> None:
     assert "▸" in title_line("Pods", "", PaneState(), True, 60).plain
     assert "▸" not in title_line("Pods", "", PaneState(), False, 60).plain
+
+
+def test_a_live_source_of_a_frozen_cluster_tells_as_of_when() -> None:
+    frozen = pane_state(source(age_s=5.0), now=NOW, frozen_since=NOW)
+    assert (frozen.state, frozen.text) == (SourceState.STALE, f"as of {NOW:%H:%M:%S}")
+    gone = pane_state(source(SourceState.UNREACHABLE, 30.0), now=NOW, frozen_since=NOW)
+    assert gone.text == "unreachable 30s"
