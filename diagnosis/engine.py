@@ -17,12 +17,17 @@ from situation.meta import CLUSTER, KubernetesObject, Ref
 from situation.pods import Pod
 from situation.readings import SourceState
 from situation.selectors import is_settled
+from situation.serving.serving import serving_of
+from situation.serving.view import MODEL_SERVER, ServerView
 from situation.situation import Situation
 from situation.store import Change
 
+Subject = KubernetesObject | ServerView
+"""What a rule is given; `None` for the cluster as a whole."""
+
 CLUSTER_RECHECK: Final = timedelta(seconds=1)
 """Leases, readiness and how far the sources can be believed change with time alone, so the cluster as a whole is judged
-again this often; at once when a source's state changes."""
+again this often, and so are the model servers; at once when a source's state changes."""
 RECHECK: Final = timedelta(seconds=5)
 """Subjects with a fault, or unknown, are judged again this often though nothing changed: evidence ages."""
 
@@ -67,6 +72,7 @@ class Engine:
         subjects |= dict.fromkeys(ref for ref, due in self._due.items() if due <= now)
         if self._is_cluster_due(situation, now):
             subjects[CLUSTER] = None
+            subjects |= dict.fromkeys(self._model_servers(situation, now))
         for ref in subjects:
             self._judge_one(situation, ref, now)
         causes = fold(self._hits, situation, self._order, now)
@@ -106,20 +112,25 @@ class Engine:
             if kind.kind != "Pod" and kind.kind in self._rules:
                 for key in situation.table(kind.name):
                     yield Ref(kind.kind, *key)
+        yield from self._model_servers(situation, now)
+
+    def _model_servers(self, situation: Situation, now: datetime) -> Iterable[Ref]:
+        if MODEL_SERVER in self._rules:
+            yield from (server.ref for server in serving_of(situation, now).servers)
 
     def _judge_one(self, situation: Situation, ref: Ref, now: datetime) -> None:
         self._hits.pop(ref, None)
         self._due.pop(ref, None)
         self._wants.pop(ref, None)
         self._failed.pop(ref, None)
-        subject = None if ref == CLUSTER else situation.get(ref)
+        subject = _subject(situation, ref, now)
         if subject is None and ref != CLUSTER:
             return
         if isinstance(subject, Pod) and is_settled(subject, now):
             return
         self._keep(situation, ref, subject, now)
 
-    def _keep(self, situation: Situation, ref: Ref, subject: KubernetesObject | None, now: datetime) -> None:
+    def _keep(self, situation: Situation, ref: Ref, subject: Subject | None, now: datetime) -> None:
         judged = list(self._verdicts(situation, ref, subject, now))
         if not judged:
             return
@@ -133,7 +144,7 @@ class Engine:
             self._wants[ref] = wanted
 
     def _verdicts(
-        self, situation: Situation, ref: Ref, subject: KubernetesObject | None, now: datetime
+        self, situation: Situation, ref: Ref, subject: Subject | None, now: datetime
     ) -> Iterator[tuple[Rule, Fired | Wait | Unknown | Fault]]:
         """Yield every verdict but clear ones; of a pod, no rule is asked after one that fires or has the last word."""
         for rule in self._usable_rules.get(ref.kind, ()):
@@ -142,6 +153,12 @@ class Engine:
                 yield rule, verdict
             if ref.kind == "Pod" and (isinstance(verdict, Fired) or (isinstance(verdict, Wait) and verdict.final)):
                 return
+
+
+def _subject(situation: Situation, ref: Ref, now: datetime) -> Subject | None:
+    if ref.kind == MODEL_SERVER:
+        return serving_of(situation, now).of(ref)
+    return None if ref == CLUSTER else situation.get(ref)
 
 
 def diagnose(situation: Situation, now: datetime) -> Diagnosis:

@@ -80,7 +80,8 @@ class Rule:
     layer: Layer
     severity: Severity
     kind: str
-    """Kind of the objects it judges, or several with blanks between; `Cluster` is judged once, with `None`."""
+    """Kind of the objects it judges, or several with blanks between; `Cluster` is judged once, with `None`;
+    `ModelServer` are the servers of `situation.serving.serving_of`, as `ServerView`."""
     judge: Judge
     summary: str
     """One line: what it finds."""

@@ -155,6 +155,9 @@ def _pods_of(ref: Ref, situation: Situation) -> Iterable[Pod]:
             return situation.pods_matching(ref.namespace, service.spec.selector) if isinstance(service, Service) else ()
         case "Etcd":
             return etcd_pods(situation)
+        case "ModelServer":
+            pod = situation.pods.get((ref.namespace, ref.name))
+            return (pod,) if pod is not None else ()
         case kind if kind in WORKLOAD_KINDS or kind == "Pod":
             return situation.pods_of(ref)
     return ()

@@ -40,6 +40,19 @@ class OwnerReference(Wire, frozen=True):
     controller: bool = False
 
 
+class Annotations(Wire, frozen=True):
+    """The only annotations that are read; all others are dropped at decode."""
+
+    scrape: str = msgspec.field(default="", name="prometheus.io/scrape")
+    scrape_port: str = msgspec.field(default="", name="prometheus.io/port")
+    scrape_path: str = msgspec.field(default="", name="prometheus.io/path")
+    scrape_scheme: str = msgspec.field(default="", name="prometheus.io/scheme")
+    istio_inject: str = msgspec.field(default="", name="sidecar.istio.io/inject")
+
+
+_NO_ANNOTATIONS = Annotations()
+
+
 class ObjectMeta(Wire, frozen=True):
     name: str = ""
     namespace: str = ""
@@ -49,6 +62,7 @@ class ObjectMeta(Wire, frozen=True):
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
     labels: dict[str, str] = {}
+    annotations: Annotations = _NO_ANNOTATIONS
     owner_references: tuple[OwnerReference, ...] = ()
     finalizers: tuple[str, ...] = ()
 

@@ -16,6 +16,20 @@ from situation.meta import (
     Wire,
 )
 
+_SERVES_MODELS: Final = re.compile(
+    r"vllm|sglang|text-generation|(?:^|/)tgi[:@]|triton|huggingfaceserver|llm-d|lmstack|--(?:served-model-name|model-id)"
+)
+"""In an image or a command line: the only containers whose command line is kept."""
+_SECRET_NAME: Final = r"-(?:[\w-]*[-_])?(?:keys?|token|passwords?|passwd|secrets?|credentials?)(?:[-_][\w-]*)?"  # noqa: S105
+_SECRET_FLAG: Final = re.compile(_SECRET_NAME, re.IGNORECASE)
+_SECRET_IN_TEXT: Final = re.compile(
+    rf"""(?P<name>(?<![\w-])(?i:{_SECRET_NAME})(?:=|\s+)
+        |\b[A-Z0-9_]*(?:KEY|TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIAL)[A-Z0-9_]*=)
+        (?P<value>"[^"]*"|'[^']*'|[^\s"'-][^\s"']*)""",
+    re.VERBOSE,
+)
+_TOKEN: Final = re.compile(r"\b(?:hf_|sk-|ghp_|glpat-|eyJ)[A-Za-z0-9_.-]{8,}")
+_MASK: Final = "***"
 _ADDRESS: Final = re.compile(r"(?:^|//|@)([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?:\d{1,5})(?:[/?,;]|$)")
 
 
@@ -93,9 +107,19 @@ class Probe(Wire, frozen=True):
         return self.initial_delay_seconds + self.period_seconds * self.failure_threshold
 
 
+class VolumeMount(Wire, frozen=True):
+    name: str = ""
+    mount_path: str = ""
+    read_only: bool = False
+
+
 class Container(Wire, frozen=True):
+    """Command line and mounts are kept of model servers only (rules read them there), with secrets masked."""
+
     name: str
     image: str = ""
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
     image_pull_policy: str = ""
     ports: tuple[ContainerPort, ...] = ()
     resources: ResourceRequirements = ResourceRequirements()
@@ -106,6 +130,37 @@ class Container(Wire, frozen=True):
     startup_probe: Probe | None = None
     restart_policy: str = ""
     """`Always` on an init container makes it a sidecar."""
+    volume_mounts: tuple[VolumeMount, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.command and not self.args and not self.volume_mounts:
+            return
+        words = self.command + self.args
+        set_ = msgspec.structs.force_setattr
+        if not _SERVES_MODELS.search(self.image) and not any(map(_SERVES_MODELS.search, words)):
+            set_(self, "command", ())
+            set_(self, "args", ())
+            set_(self, "volume_mounts", ())
+        elif words:
+            masked = without_secrets(words)
+            set_(self, "command", masked[: len(self.command)])
+            set_(self, "args", masked[len(self.command) :])
+
+
+def without_secrets(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a command line with the values of flags and variables masked whose names speak of secrets. Idempotent."""
+    kept: list[str] = []
+    is_secret = False
+    for word in words:
+        flag, equals, _ = word.partition("=")
+        if is_secret and not word.startswith("-"):
+            kept.append(_MASK)
+        elif equals and _SECRET_FLAG.fullmatch(flag):
+            kept.append(f"{flag}={_MASK}")
+        else:
+            kept.append(_TOKEN.sub(_MASK, _SECRET_IN_TEXT.sub(rf"\g<name>{_MASK}", word)))
+        is_secret = _SECRET_FLAG.fullmatch(word) is not None
+    return tuple(kept)
 
 
 class ClaimVolume(Wire, frozen=True):
@@ -122,8 +177,20 @@ class SecretVolume(Wire, frozen=True):
     optional: bool = False
 
 
+class EmptyDirVolume(Wire, frozen=True):
+    medium: str = ""
+    """`Memory` for a tmpfs."""
+    size_limit: str = ""
+
+
+class HostPathVolume(Wire, frozen=True):
+    path: str = ""
+
+
 class Volume(Wire, frozen=True):
     name: str
+    empty_dir: EmptyDirVolume | None = None
+    host_path: HostPathVolume | None = None
     persistent_volume_claim: ClaimVolume | None = None
     config_map: ConfigMapVolume | None = None
     secret: SecretVolume | None = None

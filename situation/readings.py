@@ -11,6 +11,7 @@ from situation.etcd.members import EtcdAccess, EtcdAlarms, EtcdMembership, EtcdR
 from situation.gpu.devices import GpuReading
 from situation.local_health import LocalHealth
 from situation.meta import KubernetesObject, ObjectKey
+from situation.serving.readings import ServerReading
 
 
 class SourceState(StrEnum):
@@ -97,6 +98,7 @@ Value = (
     | Liveness
     | Certificates
     | LocalHealth
+    | ServerReading
 )
 
 

@@ -32,6 +32,8 @@ from situation.readings import (
     SourceState,
     Value,
 )
+from situation.serving.memory import ServingMemory
+from situation.serving.readings import ServerReading
 from situation.store import Change, Store
 
 T = TypeVar("T")
@@ -64,6 +66,8 @@ class Situation(Store):
         self.liveness: Liveness | None = None
         self.local_health: LocalHealth | None = None
         """The components on this host, asked on loopback; None where this is no control plane node."""
+        self.serving = ServingMemory()
+        """Model servers, by key."""
         self._certificates: dict[str, tuple[Certificate, ...]] = {}
         self._devices_by_origin: dict[str, dict[str, NodeDevices]] = {}
 
@@ -84,6 +88,8 @@ class Situation(Store):
                 self.own_load = load
             case GpuReading() as gpus:
                 return self._take_devices(gpus)
+            case ServerReading() as server:
+                self.serving.take(server)
             case other:
                 self._take_control_plane(reading.source, other)
         return []

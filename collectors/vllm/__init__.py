@@ -1,0 +1,1 @@
+"""Reads model servers: vLLM first of all, and others by the metrics of equal meaning."""

@@ -1,0 +1,1 @@
+"""Model servers: which pods are one, what they say of themselves, and what follows from it."""

@@ -1,0 +1,159 @@
+"""What one model server says of itself: its metrics, health, version and models. Cumulative values as scraped."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from situation.histograms import Histogram
+from situation.meta import ObjectKey
+
+
+class Software(StrEnum):
+    """What serves. The names are those of the projects."""
+
+    VLLM = "vLLM"
+    SGLANG = "SGLang"
+    TGI = "TGI"
+    TRITON = "Triton"
+    ROUTER = "vLLM router"
+    """The production stack's router: it stands before engines and reuses the prefix `vllm:` with a label `server`."""
+    UNKNOWN = "model server"
+
+
+class CacheConfig(msgspec.Struct, frozen=True):
+    """Labels of `vllm:cache_config_info`. None: this version does not tell."""
+
+    block_size: int | None = None
+    blocks: int | None = None
+    """`num_gpu_blocks`."""
+    gpu_memory_utilization: float | None = None
+    cache_dtype: str = ""
+    prefix_caching: bool | None = None
+    size_tokens: int | None = None
+    """`kv_cache_size_tokens`; else `block_size` times `blocks`."""
+    max_concurrency: float | None = None
+
+
+class EnginePage(msgspec.Struct, frozen=True, gc=False):
+    """One engine and model of one scrape. None: not measured there, which is not 0."""
+
+    model: str
+    """Label `model_name`: the name under which it is served."""
+    engine: str = "0"
+    """Data-parallel rank."""
+    running: float | None = None
+    waiting: float | None = None
+    deferred: float | None = None
+    """Of the waiting, those that wait for something else than capacity; since vLLM 0.20."""
+    kv_usage_ratio: float | None = None
+    """0 to 1."""
+    preemptions: float | None = None
+    prompt_tokens: float | None = None
+    generation_tokens: float | None = None
+    ttft: Histogram | None = None
+    """Time to first token, seconds."""
+    itl: Histogram | None = None
+    """Inter-token latency, seconds."""
+    e2e: Histogram | None = None
+    """Request latency, seconds, told when a request is finished."""
+    queue_time: Histogram | None = None
+    prefill_time: Histogram | None = None
+    prefix_queries: float | None = None
+    prefix_hits: float | None = None
+    """In tokens, as `prefix_queries`."""
+    prefix_hit_ratio: float | None = None
+    """0 to 1, where only a gauge tells (vLLM up to 0.9.0, SGLang)."""
+    finished: Mapping[str, float] = {}
+    """Finished requests by reason."""
+    is_sleeping: bool | None = None
+    sleep_level: int = 0
+    """1: weights are offloaded; 2: all is discarded."""
+    cache: CacheConfig | None = None
+
+
+class RoutedServer(msgspec.Struct, frozen=True):
+    """One back end as a router sees it (label `server`)."""
+
+    url: str
+    healthy: bool | None = None
+    running: float | None = None
+    waiting: float | None = None
+
+
+class ServerPage(msgspec.Struct, frozen=True):
+    """What one scrape of `/metrics` says."""
+
+    software: Software = Software.UNKNOWN
+    """As the names of its metrics tell."""
+    engines: tuple[EnginePage, ...] = ()
+    """By model and engine; empty where statistics are disabled."""
+    routed: tuple[RoutedServer, ...] = ()
+    started_at: float | None = None
+    """`process_start_time_seconds`; not there with several API servers on one port."""
+    rejections: float | None = None
+    """Requests refused because the queue was full; since vLLM 0.32."""
+    http_requests: float | None = None
+    http_errors: float | None = None
+    """Answers 5xx."""
+    running_loras: tuple[str, ...] = ()
+    waiting_loras: tuple[str, ...] = ()
+    broken_lines: int = 0
+    is_cut: bool = False
+
+
+class Health(StrEnum):
+    """Answer of `/health`."""
+
+    OK = "ok"
+    """200. Says that the engine process lives, not that it makes progress."""
+    ENGINE_DEAD = "engine dead"
+    """503 (500 before vLLM 0.11.0)."""
+    REFUSED = "connection refused"
+    """Nobody listens: starting, or gone."""
+    NO_ANSWER = "no answer"
+    """A connection, and nothing in time."""
+
+
+class ServedModel(msgspec.Struct, frozen=True):
+    """One entry of `/v1/models`."""
+
+    id: str
+    root: str = ""
+    parent: str = ""
+    """Set for LoRA adapters."""
+    max_model_len: int | None = None
+
+
+class ModelServer(msgspec.Struct, frozen=True):
+    """What one round at one server brought. Each part has its own error; a part without either was not asked for."""
+
+    key: str
+    """`namespace/pod:port`, or the URL that was given."""
+    software: Software = Software.UNKNOWN
+    pod: ObjectKey | None = None
+    """(namespace, name); None at a URL that no known pod has."""
+    origin: str = ""
+    """The way it was asked: `url`, `proxy`, `pod-ip` or `prometheus`."""
+    url: str = ""
+    """As asked, without password: a URL, or the path on the API server."""
+    page: ServerPage | None = None
+    page_error: str = ""
+    health: Health | None = None
+    health_error: str = ""
+    version: str = ""
+    version_error: str = ""
+    models: tuple[ServedModel, ...] = ()
+    models_error: str = ""
+
+    @property
+    def answers(self) -> bool:
+        return self.page is not None or self.health in (Health.OK, Health.ENGINE_DEAD)
+
+
+class ServerReading(msgspec.Struct, frozen=True):
+    """What one round at one server brought, and when."""
+
+    server: ModelServer
+    read_at: datetime

@@ -1,0 +1,141 @@
+"""Model servers as they stand now: state, figures over the last window, and the pods and models they belong to."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from situation.meta import ObjectKey, Ref
+from situation.serving.arguments import EngineArguments
+from situation.serving.readings import CacheConfig, ServedModel, Software
+
+MODEL_SERVER: Final = "ModelServer"
+"""Kind of the reference to one server."""
+
+
+class ServerState(StrEnum):
+    """How a model server is."""
+
+    HEALTHY = "healthy"
+    STARTING = "starting"
+    """Its container runs, nobody listens yet, and it is young enough: it loads the model."""
+    SLEEPING = "sleeping"
+    STALLED = "stalled"
+    """Requests run, and neither tokens nor gauges move, while `/health` says 200."""
+    DEAD = "dead"
+    """The engine is dead (`/health` says so), or nobody listens on a server that was up."""
+    DOWN = "down"
+    """Its pod does not run: Pending, crashing, being pulled; the pod's own finding says why."""
+    NOT_MEASURED = "not measured"
+    """It answers, without a single series of its engine: statistics are disabled."""
+    UNKNOWN = "unknown"
+    """It could not be asked, or has not been asked yet; `why` says which."""
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """Quantiles over the window, seconds. None: nothing was observed in it."""
+
+    p50: float | None = None
+    p99: float | None = None
+
+
+class EngineFigures(msgspec.Struct, frozen=True):
+    """One engine and model over the last window. None: not measured, or not twice."""
+
+    model: str
+    engine: str = "0"
+    running: float | None = None
+    waiting: float | None = None
+    deferred: float | None = None
+    kv_usage_ratio: float | None = None
+    preemptions_per_min: float | None = None
+    ttft: Spread = Spread()
+    itl: Spread = Spread()
+    prompt_tokens_per_s: float | None = None
+    generation_tokens_per_s: float | None = None
+    prefix_hit_ratio: float | None = None
+    errors_per_min: float | None = None
+    """Finished with reason `error` or `abort`."""
+    queue_slope_per_min: float | None = None
+    """How fast the queue grows (negative: drains), requests per minute, by a line through the window."""
+    doubles_in_s: float | None = None
+    """When the queue will be twice as long if it goes on so; None if it does not grow."""
+    growing_since: datetime | None = None
+    """Since when the queue has been growing without a break."""
+    still_since: datetime | None = None
+    """Since when neither tokens nor gauges have moved while requests run or wait; None while they move."""
+    window: timedelta = timedelta(0)
+    """What the rates and quantiles really span."""
+    cache: CacheConfig | None = None
+
+
+class ServerView(msgspec.Struct, frozen=True):
+    """One model server now."""
+
+    ref: Ref
+    """Kind `ModelServer`; namespace and name of its pod, or the URL as name."""
+    key: str
+    software: Software
+    state: ServerState
+    why: str
+    """What the state rests on, one line."""
+    pod: ObjectKey | None = None
+    workload: Ref | None = None
+    """What manages the pod: Deployment, StatefulSet ..."""
+    node: str = ""
+    arguments: EngineArguments = EngineArguments()
+    engines: tuple[EngineFigures, ...] = ()
+    """As read last; empty if never."""
+    version: str = ""
+    models: tuple[ServedModel, ...] = ()
+    origin: str = ""
+    source: str = ""
+    """Name of the source that told: `vllm/servers`."""
+    read_at: datetime | None = None
+    """When its figures were read; None if never."""
+    is_fresh: bool = False
+    """The figures tell of the present."""
+    rejections_per_min: float | None = None
+    http_errors_per_min: float | None = None
+    error: str = ""
+    """Why a part could not be read."""
+
+
+class ModelView(msgspec.Struct, frozen=True):
+    """All servers of one model of one workload together. Sums leave out what was not measured; None if nothing was."""
+
+    name: str
+    workload: Ref | None = None
+    servers: tuple[ServerView, ...] = ()
+    replicas_ready: int = 0
+    replicas_wanted: int | None = None
+    running: float | None = None
+    waiting: float | None = None
+    kv_usage_ratio: float | None = None
+    """The highest of its engines."""
+    preemptions_per_min: float | None = None
+    generation_tokens_per_s: float | None = None
+    ttft: Spread = Spread()
+    """Over the observations of all engines."""
+    itl: Spread = Spread()
+    prefix_hit_ratio: float | None = None
+
+
+class Serving(msgspec.Struct, frozen=True):
+    """All model servers now."""
+
+    servers: tuple[ServerView, ...] = ()
+    """Worst first."""
+    models: tuple[ModelView, ...] = ()
+    by_ref: Mapping[Ref, ServerView] = {}
+
+    def of(self, ref: Ref) -> ServerView | None:
+        """Return the server that `ref` (kind `ModelServer`) names."""
+        return self.by_ref.get(ref)
+
+
+def server_ref(pod: ObjectKey | None, key: str) -> Ref:
+    """Return the subject of findings about one server."""
+    return Ref(MODEL_SERVER, *pod) if pod is not None else Ref(MODEL_SERVER, "", key)
