@@ -7,7 +7,7 @@ from msgspec.structs import force_setattr
 
 from situation.meta import KubernetesObject, ObjectMeta
 from situation.network import EndpointConditions, EndpointSlice
-from situation.pods import Pod, PodSpec, Volume
+from situation.pods import Container, Pod, PodSpec, Volume
 
 _SPEC_PARTS: Final = (
     "containers",
@@ -66,7 +66,7 @@ class Sharing:
 
     def _share_pod(self, pod: Pod) -> None:
         metadata, spec = pod.metadata, pod.spec
-        if not any(_refers(volume) for volume in spec.volumes):
+        if not any(_refers(volume) for volume in spec.volumes) and not any(map(_is_looked_into, spec.containers)):
             force_setattr(spec, "volumes", ())  # nobody asks for volumes that refer to nothing
         self._share_words(pod)
         owner = metadata.controller
@@ -104,6 +104,11 @@ class Sharing:
         for container in status.container_statuses:
             force_setattr(container, "name", word(container.name))
             force_setattr(container, "image", word(container.image))
+
+
+def _is_looked_into(container: Container) -> bool:
+    """Tell whether rules ask where a container's mounts lead: only those of model servers are kept."""
+    return bool(container.volume_mounts)
 
 
 def _refers(volume: Volume) -> bool:
