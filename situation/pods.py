@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from situation.command_secrets import without_secrets
 from situation.meta import (
     Condition,
     IntOrString,
@@ -20,22 +21,6 @@ _SERVES_MODELS: Final = re.compile(
     r"vllm|sglang|text-generation|(?:^|/)tgi[:@]|triton|huggingfaceserver|llm-d|lmstack|--(?:served-model-name|model-id)"
 )
 """In an image or a command line: the only containers whose command line is kept."""
-_SECRET_WORD: Final = r"(?:api|auth|access|secret)?(?:keys?|token|passwords?|passwd|secrets?|credentials?)"  # noqa: S105
-_SECRET_NAME: Final = rf"-(?:[\w-]*[-_])?{_SECRET_WORD}(?:[-_][\w-]*)?"
-_SECRET_FLAG: Final = re.compile(_SECRET_NAME, re.IGNORECASE)
-_VALUE: Final = r"""(?:"[^"]*"|'[^']*'|[^\s"'-][^\s"']*)"""
-_MORE_KEYS: Final = r"(?:[ \t]+[\w*.~/+=][\w*.~/+=-]*(?!\S))*"
-"""A server may take several keys after one flag."""
-_SECRET_IN_TEXT: Final = re.compile(
-    rf"""(?P<name>(?<![\w-])(?i:{_SECRET_NAME})(?:=|\s+)){_VALUE}{_MORE_KEYS}
-        |(?P<variable>\b[A-Z0-9_]*(?:KEY|TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIAL)[A-Z0-9_]*=){_VALUE}
-        |(?P<member>["'](?i:[\w-]*(?:key|token|password|secret|credential))["']\s*:\s*)(?:"[^"]*"|'[^']*')
-        |(?P<scheme>\b(?i:bearer)\s+)[^\s"']+
-        |(?P<user>://)[^\s/@"']+(?=@)""",
-    re.VERBOSE,
-)
-_TOKEN: Final = re.compile(r"\b(?:hf_|sk-|ghp_|glpat-|nvapi-|AKIA|eyJ)[A-Za-z0-9_.-]{8,}")
-_MASK: Final = "***"
 _ADDRESS: Final = re.compile(r"(?:^|//|@)([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?:\d{1,5})(?:[/?,;]|$)")
 
 
@@ -151,28 +136,6 @@ class Container(Wire, frozen=True):
             masked = without_secrets(words)
             set_(self, "command", masked[: len(self.command)])
             set_(self, "args", masked[len(self.command) :])
-
-
-def without_secrets(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a command line with the values of flags and variables masked whose names speak of secrets. Idempotent."""
-    kept: list[str] = []
-    is_secret = False
-    for word in words:
-        flag, equals, _ = word.partition("=")
-        if word.startswith("-"):
-            is_secret = _SECRET_FLAG.fullmatch(word) is not None
-        if is_secret and not word.startswith("-"):
-            kept.append(_MASK)
-        elif equals and _SECRET_FLAG.fullmatch(flag):
-            kept.append(f"{flag}={_MASK}")
-        else:
-            kept.append(_TOKEN.sub(_MASK, _SECRET_IN_TEXT.sub(_masked, word)))
-    return tuple(kept)
-
-
-def _masked(found: re.Match[str]) -> str:
-    quote = '"' if found.lastgroup == "member" else ""
-    return f"{found[found.lastgroup or 0]}{quote}{_MASK}{quote}"
 
 
 class ClaimVolume(Wire, frozen=True):

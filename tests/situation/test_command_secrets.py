@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from situation.pods import Pod, without_secrets
+from situation.command_secrets import without_secrets
+from situation.pods import Pod
 from tests.build import made, pod
 
 SECRET = "s3cr3t-value"
