@@ -24,6 +24,8 @@ EVERY_S: Final = 15.0
 """Prometheus itself scrapes every 15 to 60 s."""
 DEADLINE_S: Final = 10.0
 """For one query."""
+FIRST_S: Final = 4.0
+"""The first round waits so long for it: whoever looks once wants it included."""
 ANSWER_LIMIT_BYTES: Final = 64 * 2**20
 NAMES_AT_ONCE: Final = 6
 _WHERE: Final = ("namespace", "pod", "instance")
@@ -86,13 +88,15 @@ class PrometheusServers:
             softwares = frozenset(place.software for place in places.values())
             self._task = asyncio.create_task(self._ask_all(softwares))
             self._due = monotonic() + EVERY_S
-        if self._task is None or not (self._is_first or self._task.done()):
+        if self._task is None:
             return []
-        task = self._task
-        try:
-            found = await task
-        finally:
-            self._task, self._is_first = None, False
+        if self._is_first:
+            self._is_first = False
+            await asyncio.wait({self._task}, timeout=FIRST_S)
+        if not self._task.done():
+            return []
+        task, self._task = self._task, None
+        found = await task
         return list(self._readings(found, places, missing))
 
     async def _ask_all(self, softwares: Collection[Software]) -> list[_Found]:

@@ -200,6 +200,8 @@ class VllmCollector:
             except SourceError as error:
                 self._ways.note_error(place, error)
                 errors.append(str(error))
+                if isinstance(error, ThrottledError):
+                    break
                 continue
             # Silence at an IP that never answered tells of our network, and another host may refuse there.
             is_proven = not is_direct or server.page is not None or self._ways.is_proven(place)
