@@ -6,7 +6,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Final, NamedTuple
 
-from collectors.errors import AbsentError, ForbiddenError, SourceError
+from collectors.errors import AbsentError, ForbiddenError, SourceError, ThrottledError
 from collectors.vllm.doors import Door
 from collectors.vllm.options import DEFAULT_SERVERS
 from collectors.vllm.prometheus import PrometheusServers
@@ -225,12 +225,12 @@ class VllmCollector:
         told = {server.key for server in heard}
         failed = [server for server in failed if server.key not in told]
         errors = [server.page_error or server.health_error for server in failed]
-        if failure is not None:
-            errors.append(harmless(str(failure)))
         error = errors[0] if len(errors) == 1 else ""
         if len(errors) > 1:
             error = f"{len(errors)} model servers cannot be read; the first: {errors[0]}"
-        if heard or not errors:
+        if failure is not None:
+            error = "; ".join(filter(None, (error, harmless(str(failure)))))
+        if heard or not error:
             self._state = SourceState.LIVE
         elif failed and all(isinstance(self._refusal_of(server), ForbiddenError) for server in failed):
             self._state = SourceState.FORBIDDEN
