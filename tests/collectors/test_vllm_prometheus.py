@@ -125,13 +125,17 @@ async def test_its_own_failure_is_told_and_ends_nothing(tmp_path: Path) -> None:
 
 async def test_one_that_is_slow_delays_only_the_first_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FIRST_S", 0.1)
+    monkeypatch.setattr(module, "EVERY_S", 0.0)
+    monkeypatch.setattr(module, "DEADLINE_S", 600.0)
     wishes = wishes_for(engine("a"), engine("b"))
     async with Loopback({QUERY: HANG}) as slow, Loopback(served(proxy("a"))) as api:
         options = VllmOptions(prometheus=f"{slow.url}/prom")
         async with collecting(api, tmp_path, wishes, options) as one:
-            async with asyncio.timeout(4):
-                for _ in range(2):
-                    readings = await round_of(one)
+            async with asyncio.timeout(20):
+                await round_of(one)
+                while not slow.asked:
+                    await asyncio.sleep(0.01)
+                readings = await round_of(one)
             assert len(slow.asked) == 1, "not asked again while it has not answered"
     assert servers_in(readings)["serving/a:8000"].page is not None
 
