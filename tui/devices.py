@@ -1,4 +1,4 @@
-"""Whose GPUs and model servers are asked first: nodes in focus, with findings, gravest first, those that can be seen."""
+"""Whose GPUs and model servers are asked first: of nodes in focus, with findings, gravest first, and to be seen."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice

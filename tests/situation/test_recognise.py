@@ -117,7 +117,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "a proxy in front": {"image": "nginx:1.29", "args": ["-g", "daemon off;"], "ports": ports(http=8000)},
     "llm-d's scheduler": {"image": "ghcr.io/llm-d/llm-d-inference-scheduler:v0.3", "args": ["--pool-name", "vllm"]},
     "llm-d's sidecar": {"image": "ghcr.io/llm-d/llm-d-routing-sidecar:v0.3", "args": ["--vllm-port=8200"]},
-    "a worker of several nodes": {"image": "vllm/vllm-openai", "command": ["sh", "-c", "ray start --address=a --block"]},
+    "a worker of several nodes": {"image": "vllm/vllm-openai", "command": ["sh", "-c", "ray start --address=a"]},
     "a headless node": {"image": "vllm/vllm-openai", "command": ["vllm", "serve", "m", "--headless"]},
     "a registry of that name": {"image": "vllm.example.org:5000/tools/web:1"},
     "a user interface": {"image": "ghcr.io/x/vllm-webui:1"},
