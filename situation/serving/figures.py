@@ -88,6 +88,8 @@ def _figures(model: str, engine: str, track: EngineTrack) -> EngineFigures:
         preempted=_grown(track, Column.PREEMPTIONS),
         kv_held_ratio=_held(track),
         most_running=track.most_running,
+        queued_since=track.queued_since,
+        queued_scrapes=track.queued_pages,
         waiting_before=_mean_before(track),
         ttft_before=spread(track.ttft.before(WINDOW)),
     )

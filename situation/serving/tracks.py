@@ -45,6 +45,10 @@ class EngineTrack:
         """When anything of it was seen to move last, or when it was first seen."""
         self.still_pages = 0
         """Pages in a row, after the one that moved last, on which nothing moved."""
+        self.queued_since: datetime | None = None
+        """When requests were first seen to wait, of all pages since one on which none did."""
+        self.queued_pages = 0
+        """Pages in a row on which requests wait."""
         self._totals = Totals()
 
     def take(self, at: datetime, page: EnginePage, *, restarted: bool) -> None:
@@ -53,14 +57,24 @@ class EngineTrack:
             self.moved_at, self.still_pages = at, 0
         else:
             self.still_pages += 1
+        if restarted:
+            self.most_running = None
         self.page = page
         seconds = at.timestamp()
         gauges = (_or_nan(page.running), _or_nan(page.waiting), _or_nan(page.kv_usage_ratio))
         self.rows.add((seconds, *gauges, *self._totals.add(_counters(page), restarted=restarted)))
         self.ttft.add(seconds, page.ttft)
         self.itl.add(seconds, page.itl)
-        if page.waiting and page.running is not None and math.isfinite(page.running):
-            self.most_running = max(self.most_running or 0.0, page.running)
+        self._note_queue(at, finite(page.running), finite(page.waiting))
+
+    def _note_queue(self, at: datetime, running: float | None, waiting: float | None) -> None:
+        if not waiting:
+            self.queued_since, self.queued_pages = None, 0
+            return
+        self.queued_since = self.queued_since or at
+        self.queued_pages += 1
+        if running is not None:
+            self.most_running = max(self.most_running or 0.0, running)
 
     def set_clock_back(self, at: datetime) -> None:
         """Nothing that was seen can lie ahead."""
@@ -68,6 +82,7 @@ class EngineTrack:
         self.ttft.clear()
         self.itl.clear()
         self.moved_at, self.still_pages = at, 0
+        self.queued_since, self.queued_pages = None, 0
 
 
 def _counters(page: EnginePage) -> tuple[float | None, ...]:

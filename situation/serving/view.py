@@ -79,6 +79,10 @@ class EngineFigures(msgspec.Struct, frozen=True):
     """KV cache usage that at least half of the last scrapes reached; None if there were too few."""
     most_running: float | None = None
     """The most requests that were seen running while others waited."""
+    queued_since: datetime | None = None
+    """Since when requests have been waiting on every page."""
+    queued_scrapes: int = 0
+    """On how many pages in a row."""
     waiting_before: float | None = None
     """Mean of the queue over the minutes before the window."""
     ttft_before: Spread = Spread()
@@ -126,6 +130,8 @@ class ServerView(msgspec.Struct, frozen=True):
     """Under which name it serves, as its page or its command line tells."""
     recognised_by: str = ""
     """What it was recognised by; empty at a URL."""
+    url: str = ""
+    """As it was asked, without password."""
     container: str = ""
     """Name of the container that serves."""
     started_at: datetime | None = None
