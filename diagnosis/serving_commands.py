@@ -19,23 +19,22 @@ USUAL_UTILISATION: Final = 0.90
 
 
 def metrics(view: ServerView, purpose: str) -> Command:
-    """Return the command that prints the server's page: through the API server for a pod, else where it was asked."""
-    if view.pod is None:
-        return Command(("curl", "-s", f"{view.key.rstrip('/')}/metrics"), purpose)
-    port = view.key.rpartition(":")[2]
-    if view.url.startswith("/api/v1/"):
-        return kubectl("get", "--raw", view.url, purpose=purpose)
-    namespace, name = view.pod
-    return kubectl("get", "--raw", f"/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy/metrics", purpose=purpose)
+    """Return the command that prints the server's page."""
+    return _get(view, view.metrics_path, purpose)
 
 
 def health(view: ServerView, purpose: str) -> Command:
     """Return the command that asks the server whether its engine lives."""
+    return _get(view, "/health", purpose)
+
+
+def _get(view: ServerView, path: str, purpose: str) -> Command:
+    """Return what asks a pod through the API server, and what no pod has where it was asked."""
     if view.pod is None:
-        return Command(("curl", "-si", f"{view.key.rstrip('/')}/health"), purpose)
+        return Command(("curl", "-si", f"{view.key.rstrip('/')}{path}"), purpose)
     namespace, name = view.pod
-    path = f"/api/v1/namespaces/{namespace}/pods/{name}:{view.key.rpartition(':')[2]}/proxy/health"
-    return kubectl("get", "--raw", path, purpose=purpose)
+    base = f"/api/v1/namespaces/{namespace}/pods/{name}:{view.key.rpartition(':')[2]}/proxy"
+    return kubectl("get", "--raw", f"{view.url if view.url.startswith('/api/') else base}{path}", purpose=purpose)
 
 
 def log(view: ServerView, situation: Situation, purpose: str) -> tuple[Command, ...]:

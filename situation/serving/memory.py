@@ -14,7 +14,7 @@ from situation.derived import Derived
 from situation.history import History
 from situation.meta import ObjectKey
 from situation.pods import Pod
-from situation.serving.readings import EnginePage, Health, ServedModel, ServerPage, ServerReading
+from situation.serving.readings import EnginePage, Health, ModelServer, ServedModel, ServerPage, ServerReading
 from situation.serving.recognise import ServerSpec
 from situation.serving.tracks import EngineTrack, Totals
 from situation.serving.windows import SPACING, Column
@@ -66,6 +66,9 @@ class KnownServer:
         """When the present process was first heard of, as far as restarts are seen."""
         self.page: ServerPage | None = None
         self.page_at: datetime | None = None
+        self.health: Health | None = None
+        """The last one that was heard: while all is well it is not asked for in each round."""
+        self.health_at: datetime | None = None
         self.up_at: datetime | None = None
         """When it last answered as a server that works: a page, or `/health` with 200."""
         self.died_at: datetime | None = None
@@ -90,9 +93,15 @@ class KnownServer:
         self.models = server.models or self.models
         if server.page is not None:
             self._take_page(server.page, at)
-        if server.health is Health.ENGINE_DEAD or (server.health is Health.REFUSED and self.up_at is not None):
+        if server.health is not None:
+            self.health, self.health_at = server.health, at
+        self._note_life(server, at)
+
+    def _note_life(self, server: ModelServer, at: datetime) -> None:
+        was_up = self.up_at is not None
+        if server.health is Health.ENGINE_DEAD or (server.health is Health.REFUSED and was_up):
             self.died_at = self.died_at or at
-        elif server.health is Health.OK or (server.health is None and server.page is not None):
+        elif server.health is Health.OK or (server.page is not None and self.health in (None, Health.OK)):
             self.up_at, self.died_at = at, None
 
     def _take_page(self, page: ServerPage, at: datetime) -> None:
@@ -112,9 +121,8 @@ class KnownServer:
 
     def _set_clock_back(self, at: datetime) -> None:
         self.first_at = min(self.first_at, at)
-        self.page_at = min(self.page_at, at) if self.page_at is not None else None
-        self.up_at = min(self.up_at, at) if self.up_at is not None else None
-        self.died_at = min(self.died_at, at) if self.died_at is not None else None
+        self.page_at, self.health_at = _earlier(self.page_at, at), _earlier(self.health_at, at)
+        self.up_at, self.died_at = _earlier(self.up_at, at), _earlier(self.died_at, at)
         self.answers.clear()
         for track in self.engines.values():
             track.set_clock_back(at)
@@ -189,6 +197,10 @@ class ServingMemory:
                 if at > earlier
             ]
         return tuple((datetime.fromtimestamp(at, UTC), value) for at, value in points)
+
+
+def _earlier(known: datetime | None, at: datetime) -> datetime | None:
+    return min(known, at) if known is not None else None
 
 
 def _is_restart(before: ServerPage, now: ServerPage) -> bool:

@@ -117,6 +117,7 @@ def _view(subject: Subject, situation: Situation, now: datetime) -> ServerView:
         name=name or next((model.id for model in (known.models if known else ()) if not model.parent), ""),
         recognised_by=spec.why if spec is not None else "",
         url=server.url if server is not None else "",
+        metrics_path=spec.metrics_path if spec is not None else "/metrics",
         container=spec.container.name if spec is not None else "",
         started_at=known.started_at if known is not None and told is not None else None,
         died_at=known.died_at if known is not None else None,

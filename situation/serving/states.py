@@ -65,7 +65,7 @@ def state_of(subject: Subject, now: datetime) -> Told:
         return _unasked(subject)
     if not is_heard(subject, known.read_at, now):
         return Told(ServerState.UNKNOWN, f"not heard of since {known.read_at:%H:%M:%S}")
-    health = known.server.health
+    health = known.health if is_heard(subject, known.health_at, now) else None
     if health is Health.ENGINE_DEAD:
         return Told(ServerState.DEAD, "/health says that the engine is dead")
     if health is Health.REFUSED:
@@ -74,7 +74,7 @@ def state_of(subject: Subject, now: datetime) -> Told:
         return Told(ServerState.STARTING, "its startup probe has not passed yet")
     if known.server.page is None:
         return _without_page(known)
-    return _by_page(subject, known, now)
+    return _by_page(subject, known, health)
 
 
 def _down(subject: Subject) -> Told | None:
@@ -132,7 +132,7 @@ def _without_page(known: KnownServer) -> Told:
     return Told(ServerState.UNKNOWN, why or "its metrics were not read")
 
 
-def _by_page(subject: Subject, known: KnownServer, now: datetime) -> Told:
+def _by_page(subject: Subject, known: KnownServer, health: Health | None) -> Told:
     page = known.server.page
     if page is None or (not page.engines and not page.routed):
         told = page.software if page is not None else Software.UNKNOWN
@@ -141,16 +141,14 @@ def _by_page(subject: Subject, known: KnownServer, now: datetime) -> Told:
         return Told(ServerState.NOT_MEASURED, "it answers without a single series of its engine")
     if any(engine.is_sleeping for engine in page.engines):
         return Told(ServerState.SLEEPING, "its engine sleeps (vllm:engine_sleep_state)")
-    if (stalled := _stalled(subject, known)) is not None:
+    if health is Health.OK and (stalled := _stalled(subject, known)) is not None:
         return stalled
-    if known.server.health is Health.NO_ANSWER:
+    if health is Health.NO_ANSWER:
         return Told(ServerState.UNKNOWN, "its metrics answer and /health does not")
-    return Told(ServerState.HEALTHY, "/health says 200" if known.server.health is Health.OK else "its metrics answer")
+    return Told(ServerState.HEALTHY, "/health says 200" if health is Health.OK else "its metrics answer")
 
 
 def _stalled(subject: Subject, known: KnownServer) -> Told | None:
-    if known.server.health is not Health.OK:
-        return None
     begin = max((at for at in (known.started_at, subject.run_since) if at is not None), default=known.first_at)
     if known.read_at - begin < WARM_UP:
         return None

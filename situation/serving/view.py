@@ -131,7 +131,8 @@ class ServerView(msgspec.Struct, frozen=True):
     recognised_by: str = ""
     """What it was recognised by; empty at a URL."""
     url: str = ""
-    """As it was asked, without password."""
+    """As it was asked, without password and without the path of its metrics; empty if it never was."""
+    metrics_path: str = "/metrics"
     container: str = ""
     """Name of the container that serves."""
     started_at: datetime | None = None
