@@ -95,13 +95,12 @@ def more_at_once(view: ServerView) -> Evidence:
 def less_memory(view: ServerView) -> tuple[Evidence, ...]:
     """Return what gives requests enough KV cache: fewer at once, shorter ones, more memory."""
     arguments = view.arguments
-    running = max((item.running for item in view.engines if item.running is not None), default=None)
+    limit = arguments.max_num_seqs
+    fits = min((item.mean_running for item in view.engines if item.mean_running is not None), default=0.0)
     found = []
-    if running:
-        fewer = max(1, int(running * 0.75))
-        now = str(arguments.max_num_seqs) if arguments.max_num_seqs is not None else "(default)"
-        if arguments.max_num_seqs is None or fewer < arguments.max_num_seqs:
-            found.append(change(view, f"--max-num-seqs {now} -> {fewer}: {running:.0f} at once do not fit"))
+    if fits >= 1 and (limit is None or int(fits) < limit):
+        now = str(limit) if limit is not None else "(default)"
+        found.append(change(view, f"--max-num-seqs {now} -> {int(fits)}: no more fit at once over the last minute"))
     told = next((item.cache for item in view.engines if item.cache is not None), None)
     share = arguments.gpu_memory_utilization or (told.gpu_memory_utilization if told is not None else None)
     if share is not None and share < USUAL_UTILISATION:

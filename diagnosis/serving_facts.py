@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
-from diagnosis.rule import CLEAR, Clear, Unknown
+import msgspec
+
+from diagnosis.rule import CLEAR, Clear, Fired, Unknown, Verdict
 from situation.clock import duration_text
 from situation.findings import Evidence, Mark
 from situation.meta import Ref
 from situation.quantity import latency_text
 from situation.selectors import is_ready
 from situation.serving.serving import serving_of
-from situation.serving.view import EngineFigures, ServerState, ServerView, Spread
+from situation.serving.view import EngineFigures, ServerState, ServerView
 from situation.situation import Situation
 
 SERVERS_SHOWN: Final = 4
@@ -57,13 +59,31 @@ def showing(view: ServerView, situation: Situation, now: datetime, name: str, ho
     return situation.once((name, about(view), now), make)
 
 
+def fired(
+    view: ServerView,
+    servers: tuple[ServerView, ...],
+    situation: Situation,
+    now: datetime,
+    make: Callable[[tuple[ServerView, ...], Situation, datetime], Fired],
+) -> Verdict:
+    """Return clear if the server is none of those that show a fault, else the verdict about all of them.
+
+    That is made once a round: it is the same for each of them but for its node.
+    """
+    if all(view is not item for item in servers):
+        return CLEAR
+    made = situation.once((make, about(view), now), lambda: make(servers, situation, now))
+    return made if made.node == view.node else msgspec.structs.replace(made, node=view.node)
+
+
 def _shows(view: ServerView, holds: Holds) -> bool:
     return unless_measured(view) is None and any(holds(engine, view) for engine in view.engines)
 
 
-def siblings(view: ServerView, situation: Situation, now: datetime) -> Iterator[ServerView]:
-    """Yield the other servers of the same workload."""
-    return (item for item in serving_of(situation, now).beside(view) if item.ref != view.ref)
+def others(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> tuple[ServerView, ...]:
+    """Return the servers of the same workload that are none of these."""
+    shown = {item.ref for item in servers}
+    return tuple(item for item in serving_of(situation, now).beside(servers[0]) if item.ref not in shown)
 
 
 def engines_of(servers: Iterable[ServerView], holds: Holds) -> tuple[EngineFigures, ...]:
@@ -123,12 +143,13 @@ def at_limit(engine: EngineFigures, view: ServerView) -> bool:
     return limit is not None and engine.running is not None and engine.running >= limit
 
 
-def spread_text(name: str, now: Spread, before: Spread) -> str:
-    """Return `TTFT p99 19 s over the last minute, 0.3 s before`; empty if nothing was observed."""
-    if now.p99 is None:
+def ttft_text(engine: EngineFigures) -> str:
+    """Return `TTFT p99 19 s over the last 60s, 0.3 s before`; empty if nothing was observed."""
+    now, before = engine.ttft.p99, engine.ttft_before.p99
+    if now is None:
         return ""
-    text = f"{name} p99 {latency_text(now.p99)} over the last minute"
-    return text if before.p99 is None else f"{text}, {latency_text(before.p99)} before"
+    text = f"TTFT p99 {latency_text(now)} over the last {window_text(engine)}"
+    return text if before is None else f"{text}, {latency_text(before)} before"
 
 
 def window_text(engine: EngineFigures) -> str:
@@ -148,22 +169,20 @@ def work_text(view: ServerView) -> str:
     return ", ".join(parts)
 
 
-def replicas_down(view: ServerView, situation: Situation, now: datetime) -> tuple[Ref, ...]:
+def replicas_down(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> tuple[Ref, ...]:
     """Return what shows why other replicas do not take their share: their pods, servers that are dead or hang, and
     the ReplicaSets that lack pods. Findings about these explain a queue here."""
-    found = list(_peers_down(view, situation, now))
-    if view.workload is not None:
-        replicasets = situation.replicasets_by_owner.get(view.workload).values()
+    found = list(_others_down(servers, situation, now))
+    if (workload := servers[0].workload) is not None:
+        replicasets = situation.replicasets_by_owner.get(workload).values()
         found += [Ref("ReplicaSet", *item.key) for item in replicasets if item.status.replicas < item.spec.replicas]
     return tuple(dict.fromkeys(found))
 
 
-def _peers_down(view: ServerView, situation: Situation, now: datetime) -> Iterator[Ref]:
-    for peer in siblings(view, situation, now):
-        pod = situation.pods.get(peer.pod) if peer.pod is not None else None
-        if pod is None:
-            continue
-        if peer.state in (ServerState.DEAD, ServerState.STALLED):
-            yield peer.ref
-        if not is_ready(pod):
+def _others_down(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> Iterator[Ref]:
+    for other in others(servers, situation, now):
+        pod = situation.pods.get(other.pod) if other.pod is not None else None
+        if other.state in (ServerState.DEAD, ServerState.STALLED):
+            yield other.ref
+        if pod is not None and not is_ready(pod):
             yield Ref("Pod", *pod.key)

@@ -62,15 +62,17 @@ def vllm_rejecting(view: ServerView, situation: Situation, now: datetime) -> Ver
     if view.rejections_per_min is None:
         return Unknown(f"{view.key}: rejections are not measured")
     servers = _servers(view, situation, now, failing=False)
-    if view not in servers:
-        return CLEAR
+    return facts.fired(view, servers, situation, now, _rejections)
+
+
+def _rejections(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> Fired:
     rate = sum(map(_rejected, servers))
     evidence = [
         *facts.lines(servers, lambda item: f"{_rejected(item):.0f} a minute turned away; {facts.work_text(item)}"),
         commands.change(servers[0], "more replicas; --max-num-queued-reqs higher only makes clients wait longer"),
     ]
     return Fired(
-        facts.about(view),
+        facts.about(servers[0]),
         f"turns requests away: {rate:.0f} a minute get 503",
         tuple(evidence),
         (
@@ -78,8 +80,8 @@ def vllm_rejecting(view: ServerView, situation: Situation, now: datetime) -> Ver
             *commands.described(servers[0], situation, "which limits of the queue are set?"),
             *commands.scale(servers[0], situation, "one replica more, once it is clear that load is the cause"),
         ),
-        follows=facts.replicas_down(view, situation, now),
-        node=view.node,
+        follows=facts.replicas_down(servers, situation, now),
+        node=servers[0].node,
     )
 
 
@@ -104,15 +106,17 @@ def vllm_errors(view: ServerView, situation: Situation, now: datetime) -> Verdic
     if view.http_errors_per_min is None and view.total("errors_per_min") is None:
         return Unknown(f"{view.key}: errors are not measured")
     servers = _servers(view, situation, now, failing=True)
-    if view not in servers:
-        return CLEAR
+    return facts.fired(view, servers, situation, now, _failures)
+
+
+def _failures(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> Fired:
     rate = sum(map(_failed, servers))
     ratio = max((item.http_error_ratio or 0.0 for item in servers), default=0.0)
     evidence = [*facts.lines(servers, _error_text)]
     if aborts := sum(item.total("aborts_per_min") or 0.0 for item in servers):
         evidence.append(facts.told(servers[0], f"{aborts:.0f} a minute were aborted: clients hung up", Mark.EXCLUDES))
     return Fired(
-        facts.about(view),
+        facts.about(servers[0]),
         f"fails {rate:.0f} requests a minute" + (f" ({ratio:.0%} of its answers)" if ratio else ""),
         tuple(evidence),
         (
@@ -121,7 +125,7 @@ def vllm_errors(view: ServerView, situation: Situation, now: datetime) -> Verdic
             *commands.described(servers[0], situation, "what do the events say?"),
         ),
         severity=Severity.CRITICAL if ratio >= MANY_RATIO else None,
-        node=view.node,
+        node=servers[0].node,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from diagnosis import serving_commands as commands
 from diagnosis import serving_facts as facts
-from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
+from diagnosis.rule import Fired, Rule, Unknown, Verdict, rule
 from situation.findings import Layer, Mark, Severity
 from situation.meta import Ref
 from situation.quantity import latency_text
@@ -62,10 +62,12 @@ def vllm_prefill_behind_decode(view: ServerView, situation: Situation, now: date
     if all(engine.ttft_before.p99 is None for engine in view.engines):
         return Unknown(f"{view.key}: no time to the first token from before the last minute")
     servers = facts.showing(view, situation, now, "vllm-prefill-behind-decode", _behind_decode)
-    if view not in servers:
-        return CLEAR
+    return facts.fired(view, servers, situation, now, _late_tokens)
+
+
+def _late_tokens(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> Fired:
     worst = max(facts.engines_of(servers, _behind_decode), key=lambda item: item.ttft.p99 or 0.0)
-    text = facts.spread_text("TTFT", worst.ttft, worst.ttft_before)
+    text = facts.ttft_text(worst)
     evidence = [
         facts.told(servers[0], text),
         facts.told(servers[0], f"{worst.waiting or 0:.0f} wait, as before: the queue is not why", Mark.EXCLUDES),
@@ -79,7 +81,7 @@ def vllm_prefill_behind_decode(view: ServerView, situation: Situation, now: date
         ),
     ]
     return Fired(
-        facts.about(view),
+        facts.about(servers[0]),
         f"is slow to the first token: p99 {latency_text(worst.ttft.p99 or 0.0)}, and no more requests wait than before",
         tuple(evidence),
         (
@@ -87,7 +89,7 @@ def vllm_prefill_behind_decode(view: ServerView, situation: Situation, now: date
             *commands.log(servers[0], situation, "how many prompt tokens a second?"),
             *commands.described(servers[0], situation, "which arguments has it?"),
         ),
-        node=view.node,
+        node=servers[0].node,
     )
 
 
@@ -113,8 +115,10 @@ def vllm_itl_high(view: ServerView, situation: Situation, now: datetime) -> Verd
     if (verdict := facts.unless_measured(view)) is not None:
         return verdict
     servers = facts.showing(view, situation, now, "vllm-itl-high", _slow_tokens)
-    if view not in servers:
-        return CLEAR
+    return facts.fired(view, servers, situation, now, _slowness)
+
+
+def _slowness(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> Fired:
     worst = max(facts.engines_of(servers, _slow_tokens), key=lambda item: item.itl.p50 or 0.0)
     p50, p99 = worst.itl.p50 or 0.0, worst.itl.p99 or 0.0
     running = worst.running or 0.0
@@ -128,7 +132,7 @@ def vllm_itl_high(view: ServerView, situation: Situation, now: datetime) -> Verd
         ),
     ]
     return Fired(
-        facts.about(view),
+        facts.about(servers[0]),
         f"is slow: {latency_text(p50)} between tokens (median)",
         tuple(evidence),
         (
@@ -138,7 +142,7 @@ def vllm_itl_high(view: ServerView, situation: Situation, now: datetime) -> Verd
         ),
         follows=tuple(dict.fromkeys(Ref("Node", "", item.node) for item in servers if item.node)),
         follows_only=SLOW_GPU,
-        node=view.node,
+        node=servers[0].node,
     )
 
 

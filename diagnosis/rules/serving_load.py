@@ -8,7 +8,7 @@ from typing import Final
 
 from diagnosis import serving_commands as commands
 from diagnosis import serving_facts as facts
-from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
+from diagnosis.rule import Fired, Rule, Unknown, Verdict, rule
 from situation.clock import duration_text
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.serving.view import EngineFigures, ServerView
@@ -62,8 +62,10 @@ def vllm_preemption(view: ServerView, situation: Situation, now: datetime) -> Ve
     if (verdict := _unless(view, "preempted")) is not None:
         return verdict
     servers = facts.showing(view, situation, now, "vllm-preemption", _preempts)
-    if view not in servers:
-        return CLEAR
+    return facts.fired(view, servers, situation, now, _preemption)
+
+
+def _preemption(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> Fired:
     engines = facts.engines_of(servers, _preempts)
     count = facts.total(engines, lambda item: item.preempted)
     worst = max(engines, key=lambda item: item.preempted or 0.0)
@@ -71,16 +73,16 @@ def vllm_preemption(view: ServerView, situation: Situation, now: datetime) -> Ve
     minutes = max(1.0, worst.window.total_seconds() / 60)
     times = f"{count:.0f} preemption{'' if count == 1 else 's'} in {facts.window_text(worst)}"
     evidence = facts.lines(servers, _preemption_text)
-    if text := facts.spread_text("TTFT", worst.ttft, worst.ttft_before):
+    if text := facts.ttft_text(worst):
         evidence.append(facts.told(servers[0], f"{text}: a request that is thrown out is computed from its start"))
     evidence += commands.less_memory(servers[0])
     return Fired(
-        facts.about(view),
+        facts.about(servers[0]),
         f"preempts running requests: {times} ({per_min:.0f} a minute)",
         tuple(evidence),
         _look(servers[0], situation, now, "does vllm:num_preemptions_total grow?"),
         severity=Severity.CRITICAL if (worst.preempted or 0.0) / minutes > PREEMPTED_CRITICAL else None,
-        node=view.node,
+        node=servers[0].node,
     )
 
 
@@ -93,7 +95,7 @@ def _preemption_text(view: ServerView) -> str:
 
 def _kv_hurts(engine: EngineFigures, view: ServerView) -> bool:
     """A full cache alone is a well-used one: it hurts when requests are thrown out, or wait though more may run."""
-    if engine.kv_held_ratio is None or engine.kv_held_ratio <= KV_NEAR:
+    if engine.kv_held_ratio is None or engine.kv_held_ratio <= KV_NEAR or not (engine.running or engine.waiting):
         return False
     return _preempts(engine, view) or (facts.has_queue(engine) and not facts.at_limit(engine, view))
 
@@ -118,19 +120,21 @@ def vllm_kv_pressure(view: ServerView, situation: Situation, now: datetime) -> V
     if (verdict := _unless(view, "kv_usage_ratio")) is not None:
         return verdict
     servers = facts.showing(view, situation, now, "vllm-kv-pressure", _kv_hurts)
-    if view not in servers:
-        return CLEAR
+    return facts.fired(view, servers, situation, now, _kv_pressure)
+
+
+def _kv_pressure(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> Fired:
     engines = facts.engines_of(servers, _kv_hurts)
     held = max(item.kv_held_ratio or 0.0 for item in engines)
     waiting = facts.total(engines, lambda item: item.waiting)
     hurt = f"{waiting:.0f} wait for room" if waiting else "running requests are thrown out"
     return Fired(
-        facts.about(view),
+        facts.about(servers[0]),
         f"has its KV cache full ({held:.0%}), and {hurt}",
         (*facts.lines(servers, facts.work_text), *commands.less_memory(servers[0])),
         _look(servers[0], situation, now, "how full is the KV cache, and does anybody wait for it?"),
         severity=Severity.CRITICAL if held > KV_FULL else None,
-        node=view.node,
+        node=servers[0].node,
     )
 
 
@@ -164,8 +168,10 @@ def vllm_saturated(view: ServerView, situation: Situation, now: datetime) -> Ver
     if (verdict := _unless(view, "running")) is not None:
         return verdict
     servers = facts.showing(view, situation, now, "vllm-saturated", _saturated)
-    if view not in servers:
-        return CLEAR
+    return facts.fired(view, servers, situation, now, _saturation)
+
+
+def _saturation(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> Fired:
     engines = facts.engines_of(servers, _saturated)
     running = facts.total(engines, lambda item: item.running)
     waiting = facts.total(engines, lambda item: item.waiting)
@@ -173,24 +179,20 @@ def vllm_saturated(view: ServerView, situation: Situation, now: datetime) -> Ver
     limit = facts.limit_of(worst)
     bound = f"--max-num-seqs {limit}" if limit is not None else "the most that was seen to run while others waited"
     evidence = [*facts.lines(servers, facts.work_text), facts.told(worst, f"the limit: {bound}")]
-    idle = [item for item in _beside(view, situation, now) if not item.total("waiting")]
+    others = [item for item in facts.others(servers, situation, now) if facts.unless_measured(item) is None]
+    idle = [item for item in others if not item.total("waiting")]
     if idle:
         names = ", ".join(item.ref.name for item in idle[:3])
         evidence.append(facts.told(worst, f"nobody waits at {names}: is the load spread evenly?", Mark.OPEN))
     evidence.append(commands.more_at_once(worst))
     return Fired(
-        facts.about(view),
+        facts.about(servers[0]),
         f"is saturated: {running:.0f} run, {waiting:.0f} wait",
         tuple(evidence),
         _look(worst, situation, now, "does the queue drain?"),
-        follows=facts.replicas_down(view, situation, now),
-        node=view.node,
+        follows=facts.replicas_down(servers, situation, now),
+        node=servers[0].node,
     )
-
-
-def _beside(view: ServerView, situation: Situation, now: datetime) -> list[ServerView]:
-    """Return the other replicas that work."""
-    return [item for item in facts.siblings(view, situation, now) if facts.unless_measured(item) is None]
 
 
 def _grows(engine: EngineFigures, _: ServerView) -> bool:
@@ -216,8 +218,10 @@ def vllm_queue_growing(view: ServerView, situation: Situation, now: datetime) ->
     if (verdict := _unless(view, "waiting")) is not None:
         return verdict
     servers = facts.showing(view, situation, now, "vllm-queue-growing", _grows)
-    if view not in servers:
-        return CLEAR
+    return facts.fired(view, servers, situation, now, _growth)
+
+
+def _growth(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> Fired:
     engines = facts.engines_of(servers, _grows)
     waiting = facts.total(engines, lambda item: item.waiting)
     slope = facts.total(engines, lambda item: item.queue_slope_per_min)
@@ -231,13 +235,13 @@ def vllm_queue_growing(view: ServerView, situation: Situation, now: datetime) ->
         commands.change(servers[0], "more replicas: the length of the queue is what they are scaled by"),
     ]
     return Fired(
-        facts.about(view),
+        facts.about(servers[0]),
         f"gets more than it finishes: {waiting:.0f} wait, {slope:+.0f} a minute",
         tuple(evidence),
         _look(servers[0], situation, now, "does the queue still grow?"),
         severity=Severity.CRITICAL if long else None,
-        follows=facts.replicas_down(view, situation, now),
-        node=view.node,
+        follows=facts.replicas_down(servers, situation, now),
+        node=servers[0].node,
     )
 
 

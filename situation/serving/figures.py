@@ -1,20 +1,24 @@
 """What follows from the pages of one engine: rates, quantiles, how the queue moves. Worked out once for each page."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from statistics import fmean, median
 from typing import Final
 
 from situation.histograms import Histogram
 from situation.serving.memory import KnownServer
+from situation.serving.readings import EnginePage
 from situation.serving.tracks import EngineTrack, finite
 from situation.serving.view import EngineFigures, Spread
 from situation.serving.windows import Column
 
 WINDOW: Final = timedelta(seconds=60)
 """Over so long rates and quantiles are taken."""
+BEFORE: Final = timedelta(minutes=5)
+"""How far back goes what a window is compared with."""
 HELD: Final = timedelta(seconds=30)
+HELD_AT_MOST: Final = timedelta(minutes=3)
 HELD_SCRAPES: Final = 3
 """A cache that is full for one scrape is not yet under pressure."""
 GROWTH_STEP_S: Final = 30.0
@@ -56,65 +60,68 @@ def spread(observed: Histogram) -> Spread:
 
 
 def _figures(model: str, engine: str, track: EngineTrack) -> EngineFigures:
-    page, rows = track.page, track.rows
-    times = rows.column(Column.AT, WINDOW)
+    page, rows = track.page or EnginePage(model, engine), track.rows
+    begin = rows.start(WINDOW)
+    times = rows.column(Column.AT, begin)
     span_s = times[-1] - times[0] if times else 0.0
-    waiting = rows.column(Column.WAITING, WINDOW)
+    waiting = rows.column(Column.WAITING, begin)
     slope = _slope(times, waiting)
-    queue = finite(page.waiting) if page is not None else None
+    queue = finite(page.waiting)
     grows = _grows(queue, waiting, slope, span_s)
-    queries, hits = (_grown(track, column) for column in (Column.PREFIX_QUERIES, Column.PREFIX_HITS))
+    grown = {column: _grown(rows.column(column, begin)) for column in Column if column >= Column.PREEMPTIONS}
+
+    def rate(column: Column, unit_s: float = 1.0) -> float | None:
+        value = grown[column]
+        return value / span_s * unit_s if value is not None and span_s > 0 else None
+
     return EngineFigures(
         model=model,
         engine=engine,
-        running=finite(page.running) if page is not None else None,
+        running=finite(page.running),
         waiting=queue,
-        deferred=finite(page.deferred) if page is not None else None,
-        kv_usage_ratio=finite(page.kv_usage_ratio) if page is not None else None,
-        preemptions_per_min=_rate(track, Column.PREEMPTIONS, span_s, 60.0),
+        deferred=finite(page.deferred),
+        kv_usage_ratio=finite(page.kv_usage_ratio),
+        preemptions_per_min=rate(Column.PREEMPTIONS, 60.0),
         ttft=spread(track.ttft.over(WINDOW)),
         itl=spread(track.itl.over(WINDOW)),
-        prompt_tokens_per_s=_rate(track, Column.PROMPT_TOKENS, span_s),
-        generation_tokens_per_s=_rate(track, Column.GENERATION_TOKENS, span_s),
-        prefix_hit_ratio=hits / queries if hits is not None and queries else _told_ratio(track),
-        errors_per_min=_rate(track, Column.ERRORS, span_s, 60.0),
-        aborts_per_min=_rate(track, Column.ABORTS, span_s, 60.0),
+        prompt_tokens_per_s=rate(Column.PROMPT_TOKENS),
+        generation_tokens_per_s=rate(Column.GENERATION_TOKENS),
+        prefix_hit_ratio=_hit_ratio(grown[Column.PREFIX_HITS], grown[Column.PREFIX_QUERIES], page),
+        errors_per_min=rate(Column.ERRORS, 60.0),
+        aborts_per_min=rate(Column.ABORTS, 60.0),
         queue_slope_per_min=slope,
         doubles_in_s=queue / slope * 60 if grows and queue and slope else None,
         growing_since=_growing_since(track) if grows else None,
-        still_since=track.moved_at if track.still_pages and _has_work(track) else None,
+        still_since=track.moved_at if track.still_pages and (page.running or page.waiting) else None,
         window=timedelta(seconds=span_s),
-        cache=page.cache if page is not None else None,
-        preempted=_grown(track, Column.PREEMPTIONS),
+        cache=page.cache,
+        preempted=grown[Column.PREEMPTIONS],
         kv_held_ratio=_held(track),
+        mean_running=_mean(value for value in rows.column(Column.RUNNING, begin) if value > 0),
         most_running=track.most_running,
         queued_since=track.queued_since,
         queued_scrapes=track.queued_pages,
-        waiting_before=_mean_before(track),
+        waiting_before=_mean(rows.column(Column.WAITING, rows.start(BEFORE))[: -len(waiting)]),
         ttft_before=spread(track.ttft.before(WINDOW)),
     )
 
 
-def _has_work(track: EngineTrack) -> bool:
-    page = track.page
-    return page is not None and ((page.running or 0.0) > 0 or (page.waiting or 0.0) > 0)
+def _hit_ratio(hits: float | None, queries: float | None, page: EnginePage) -> float | None:
+    """Return the share of the window's prompt tokens that was cached, or what a gauge says where only that tells."""
+    if hits is not None and queries:
+        return hits / queries
+    return finite(page.prefix_hit_ratio) if page.prefix_queries is None else None
 
 
-def _told_ratio(track: EngineTrack) -> float | None:
-    """Return the hit ratio where only a gauge tells of it."""
-    page = track.page
-    return finite(page.prefix_hit_ratio) if page is not None and page.prefix_queries is None else None
+def _grown(values: Iterable[float]) -> float | None:
+    """Return how much a total grew, None if it was not measured twice."""
+    known = [value for value in values if value == value]  # not NaN
+    return known[-1] - known[0] if len(known) > 1 else None
 
 
-def _grown(track: EngineTrack, column: Column) -> float | None:
-    """Return how much a counter grew over the window, None if it was not measured twice."""
-    values = [value for value in track.rows.column(column, WINDOW) if not math.isnan(value)]
-    return values[-1] - values[0] if len(values) > 1 else None
-
-
-def _rate(track: EngineTrack, column: Column, span_s: float, unit_s: float = 1.0) -> float | None:
-    grown = _grown(track, column)
-    return grown / span_s * unit_s if grown is not None and span_s > 0 else None
+def _mean(values: Iterable[float]) -> float | None:
+    known = [value for value in values if value == value]  # not NaN
+    return sum(known) / len(known) if known else None
 
 
 def _slope(times: Sequence[float], values: Sequence[float]) -> float | None:
@@ -122,9 +129,9 @@ def _slope(times: Sequence[float], values: Sequence[float]) -> float | None:
     points = [(at, value) for at, value in zip(times, values, strict=True) if not math.isnan(value)]
     if len(points) < 2 or points[-1][0] - points[0][0] < GROWTH_LEAST_S:
         return None
-    middle, mean = fmean(at for at, _ in points), fmean(value for _, value in points)
-    spread_s = sum((at - middle) ** 2 for at, _ in points)
-    return sum((at - middle) * (value - mean) for at, value in points) / spread_s * 60
+    middle, mean = fmean([at for at, _ in points]), fmean([value for _, value in points])
+    spread_s = sum([(at - middle) ** 2 for at, _ in points])
+    return sum([(at - middle) * (value - mean) for at, value in points]) / spread_s * 60
 
 
 def _grows(queue: float | None, waiting: Sequence[float], slope: float | None, span_s: float) -> bool:
@@ -150,16 +157,8 @@ def _growing_since(track: EngineTrack) -> datetime:
 
 
 def _held(track: EngineTrack) -> float | None:
-    """Return the usage of the KV cache that half of the last scrapes reached."""
-    values = [value for value in track.rows.column(Column.KV_USAGE, HELD) if not math.isnan(value)]
+    """Return the usage of the KV cache that half of the last scrapes reached: of 30 s, or the last three."""
+    rows = track.rows
+    begin = max(rows.start(HELD_AT_MOST), min(rows.start(HELD), len(rows) - HELD_SCRAPES))
+    values = [value for value in rows.column(Column.KV_USAGE, begin) if not math.isnan(value)]
     return median(values) if len(values) >= HELD_SCRAPES else None
-
-
-def _mean_before(track: EngineTrack) -> float | None:
-    """Return the mean of the queue before the window, over what TTFT is compared with."""
-    times, values = track.rows.column(Column.AT), track.rows.column(Column.WAITING)
-    if not times:
-        return None
-    end, begin = times[-1] - WINDOW.total_seconds(), times[-1] - 5 * WINDOW.total_seconds()
-    found = [value for at, value in zip(times, values, strict=True) if begin <= at <= end and not math.isnan(value)]
-    return fmean(found) if found else None

@@ -4,7 +4,7 @@ Bounded in time and number. Kept in the Situation and not in a collector, so tha
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
@@ -17,11 +17,14 @@ from situation.pods import Pod
 from situation.serving.readings import EnginePage, Health, ModelServer, ServedModel, ServerPage, ServerReading
 from situation.serving.recognise import ServerSpec
 from situation.serving.tracks import EngineTrack, Totals
+from situation.serving.view import ModelView, ServerView
 from situation.serving.windows import SPACING, Column
 
 GONE: Final = timedelta(minutes=30)
 """A server that nobody has told of for so long is forgotten; one whose pod is gone at once."""
 ANSWERS_SPAN: Final = timedelta(minutes=2)
+SECOND_HAND: Final = "prometheus"
+"""`ModelServer.origin` of what somebody else scraped, at a time of his."""
 SAME_START_S: Final = 1.0
 """Two pages of one process may tell its start by so much differently."""
 
@@ -62,6 +65,9 @@ class KnownServer:
         self.server = reading.server
         """The last round, errors included."""
         self.read_at = reading.read_at
+        self.rounds = 0
+        self.pace = timedelta(0)
+        """How far its last two rounds were apart: of many servers each is asked in turn."""
         self.first_at = reading.read_at
         """When the present process was first heard of, as far as restarts are seen."""
         self.page: ServerPage | None = None
@@ -87,7 +93,11 @@ class KnownServer:
         """Fold the next round in."""
         server, at = reading.server, reading.read_at
         if at < self.read_at:
+            if server.origin == SECOND_HAND:
+                return  # what a Prometheus scraped before we asked ourselves
             self._set_clock_back(at)
+        self.pace = at - self.read_at
+        self.rounds += 1
         self.server, self.read_at = server, at
         self.version = server.version or self.version
         self.models = server.models or self.models
@@ -120,7 +130,7 @@ class KnownServer:
         self.of_pages.clear()
 
     def _set_clock_back(self, at: datetime) -> None:
-        self.first_at = min(self.first_at, at)
+        self.first_at, self.read_at = min(self.first_at, at), at
         self.page_at, self.health_at = _earlier(self.page_at, at), _earlier(self.health_at, at)
         self.up_at, self.died_at = _earlier(self.up_at, at), _earlier(self.died_at, at)
         self.answers.clear()
@@ -145,6 +155,10 @@ class ServingMemory:
         """The same by the pod that they run in."""
         self.specs: dict[ObjectKey, tuple[Pod, ServerSpec | None]] = {}
         """How pods serve, read once for each version of a pod."""
+        self.views: dict[Hashable, tuple[object, ServerView]] = {}
+        """The servers as shown last, with what that rests on."""
+        self.model_views: dict[Hashable, tuple[object, ModelView]] = {}
+        """The same of the models."""
 
     def take(self, reading: ServerReading) -> None:
         """Fold one server's round in."""

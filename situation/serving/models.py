@@ -1,7 +1,7 @@
 """All servers of one model of one workload together."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from situation.histograms import Histogram, merged
 from situation.meta import Ref
@@ -23,11 +23,20 @@ def models_of(pairs: Iterable[_Pair], situation: Situation) -> tuple[ModelView, 
         if view.software is not Software.ROUTER:
             for name in dict.fromkeys(engine.model for engine in view.engines) or (view.name,):
                 grouped[view.workload, name or view.name].append((view, known))
-    return tuple(_model(name, workload, found, situation) for (workload, name), found in grouped.items())
+    before = situation.serving.model_views
+    kept: dict[Hashable, tuple[object, ModelView]] = {}
+    for (workload, name), found in grouped.items():
+        views = tuple(view for view, _ in found)
+        replicas = _replicas(workload, views, situation)
+        held = before.get((workload, name))
+        if held is None or held[0] != (views, replicas):
+            held = ((views, replicas), _model(name, workload, found, *replicas))
+        kept[workload, name] = held
+    situation.serving.model_views = kept
+    return tuple(model for _, model in kept.values())
 
 
-def _model(name: str, workload: Ref | None, pairs: Sequence[_Pair], situation: Situation) -> ModelView:
-    views = tuple(view for view, _ in pairs)
+def _model(name: str, workload: Ref | None, pairs: Sequence[_Pair], ready: int, wanted: int | None) -> ModelView:
     fresh = [(view, known) for view, known in pairs if view.is_fresh]
     engines = [item for view, _ in fresh for item in view.engines if item.model in (name, "")]
     ttft: list[Histogram] = []
@@ -37,11 +46,10 @@ def _model(name: str, workload: Ref | None, pairs: Sequence[_Pair], situation: S
             if model in (name, ""):
                 ttft.append(first)
                 itl.append(between)
-    ready, wanted = _replicas(workload, views, situation)
     return ModelView(
         name=name,
         workload=workload,
-        servers=views,
+        servers=tuple(view for view, _ in pairs),
         replicas_ready=ready,
         replicas_wanted=wanted,
         running=_sum(engines, lambda item: item.running),

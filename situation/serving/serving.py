@@ -1,19 +1,18 @@
 """All model servers, worked out of pods and readings: a pure function of the Situation and the time."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from situation.meta import Ref
 from situation.readings import Source
-from situation.serving.arguments import EngineArguments
 from situation.serving.figures import WINDOW, figures
 from situation.serving.memory import KnownServer
 from situation.serving.models import models_of
 from situation.serving.pods import spec_of
 from situation.serving.readings import Health, Software
-from situation.serving.states import Subject, is_heard, state_of
+from situation.serving.states import Subject, Told, is_heard, state_of
 from situation.serving.tracks import finite
 from situation.serving.view import ServerState, ServerView, Serving, server_ref
 from situation.situation import Situation
@@ -44,7 +43,7 @@ def serving_of(situation: Situation, now: datetime) -> Serving:
 
 
 def _serving(situation: Situation, now: datetime) -> Serving:
-    pairs = [(subject, _view(subject, situation, now)) for subject in _subjects(situation)]
+    pairs = _views(situation, now)
     pairs.sort(key=lambda pair: _rank(pair[1]))
     views = tuple(view for _, view in pairs)
     by_workload: defaultdict[Ref, list[ServerView]] = defaultdict(list)
@@ -79,52 +78,88 @@ def _best(ways: Iterable[KnownServer]) -> KnownServer | None:
     return max(ways, key=lambda known: (known.server.answers, known.read_at, known.server.key), default=None)
 
 
-def _view(subject: Subject, situation: Situation, now: datetime) -> ServerView:
+def _views(situation: Situation, now: datetime) -> list[tuple[Subject, ServerView]]:
+    """Return the servers; a view is made anew only where something of it has changed since it was made last."""
+    before = situation.serving.views
+    kept: dict[Hashable, tuple[object, ServerView]] = {}
+    found = []
+    for subject in _subjects(situation):
+        pod, known = subject.pod, subject.known
+        told = state_of(subject, now)
+        rests_on = (
+            pod,
+            known,
+            known.rounds if known is not None else subject.source.error,
+            told,
+            _is_fresh(subject, told.state, now),
+            situation.workload_of(pod) if pod is not None else None,
+        )
+        name: Hashable = pod.key if pod is not None else known.server.key if known is not None else ""
+        held = before.get(name)
+        view = held[1] if held is not None and held[0] == rests_on else _view(subject, *rests_on[-3:])
+        kept[name] = (rests_on, view)
+        found.append((subject, view))
+    situation.serving.views = kept
+    return found
+
+
+def _view(subject: Subject, told: Told, is_fresh: bool, workload: Ref | None) -> ServerView:
     pod, spec, known = subject.pod, subject.spec, subject.known
-    state, why = state_of(subject, now)
-    server = known.server if known is not None else None
-    key = server.key if server is not None else ""
-    if pod is not None and spec is not None:
-        key = key or f"{pod.namespace}/{pod.name}:{spec.port}"
-    told = known.page if known is not None else None
-    told_software = told.software if told is not None else Software.UNKNOWN
-    engines = figures(known) if known is not None else ()
-    rejections, errors, error_ratio = _answers(known)
-    name = next((engine.model for engine in engines if engine.model), "") or (spec.name if spec is not None else "")
-    pod_key = pod.key if pod is not None else server.pod if server is not None else None
-    fallback = spec.software if spec is not None else server.software if server is not None else Software.UNKNOWN
+    fields: dict[str, Any] = {"state": told.state, "why": told.why, "is_fresh": is_fresh, "workload": workload}
+    key, at = "", None
+    software, name = Software.UNKNOWN, ""
+    if pod is not None:
+        at, fields["node"] = pod.key, pod.spec.node_name
+    if spec is not None and pod is not None:
+        key, software, name = f"{pod.namespace}/{pod.name}:{spec.port}", spec.software, spec.name
+        fields |= {
+            "arguments": spec.arguments,
+            "recognised_by": spec.why,
+            "metrics_path": spec.metrics_path,
+            "container": spec.container.name,
+        }
+    if known is not None:
+        key, at = known.server.key, at or known.server.pod
+        served = known.page.software if known.page is not None else known.server.software
+        software = served if served is not Software.UNKNOWN else software
+        name = next((engine for engine, _ in known.engines if engine), name)
+        fields |= _heard(known)
     return ServerView(
-        ref=server_ref(pod_key, key),
+        ref=server_ref(at, key),
         key=key,
-        software=told_software if told_software is not Software.UNKNOWN else fallback,
-        state=state,
-        why=why,
-        pod=pod_key,
-        workload=situation.workload_of(pod) if pod is not None else None,
-        node=pod.spec.node_name if pod is not None else "",
-        arguments=spec.arguments if spec is not None else EngineArguments(),
-        engines=engines,
-        version=known.version if known is not None else "",
-        models=known.models if known is not None else (),
-        origin=server.origin if server is not None else "",
+        software=software,
+        pod=at,
         source=SOURCE,
-        read_at=known.page_at if known is not None else None,
-        is_fresh=_is_fresh(subject, state, now),
-        rejections_per_min=rejections,
-        http_errors_per_min=errors,
-        http_error_ratio=error_ratio,
         error=_error(subject.source, known),
-        name=name or next((model.id for model in (known.models if known else ()) if not model.parent), ""),
-        recognised_by=spec.why if spec is not None else "",
-        url=server.url if server is not None else "",
-        metrics_path=spec.metrics_path if spec is not None else "/metrics",
-        container=spec.container.name if spec is not None else "",
-        started_at=known.started_at if known is not None and told is not None else None,
-        died_at=known.died_at if known is not None else None,
-        running_loras=told.running_loras if told is not None else (),
-        waiting_loras=told.waiting_loras if told is not None else (),
-        routed=told.routed if told is not None else (),
+        name=name or next((model.id for model in fields.get("models", ()) if not model.parent), ""),
+        **fields,
     )
+
+
+def _heard(known: KnownServer) -> dict[str, Any]:
+    """Return the fields that what a server said fills."""
+    server, page = known.server, known.page
+    rejections, errors, ratio = known.of_pages.once("answers", lambda: _count_answers(known))
+    fields: dict[str, Any] = {
+        "engines": figures(known),
+        "version": known.version,
+        "models": known.models,
+        "origin": server.origin,
+        "url": server.url,
+        "read_at": known.page_at,
+        "died_at": known.died_at,
+        "rejections_per_min": rejections,
+        "http_errors_per_min": errors,
+        "http_error_ratio": ratio,
+    }
+    if page is not None:
+        fields |= {
+            "started_at": known.started_at,
+            "running_loras": page.running_loras,
+            "waiting_loras": page.waiting_loras,
+            "routed": page.routed,
+        }
+    return fields
 
 
 def _is_fresh(subject: Subject, state: ServerState, now: datetime) -> bool:
@@ -134,12 +169,8 @@ def _is_fresh(subject: Subject, state: ServerState, now: datetime) -> bool:
     return is_heard(subject, known.page_at, now)
 
 
-def _answers(known: KnownServer | None) -> tuple[float | None, float | None, float | None]:
-    """Return rejections and answers 5xx per minute, and the share of those among all answers of the window."""
-    return known.of_pages.once("answers", lambda: _count_answers(known)) if known is not None else (None, None, None)
-
-
 def _count_answers(known: KnownServer) -> tuple[float | None, float | None, float | None]:
+    """Return rejections and answers 5xx per minute, and the share of those among all answers of the window."""
     kept = known.answers.within(WINDOW)
     if len(kept) < 2:
         return None, None, None

@@ -16,6 +16,10 @@ from situation.serving.view import ServerState
 
 FRESH_S: Final = 30.0
 """A server that nobody heard of for longer may have changed meanwhile: several rounds failed."""
+MISSED: Final = 2.5
+"""Of many servers each is asked in turn: it is heard of for as many of its rounds ..."""
+STALE_S: Final = 180.0
+"""... and no longer than this."""
 STARTING: Final = timedelta(minutes=30)
 """A model of 70B is loaded from a cold cache in 15 to 30 minutes (playbook F); a startup probe that allows more gives
 more."""
@@ -46,14 +50,12 @@ class Subject(NamedTuple):
         return running_since(self.pod, self.spec) if self.pod is not None and self.spec is not None else None
 
 
-def fresh_s(source: Source) -> float:
-    """Return how long a word of a server counts: as long as its source is good for, and half a minute at least."""
-    return max(FRESH_S, source.fresh_for_s) if source.has_value else FRESH_S
-
-
 def is_heard(subject: Subject, at: datetime | None, now: datetime) -> bool:
-    """Tell whether what was heard at a time is still of the present."""
-    return at is not None and (now - at).total_seconds() <= fresh_s(subject.source)
+    """Tell whether what was heard at a time is still of the present: its rounds may be far apart, but not skipped."""
+    if at is None:
+        return False
+    pace_s = subject.known.pace.total_seconds() if subject.known is not None else 0.0
+    return (now - at).total_seconds() <= max(FRESH_S, min(MISSED * pace_s, STALE_S))
 
 
 def state_of(subject: Subject, now: datetime) -> Told:

@@ -77,6 +77,8 @@ class EngineFigures(msgspec.Struct, frozen=True):
     """Preemptions within the window, as a count."""
     kv_held_ratio: float | None = None
     """KV cache usage that at least half of the last scrapes reached; None if there were too few."""
+    mean_running: float | None = None
+    """Over the scrapes of the window on which any ran."""
     most_running: float | None = None
     """The most requests that were seen running while others waited."""
     queued_since: datetime | None = None

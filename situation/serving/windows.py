@@ -2,10 +2,10 @@
 
 import math
 from array import array
-from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import IntEnum
+from operator import add, sub
 from typing import Final
 
 from situation.histograms import Histogram
@@ -37,104 +37,100 @@ class Column(IntEnum):
     ABORTS = 10
 
 
-WIDTH: Final = len(Column)
 NAN: Final = math.nan
 
 
 class Rows:
-    """Rows of numbers, oldest first. Rows closer than the spacing replace the last one, so that the newest is there."""
+    """Rows of equally many numbers, the time first, oldest row first.
 
-    def __init__(self, span: timedelta = SPAN, spacing: timedelta = SPACING) -> None:
+    Rows closer than the spacing replace the last one, so that the newest is there.
+    """
+
+    def __init__(self, width: int = len(Column), span: timedelta = SPAN, spacing: timedelta = SPACING) -> None:
+        self._width = width
         self._span_s = span.total_seconds()
         self._spacing_s = spacing.total_seconds()
         self._kept = array("d")
 
     def add(self, row: Sequence[float]) -> None:
-        """Note a row, `Column.AT` first. Time that runs backwards empties what was kept."""
-        kept = self._kept
-        if kept and row[0] < kept[-WIDTH]:
+        """Note a row. Time that runs backwards empties what was kept."""
+        kept, width = self._kept, self._width
+        if kept and row[0] < kept[-width]:
             del kept[:]
-        if len(kept) > WIDTH and row[0] - kept[-2 * WIDTH] < self._spacing_s:
-            del kept[-WIDTH:]
+        if len(kept) > width and row[0] - kept[-2 * width] < self._spacing_s:
+            del kept[-width:]
         kept.extend(row)
         old = 0
-        while kept[-WIDTH] - kept[old] > self._span_s:
-            old += WIDTH
+        while kept[-width] - kept[old] > self._span_s:
+            old += width
         del kept[:old]
 
     def clear(self) -> None:
         del self._kept[:]
 
     def __len__(self) -> int:
-        return len(self._kept) // WIDTH
+        return len(self._kept) // self._width
 
-    def column(self, column: Column, window: timedelta | None = None) -> "array[float]":
-        """Return the values of a column over the window, with the last one before it as its start; all if None."""
-        kept = self._kept
-        if window is None or not kept:
-            return kept[column::WIDTH]
-        start = kept[-WIDTH] - window.total_seconds()
-        position = len(kept) - WIDTH
+    def row(self, number: int) -> "array[float]":
+        """Return a row; -1 is the newest."""
+        begin = (number % len(self)) * self._width
+        return self._kept[begin : begin + self._width]
+
+    def start(self, window: timedelta) -> int:
+        """Return the number of the row that the window before the newest one begins with.
+
+        That is the last one before it, unless it is so old that what came since would be told of the window.
+        """
+        kept, width = self._kept, self._width
+        if not kept:
+            return 0
+        start = kept[-width] - window.total_seconds()
+        position = len(kept) - width
         while position and kept[position] > start:
-            position -= WIDTH
-        if start - kept[position] > SLACK.total_seconds() and position < len(kept) - WIDTH:
-            position += WIDTH
-        return kept[position + column :: WIDTH]
+            position -= width
+        if start - kept[position] > SLACK.total_seconds() and position < len(kept) - width:
+            position += width
+        return position // width
+
+    def column(self, column: int, begin: int = 0) -> "array[float]":
+        """Return the values of a column from row `begin` on."""
+        return self._kept[begin * self._width + column :: self._width]
 
 
 class Buckets:
-    """One histogram's counts at several times, oldest first, under one set of bounds."""
+    """One histogram's counts at several times, under one set of bounds."""
 
     def __init__(self) -> None:
         self._bounds: tuple[float, ...] = ()
-        self._kept: deque[tuple[float, array[float]]] = deque()
+        self._rows = Rows(1)
         self._last: Histogram | None = None
 
     def add(self, at: float, page: Histogram | None) -> None:
         """Note what a page holds; other bounds start anew, a restart of the process does not."""
         if page is None or not page.counts:
             return
-        kept = self._kept
-        if page.bounds != self._bounds or (kept and at < kept[-1][0]):
-            self.clear()
+        if page.bounds != self._bounds or (len(self._rows) and at < self._rows.row(-1)[0]):
             self._bounds = page.bounds
-        if kept:
-            grown = page.since(self._last).counts
-            total = array("d", map(sum, zip(kept[-1][1], grown, strict=True)))
-        else:
-            total = array("d", page.counts)
+            self.clear()
+        counts: Sequence[float] = page.counts
+        if len(self._rows):
+            counts = tuple(map(add, self._rows.row(-1)[1:], page.since(self._last).counts))
         self._last = page
-        if len(kept) > 1 and at - kept[-2][0] < HISTOGRAM_SPACING.total_seconds():
-            kept.pop()
-        kept.append((at, total))
-        while at - kept[0][0] > HISTOGRAM_SPAN.total_seconds():
-            kept.popleft()
+        self._rows.add((at, *counts))
 
     def clear(self) -> None:
-        self._kept.clear()
+        self._rows = Rows(1 + len(self._bounds), HISTOGRAM_SPAN, HISTOGRAM_SPACING)
         self._last = None
 
     def over(self, window: timedelta) -> Histogram:
         """Return what was observed in the window that ends with the newest page; empty if it was not measured twice."""
-        return self._between(self._start(window), len(self._kept) - 1)
+        return self._between(self._rows.start(window), len(self._rows) - 1)
 
     def before(self, window: timedelta) -> Histogram:
         """Return what was observed from the oldest page kept to the start of that window."""
-        return self._between(0, self._start(window))
-
-    def _start(self, window: timedelta) -> int:
-        kept = self._kept
-        if not kept:
-            return 0
-        start = kept[-1][0] - window.total_seconds()
-        position = len(kept) - 1
-        while position and kept[position][0] > start:
-            position -= 1
-        late = start - kept[position][0] > SLACK.total_seconds() and position < len(kept) - 1
-        return position + 1 if late else position
+        return self._between(0, self._rows.start(window))
 
     def _between(self, first: int, last: int) -> Histogram:
         if last <= first:
             return Histogram()
-        old, new = self._kept[first][1], self._kept[last][1]
-        return Histogram(self._bounds, tuple(now - then for now, then in zip(new, old, strict=True)))
+        return Histogram(self._bounds, tuple(map(sub, self._rows.row(last)[1:], self._rows.row(first)[1:])))
