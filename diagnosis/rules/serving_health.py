@@ -12,7 +12,7 @@ from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import Ref
 from situation.pods import ContainerStatus
-from situation.selectors import container_pairs, last_end
+from situation.selectors import container_pairs, is_finished, last_end
 from situation.serving.view import ServerState, ServerView
 from situation.situation import Situation
 
@@ -76,9 +76,9 @@ def vllm_engine_dead(view: ServerView, situation: Situation, now: datetime) -> V
 
 
 def _is_leaving(view: ServerView, situation: Situation) -> bool:
-    """Tell whether its pod is being deleted: then it stops on purpose."""
+    """Tell whether its pod is not meant to run any more: it is being deleted, or was evicted."""
     pod = situation.pods.get(view.pod) if view.pod is not None else None
-    return pod is not None and pod.metadata.deletion_timestamp is not None
+    return pod is not None and (pod.metadata.deletion_timestamp is not None or is_finished(pod))
 
 
 def _status(view: ServerView, situation: Situation) -> ContainerStatus | None:

@@ -105,6 +105,8 @@ class KnownServer:
             self._take_page(server.page, at)
         if server.health is not None:
             self.health, self.health_at = server.health, at
+        elif server.page is not None and self.health is not Health.ENGINE_DEAD and self.health is not Health.OK:
+            self.health = None  # somebody listens
         self._note_life(server, at)
 
     def _note_life(self, server: ModelServer, at: datetime) -> None:

@@ -9,6 +9,7 @@ from diagnosis.layers import layer_statuses
 from diagnosis.rules import ALL, serving_errors, serving_health, serving_latency
 from playbooks.commands import Target, render
 from situation.findings import Layer, LayerState, Mark, Severity
+from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
 from situation.meta import Ref
 from situation.readings import Reading, SourceState
 from situation.serving.readings import Health
@@ -19,7 +20,7 @@ from tests.diagnosis.objects import causes_of, texts
 from tests.serving_objects import URL, deployment, engine, page, seconds, server_pod, tell
 
 HEALTH, ERRORS, LATENCY = serving_health.RULES, serving_errors.RULES, serving_latency.RULES
-REFUSED = {"health": Health.REFUSED, "page_error": "connection refused"}
+REFUSED: dict[str, Any] = {"health": Health.REFUSED, "page_error": "connection refused"}
 
 
 def at_work(*manifests: Manifest, **fields: Any) -> Situation:
@@ -96,6 +97,12 @@ def test_a_pod_that_is_deleted_dies_on_purpose() -> None:
     assert not causes_of(HEALTH, known)
 
 
+def test_an_evicted_pod_has_no_engine_that_died() -> None:
+    known = at_work(server_pod(1, ready=False, phase="Failed", status={"reason": "Evicted", "phase": "Failed"}))
+    tell(known, 1, **REFUSED)
+    assert not causes_of(HEALTH, known)
+
+
 def test_a_dead_engine_explains_a_pod_that_is_not_ready() -> None:
     sick = server_pod(1, ready=False, status={"conditions": [
         {"type": "Ready", "status": "False", "lastTransitionTime": ago(100)}]})  # fmt: skip
@@ -108,7 +115,7 @@ def test_a_dead_engine_explains_a_pod_that_is_not_ready() -> None:
 
 
 def test_one_dead_engine_does_not_explain_that_another_pod_is_not_ready() -> None:
-    unready = {"ready": False, "status": {"conditions": [
+    unready: dict[str, Any] = {"ready": False, "status": {"conditions": [
         {"type": "Ready", "status": "False", "lastTransitionTime": ago(100)}]}}  # fmt: skip
     known = situation(server_pod(1, **unready), server_pod(2, **unready), *deployment(2, ready=0))
     tell(known, 1, engine(), ago_s=120)
@@ -255,6 +262,15 @@ def _sum_of(a: Any, b: Any) -> Any:
 )
 def test_slow_without_a_queue(known: Situation, rules: list[str]) -> None:
     assert list(causes_of(LATENCY, known)) == rules
+
+
+def test_tokens_that_come_slowly_follow_from_a_gpu_that_is_held_down() -> None:
+    known = paced(itl="at_0_5")
+    hot = GpuDevice(0, temperature_c=90.0, utilization_ratio=0.99, throttle_reasons=("hw_thermal_slowdown",))
+    told = GpuReading((NodeDevices("node-1", (hot,), "dcgm", observed_at=NOW),))
+    known.apply(Reading("gpu/dcgm", SourceState.LIVE, NOW, told))
+    (cause,) = [item for item in diagnose(known, NOW).causes if item.layer is Layer.NODE]
+    assert "vllm-itl-high" in [item.rule for item in cause.consequences]
 
 
 def test_how_late_first_tokens_are() -> None:

@@ -125,6 +125,13 @@ def test_all_that_one_server_shows_is_one_cause() -> None:
     assert {item.rule for item in cause.consequences} == {"vllm-kv-pressure", "vllm-saturated", "vllm-queue-growing"}
 
 
+def test_what_one_of_three_shows_does_not_explain_what_all_show() -> None:
+    hot = growing(0.0, preemptions=0.0)
+    one = [lambda at_s: growing(0.0, preemptions=at_s)(at_s), hot, hot]
+    assert set(causes_of(RULES, watched(*one))) == {"vllm-preemption", "vllm-saturated"}
+    assert set(causes_of(RULES, watched(*one[:2]))) == {"vllm-preemption"}
+
+
 def test_replicas_are_one_finding_with_all_their_numbers() -> None:
     finding = causes_of(RULES, watched(busy(waiting=5.0), busy(waiting=9.0), busy()))["vllm-saturated"]
     assert (finding.subject, finding.count) == (Ref("Deployment", "ai", "llama"), 2)

@@ -131,7 +131,8 @@ SERVER = Ref("ModelServer", "ai", "llama-1-1")
 def test_a_model_server_relates_to_its_pod_node_workload_and_services() -> None:
     known = served()
     relation = related(Focus(ref=SERVER), known, diagnose(known, NOW))
-    assert (names(relation.pods), relation.nodes, relation.servers) == ({"llama-1-1"}, {"n1"}, {SERVER})
+    assert names(relation.pods) == {"llama-1-1"}
+    assert (relation.nodes, relation.servers) == (frozenset({"n1"}), frozenset({SERVER}))
     wanted = {Ref("Deployment", "ai", "llama"), Ref("ReplicaSet", "ai", "llama-1"), Ref("Service", "ai", "llama")}
     assert wanted <= (relation.objects or frozenset())
 
@@ -146,4 +147,4 @@ def test_what_has_pods_of_model_servers_relates_to_these() -> None:
         (Ref("Pod", "shop", "web-1"), set()),
         (Ref("ModelServer", "", URL), {Ref("ModelServer", "", URL)}),
     ):
-        assert related(Focus(ref=ref), known, diagnosis).servers == servers
+        assert related(Focus(ref=ref), known, diagnosis).servers == frozenset(servers)

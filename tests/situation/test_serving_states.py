@@ -14,7 +14,9 @@ from situation.situation import Situation
 from tests.build import NOW, Manifest, ago, situation
 from tests.serving_objects import MODEL, STARTED, deployment, engine, page, seconds, server_pod, tell, view_of
 
-PROBED = {"container": {"startupProbe": {"httpGet": {"path": "/health", "port": 8000}, "failureThreshold": 60}}}
+PROBED: dict[str, Any] = {
+    "container": {"startupProbe": {"httpGet": {"path": "/health", "port": 8000}, "failureThreshold": 60}}
+}
 WAITS = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s"}}, "restartCount": 3}
 
 
@@ -203,6 +205,14 @@ def test_a_long_prefill_moves_something(moves: dict[str, Any]) -> None:
     tell(known, 1, engine(**{"running": 4.0, "generation_tokens": 500.0, **moves}))
     assert view_of(known, 1).state is ServerState.HEALTHY
     assert view_of(known, 1).engines[0].still_since is None
+
+
+def test_a_page_that_somebody_else_scraped_says_that_it_is_up_again() -> None:
+    known = situation(server_pod(1))
+    tell(known, 1, engine(), ago_s=10)
+    refused(known, ago_s=5)
+    tell(known, 1, engine(), health=None, origin="prometheus")
+    assert (view_of(known, 1).state, view_of(known, 1).died_at) == (ServerState.HEALTHY, None)
 
 
 def test_a_hang_needs_health_to_say_200() -> None:
