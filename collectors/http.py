@@ -109,6 +109,7 @@ class HttpReader:
 
     def __init__(self) -> None:
         self._clients: dict[Tls | None, httpx.AsyncClient] = {}
+        self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -124,6 +125,14 @@ class HttpReader:
         client = self._clients.pop(tls, None)
         if client is not None:
             await client.aclose()
+
+    async def _opened(self, tls: Tls | None) -> "httpx.AsyncClient":
+        """Open a client, one for all that ask at the same time."""
+        async with self._opening:
+            client = self._clients.get(tls)
+            if client is None:
+                client = self._clients[tls] = await asyncio.to_thread(_open_client, tls)
+            return client
 
     async def get(
         self,
@@ -148,10 +157,7 @@ class HttpReader:
         headers = {}
         if token_file is not None:
             headers["Authorization"] = f"Bearer {await asyncio.to_thread(_token, token_file)}"
-        client = self._clients.get(tls)
-        if client is None:
-            opened = await asyncio.to_thread(_open_client, tls)
-            client = self._clients.setdefault(tls, opened)  # others may have opened one meanwhile
+        client = self._clients.get(tls) or await self._opened(tls)
         handshake = Handshake()
         traced = {"trace": handshake.note} if plain.startswith("https") else {}
         try:
