@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import IntEnum
+from itertools import pairwise
 from typing import Final
 
 from situation.histograms import Histogram
@@ -121,6 +122,14 @@ class Buckets:
     def before(self, window: timedelta) -> Histogram:
         """Return what was observed from the oldest page kept to the start of that window."""
         return self._between(0, self._start(window))
+
+    def steps(self, step_s: float) -> list[tuple[float, Histogram]]:
+        """Return what was observed in each step of `step_s` seconds, with the time of its last page, oldest first."""
+        last_of = {int(at // step_s): position for position, (at, _) in enumerate(self._kept)}
+        ends = list(last_of.values())
+        return [
+            (self._kept[last][0], self._between(first, last)) for first, last in pairwise([0, *ends]) if last > first
+        ]
 
     def _start(self, window: timedelta) -> int:
         kept = self._kept
