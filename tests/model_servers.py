@@ -36,8 +36,10 @@ def vllm_pod(name: str, workload: str = "", *, namespace: str = "inference", nod
     )
 
 
-def deployment(name: str, ready: int, wanted: int, namespace: str = "inference") -> Manifest:
-    return {
+def deployment(name: str, ready: int, wanted: int, namespace: str = "inference") -> tuple[Manifest, Manifest]:
+    """Return a Deployment, and the ReplicaSet that `vllm_pod` names."""
+    set_ = {"kind": "ReplicaSet", "metadata": meta(f"{name}-7d9f8b6c5", namespace, owner=f"Deployment/{name}")}
+    return set_, {
         "kind": "Deployment",
         "metadata": meta(name, namespace),
         "spec": {"replicas": wanted, "selector": {"matchLabels": {"app": name}}},
@@ -47,9 +49,7 @@ def deployment(name: str, ready: int, wanted: int, namespace: str = "inference")
 
 def observed(count: float, at_s: float, slow: float = 0.0, slow_s: float = 5.0) -> Histogram:
     """Return a histogram of `count` observations of `at_s`, and `slow` of `slow_s`."""
-    return Histogram.of(
-        {bound: count * (at_s <= bound) + slow * (slow_s <= bound) for bound in _BOUNDS}
-    )
+    return Histogram.of({bound: count * (at_s <= bound) + slow * (slow_s <= bound) for bound in _BOUNDS})
 
 
 def engine(round_: int, model: str = "llama-8b", **fields: Any) -> EnginePage:

@@ -13,6 +13,8 @@ from tui.view import Filter
 from widgets.causes import CausesPane
 from widgets.checklist import ChecklistPane
 from widgets.evidence import CardCommand, EvidencePane
+from widgets.layers import LayerStrip
+from widgets.tabs import PaneTabs
 
 
 class CockpitScreen(LinkedScreen):
@@ -53,6 +55,12 @@ class CockpitScreen(LinkedScreen):
         self.watch_tab(self.tab)
         self.query_one(CausesPane).table.focus()
         self.paint(None)
+
+    def on_layer_strip_layer_picked(self, event: LayerStrip.LayerPicked) -> None:
+        self.action_layer(event.layer.value)
+
+    def on_pane_tabs_tab_picked(self, event: PaneTabs.TabPicked) -> None:
+        self.tab = event.number
 
     def action_layer(self, number: int) -> None:
         """Focus a layer; the same key again lets go of it."""

@@ -26,7 +26,6 @@ from widgets.layers import LayerStrip
 from widgets.nodes import NodesPane
 from widgets.pane import Pane, pane_state
 from widgets.pods import PodsPane
-from widgets.tabs import PaneTabs
 from widgets.vllm import VllmPane
 from widgets.vllm_table import RowKey, RowKind
 
@@ -149,9 +148,3 @@ class LinkedScreen(PaneScreen):
         """Paint everything, with the cursor on the cause whose evidence is shown."""
         self.paint(None)
         self.query_one(CausesPane).table.move_to(self.attention.selection)
-
-    def on_layer_strip_layer_picked(self, event: LayerStrip.LayerPicked) -> None:
-        self.action_layer(event.layer.value)
-
-    def on_pane_tabs_tab_picked(self, event: PaneTabs.TabPicked) -> None:
-        self.tab = event.number

@@ -23,6 +23,7 @@ from tui.vllm_judging import (
 from tui.vllm_rows import highest, total
 from widgets.glyphs import SEVERITY, SEVERITY_ROLE
 from widgets.vllm_detail import CURVE, Plot, ServerDetail, Words
+from widgets.vllm_states import RowState
 
 _AGE_STEP_S: Final = 5.0
 _DRAINS_PER_MIN: Final = -1.0
@@ -46,7 +47,7 @@ def server_detail(
     return ServerDetail(
         title=server.ref.name,
         state=state,
-        why=server.why,
+        why=server.why if state is not RowState.HEALTHY else "",
         about=tuple(_about(server, now, note)),
         remarks=() if is_past else tuple(remarks(server, engines, now)),
         plots=tuple(_plots(server, engines, curves, situation, now)) if engines else (),
@@ -66,9 +67,11 @@ def _about(server: ServerView, now: datetime, note: str) -> Iterator[str]:
 
 def asked_text(server: ServerView, now: datetime) -> str:
     """Return which way a server was asked, and how old its figures are."""
-    way = _ORIGINS.get(server.origin, server.origin) or "not asked"
+    if not server.origin:
+        return "not asked"
+    way = _ORIGINS.get(server.origin, server.origin)
     if server.read_at is None:
-        return f"{way}, no figures"
+        return f"{way}: no figures"
     age_s = max(0.0, (now - server.read_at).total_seconds())
     step_s = _AGE_STEP_S if age_s < 120 else 60.0
     return f"{way}, {duration_text(age_s // step_s * step_s)} ago"

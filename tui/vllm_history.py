@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import repeat
 from statistics import fmean
 from typing import Final
 
@@ -67,7 +68,7 @@ def topmost(series: Iterable[Sequence[float | None]]) -> list[float | None]:
 def _joined(series: Iterable[Sequence[float | None]], join: Join) -> list[float | None]:
     kept = list(series)
     length = max(map(len, kept), default=0)
-    padded = [[None] * (length - len(values)) + list(values) for values in kept]
+    padded: list[list[float | None]] = [[*repeat(None, length - len(values)), *values] for values in kept]
     columns = ([value for value in column if value is not None] for column in zip(*padded, strict=True))
     joined = [join(column) if column else None for column in columns]
     return joined[:-1] if joined and joined[-1] is None else joined  # no page of the present step yet: that is no gap

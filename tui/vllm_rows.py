@@ -54,7 +54,11 @@ class Rows:
 
     def _listed(self, group: Group) -> tuple[Sequence[ServerView], Sequence[ServerView]]:
         servers = group.servers
-        if len(servers) <= LISTED or rest_key(group) in self._unfolded:
+        if rest_key(group) in self._unfolded:
+            return servers, ()
+        if not any(server.engines or server.key in self._related for server in servers) and not self._state(servers)[1]:
+            return (), ()  # none has figures, and all are in one state: the line of the model says all of it
+        if len(servers) <= LISTED:
             return servers, ()
         wanted = [server for server in servers if server.key in self._related or not self._is_fine(server)]
         listed = wanted[: LISTED - 1] or servers[:1]

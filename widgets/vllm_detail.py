@@ -12,6 +12,7 @@ from widgets.blocks import tall_curve
 from widgets.columns import fit
 from widgets.glyphs import color
 from widgets.vllm_states import LOOK, RowState
+from widgets.wrapping import wrapped
 
 CURVE: Final = 30
 """Cells of a plot at most, which is how many values of it can be seen."""
@@ -24,7 +25,7 @@ _PLOT: Final = _NAME + 1 + 10 + 1 + _VALUE
 _BETWEEN: Final = 3
 _TALLEST: Final = 3
 """Lines that a plot may have where there is room."""
-_FACT: Final = 9
+_FACT: Final = 11
 """Cells for the name of a fact."""
 
 
@@ -52,6 +53,7 @@ class ServerDetail(msgspec.Struct, frozen=True):
     title: str
     state: RowState
     why: str = ""
+    """What the state rests on, where that tells more than the state."""
     about: tuple[str, ...] = ()
     """Where it runs, what it is, who told and how long ago."""
     remarks: tuple[Words, ...] = ()
@@ -100,9 +102,11 @@ class VllmDetail(Widget):
 def detail_lines(detail: ServerDetail, width: int, height: int) -> list[Content]:
     """Return the lines of a detail; where `height` leaves some free, the plots get taller."""
     above = [_line(_head(detail), width)]
+    if detail.why:
+        above.append(_line((Words(detail.why, LOOK[detail.state].role),), width))
     if detail.remarks:
         above.append(_line(_between(detail.remarks), width))
-    below = [_fact(name, words, width) for name, words in detail.facts]
+    below = [line for name, words in detail.facts for line in _fact(name, words, width)]
     across = _across(width, len(detail.plots))
     rows = -(-len(detail.plots) // across)
     lines = 1
@@ -114,9 +118,8 @@ def detail_lines(detail: ServerDetail, width: int, height: int) -> list[Content]
 def _head(detail: ServerDetail) -> Iterator[Words]:
     look = LOOK[detail.state]
     yield Words(detail.title, "strong")
-    yield Words(f" · {look.glyph} {look.word}", look.role)
-    if detail.why:
-        yield Words(f": {detail.why}", look.role if look.role == "critical" else "")
+    yield Words(" · ", "dim")
+    yield Words(f"{look.glyph} {look.word}", look.role)
     if detail.about:
         yield Words(f" · {' · '.join(detail.about)}", "dim")
 
@@ -128,8 +131,12 @@ def _between(remarks: Iterable[Words]) -> Iterator[Words]:
         yield words
 
 
-def _fact(name: str, words: Words, width: int) -> Content:
-    return _line((Words(fit(name, _FACT), "dim"), words), width)
+def _fact(name: str, words: Words, width: int) -> Iterator[Content]:
+    """Yield a fact, in two lines where it needs them."""
+    first, *rest = wrapped(words.text, max(1, width - _FACT))
+    for number, text in enumerate((first, " ".join(rest)) if rest else (first,)):
+        lead = fit("" if number else name, _FACT)
+        yield _line((Words(lead, "dim"), words._replace(text=text)), width)
 
 
 def _across(width: int, plots: int) -> int:

@@ -9,7 +9,8 @@ from widgets.gpu_states import Look
 class RowState(StrEnum):
     """What a model server is, or why that is not known."""
 
-    HEALTHY = "healthy"
+    HEALTHY = "answers"
+    """It answers and moves; how well, its figures tell: a server that is overloaded answers too."""
     STARTING = "starting"
     SLEEPING = "sleeping"
     STALLED = "stalled"
@@ -30,7 +31,7 @@ class RowState(StrEnum):
 
 
 LOOK: Final = {
-    RowState.HEALTHY: Look("✓", "healthy", "fine"),
+    RowState.HEALTHY: Look("✓", "answers", "fine"),
     RowState.STARTING: Look("◔", "starting", "info"),
     RowState.SLEEPING: Look("‖", "sleeping", "special"),
     RowState.STALLED: Look("▲", "stalled", "critical"),

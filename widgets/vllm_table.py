@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 import msgspec
+from rich.cells import cell_len
 
 from situation.clock import duration_text
 from situation.findings import Severity
@@ -20,6 +21,12 @@ from widgets.vllm_states import LOOK, RowState
 CURVE: Final = 6
 """Cells of a curve, which is how many values of it can be seen."""
 _BAR: Final = 5
+_NAME: Final = 10
+_LONGEST_NAME: Final = 36
+"""Cells for names, at least and at most."""
+_NARROW: Final = 79
+_NAMES_SHARE: Final = 4
+"""Of the cells that a table has above so many, names get one in so many before columns go."""
 _NONE: Final[Cell] = ("–", "dim")
 """Not measured: never to be taken for 0. The word for why stands in the column of the state."""
 _LEADS: Final = {False: "├ ", True: "└ "}
@@ -96,26 +103,11 @@ class ServingTable(RowTable[ServingRow]):
 
     def __init__(self, *, id: str | None = None) -> None:
         self._curve_of: Callable[[RowKey], bytes] = lambda _: b""
+        self._labels = 0
+        """Cells of the longest name."""
+        self._least_name = _NAME
         super().__init__(
-            (
-                Column("model", 30, priority=0, least=10),
-                Column("state", 13, priority=0, least=11),
-                Column("ready", 6, priority=1, align="right"),
-                Column("run", 5, priority=1, align="right"),
-                Column("wait", 6, priority=0, align="right"),
-                Column("", CURVE, priority=3),
-                Column("KV", 6, priority=0, align="right"),
-                Column("", _BAR, priority=4),
-                Column("pre/m", 6, priority=2, align="right"),
-                Column("TTFT p99", 8, priority=1, align="right"),
-                Column("p50", 5, priority=7, align="right"),
-                Column("ITL p99", 7, priority=6, align="right"),
-                Column("p50", 5, priority=8, align="right"),
-                Column("tok/s", 5, priority=5, align="right"),
-                Column("hits", 4, priority=9, align="right"),
-                Column("software", 13, priority=10),
-                Column("on", 24, priority=11, least=16),
-            ),
+            serving_columns(_NAME),
             key_of=lambda row: row.key,
             cells_of=lambda row: serving_cells(row, self._curve_of(row.key)),
             id=id,
@@ -124,7 +116,21 @@ class ServingTable(RowTable[ServingRow]):
     def show_with(self, rows: tuple[ServingRow, ...], curve_of: Callable[[RowKey], bytes]) -> None:
         """Show these lines; `curve_of` gives the queue of one, and is asked for visible lines only."""
         self._curve_of = curve_of
+        self._labels = max((cell_len(_label(row)) for row in rows), default=0)
+        self._fit_names()
         self.show(rows)
+
+    def _fit_names(self) -> None:
+        """Let names be whole where there is room: of what a narrow table lacks, figures come first."""
+        spare = (self.size.width or self.app.size.width) - _NARROW
+        least = max(_NAME, min(self._labels, _LONGEST_NAME, _NAME + spare // _NAMES_SHARE))
+        if least != self._least_name:
+            self._least_name = least
+            self.show_columns(serving_columns(least))
+
+    def on_resize(self) -> None:
+        self._fit_names()
+        super().on_resize()
 
     @property
     def keys(self) -> tuple[RowKey, ...]:
@@ -136,6 +142,29 @@ class ServingTable(RowTable[ServingRow]):
         row = self._position(key)
         if row is not None:
             self._move(row, moved=True)
+
+
+def serving_columns(name: int) -> tuple[Column, ...]:
+    """Return the columns; names have `name` cells at least."""
+    return (
+        Column("model", _LONGEST_NAME, priority=0, least=name),
+        Column("state", 13, priority=0, least=11),
+        Column("ready", 6, priority=1, align="right"),
+        Column("run", 5, priority=1, align="right"),
+        Column("wait", 6, priority=0, align="right"),
+        Column("", CURVE, priority=3),
+        Column("KV", 6, priority=0, align="right"),
+        Column("", _BAR, priority=4),
+        Column("pre/m", 6, priority=2, align="right"),
+        Column("TTFT p99", 8, priority=1, align="right"),
+        Column("p50", 5, priority=7, align="right"),
+        Column("ITL p99", 7, priority=6, align="right"),
+        Column("p50", 5, priority=8, align="right"),
+        Column("tok/s", 5, priority=5, align="right"),
+        Column("hits", 4, priority=9, align="right"),
+        Column("software", 13, priority=10),
+        Column("on", 24, priority=11, least=16),
+    )
 
 
 def serving_cells(row: ServingRow, queue: bytes) -> tuple[Cell, ...]:
@@ -169,6 +198,8 @@ def _label(row: ServingRow) -> str:
 
 
 def _state(row: ServingRow) -> Cell:
+    if row.key.kind is RowKind.ENGINE:
+        return ""  # that of its server
     glyph, word, role = LOOK[row.state]
     count = f"{row.count} " if row.count else ""
     since = "" if row.since_s is None else f" {duration_text(row.since_s)}"
