@@ -12,7 +12,7 @@ from situation.gpu.links import Component, Link
 from situation.meta import ObjectKey, Ref
 from situation.network import Service
 from situation.pods import Pod
-from situation.serving.view import MODEL_SERVER
+from situation.serving.view import MODEL_SERVER, server_ref
 from situation.situation import Situation
 from situation.workloads import WORKLOAD_KINDS
 
@@ -115,6 +115,7 @@ def _keys(cause: Finding) -> Iterator[str]:
 
 def _touches(cause: Finding, refs: set[Ref], pods: dict[ObjectKey, Pod], situation: Situation) -> bool:
     wanted = refs | {Ref("Pod", *key) for key in pods} | {situation.workload_of(pod) for pod in pods.values()}
+    wanted |= {server_ref(key, "") for key in pods}
     return any(ref in wanted for ref in refs_of(cause))
 
 

@@ -214,6 +214,14 @@ class ServingMemory:
             ]
         return tuple((datetime.fromtimestamp(at, UTC), value) for at, value in points)
 
+    def ttft_curve(self, key: str, engine: EngineKey, step_s: float) -> tuple[tuple[datetime, float], ...]:
+        """Return the p99 of TTFT in each step of the last minutes, seconds, oldest first; as far as it is kept."""
+        known = self.known.get(key)
+        track = known.engines.get(engine) if known is not None else None
+        steps = track.ttft.steps(step_s) if track is not None else ()
+        quantiles = ((at, observed.quantile(0.99)) for at, observed in steps)
+        return tuple((datetime.fromtimestamp(at, UTC), value) for at, value in quantiles if value is not None)
+
 
 def _earlier(known: datetime | None, at: datetime) -> datetime | None:
     return min(known, at) if known is not None else None

@@ -194,3 +194,8 @@ class Serving(msgspec.Struct, frozen=True):
 def server_ref(pod: ObjectKey | None, key: str) -> Ref:
     """Return the subject of findings about one server."""
     return Ref(MODEL_SERVER, *pod) if pod is not None else Ref(MODEL_SERVER, "", key)
+
+
+def pod_of_server(ref: Ref) -> Ref | None:
+    """Return the pod of a model server; None of one that is known by its URL only, and of anything else."""
+    return Ref("Pod", ref.namespace, ref.name) if ref.kind == MODEL_SERVER and ref.namespace else None

@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import IntEnum
+from itertools import pairwise
 from operator import add, sub
 from typing import Final
 
@@ -129,6 +130,13 @@ class Buckets:
     def before(self, window: timedelta) -> Histogram:
         """Return what was observed from the oldest page kept to the start of that window."""
         return self._between(0, self._rows.start(window))
+
+    def steps(self, step_s: float) -> list[tuple[float, Histogram]]:
+        """Return what was observed in each step of `step_s` seconds, with the time of its last page, oldest first."""
+        times = self._rows.column(0)
+        last_of = {int(at // step_s): position for position, at in enumerate(times)}
+        ends = [0, *last_of.values()]
+        return [(times[last], self._between(first, last)) for first, last in pairwise(ends) if last > first]
 
     def _between(self, first: int, last: int) -> Histogram:
         if last <= first:
