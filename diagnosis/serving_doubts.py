@@ -24,7 +24,9 @@ def serving_doubts(situation: Situation, now: datetime) -> list[str]:
     asked = [view for view in serving_of(situation, now).servers if view.state not in _NOT_UP]
     unread = [view for view in asked if view.state is ServerState.UNKNOWN]
     if not unread:
-        return []
+        engines = [engine for view in asked for engine in view.engines]
+        once = bool(engines) and not any(engine.window for engine in engines)
+        return ["load of model servers: measured once, a rate needs two"] if once else []
     source = situation.source(SOURCE)
     if source.state is SourceState.STARTING:
         return ["model servers: not read yet"]

@@ -303,8 +303,10 @@ def test_layer_one_says_when_no_server_can_be_read() -> None:
     assert doubts(known) == (LayerState.OK, ""), "a dump asks nobody"
     unread(known, 1)
     assert doubts(known) == (LayerState.OK, "model servers: none of 2 is read (pods/proxy is forbidden)")
+    tell(known, 1, engine(), ago_s=5)
+    tell(known, 2, engine(), ago_s=5)
+    assert doubts(known) == (LayerState.OK, "load of model servers: measured once, a rate needs two")
     tell(known, 1, engine())
-    tell(known, 2, engine())
     assert doubts(known) == (LayerState.OK, "")
     unread(known, 2)
     assert doubts(known) == (LayerState.OK, "model servers: 1 of 2 not read (pods/proxy is forbidden)")
