@@ -44,8 +44,8 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             "Invalid repository ID or local directory specified",
         ),
         meaning="there is no such model, or it is private and no token reaches it",
-        cause="The name is misspelt, a local path is not mounted, or the repository is private (the hub answers 401 for "
-        "missing and private ones alike).",
+        cause="The name is misspelt, a local path is not mounted, or the repository is private (the hub answers "
+        "401 for missing and private ones alike).",
         next=(ARGUMENTS, _TOKEN, advice("check the name on the hub; a path must be on a volume that is mounted")),
         over=_HUB,
     ),
@@ -151,7 +151,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             "Fatal Python error: Bus error",
             "bus error encountered in worker",
         ),
-        meaning="/dev/shm is too small: the GPUs of one server talk through it",
+        meaning="too little shared memory (/dev/shm): the GPUs of one server talk through it",
         cause="A container gets 64 MiB of it unless an emptyDir of medium Memory is mounted there.",
         next=(_VOLUMES, advice("mount an emptyDir with medium Memory at /dev/shm; it counts against the memory limit")),
         over=("vllm-log-nccl", *STARTED_FAILED),
@@ -167,7 +167,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             "Watchdog caught collective operation timeout",
         ),
         meaning="the GPUs of the server cannot talk to each other (NCCL)",
-        cause="/dev/shm is too small, a link or a GPU is broken, or a worker on another node is not reached.",
+        cause="Too little /dev/shm, a link or a GPU that is broken, or a worker on another node that is not reached.",
         next=(
             _VOLUMES,
             NVIDIA_SMI,
@@ -190,7 +190,10 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         ),
         meaning="the model brings code of its own, which may run only with --trust-remote-code",
         cause="Its repository holds Python code that the library does not know.",
-        next=(ARGUMENTS, advice("read that code first; then --trust-remote-code, or a newer vLLM that knows the model")),
+        next=(
+            ARGUMENTS,
+            advice("read that code first; then --trust-remote-code, or a newer vLLM"),
+        ),
         look_alikes={"the line with all settings": "`trust_remote_code=True` in it only repeats the arguments"},
     ),
     _signature(
