@@ -61,6 +61,7 @@ _SERVING: Final[Mapping[str, tuple[str, ...]]] = {
     "not-ready": _ENGINE_DOWN,
     "liveness-kill": _ENGINE_DOWN,
     "crash-loop": ("vllm-engine-dead",),
+    "vllm-crash": ("vllm-engine-dead",),
     "vllm-kv-pressure": ("vllm-preemption",),
     "vllm-saturated": _SHORT_OF_MEMORY,
     "vllm-itl-high": ("vllm-preemption",),

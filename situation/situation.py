@@ -18,6 +18,7 @@ from situation.gpu.memory import believed, remembering
 from situation.indexes import controller_ref
 from situation.kinds import BY_NAME
 from situation.local_health import LocalHealth
+from situation.log_reads import LogRead, LogReads
 from situation.meta import KubernetesObject, LabelSelector, ObjectKey, Ref
 from situation.network import Service
 from situation.pods import Pod
@@ -68,12 +69,16 @@ class Situation(Store):
         """The components on this host, asked on loopback; None where this is no control plane node."""
         self.serving = ServingMemory()
         """Model servers, by key."""
+        self.logs = LogReads()
+        """Logs that somebody read on request."""
         self._certificates: dict[str, tuple[Certificate, ...]] = {}
         self._devices_by_origin: dict[str, dict[str, NodeDevices]] = {}
 
     def apply(self, reading: Reading) -> list[Change]:
         """Fold a reading in and return what it changed, in order."""
         self.derived.clear()
+        if isinstance(reading.value, LogRead):
+            return self._take_log(reading.value)
         self._note_source(reading)
         match reading.value:
             case Listed() as listed:
@@ -161,6 +166,12 @@ class Situation(Store):
             for name in [name for name in self.devices if self.node(name) is None]:
                 del self.devices[name], self._devices_by_origin[name]
         return changes
+
+    def _take_log(self, read: LogRead) -> list[Change]:
+        """Keep a log that was read; its pod counts as changed. It is no source: it is never read again by itself."""
+        self.logs.take(read)
+        pod = self.pods.get((read.namespace, read.pod))
+        return [Change(Ref("Pod", read.namespace, read.pod), pod, pod)] if pod is not None else []
 
     def _replace_all(self, listed: Listed) -> list[Change]:
         table = self._tables[listed.kind]

@@ -18,6 +18,8 @@ from situation.situation import Situation
 
 GPU_FAULTS: Final = ("gpu-off-bus", "gpu-memory-errors", "gpu-xid", "gpu-nvlink-errors")
 """A device that fails ends or hangs the engine on it."""
+OUT_OF_MEMORY: Final = ("oom-killed", "vllm-host-oom", "vllm-device-oom")
+"""What ends the process, as its container's end or its log tells."""
 _AFTER_DEATH: Final = (ServerState.STARTING, ServerState.DOWN)
 """Its container is started again: the engine has been dead and is not back yet."""
 
@@ -42,7 +44,7 @@ def _devices(view: ServerView) -> tuple[Ref, ...]:
         "vllm-stalled": "there /health says 200, and no token comes",
         "still loading": "a refused connection before the container has ever answered: starting, silent",
         "crash-loop": "its engine never came up: the pod's own finding says why",
-        "oom-killed": "the host's memory ran out: this follows from that",
+        "vllm-host-oom": "the host's memory ran out: this follows from that",
     },
 )
 def vllm_engine_dead(view: ServerView, situation: Situation, now: datetime) -> Verdict:
@@ -70,7 +72,7 @@ def vllm_engine_dead(view: ServerView, situation: Situation, now: datetime) -> V
             *commands.described(view, situation, "does the container restart, and why did it end?"),
         ),
         follows=(*follows, *_devices(view)),
-        follows_only=("oom-killed", *GPU_FAULTS),
+        follows_only=(*OUT_OF_MEMORY, *GPU_FAULTS),
         node=view.node,
     )
 

@@ -6,7 +6,7 @@ import pytest
 
 from diagnosis.engine import diagnose
 from diagnosis.layers import layer_statuses
-from diagnosis.rules import ALL, serving_errors, serving_health, serving_latency
+from diagnosis.rules import ALL, BY_ID, serving_errors, serving_health, serving_latency
 from playbooks.commands import Target, render
 from situation.findings import Layer, LayerState, Mark, Severity
 from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
@@ -132,8 +132,20 @@ def test_a_dead_engine_follows_from_the_hosts_memory() -> None:
     tell(known, 1, engine(), ago_s=40)
     tell(known, 1, ago_s=20, **REFUSED)
     (cause,) = [item for item in diagnose(known, NOW).causes if item.severity is Severity.CRITICAL]
-    assert cause.rule == "oom-killed"
+    assert cause.rule == "vllm-host-oom"
     assert "vllm-engine-dead" in [item.rule for item in cause.consequences]
+
+
+def test_a_dead_engine_explains_that_its_container_crashes() -> None:
+    end = {"exitCode": 1, "reason": "Error", "startedAt": ago(70), "finishedAt": ago(20)}
+    waits = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}
+    crashed = {"ready": False, "restartCount": 4, "state": waits, "lastState": {"terminated": end}}
+    known = situation(server_pod(1, ready=False, container_status=crashed), *deployment(1, ready=0))
+    tell(known, 1, engine(), ago_s=40)
+    tell(known, 1, ago_s=20, **REFUSED)
+    (cause,) = [item for item in diagnose(known, NOW).causes if item.severity is Severity.CRITICAL]
+    assert cause.rule == "vllm-engine-dead"
+    assert "vllm-crash" in [item.rule for item in cause.consequences]
 
 
 def hanging(**fields: Any) -> Situation:
@@ -277,6 +289,11 @@ def test_how_late_first_tokens_are() -> None:
     finding = causes_of(LATENCY, paced(ttft_now="at_5_0"))["vllm-prefill-behind-decode"]
     assert finding.title == "llama is slow to the first token: p99 5.0 s, and no more requests wait than before"
     assert "TTFT p99 5.0 s over the last 60s, 100 ms before" in texts(finding)
+
+
+def test_only_rules_that_exist_are_named_as_causes() -> None:
+    named = {*serving_health.OUT_OF_MEMORY, *serving_health.GPU_FAULTS, *serving_latency.SLOW_GPU}
+    assert named <= BY_ID.keys()
 
 
 def test_at_a_url_commands_go_where_it_was_asked() -> None:

@@ -207,7 +207,7 @@ def test_a_queue_follows_from_what_brought_the_other_replicas_down() -> None:
         tell(known, 1, growing(2.0)(60 - ago_s), ago_s=ago_s)
     causes = {cause.rule: cause for cause in diagnose(known, NOW).causes}
     assert "vllm-saturated" not in causes and "vllm-queue-growing" not in causes
-    folded = {item.rule for item in causes["crash-loop"].consequences}
+    folded = {item.rule for item in causes["vllm-crash"].consequences}
     assert {"vllm-saturated", "vllm-queue-growing"} <= folded
 
 
