@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -179,6 +180,7 @@ class OtherSources:
         self, client: "Client | None", http: "HttpReader", devices: "DeviceOptions | None", etcd: "EtcdOptions | None"
     ) -> None:
         from collectors.control_plane.collect import control_plane_collectors
+        from collectors.control_plane.hints import CertificateHints
         from collectors.etcd.collect import etcd_collectors
         from collectors.etcd.options import EtcdOptions
         from collectors.etcd.wishes import EtcdWishes
@@ -186,14 +188,17 @@ class OtherSources:
         from collectors.gpu_devices.options import DeviceOptions
         from collectors.gpu_devices.wishes import DeviceWishes
 
-        self._devices, self._etcd = DeviceWishes(), EtcdWishes()
+        self._devices, self._etcd, self._hints = DeviceWishes(), EtcdWishes(), CertificateHints()
         way = etcd or EtcdOptions()
         self._etcd_endpoints = way.endpoints
         """Of the members that are known: what they show in a TLS handshake is of interest besides."""
         self.collectors: tuple[Collector, ...] = (
             *etcd_collectors(http, self._etcd, way),
             *control_plane_collectors(
-                client, kubernetes_dir=way.kubernetes_dir, etcd_endpoints=lambda: self._etcd_endpoints
+                client,
+                kubernetes_dir=way.kubernetes_dir,
+                etcd_endpoints=lambda: self._etcd_endpoints,
+                certificates_hint=lambda: self._hints.turn,
             ),
             *gpu_collectors(client, http, self._devices, devices or DeviceOptions()),
         )
@@ -203,6 +208,7 @@ class OtherSources:
         """Take in what is known now, and whose GPUs are wanted first."""
         self._devices.tell(situation, first)
         self._etcd.tell(situation)
+        self._hints.tell(situation, datetime.now(UTC))
         if situation.etcd.known:
             self._etcd_endpoints = tuple(situation.etcd.known)
 
