@@ -6,7 +6,7 @@ from typing import Final
 
 from diagnosis.commands import shorten
 from situation.api_server import LIVEZ, METRICS
-from situation.etcd.cluster import EtcdCluster, etcd_of
+from situation.etcd.cluster import EtcdCluster, FrozenBy, etcd_of
 from situation.etcd.standing import is_ours
 from situation.etcd.view import MemberView, Standing
 from situation.readings import SourceState
@@ -65,9 +65,13 @@ def etcd_doubts(situation: Situation, now: datetime) -> list[str]:
 
 
 def frozen_doubt(situation: Situation, now: datetime) -> list[str]:
-    """Return why all that the API shows is history: etcd takes no writes. Nothing while it does, as far as is known."""
+    """Return why all that the API shows is history: nothing is written any more. Nothing where that is not so, or not
+    known."""
     frozen = etcd_of(situation, now).frozen
-    return [f"as of {frozen.since:%H:%M:%S} UTC: etcd takes no writes ({frozen.by.value})"] if frozen else []
+    if frozen is None:
+        return []
+    what = frozen.by.value if frozen.by is FrozenBy.STILL else f"etcd takes no writes ({frozen.by.value})"
+    return [f"as of {frozen.since:%H:%M:%S} UTC: {what}"]
 
 
 def _of_members(cluster: EtcdCluster) -> list[str]:

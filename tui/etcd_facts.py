@@ -32,19 +32,28 @@ def etcd_facts(cluster: EtcdCluster, situation: Situation, now: datetime) -> Ite
     """Yield what is known of etcd as a whole, what cannot be written because of it, and why members are not read."""
     if not cluster.is_known:
         yield _not_read(situation, now)
+        yield from _frozen(cluster)
         return
     heard = [situation.source(member.source) for member in cluster.answering]
     asked = [situation.source(member.source) for member in cluster.members if member.source]
     sources = heard or asked
     yield _quorum(cluster, sources, now)
-    if cluster.frozen is not None:
-        since = f"{cluster.frozen.since_text} UTC ({cluster.frozen.by.value})"
-        text = f"nothing can be written {since}: the API shows what was before"
-        yield _fact("writes", text, Severity.CRITICAL)
+    yield from _frozen(cluster)
     yield _alarms(cluster, situation, sources, now)
     yield from _unread(cluster)
     yield from _database(cluster)
     yield from _disks(cluster)
+
+
+def _frozen(cluster: EtcdCluster) -> Iterator[ControlPlaneFact]:
+    """Yield since when nothing is written any more."""
+    if (frozen := cluster.frozen) is None:
+        return
+    since = f"{frozen.since_text} UTC ({frozen.by.value}): the API shows what was before"
+    if frozen.by is FrozenBy.STILL:
+        yield _fact("writes", f"nothing has been written {since}", Severity.WARNING)
+    else:
+        yield _fact("writes", f"nothing can be written {since}", Severity.CRITICAL)
 
 
 def _fact(part: str, text: str, severity: Severity) -> ControlPlaneFact:

@@ -4,7 +4,7 @@ import pytest
 
 from situation.etcd.cluster import etcd_of
 from situation.etcd.members import Alarm, EtcdAccess, EtcdAlarms
-from situation.readings import Reading, SourceState
+from situation.readings import Readiness, Reading, SourceState
 from situation.situation import Situation
 from tests.build import NOW
 from tests.control_plane import live_api_server, live_etcd
@@ -114,6 +114,15 @@ def test_while_the_first_members_are_asked_it_is_starting(state: SourceState, as
     assert said(situation)["etcd"] == wanted
     silence(situation, 1)
     assert "starting" not in said(situation).get("etcd", "")
+
+
+def test_what_the_api_server_says_of_an_etcd_that_is_not_read_directly() -> None:
+    situation = Situation()
+    situation.apply(Reading("kubernetes/readyz", SourceState.LIVE, NOW, Readiness(False, ("etcd",)), fresh_for_s=30))
+    assert said(situation)["writes"] == (
+        "▲ nothing can be written at least since 02:41:07 UTC (the API server does not reach it): "
+        "the API shows what was before"
+    )
 
 
 def test_members_that_refuse_us_prove_nothing() -> None:
