@@ -14,6 +14,7 @@ from collectors.errors import AbsentError, ForbiddenError, SourceError, Unreacha
 from collectors.http import without_password
 from collectors.kubernetes.certificates import validity
 from collectors.kubernetes.client import Client
+from collectors.local_files import LocalFiles
 from situation.certificates import Certificate, Certificates
 from situation.readings import Reading, SourceState
 from situation.text import harmless
@@ -65,6 +66,7 @@ class ServedCertificates:
         self._client = client
         self._etcd_endpoints = etcd_endpoints
         self._clock = clock
+        self._files = LocalFiles("manifests of this host")
         self._local_servers = local_servers
         self._node = socket.gethostname() if node is None else node
         self._read_at: datetime | None = None
@@ -78,7 +80,10 @@ class ServedCertificates:
         if self._read == endpoints and not self._is_due():
             return
         hint = self._hint()
-        local = await asyncio.to_thread(self._local_servers)
+        try:
+            local = await self._files.read(self._local_servers)
+        except UnreachableError:
+            local = ()  # other servers show theirs all the same; the files' own collectors tell why
         waits = [_served(server.name, server.url, node=self._node) for server in local]
         known = {server.url for server in local}
         if self._client is not None and self._client.server not in known:

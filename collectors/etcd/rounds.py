@@ -10,12 +10,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from collectors.errors import UnreachableError
 from collectors.etcd.credentials import Credentials
 from collectors.etcd.discovery import Discovery, Found
 from collectors.etcd.doors import Doors
 from collectors.etcd.member import PAGE_EVERY_S, MemberReader, Round
 from collectors.etcd.wishes import EtcdWishes
 from collectors.http import HttpReader
+from collectors.local_files import LocalFiles
 from situation.etcd.members import EtcdAccess, EtcdMember, EtcdReading
 from situation.readings import Reading, SourceState
 from situation.text import harmless
@@ -51,6 +53,7 @@ class EtcdCollector:
         self._discovery = discovery
         self._wishes = wishes
         self._doors = doors
+        self._files = LocalFiles(f"files of etcd on this host ({discovery.folder})")
         self._clock = clock
         self._page_every_s = page_every_s
         self._readers: dict[str, MemberReader] = {}
@@ -125,7 +128,11 @@ class EtcdCollector:
         return Reading(self.name, state, now, access, error, SEARCH_FRESH_S)
 
     async def _find(self) -> Found:
-        return await asyncio.to_thread(self._discovery.find, self._doors.listed)
+        """Search. A file system that does not answer is told; who was found before is asked on."""
+        try:
+            return await self._files.read(self._discovery.find, self._doors.listed)
+        except UnreachableError as error:
+            return Found((), None, None, error.state, harmless(str(error)))
 
     async def _forget(self, before: Credentials | None) -> None:
         if before is not None and before is not self._doors.credentials:
