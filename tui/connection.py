@@ -1,9 +1,11 @@
 """The way from the command line to a cluster: credentials, collectors and runner, entered and left as one."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -105,6 +107,7 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
     @asynccontextmanager
     async def __call__(self, publish: Callable[[Reading], None]) -> AsyncIterator[Connected]:
         """Connect and collect until left. Raises ConnectionFailed."""
+        await asyncio.to_thread(_load)
         from collectors.errors import ConfigurationError
         from collectors.http import HttpReader
         from collectors.kubernetes.client import utc_now
@@ -116,7 +119,8 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
         http, wishes = HttpReader(), Wishes()
         try:
             access = await self.access()
-            others = OtherSources(access.client, http, self.devices, self.etcd)
+            # It opens certificates and looks at files: the first keys must not wait for that.
+            others = await asyncio.to_thread(OtherSources, access.client, http, self.devices, self.etcd)
         except ConfigurationError as error:
             raise ConnectionFailed(str(error)) from error
         client = access.client
@@ -168,6 +172,23 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
             unheard,
             notes,
         )
+
+
+_PARTS: Final = (
+    "collectors.control_plane.collect",
+    "collectors.control_plane.hints",
+    "collectors.etcd.collect",
+    "collectors.gpu_devices.collect",
+    "collectors.kubernetes.collect",
+    "collectors.kubernetes.pod_logs",
+)
+"""What a connection consists of."""
+
+
+def _load() -> None:
+    """Import them: a tenth of a second and more, so it is done in a thread."""
+    for name in _PARTS:
+        import_module(name)
 
 
 class OtherSources:
