@@ -55,8 +55,8 @@ class LocalFiles:
         except TimeoutError as error:
             raise UnreachableError(f"{self._what}: no answer within {self._deadline_s:g} s") from error
         match outcome[0]:
-            case SourceError() as error:
-                raise error
+            case SourceError() as raised:
+                raise raised
             case Fault(text=text):
                 raise UnreachableError(text)
             case found:
