@@ -1,5 +1,7 @@
 """A lost node and the burst of pods that replace what ran on it: one cause."""
 
+from typing import Any
+
 import pytest
 
 from diagnosis.rules import ALL
@@ -8,7 +10,7 @@ from situation.readings import Readiness, Reading, SourceState
 from tests.build import NOW, Manifest, ago, meta, node, pod, situation
 from tests.diagnosis.objects import causes_of
 
-RS = {"owner": "ReplicaSet/web-5d", "labels": {"app": "web", "pod-template-hash": "5d"}}
+RS: Any = {"owner": "ReplicaSet/web-5d", "labels": {"app": "web", "pod-template-hash": "5d"}}
 DOWN_S = 600
 
 
