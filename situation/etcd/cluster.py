@@ -41,7 +41,7 @@ class FrozenBy(StrEnum):
     NO_QUORUM = "no quorum"
     NO_LEADER = "no leader"
     NOT_REACHED = "the API server does not reach it"
-    """Second-hand, where no member answers us."""
+    """By its own checks: what it shows is history, also if the members find nothing wrong with themselves."""
     STILL = "no lease is renewed"
     """Seen in the objects alone, where nobody tells of etcd."""
 
@@ -216,7 +216,7 @@ def _vouches(situation: Situation, now: datetime, cluster: EtcdCluster) -> bool:
 def _frozen(situation: Situation, now: datetime, cluster: EtcdCluster, rounds: Iterable[EtcdMember]) -> Frozen | None:
     by = _frozen_by(cluster, rounds)
     if by is None:
-        return None if cluster.answering else _frozen_unseen(situation, now)
+        return _frozen_unseen(situation, now, answering=bool(cluster.answering))
     known = [item for view in cluster.members if (item := situation.etcd.known.get(view.endpoint)) is not None]
     match by:
         case FrozenBy.NO_SPACE | FrozenBy.CORRUPT:
@@ -232,12 +232,12 @@ def _frozen(situation: Situation, now: datetime, cluster: EtcdCluster, rounds: I
     return Frozen(by, min(heard), is_exact=worked is not None) if heard else None
 
 
-def _frozen_unseen(situation: Situation, now: datetime) -> Frozen | None:
-    """Tell by the API server's own checks and by leases, where no member answers us."""
+def _frozen_unseen(situation: Situation, now: datetime, *, answering: bool) -> Frozen | None:
+    """Tell by the API server's own checks, whatever etcd is for others; by leases only where no member answers us."""
     worked, failing = last_write(situation), situation.etcd_failing_since
     if failing is not None and situation.source(READYZ).state_at(now) is SourceState.LIVE:
         return Frozen(FrozenBy.NOT_REACHED, min(failing, worked or failing), is_exact=worked is not None)
-    still = still_for(situation, now)
+    still = None if answering else still_for(situation, now)
     return Frozen(FrozenBy.STILL, worked) if worked is not None and still is not None and still > STILL else None
 
 

@@ -93,11 +93,23 @@ def test_an_old_comparison_is_not_believed() -> None:
             "as of 02:40:27 UTC: etcd takes no writes (the API server does not reach it)",
         ),
         (unready(answering(), "etcd-readiness"), "as of 02:41:06 UTC: etcd takes no writes"),
+        (
+            unready(healthy(known=answering(*leases(60, 50, 40))), "etcd"),
+            "as of 02:40:27 UTC: etcd takes no writes (the API server does not reach it)",
+        ),
         (answering(*leases(60, 50, 40)), ""),
         (compared(answering(*leases(260, 250, 240)), ahead_s=235.0), ""),
         (healthy(known=answering(*leases(260, 250, 240))), ""),
     ],
-    ids=["still", "readyz", "no lease", "all is well", "our clock", "etcd's members say that it works"],
+    ids=[
+        "still",
+        "readyz",
+        "no lease",
+        "only for the API server",
+        "all is well",
+        "our clock",
+        "etcd's members say that it works",
+    ],
 )
 def test_where_etcd_is_not_read_other_layers_are_not_called_fine(known: Situation, why: str) -> None:
     for layer in layer_statuses(ALL, (), known, NOW):
