@@ -172,8 +172,8 @@ class Runner:
         if before is SourceState.UNREACHABLE and reading.state is SourceState.LIVE:
             self._tell_recovery()
         self._states[reading.source] = reading.state
-        if reading.state is SourceState.LIVE:
-            _log.info("%s: live", reading.source)
+        if reading.state in (SourceState.LIVE, SourceState.STARTING):
+            _log.info("%s: %s", reading.source, reading.state.value)
         else:
             _log.warning("%s: %s: %s", reading.source, reading.state.value, reading.error)
 

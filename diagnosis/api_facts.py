@@ -39,7 +39,7 @@ def not_live(situation: Situation, now: datetime) -> str:
     return "" if state is SourceState.LIVE else f"the API server's metrics are {state.value}"
 
 
-def not_measured(situation: Situation, now: datetime) -> str:
+def no_window(situation: Situation, now: datetime) -> str:
     """Return why the API server's metrics cannot be judged over a window now; empty if they can."""
     if reason := not_live(situation, now):
         return reason

@@ -12,6 +12,8 @@ from situation.clock import duration_text
 from situation.cluster import Lease
 from situation.findings import Command, Effect, Evidence, Mark
 from situation.selectors import is_control_plane
+from situation.server_clock import SOURCE as CLOCK
+from situation.server_clock import measured, offset_text
 from situation.situation import Situation
 from situation.topology import static_pods
 
@@ -143,6 +145,10 @@ def certificate_doubts(situation: Situation) -> list[str]:
 
 def clocks(situation: Situation, now: datetime) -> Evidence:
     """Return whether our clock agrees with the cluster's, as a wrong clock makes good certificates look expired."""
+    if (clock := measured(situation, now)) is not None:
+        agrees = abs(clock.ahead_s) <= max(clock.within_s, CLOCKS_AGREE.total_seconds())
+        text = f"our clock {offset_text(clock)}, by the Date of its answers"
+        return Evidence(text, CLOCK, situation.source(CLOCK).observed_at, Mark.EXCLUDES if agrees else Mark.OPEN)
     renewed = [
         item.spec.renew_time
         for item in situation.table("leases").values()

@@ -1,17 +1,21 @@
-"""What of layer 4 could not be judged, or not yet: measurements that need a window, and an etcd named in vain."""
+"""What of etcd and the API server could not be judged, or not yet, in a few words for the layers."""
 
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
+from diagnosis.commands import shorten
 from situation.api_server import LIVEZ, METRICS
-from situation.etcd.cluster import etcd_of
+from situation.etcd.cluster import EtcdCluster, FrozenBy, etcd_of
+from situation.etcd.standing import is_ours
+from situation.etcd.view import MemberView, Standing
 from situation.readings import SourceState
 from situation.situation import Situation
 
 ACCESS: Final = "etcd/access"
 NAMED: Final = "--etcd-endpoints"
 """`EtcdAccess.found_by` of members that somebody has named."""
+_ERROR_CHARS: Final = 60
 _FINE: Final = frozenset({SourceState.LIVE, SourceState.STARTING, SourceState.ABSENT})
 
 
@@ -45,3 +49,48 @@ def not_measured(situation: Situation, now: datetime) -> Iterator[str]:
     pages = [item for item in situation.etcd.known.values() if item.page is not None]
     if pages and not any(item.observed() for item in pages):
         yield "etcd's disk and elections: measured once, a rate needs two"
+
+
+def etcd_doubts(situation: Situation, now: datetime) -> list[str]:
+    """Return why parts of etcd are not judged; nothing where etcd is none of ours (a managed control plane)."""
+    cluster = etcd_of(situation, now)
+    if cluster.is_known:
+        return _of_members(cluster)
+    access = situation.source(ACCESS)
+    state = access.state_at(now)
+    if state in (SourceState.LIVE, SourceState.STARTING) or (state is SourceState.ABSENT and not is_ours(situation)):
+        return []
+    why = f" ({shorten(access.error, _ERROR_CHARS)})" if access.error else ""
+    return [f"etcd itself is not read{why}"]
+
+
+def frozen_doubt(situation: Situation, now: datetime) -> list[str]:
+    """Return why all that the API shows is history: nothing is written any more. Nothing where that is not so, or not
+    known."""
+    frozen = etcd_of(situation, now).frozen
+    if frozen is None:
+        return []
+    what = frozen.by.value if frozen.by is FrozenBy.STILL else f"etcd takes no writes ({frozen.by.value})"
+    return [f"as of {frozen.since:%H:%M:%S} UTC: {what}"]
+
+
+def _of_members(cluster: EtcdCluster) -> list[str]:
+    found = []
+    if cluster.unreadable:
+        why = shorten(cluster.unreadable[0].error, _ERROR_CHARS)
+        found.append(f"etcd: {_names(cluster.unreadable)} cannot be read ({why})")
+    if stale := [member for member in cluster.members if member.standing is Standing.STALE]:
+        heard = max((member.heard_at for member in stale if member.heard_at is not None), default=None)
+        found.append(f"etcd: {_names(stale)} not heard" + (f" since {heard:%H:%M:%S}" if heard is not None else ""))
+    if cluster.is_vouched_for and not cluster.answering:
+        found.append(f"etcd is not reached from here ({_names(cluster.silent)}); the API server reaches it")
+    if unheard := [member for member in cluster.members if member.standing is Standing.UNHEARD]:
+        found.append(f"etcd: {_names(unheard)} not asked")
+    if cluster.answering and not cluster.alarms_known:
+        found.append("etcd: alarms are not known")
+    return found
+
+
+def _names(members: list[MemberView] | tuple[MemberView, ...]) -> str:
+    names = [member.name for member in members]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

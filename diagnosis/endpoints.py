@@ -33,7 +33,12 @@ class Backing(NamedTuple):
     @property
     def ready_pods(self) -> tuple[Pod, ...]:
         """Pods that are Ready and not being deleted: each should be an endpoint."""
-        return tuple(pod for pod in self.pods if is_ready(pod) and pod.metadata.deletion_timestamp is None)
+        return tuple(filter(is_serving, self.pods))
+
+
+def is_serving(pod: Pod) -> bool:
+    """Tell whether a pod should be an endpoint: Ready, and not on its way out."""
+    return pod.metadata.deletion_timestamp is None and is_ready(pod)
 
 
 def backing(service: Service, situation: Situation) -> Backing:

@@ -15,6 +15,8 @@ ETCD_SLOW: Final = (*_SLOW_BY_MEMBERS, "etcd-slow-second-hand")
 ETCD_LAME: Final = ("etcd-member-down", "etcd-member-apart", *_SLOW_BY_MEMBERS)
 """etcd is slow, or has lost the member that the API server asks, as its members say."""
 CERTIFICATES_OUT: Final = ("certificate-expired", "certificate-not-reloaded")
+SAYS_FROZEN: Final = frozenset({"writes-stopped"})
+"""Rules that read objects to tell that these stand still: that is of now, unlike all else that objects show."""
 API_BUSY: Final = ("api-overloaded", "api-saturated")
 WEBHOOKS_DOWN: Final = ("validating-webhook-down", "mutating-webhook-down")
 CONTROL_PLANE_DOWN: Final = frozenset(

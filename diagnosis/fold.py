@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from diagnosis.commands import shorten
-from diagnosis.explaining import CONTROL_PLANE_DOWN, etcd_explains, serving_explains
+from diagnosis.explaining import CONTROL_PLANE_DOWN, SAYS_FROZEN, etcd_explains, serving_explains
 from diagnosis.rule import Fired, Rule
 from situation.etcd.cluster import ETCD, Frozen, etcd_of
 from situation.findings import Finding, Severity
@@ -114,7 +114,7 @@ def _as_of(rule: Rule, situation: Situation, frozen: Frozen | None) -> datetime 
         for source in map(situation.source, rule.needs)
         if source.state is not SourceState.LIVE and source.observed_at is not None
     ]
-    if frozen is not None and rule.needs:
+    if frozen is not None and rule.needs and rule.id not in SAYS_FROZEN:
         times.append(frozen.since)
     return min(times, default=None)
 

@@ -5,8 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.certificate_facts import certificate_doubts
-from diagnosis.control_plane_doubts import not_measured, not_reached
-from diagnosis.etcd_doubts import etcd_doubts, frozen_doubt
+from diagnosis.control_plane_doubts import etcd_doubts, frozen_doubt, not_measured, not_reached
 from diagnosis.node_agents import Agent, agents
 from diagnosis.rule import Rule
 from diagnosis.serving_doubts import serving_doubts

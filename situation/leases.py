@@ -1,11 +1,21 @@
 """Renewals of leases: a cluster that lives writes one every few seconds, so they tell when it wrote last."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from situation.cluster import Lease
 from situation.meta import ObjectKey
+from situation.readings import SourceState
+from situation.server_clock import cluster_now
 from situation.situation import Situation
+
+STILL: Final = timedelta(seconds=120)
+"""Scheduler, controller manager and API server renew theirs every few seconds, kubelets every 10: all of them missed
+many."""
+LEAST: Final = 2
+"""One lease alone says something about its holder."""
+READYZ: Final = "kubernetes/readyz"
 
 
 def renewals(situation: Situation) -> Mapping[ObjectKey, datetime]:
@@ -21,3 +31,17 @@ def _renewals(situation: Situation) -> dict[ObjectKey, datetime]:
 def last_write(situation: Situation) -> datetime | None:
     """Return the newest renewal that the API shows, None if there is none."""
     return max(renewals(situation).values(), default=None)
+
+
+def still_for(situation: Situation, now: datetime) -> timedelta | None:
+    """Return for how long no lease has been renewed, by the cluster's own clock as far as it is known.
+
+    None where that says nothing of writes: too few leases are to be seen, or they or the API server are not live.
+    """
+    newest = last_write(situation)
+    if newest is None or len(renewals(situation)) < LEAST:
+        return None
+    sources = (situation.source("leases"), situation.source(READYZ))
+    if situation.readiness is None or any(source.state_at(now) is not SourceState.LIVE for source in sources):
+        return None
+    return cluster_now(situation, now) - newest

@@ -84,12 +84,22 @@ class OwnLoad(msgspec.Struct, frozen=True):
     """Median time to the first byte of the last answers; None before the first."""
 
 
+class ServerClock(msgspec.Struct, frozen=True):
+    """Our clock compared with the API server's, by the `Date` of one answer (RFC 9110, section 6.6.1)."""
+
+    ahead_s: float
+    """How far ours is ahead of the server's; negative: behind."""
+    within_s: float
+    """It may be off by so much either way: dates have whole seconds, and the answer took its time."""
+
+
 Value = (
     Listed
     | Changed
     | ServerVersion
     | Readiness
     | OwnLoad
+    | ServerClock
     | GpuReading
     | EtcdReading
     | EtcdMembership

@@ -28,6 +28,7 @@ from situation.readings import (
     OwnLoad,
     Readiness,
     Reading,
+    ServerClock,
     ServerVersion,
     Source,
     SourceState,
@@ -53,7 +54,11 @@ class Situation(Store):
         self.sources: dict[str, Source] = {}
         self.version: ServerVersion | None = None
         self.readiness: Readiness | None = None
+        self.etcd_failing_since: datetime | None = None
+        """Since when the API server's own checks find in each answer that etcd does not work."""
         self.own_load = OwnLoad()
+        self.server_clock: ServerClock | None = None
+        """Our clock against the API server's; `situation.server_clock` tells whether it is still to be believed."""
         self.devices: dict[str, NodeDevices] = {}
         """GPUs by node name, as they were read last by the most trusted way."""
         self.etcd = EtcdMemory()
@@ -89,8 +94,12 @@ class Situation(Store):
                 self.version = version
             case Readiness() as readiness:
                 self.readiness = readiness
+                fails = any(check.startswith("etcd") for check in readiness.failed_checks)
+                self.etcd_failing_since = (self.etcd_failing_since or reading.observed_at) if fails else None
             case OwnLoad() as load:
                 self.own_load = load
+            case ServerClock() as clock:
+                self.server_clock = clock
             case GpuReading() as gpus:
                 return self._take_devices(gpus)
             case ServerReading() as server:

@@ -11,6 +11,7 @@ from situation.decode import BadObjectError, decode_object
 from situation.kinds import BY_NAME, KINDS, ObjectKind
 from situation.meta import KubernetesObject, ObjectKey
 from situation.readings import Listed, Readiness, Reading, ServerVersion, SourceState
+from tape.etcd import ETCD_SOURCE, LIVEZ_SOURCE, METRICS_SOURCE, etcd_name
 from tape.format import (
     READYZ_SOURCE,
     SERVER_SOURCE,
@@ -56,6 +57,10 @@ class Playback(NamedTuple):
     """The last of each; none while the API server is gone, through which they are read."""
     page_history: tuple[tuple[datetime, PlayedPage], ...] = ()
     """All that came in the last PAGES_KEPT_S, in order, with the time at which it did."""
+    control_plane: tuple[Frame, ...] = ()
+    """All that etcd's members and the API server's own pages said until then, in order (`tape.etcd`)."""
+    began: datetime | None = None
+    """Time of `t=0`; None where nobody knows it."""
 
 
 class _Folded(NamedTuple):
@@ -68,6 +73,7 @@ class _Folded(NamedTuple):
     last_t: float
     down_at: float | None
     """Second since which the API server is gone."""
+    control_plane: tuple[Frame, ...]
 
 
 class _Source:
@@ -165,21 +171,21 @@ def play(path: Path, at: float | datetime | None = None) -> Playback:
     if path.is_dir():
         recording = Recording(path)
         until = _seconds(at, recording.started_at) if isinstance(at, datetime) else at
-        sources, pages, _, last_t, down_at = _fold(path, recording.frames, until)
+        sources, pages, _, last_t, down_at, _ = _fold(path, recording.frames, until)
         now = at if isinstance(at, datetime) else _recorded_now(recording, sources, last_t)
         return Playback(_readings(sources, now, last_t, down_at), now, tuple(recording.notes), pages)
     tape = Tape(path)
     until = _seconds(at, lambda: tape.header.started_at) if isinstance(at, datetime) else at
-    sources, pages, history, last_t, down_at = _fold(path, tape.frames(), until)
+    sources, pages, history, last_t, down_at, control_plane = _fold(path, tape.frames(), until)
     if tape.header.server and VERSION_SOURCE not in sources:
         version = sources[VERSION_SOURCE] = _Source()
         version.value, version.heard_at = ServerVersion(tape.header.server), 0.0
     end = last_t if until is None else until
-    now = tape.header.started_at + timedelta(seconds=end)
-    earlier = tuple(
-        (tape.header.started_at + timedelta(seconds=t), page) for t, page in history if t > end - PAGES_KEPT_S
-    )
-    return Playback(_readings(sources, now, end, down_at), now, tuple(tape.notes), pages, earlier)
+    began = tape.header.started_at
+    now = began + timedelta(seconds=end)
+    readings = _readings(sources, now, end, down_at)
+    earlier = tuple((began + timedelta(seconds=t), page) for t, page in history if t > end - PAGES_KEPT_S)
+    return Playback(readings, now, tuple(tape.notes), pages, earlier, control_plane, began)
 
 
 def _seconds(at: datetime, started_at: Callable[[], datetime]) -> float:
@@ -193,6 +199,7 @@ def _fold(path: Path, frames: Iterable[Frame], at: float | None) -> _Folded:
     sources: dict[str, _Source] = {}
     pages: dict[PageName, PlayedPage] = {}
     history: list[tuple[float, PlayedPage]] = []
+    control_plane: list[Frame] = []
     last_t, down_at = 0.0, None
     for frame in frames:
         if at is not None and frame.t > at:
@@ -210,7 +217,10 @@ def _fold(path: Path, frames: Iterable[Frame], at: float | None) -> _Folded:
         elif page := page_name(frame.source):
             pages[page] = PlayedPage(page, frame.status or 200, frame.text or "", frame.error or "")
             history.append((frame.t, pages[page]))
-    return _Folded(sources, tuple(pages.values()) if down_at is None else (), tuple(history), last_t, down_at)
+        elif frame.source in (METRICS_SOURCE, LIVEZ_SOURCE, ETCD_SOURCE) or etcd_name(frame.source) is not None:
+            control_plane.append(frame)
+    seen = tuple(pages.values()) if down_at is None else ()
+    return _Folded(sources, seen, tuple(history), last_t, down_at, tuple(control_plane))
 
 
 def _kind_of(source: str) -> ObjectKind | None:

@@ -73,3 +73,37 @@ def test_nothing_that_only_a_connection_needs_is_loaded_before_the_first_paint(e
 @pytest.mark.parametrize("part", ["collectors.etcd.collect", "collectors.control_plane.collect"])
 def test_collectors_load_their_libraries_with_the_first_question(part: str) -> None:
     assert not loaded("itself", part) & {"grpc", "aetcd", "google", "httpx", "kubernetes", "aiohttp"}
+
+
+CONNECTED = """
+import asyncio, sys, threading
+from tui.connection import KubernetesConnection
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if threading.current_thread() is threading.main_thread():
+            on_the_loop.add(name)
+
+async def connect():
+    sys.meta_path.insert(0, Watch())
+    async with KubernetesConnection(sys.argv[1])(lambda reading: None) as connected:
+        sys.meta_path.pop(0)
+        assert connected.server, "it is connected"
+
+on_the_loop = set()
+asyncio.run(connect())
+print(*sorted(name for name in on_the_loop if name.startswith(("collectors", "situation", "kubernetes", "httpx"))))
+"""
+
+
+def test_what_a_connection_needs_is_not_loaded_where_the_first_keys_wait(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        '{"current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}], '
+        '"clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}], '
+        '"users": [{"name": "u", "user": {"token": "t"}}]}'
+    )
+    argv = [sys.executable, "-c", CONNECTED, str(config)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []

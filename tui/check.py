@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -104,7 +104,7 @@ def read_any(path: Path, at: datetime | None) -> tuple[tuple[Reading, ...], date
     try:
         if is_playable(path):
             played = play(path, at)
-            return (*played.readings, *_from_pages(played)), played.now, played.notes
+            return (*played.readings, *_from_pages(played), *_control_plane(played)), played.now, played.notes
         dump = read_dump(path)
     except (TapeError, SourceError) as error:
         raise UsageProblem(str(error)) from error
@@ -133,6 +133,29 @@ def _recorded(page: "PlayedPage") -> "RecordedPage":
     from collectors.recorded_page import RecordedPage
 
     return RecordedPage(*page.name, page.status, page.text.encode(), page.error)
+
+
+def _control_plane(played: "Playback") -> Iterator[Reading]:
+    """Yield what etcd's members and the API server's own pages on a tape tell. Raises SourceError."""
+    if not played.control_plane or played.began is None:
+        return
+    from collectors.control_plane.recorded import RecordedPage, pages_on_tape, unready
+    from collectors.etcd.recorded import RecordedAnswer, members_on_tape
+    from tape.etcd import ETCD_SOURCE, etcd_name
+
+    answers, pages, is_down = [], [], False
+    for frame in played.control_plane:
+        at, text, error = played.began + timedelta(seconds=frame.t), frame.text or "", frame.error or ""
+        if (name := etcd_name(frame.source)) is not None:
+            answers.append(RecordedAnswer(at, name.member, name.part, frame.body, text, error))
+        elif frame.source == ETCD_SOURCE:
+            is_down = bool(frame.down)
+        else:
+            pages.append(RecordedPage(at, "/" + frame.source.partition("/")[2], frame.status, text, error))
+    yield from members_on_tape(answers, played.now)
+    yield from pages_on_tape(pages, played.now)
+    if is_down:
+        yield unready(played.now)
 
 
 def _parse_time(text: str | None) -> datetime | None:

@@ -138,7 +138,7 @@ class CockpitScreen(LinkedScreen):
         if pane.display and pane.has_focus_within:
             step = pane.step
             return (CardCommand(step.text, step.command, Effect.READ),) if step and step.command else ()
-        # What is copied is what stands on the screen, also if more is known by now.
+        # It is the command that stands on the screen, also if more is known by now; whole, also where it is cut there.
         return self.query_one(EvidencePane).card.commands if self._shows_evidence else ()
 
     def action_checklist(self) -> None:

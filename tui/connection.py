@@ -1,8 +1,11 @@
 """The way from the command line to a cluster: credentials, collectors and runner, entered and left as one."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager, nullcontext
+from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -107,6 +110,7 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
     @asynccontextmanager
     async def __call__(self, publish: Callable[[Reading], None]) -> AsyncIterator[Connected]:
         """Connect and collect until left. Raises ConnectionFailed."""
+        await asyncio.to_thread(_load)
         from collectors.errors import ConfigurationError
         from collectors.http import HttpReader
         from collectors.kubernetes.client import utc_now
@@ -118,7 +122,8 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
         http, wishes = HttpReader(), Wishes()
         try:
             access = await self.access()
-            others = OtherSources(access.client, http, self.devices, self.etcd, self.serving)
+            # It opens certificates and looks at files: the first keys must not wait for that.
+            others = await asyncio.to_thread(OtherSources, access.client, http, self.devices, self.etcd, self.serving)
         except ConfigurationError as error:
             raise ConnectionFailed(str(error)) from error
         client = access.client
@@ -172,6 +177,24 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
         )
 
 
+_PARTS: Final = (
+    "collectors.control_plane.collect",
+    "collectors.control_plane.hints",
+    "collectors.etcd.collect",
+    "collectors.gpu_devices.collect",
+    "collectors.kubernetes.collect",
+    "collectors.kubernetes.pod_logs",
+    "collectors.vllm.collect",
+)
+"""What a connection consists of."""
+
+
+def _load() -> None:
+    """Import them: a tenth of a second and more, so it is done in a thread."""
+    for name in _PARTS:
+        import_module(name)
+
+
 class OtherSources:
     """What is read besides the Kubernetes API's objects: GPUs, model servers, etcd, the control plane's measurements.
 
@@ -187,6 +210,7 @@ class OtherSources:
         serving: "VllmOptions | None" = None,
     ) -> None:
         from collectors.control_plane.collect import control_plane_collectors
+        from collectors.control_plane.hints import CertificateHints
         from collectors.etcd.collect import etcd_collectors
         from collectors.etcd.options import EtcdOptions
         from collectors.etcd.wishes import EtcdWishes
@@ -199,14 +223,17 @@ class OtherSources:
 
         models = serving or VllmOptions()
         self._servers = VllmWishes(models.pods, models.skipped)
-        self._devices, self._etcd = DeviceWishes(), EtcdWishes()
+        self._devices, self._etcd, self._hints = DeviceWishes(), EtcdWishes(), CertificateHints()
         way = etcd or EtcdOptions()
         self._etcd_endpoints = way.endpoints
         """Of the members that are known: what they show in a TLS handshake is of interest besides."""
         self.collectors: tuple[Collector, ...] = (
             *etcd_collectors(http, self._etcd, way),
             *control_plane_collectors(
-                client, kubernetes_dir=way.kubernetes_dir, etcd_endpoints=lambda: self._etcd_endpoints
+                client,
+                kubernetes_dir=way.kubernetes_dir,
+                etcd_endpoints=lambda: self._etcd_endpoints,
+                certificates_hint=lambda: self._hints.turn,
             ),
             *gpu_collectors(client, http, self._devices, devices or DeviceOptions()),
             *vllm_collectors(client, http, self._servers, models),
@@ -219,6 +246,7 @@ class OtherSources:
         self._devices.tell(situation, nodes)
         self._servers.tell(situation, nodes)
         self._etcd.tell(situation)
+        self._hints.tell(situation, datetime.now(UTC))
         if situation.etcd.known:
             self._etcd_endpoints = tuple(situation.etcd.known)
 

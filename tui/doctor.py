@@ -11,7 +11,7 @@ from situation.kinds import KINDS, ObjectKind
 from situation.text import harmless
 from tui.config import Config, ConfigError, load_config
 from tui.connection import ConnectionFailed, check_namespace_name
-from tui.doctor_control_plane import control_plane_lines, metrics_line
+from tui.doctor_control_plane import clock_line, control_plane_lines, metrics_line
 from tui.doctor_devices import device_lines
 from tui.doctor_serving import serving_lines
 from tui.exits import EXIT_UNKNOWN
@@ -138,6 +138,7 @@ async def _api(client: "Client", connection: "KubernetesConnection") -> list[Che
     found += await asyncio.gather(*(_may_read(client, kind, namespace) for kind in KINDS))
     found.append(await _may_read_logs(client, namespace))
     found.append(Checkup(*await metrics_line(client)))
+    found.append(Checkup(*clock_line(client.meter.clock)))
     devices = connection.devices or DeviceOptions()
     return found + [Checkup(*line) for line in await device_lines(client, namespace, devices)]
 

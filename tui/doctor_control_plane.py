@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from diagnosis.certificate_facts import CLOCKS_AGREE
 from diagnosis.commands import counted
 from situation.certificates import Certificate, Certificates
 from situation.etcd.members import EtcdAccess, EtcdMember, EtcdReading
 from situation.kinds import BY_NAME
-from situation.readings import Listed, Reading, SourceState
+from situation.readings import Listed, Reading, ServerClock, SourceState
+from situation.server_clock import offset_text
 from situation.situation import Situation
 from tui.doctor_devices import Line, one_pass
 
@@ -43,6 +45,16 @@ async def metrics_line(client: "Client") -> Line:
     except (SourceError, TimeoutError) as error:
         return None, _METRICS, str(error) or f"nothing came within {_FIRST_BYTE_S:g} s"
     return True, _METRICS, "yes"
+
+
+def clock_line(clock: ServerClock | None) -> Line:
+    """Tell how our clock stands to the API server's: ages and certificates are judged by ours."""
+    what = "clock of this machine"
+    if clock is None:
+        return None, what, "not compared: the API server's answers carry no usable Date"
+    agrees = abs(clock.ahead_s) <= max(clock.within_s, CLOCKS_AGREE.total_seconds())
+    hint = "" if agrees else ": ages and what is left of certificates are wrong by as much"
+    return (True if agrees else None), what, f"{offset_text(clock)} (within {clock.within_s:.1f} s){hint}"
 
 
 async def control_plane_lines(client: "Client | None", options: "EtcdOptions | None") -> AsyncIterator[Line]:

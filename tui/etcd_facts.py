@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+from diagnosis.commands import counted
+from diagnosis.control_plane_doubts import ACCESS
 from diagnosis.rules.etcd_database import CRITICAL_RATIO, WARN_RATIO
 from diagnosis.rules.etcd_disk import FSYNC_HEALTHY_S, FSYNC_MIXIN_CRITICAL_S, FSYNC_MIXIN_WARNING_S
 from situation.api_load import etcd_latencies
@@ -19,7 +21,7 @@ from tui.api_server_view import p99_cell
 from tui.etcd_view import band, member_state
 from widgets.control_plane_facts import ControlPlaneFact
 from widgets.glyphs import FINE, SEVERITY, SEVERITY_ROLE, UNKNOWN
-from widgets.pane import pane_state
+from widgets.pane import PaneState, pane_state
 
 _OPTIONS: Final = "--etcd-endpoints, --etcd-cacert, --etcd-cert and --etcd-key name them"
 _NEUTRAL: Final = "·"
@@ -30,19 +32,28 @@ def etcd_facts(cluster: EtcdCluster, situation: Situation, now: datetime) -> Ite
     """Yield what is known of etcd as a whole, what cannot be written because of it, and why members are not read."""
     if not cluster.is_known:
         yield _not_read(situation, now)
+        yield from _frozen(cluster)
         return
     heard = [situation.source(member.source) for member in cluster.answering]
     asked = [situation.source(member.source) for member in cluster.members if member.source]
     sources = heard or asked
     yield _quorum(cluster, sources, now)
-    if cluster.frozen is not None:
-        since = f"{cluster.frozen.since_text} UTC ({cluster.frozen.by.value})"
-        text = f"nothing can be written {since}: the API shows what was before"
-        yield _fact("writes", text, Severity.CRITICAL)
+    yield from _frozen(cluster)
     yield _alarms(cluster, situation, sources, now)
     yield from _unread(cluster)
     yield from _database(cluster)
     yield from _disks(cluster)
+
+
+def _frozen(cluster: EtcdCluster) -> Iterator[ControlPlaneFact]:
+    """Yield since when nothing is written any more."""
+    if (frozen := cluster.frozen) is None:
+        return
+    since = f"{frozen.since_text} UTC ({frozen.by.value}): the API shows what was before"
+    if frozen.by is FrozenBy.STILL:
+        yield _fact("writes", f"nothing has been written {since}", Severity.WARNING)
+    else:
+        yield _fact("writes", f"nothing can be written {since}", Severity.CRITICAL)
 
 
 def _fact(part: str, text: str, severity: Severity) -> ControlPlaneFact:
@@ -140,10 +151,26 @@ def _unread(cluster: EtcdCluster) -> Iterator[ControlPlaneFact]:
 
 
 def _not_read(situation: Situation, now: datetime) -> ControlPlaneFact:
-    source = situation.source("etcd/access")
+    source = situation.source(ACCESS)
+    if (begun := _starting(situation, source)) is not None:
+        return begun
     why = source.error or "no member of it is known from here"
     hint = "" if "--etcd" in why else f"; {_OPTIONS}"
     return ControlPlaneFact("etcd", UNKNOWN, f"not read directly: {why}{hint}", "warning", pane_state(source, now=now))
+
+
+def _starting(situation: Situation, source: Source) -> ControlPlaneFact | None:
+    """Return that no member was heard yet because the first of them are only being asked; None if that is not why."""
+    asked = situation.etcd_access.asked
+    if source.name not in situation.sources or source.error:
+        return None
+    if asked and source.state in (SourceState.STARTING, SourceState.LIVE):
+        text = f"starting: asking {counted(asked, 'endpoint')}, none was heard yet"
+    elif source.state is SourceState.STARTING:
+        text = "starting: its members are being looked for"
+    else:
+        return None
+    return ControlPlaneFact("etcd", UNKNOWN, text, "dim", PaneState(SourceState.STARTING))
 
 
 def second_hand(situation: Situation, now: datetime) -> ControlPlaneFact | None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from diagnosis.commands import shorten
-from diagnosis.etcd_doubts import frozen_doubt
+from diagnosis.control_plane_doubts import frozen_doubt
 from playbooks.commands import Target, offered
 from situation.clock import duration_text
 from situation.findings import Command, Diagnosis, Evidence, Finding, LayerState, LayerStatus, Severity

@@ -23,6 +23,12 @@ _LEAST_MIDDLE: Final = 9
 members of etcd, quorum, alarms, certificates and the API server; or for the title, models, and a queue."""
 _FACTS: Final = 3
 """Lines of facts that are worth having."""
+_CAUSE_FACTS: Final = 7
+"""The same below the list of causes, which is there for them: title, subject, four lines of proof, and what is more."""
+_LEAST_CAUSES: Final = 3
+"""Lines of the list of causes, title included, that are seen however long the command is."""
+_CAUSES_PART: Final = 0.4
+"""So much of a narrow screen the list of causes takes if it needs it."""
 
 
 class _Steady:
@@ -39,14 +45,15 @@ class _Steady:
         return self._most
 
 
-def evidence_lines(room: int, table: int, evidence: int, command: int) -> int:
+def evidence_lines(room: int, table: int, evidence: int, command: int, facts: int = _FACTS) -> int:
     """Return the lines of the evidence pane that stands below a table, its title included.
 
     Arguments are lines too: of both together, and what table, evidence (titles included) and the next command, which
-    is part of the evidence, would take. The table gets what it needs up to one half; the command is never cut.
+    is part of the evidence, would take; and those of `facts` that are worth having. The table gets what it needs up to
+    one half; the command is never cut.
     """
     wanted = min(evidence, room - min(table, room // 2))
-    worth_having = min(1 + _FACTS + command, room - _LEAST_TABLE)
+    worth_having = min(1 + facts + command, room - _LEAST_TABLE, evidence)
     return min(max(wanted, worth_having, 2 + command), room)
 
 
@@ -58,6 +65,8 @@ class Room:
         self._top = _Steady()
         self._table = _Steady()
         self._evidence = _Steady()
+        self._causes = _Steady()
+        self._proof = _Steady()
         self._middle = _Steady()
 
     def fit(self, *, tabs: bool, above: int | None, since: object, middle: Sequence[MiddlePane]) -> None:
@@ -74,6 +83,7 @@ class Room:
         _limit(top, None if tabs else lines)
         _limit(nodes, None if tabs else max(_LEAST_NODES, nodes.table.row_count + 2))
         self._fit_middle(middle, tabs=tabs)
+        self._fit_causes(narrow=tabs and above is None and screen.has_class("-narrow"))
         panes.set_class(above is not None, "-evidence-below")
         height = None
         if above is not None:
@@ -85,6 +95,19 @@ class Room:
                 evidence.command_lines,
             )
         _set_height(top, height)
+
+    def _fit_causes(self, *, narrow: bool) -> None:
+        """Causes stand above their evidence: lines that the list has no use for show more of the proof."""
+        screen, height = self._screen, None
+        evidence = screen.query_one(EvidencePane)
+        if narrow:
+            room, rows = screen.query_one("#panes").size.height, screen.query_one(CausesPane).table.row_count + 1
+            part = round(room * _CAUSES_PART)
+            table = min(self._causes.most(rows, screen.size), part)
+            proof = self._proof.most(evidence.line_count + 1, screen.size)
+            lines = evidence_lines(room, table, proof, evidence.command_lines, _CAUSE_FACTS)
+            height = max(0, min(max(lines, room - part), room - min(rows, _LEAST_CAUSES))) or None
+        _set_height(evidence, height)
 
     def _fit_middle(self, panes: Sequence[MiddlePane], *, tabs: bool) -> None:
         """The panes of the middle share a row: the one that holds most gives its height."""

@@ -135,7 +135,12 @@ class CardBody(Static, can_focus=True):
         room = max(height - min(len(self._facts), _FACTS_KEPT), _COMMAND_KEPT)
         if len(self._next) <= room:
             return self._next[:height]
-        return [*self._next[: room - 1], Content.styled("  … c copies all of it", color("waiting"))][:height]
+        return [*self._next[: room - 1], _cut(len(self._next) - room + 1)][:height]
+
+
+def _cut(lines: int) -> Content:
+    """Say how many lines of the command are out of sight. Which command it is stands on the screen, so it is copied."""
+    return Content.styled(f"  … {lines} more line{'s'[: lines > 1]}, c copies it whole", color("waiting"))
 
 
 def _more(above: int, below: int) -> Content:

@@ -1,6 +1,5 @@
 """The certificates in the files of a control plane node, as kubeadm lays them out, and those of its kubelet."""
 
-import asyncio
 import socket
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
@@ -12,6 +11,7 @@ from collectors.kubernetes.certificates import validity
 from collectors.kubernetes.client import utc_now
 from collectors.kubernetes.failures import client_certificate
 from collectors.kubernetes.kubeconfig import read_kubeconfig
+from collectors.local_files import LocalFiles
 from situation.certificates import Certificate, Certificates
 from situation.readings import Reading, SourceState
 from situation.text import harmless
@@ -152,10 +152,11 @@ class CertificateFiles:
         self._kubernetes_dir = kubernetes_dir
         self._kubelet_pki_dir = kubelet_pki_dir
         self._clock = clock
+        self._files = LocalFiles(f"certificates in {kubernetes_dir} and {kubelet_pki_dir}")
         self._node = socket.gethostname() if node is None else node
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
-        found, hidden = await asyncio.to_thread(
+        found, hidden = await self._files.read(
             read_certificate_files, self._kubernetes_dir, self._kubelet_pki_dir, self._node
         )
         if not found and not hidden:

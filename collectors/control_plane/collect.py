@@ -18,17 +18,21 @@ def control_plane_collectors(
     kubernetes_dir: Path = Path("/etc/kubernetes"),
     kubelet_pki_dir: Path = Path("/var/lib/kubelet/pki"),
     etcd_endpoints: Callable[[], Sequence[str]] = tuple,
+    certificates_hint: Callable[[], object] = lambda: None,
     clock: Callable[[], datetime] = utc_now,
 ) -> list[Collector]:
     """Return the collectors of the control plane; without a client only those of this host's own files and ports.
 
     `etcd_endpoints` gives the client URLs of etcd's members, or `host:port`, as they are known at the moment: their
-    certificates are read from handshakes. What this host does not have is absent, which is no fault.
+    certificates are read from handshakes, at once when `certificates_hint` returns something else than before. What
+    this host does not have is absent, which is no fault.
     """
     found: list[Collector] = [
         LocalHealthPoll(kubernetes_dir, clock),
         CertificateFiles(kubernetes_dir, kubelet_pki_dir, clock),
-        ServedCertificates(client, etcd_endpoints, clock, lambda: local_servers(kubernetes_dir)),
+        ServedCertificates(
+            client, etcd_endpoints, clock, lambda: local_servers(kubernetes_dir), hint=certificates_hint
+        ),
     ]
     if client is not None:
         found += [LivezPoll(client, clock), MetricsPoll(client, clock)]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from collectors.errors import AbsentError, BadAnswerError, ForbiddenError
 from collectors.http import Handshake
 from collectors.kubernetes.polls import READYZ_FRESH_S, parse_readiness
+from collectors.local_files import LocalFiles
 from situation.local_health import LocalCheck, LocalHealth
 from situation.readings import Reading, SourceState
 from situation.text import harmless
@@ -68,11 +69,12 @@ class LocalHealthPoll:
     ) -> None:
         self._manifests = kubernetes_dir / "manifests"
         self._clock = clock
+        self._files = LocalFiles(str(self._manifests))
         self._components = components
         self._node = socket.gethostname() if node is None else node
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
-        found = await asyncio.to_thread(running_here, self._manifests, self._components)
+        found = await self._files.read(running_here, self._manifests, self._components)
         if not any(component.manifest for component in found):
             raise AbsentError(
                 f"this host is no control plane node: no manifests of its components in {self._manifests}"

@@ -14,6 +14,7 @@ from collectors.errors import AbsentError, ForbiddenError, SourceError, Unreacha
 from collectors.http import without_password
 from collectors.kubernetes.certificates import validity
 from collectors.kubernetes.client import Client
+from collectors.local_files import LocalFiles
 from situation.certificates import Certificate, Certificates
 from situation.readings import Reading, SourceState
 from situation.text import harmless
@@ -22,6 +23,8 @@ HANDSHAKE_DEADLINE_S: Final = 5.0
 READ_EVERY: Final = timedelta(minutes=5)
 RETRY_S: Final = 30.0
 """Where etcd's members are is only known some time after the start."""
+HINTED_S: Final = 10.0
+"""A hint is followed at most this often: members that come and go all the time are not pestered with handshakes."""
 FRESH_S: Final = 750.0
 ETCD_URL: Final = "https://127.0.0.1:2379"
 KUBELET_URL: Final = "https://127.0.0.1:10250"
@@ -40,13 +43,15 @@ class ServedCertificates:
     """Source `control-plane/certificates`. One server that does not answer delays no other.
 
     `etcd_endpoints` gives the client URLs of etcd's members, or `host:port`, as they are known at the moment; when they
-    change all are read anew, else every READ_EVERY, or after RETRY_S while one of them fails. On a control plane node
-    its own servers are asked on loopback too, and told with `node`: only there it is sure which process shows what, and
-    its file can be compared.
+    change all are read anew, else every READ_EVERY, or after RETRY_S while one of them fails; sooner when `hint`
+    returns something else than before: a server came back, or its TLS fails (`CertificateHints`). On a control plane
+    node its own servers are asked on loopback too, and told with `node`: only there it is sure which process shows
+    what, and its file can be compared.
     """
 
     name = "control-plane/certificates"
-    pause_s = 10.0
+    pause_s = 2.0
+    """So soon a hint is seen; passes that read nothing cost nothing."""
     deadline_s = 60.0
 
     def __init__(
@@ -56,21 +61,29 @@ class ServedCertificates:
         clock: Callable[[], datetime],
         local_servers: Callable[[], Sequence[LocalServer]] = tuple,
         node: str | None = None,
+        hint: Callable[[], object] = lambda: None,
     ) -> None:
         self._client = client
         self._etcd_endpoints = etcd_endpoints
         self._clock = clock
+        self._files = LocalFiles("manifests of this host")
         self._local_servers = local_servers
         self._node = socket.gethostname() if node is None else node
         self._read_at: datetime | None = None
         self._read: tuple[str, ...] = ()
         self._every = READ_EVERY
+        self._hint = hint
+        self._followed: object = hint()
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
         endpoints = tuple(dict.fromkeys(self._etcd_endpoints()))
         if self._read == endpoints and not self._is_due():
             return
-        local = await asyncio.to_thread(self._local_servers)
+        hint = self._hint()
+        try:
+            local = await self._files.read(self._local_servers)
+        except UnreachableError:
+            local = ()  # other servers show theirs all the same; the files' own collectors tell why
         waits = [_served(server.name, server.url, node=self._node) for server in local]
         known = {server.url for server in local}
         if self._client is not None and self._client.server not in known:
@@ -83,13 +96,14 @@ class ServedCertificates:
             raise AbsentError(found[0].error)
         if all(item.error for item in found):
             raise UnreachableError("; ".join(dict.fromkeys(item.error for item in found)))
-        self._read, self._read_at = endpoints, self._clock()
+        self._read, self._read_at, self._followed = endpoints, self._clock(), hint
         self._every = timedelta(seconds=RETRY_S) if any(item.error for item in found) else READ_EVERY
         yield Reading(self.name, SourceState.LIVE, self._read_at, Certificates(tuple(found)), fresh_for_s=FRESH_S)
 
     def _is_due(self) -> bool:
         """Also when the clock was set back, or nothing would be read until it is there again."""
-        return self._read_at is None or not timedelta(0) <= self._clock() - self._read_at < self._every
+        every = self._every if self._hint() == self._followed else min(self._every, timedelta(seconds=HINTED_S))
+        return self._read_at is None or not timedelta(0) <= self._clock() - self._read_at < every
 
     async def _of_api_server(self, client: Client) -> Certificate | None:
         if client.proxy is not None:

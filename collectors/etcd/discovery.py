@@ -55,6 +55,16 @@ class Discovery:
         self._manifest_path = options.kubernetes_dir / "manifests" / "etcd.yaml"
         self._api_server_path = options.kubernetes_dir / "manifests" / "kube-apiserver.yaml"
 
+    @property
+    def given(self) -> int:
+        """How many members the user has named."""
+        return len(self._options.endpoints)
+
+    @property
+    def folder(self) -> Path:
+        """Where kubeadm's files are looked for."""
+        return self._options.kubernetes_dir
+
     def find(self, listed: Sequence[ListedMember] = ()) -> Found:
         """Search in order: the options, this host's files, the API. `listed` is the member list if known.
 

@@ -2,18 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from datetime import datetime
 from time import monotonic
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
+
+from collectors.errors import UnreachableError
 from collectors.etcd.credentials import Credentials
 from collectors.etcd.discovery import Discovery, Found
 from collectors.etcd.doors import Doors
 from collectors.etcd.member import PAGE_EVERY_S, MemberReader, Round
 from collectors.etcd.wishes import EtcdWishes
 from collectors.http import HttpReader
-from situation.etcd.members import EtcdMember, EtcdReading
+from collectors.local_files import LocalFiles
+from situation.etcd.members import EtcdAccess, EtcdMember, EtcdReading
 from situation.readings import Reading, SourceState
 from situation.text import harmless
 
@@ -48,6 +53,7 @@ class EtcdCollector:
         self._discovery = discovery
         self._wishes = wishes
         self._doors = doors
+        self._files = LocalFiles(f"files of etcd on this host ({discovery.folder})")
         self._clock = clock
         self._page_every_s = page_every_s
         self._readers: dict[str, MemberReader] = {}
@@ -68,10 +74,14 @@ class EtcdCollector:
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
         self._began = monotonic()
+        if not self._search_due:
+            begun = EtcdAccess(asked=self._discovery.given)
+            yield Reading(self.name, SourceState.STARTING, self._clock(), begun)
         known = (self._wishes.pods, self._doors.listed)
         if self._began >= self._search_due or known != self._searched_with:
-            for reading in await self._search():
-                yield reading
+            async with aclosing(self._search()) as readings:
+                async for reading in readings:
+                    yield reading
         tasks = [asyncio.create_task(reader.ask()) for reader in self._readers.values()]
         answering: set[str] = set()
         try:
@@ -86,11 +96,13 @@ class EtcdCollector:
             await asyncio.gather(*tasks, return_exceptions=True)
         self._doors.answering = frozenset(answering)
 
-    async def _search(self) -> list[Reading]:
+    async def _search(self) -> AsyncGenerator[Reading, None]:
         found = await self._find()
         if not found.targets and not self._doors.targets and not self._searched_with:
             await self._wishes.until_told(TOLD_LIMIT_S)
             found = await self._find()
+        now = self._clock()
+        yield self._access(found, now)  # before the first connection: its libraries take their time to load
         credentials_before, gone = self._doors.credentials, set(self._readers)
         await self._doors.take(found)
         await self._forget(credentials_before)
@@ -103,19 +115,24 @@ class EtcdCollector:
             del self._readers[endpoint]
         self._search_due = monotonic() + SEARCH_EVERY_S
         self._searched_with = (self._wishes.pods, self._doors.listed)
-        now = self._clock()
         error = "no member of etcd (any more)"
-        left = [Reading(_source(endpoint), SourceState.ABSENT, now, error=error) for endpoint in sorted(gone)]
-        return [self._access(found, now), *left]
+        for endpoint in sorted(gone):
+            yield Reading(_source(endpoint), SourceState.ABSENT, now, error=error)
 
     def _access(self, found: Found, now: datetime) -> Reading:
-        state, error = found.state, found.error
+        state, error, access = found.state, found.error, found.access
         if not found.targets and self._doors.targets:
             state, error = SourceState.LIVE, f"the members known before are asked on; meanwhile {error}"
-        return Reading(self.name, state, now, found.access, error, SEARCH_FRESH_S)
+        if access is not None:
+            access = msgspec.structs.replace(access, asked=len(found.targets or self._doors.targets))
+        return Reading(self.name, state, now, access, error, SEARCH_FRESH_S)
 
     async def _find(self) -> Found:
-        return await asyncio.to_thread(self._discovery.find, self._doors.listed)
+        """Search. A file system that does not answer is told; who was found before is asked on."""
+        try:
+            return await self._files.read(self._discovery.find, self._doors.listed)
+        except UnreachableError as error:
+            return Found((), None, None, error.state, harmless(str(error)))
 
     async def _forget(self, before: Credentials | None) -> None:
         if before is not None and before is not self._doors.credentials:

@@ -17,6 +17,8 @@ _VOLATILE: Final = 0
 _TEMPERATURE_GPU: Final = 0
 _CLOCK_SM: Final = 1
 _CLOCK_MEMORY: Final = 2
+_MEMORY_VERSION: Final = 0x02000028
+"""nvmlMemory_v2; drivers from 510 on."""
 _MEMORY_TEMPERATURE: Final = 82
 """NVML_FI_DEV_MEMORY_TEMP."""
 
@@ -40,7 +42,7 @@ class _Asker:
         """Return the answer, None if this version, driver or board has none. Raises NVMLError for a lost GPU."""
         try:
             return getattr(self._library, function)(self._handle, *arguments)
-        except AttributeError:
+        except (AttributeError, TypeError):
             return None  # bindings of another version
         except self._library.NVMLError as error:
             if getattr(error, "value", 0) in _LOST:
@@ -64,7 +66,7 @@ class _Asker:
 
 def _whole(library: Any, handle: Any, number: int) -> GpuDevice:
     asker = _Asker(library, handle)
-    memory = asker.ask("nvmlDeviceGetMemoryInfo")
+    memory = _memory(asker)
     rates = asker.ask("nvmlDeviceGetUtilizationRates")
     rows = asker.ask("nvmlDeviceGetRemappedRows")
     correctable, uncorrectable, pending, failed = rows if isinstance(rows, tuple) and len(rows) == 4 else (None,) * 4
@@ -90,6 +92,15 @@ def _whole(library: Any, handle: Any, number: int) -> GpuDevice:
         row_remap_pending=None if pending is None else bool(pending),
         nvlink_errors=_nvlink_errors(asker, int(getattr(library, "NVML_NVLINK_MAX_LINKS", 18))),
     )
+
+
+def _memory(asker: _Asker) -> Any:
+    """Return the memory as nvidia-smi counts it: the first version of the call counts what the driver keeps as used.
+
+    On an idle H100 that is 480 MiB.
+    """
+    memory = asker.ask("nvmlDeviceGetMemoryInfo", _MEMORY_VERSION)
+    return asker.ask("nvmlDeviceGetMemoryInfo") if memory is None else memory
 
 
 def _throttling(asker: _Asker) -> tuple[str, ...]:
@@ -123,14 +134,14 @@ def _nvlink_errors(asker: _Asker, links: int) -> int | None:
 def _mig_devices(library: Any, handle: Any, parent: GpuDevice) -> Iterator[GpuDevice]:
     asker = _Asker(library, handle)
     mode = asker.ask("nvmlDeviceGetMigMode")
-    if not isinstance(mode, tuple) or not mode or not mode[0]:
+    if not isinstance(mode, list | tuple) or not mode or not mode[0]:
         return
     for slot in range(asker.count("nvmlDeviceGetMaxMigDeviceCount") or 0):
         mig = asker.ask("nvmlDeviceGetMigDeviceHandleByIndex", slot)
         if mig is None:
             continue
         asked = _Asker(library, mig)
-        memory = asked.ask("nvmlDeviceGetMemoryInfo")
+        memory = _memory(asked)
         instance = asked.count("nvmlDeviceGetGpuInstanceId")
         name = asked.text("nvmlDeviceGetName")
         yield GpuDevice(

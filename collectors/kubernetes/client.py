@@ -229,7 +229,7 @@ class Client:
         query = f"?{urlencode(params)}" if params else ""
         url = f"{session.kubeconfig.server}{path}{query}"
         self.meter.count_request()
-        began = monotonic()
+        began, sent_at = monotonic(), self._clock()
         with foreign_errors(Target(session.kubeconfig, session.proxy), first_byte_s):
             async with asyncio.timeout(first_byte_s):
                 answer = await session.rest.request(
@@ -239,6 +239,7 @@ class Client:
                     _request_timeout=aiohttp.ClientTimeout(total=None, sock_connect=first_byte_s),
                 )
         self.meter.note_latency(monotonic() - began)
+        self.meter.note_date(answer.response.headers.get("Date", ""), sent_at, self._clock())
         return answer.response
 
     async def _failure(self, response: Any, url: str, target: Target) -> SourceError:

@@ -1,19 +1,41 @@
-"""What Midwatch costs the API server, counted where the bytes pass."""
+"""What Midwatch costs the API server, and how far its clock is from ours: counted where the bytes pass."""
 
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from statistics import median
 from time import monotonic
 from typing import Final
 
 import msgspec
 
-from situation.readings import OwnLoad, Reading, SourceState
+from situation.readings import OwnLoad, Reading, ServerClock, SourceState
 
 RATE_WINDOW_S: Final = 60.0
 CONFIRM_S: Final = 30.0
 """An unchanged load is confirmed this often."""
+CLOCK_EVERY_S: Final = 10.0
+CLOCK_FRESH_S: Final = 90.0
+SLOWEST_S: Final = 5.0
+"""An answer that took longer says too little about when its date was written."""
+_CLOCK: Final = "midwatch/clock"
+
+
+def clock_of(date: str, sent_at: datetime, came_at: datetime) -> ServerClock | None:
+    """Compare clocks by the `Date` of an answer and our times of question and answer; None if that tells nothing.
+
+    The server wrote a whole second somewhere between the two.
+    """
+    took_s = (came_at - sent_at).total_seconds()
+    try:
+        written = parsedate_to_datetime(date)
+        least, most = (sent_at - written - timedelta(seconds=1), came_at - written)
+    except (ValueError, TypeError, OverflowError):
+        return None  # not a date, or one without a zone
+    if not 0 <= took_s <= SLOWEST_S:
+        return None
+    return ServerClock(round((least + most).total_seconds() / 2, 1), round((most - least).total_seconds() / 2, 1))
 
 
 class Meter:
@@ -27,6 +49,9 @@ class Meter:
         self.open_watches = 0
         self.received_bytes = 0
         self.throttled = 0
+        self.clock: ServerClock | None = None
+        """Our clock against the server's, as the last answer that tells of it has it."""
+        self.clock_at: datetime | None = None
 
     def count_request(self) -> None:
         self._requests += 1
@@ -34,6 +59,11 @@ class Meter:
 
     def note_latency(self, seconds: float) -> None:
         self._latencies.append(seconds)
+
+    def note_date(self, date: str, sent_at: datetime, came_at: datetime) -> None:
+        """Take in the `Date` of an answer."""
+        if (clock := clock_of(date, sent_at, came_at)) is not None:
+            self.clock, self.clock_at = clock, came_at
 
     def load(self) -> OwnLoad:
         """Return the load up to now."""
@@ -51,7 +81,8 @@ class Meter:
 
 
 class LoadCollector:
-    """Publishes the own load each second in which it changed; source `midwatch/load`."""
+    """Publishes the own load each second in which it changed, source `midwatch/load`; and now and then how our clock
+    stands to the server's, source `midwatch/clock`."""
 
     name = "midwatch/load"
     pause_s = 1.0
@@ -62,6 +93,7 @@ class LoadCollector:
         self._clock = clock
         self._last: OwnLoad | None = None
         self._said_at: datetime | None = None
+        self._clock_said_at: datetime | None = None
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
         load, now = self._meter.load(), self._clock()
@@ -69,3 +101,12 @@ class LoadCollector:
         if due or self._last is None or msgspec.structs.asdict(load) != msgspec.structs.asdict(self._last):
             self._last, self._said_at = load, now
             yield Reading(self.name, SourceState.LIVE, now, load)
+        clock, at = self._meter.clock, self._meter.clock_at
+        if clock is None or at is None or self._is_told(at):
+            return
+        self._clock_said_at = at
+        yield Reading(_CLOCK, SourceState.LIVE, at, clock, fresh_for_s=CLOCK_FRESH_S)
+
+    def _is_told(self, at: datetime) -> bool:
+        """Also when our clock was set: then the time of the last word lies ahead."""
+        return self._clock_said_at is not None and 0 <= (at - self._clock_said_at).total_seconds() < CLOCK_EVERY_S

@@ -27,6 +27,12 @@ _STATUS: Final = _etcdctl(
 )
 _ALARMS: Final = _etcdctl("which alarms are raised?", "alarm", "list")
 _HASHES: Final = _etcdctl("whose hash differs at the same revision?", "endpoint", "hashkv", "--cluster", "-w", "table")
+_ENDS: Final = look_on_node("which certificates end when?", "kubeadm", "certs", "check-expiration")
+_SERVED: Final = look_on_node(
+    "until when is the member's own certificate valid, and for which names?",
+    "openssl", "x509", "-noout", "-dates", "-subject", "-issuer", "-ext", "subjectAltName",
+    "-in", f"{_PKI}/server.crt",
+)  # fmt: skip
 _DISK: Final = look_on_node("is the disk busy (%util), how long do writes wait?", "iostat", "-x", "1", "5")
 
 SIGNATURES: Final[tuple[Signature, ...]] = (
@@ -96,6 +102,32 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         next=(_HASHES, _ALARMS,
               advice("replace the member whose data differ; do not defragment before", Effect.DISRUPTIVE)),
         over=("etcd-log-alarm",),
+    ),
+    _signature(
+        id="etcd-log-certificate-refused",
+        found_in=_ETCD,
+        texts=("rejected connection…remote error: tls:",),
+        meaning="whoever connected does not accept the certificate that this member shows",
+        cause="It has expired, is of another authority, or does not name the address that was asked.",
+        next=(_SERVED, _ENDS),
+        look_alikes={
+            "etcd-log-client-refused": "there it is the member that does not accept the other's certificate",
+            "a connection that ends with EOF": "a probe that only looks whether the port is open: no fault",
+        },
+    ),
+    _signature(
+        id="etcd-log-client-refused",
+        found_in=_ETCD,
+        texts=(
+            "rejected connection…failed to verify",
+            "rejected connection…didn't provide a certificate",
+            "rejected connection…x509:",
+        ),
+        meaning="this member does not accept the certificate of whoever connected",
+        cause="A client or peer certificate has expired, is of another authority or is missing: of the API server, of "
+        "another member, or of a tool of people.",
+        next=(_ENDS, _SERVED),
+        look_alikes={"etcd-log-certificate-refused": "there it is the other side that does not accept the member's"},
     ),
     _signature(
         id="etcd-log-quota-large",

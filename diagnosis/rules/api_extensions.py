@@ -58,8 +58,9 @@ def _said(situation: Situation, words: str, now: datetime) -> list[_Said]:
     layer=Layer.CONTROL_PLANE,
     severity=Severity.WARNING,
     kind="Cluster",
-    looks_at="aggregator_unavailable_apiservice in the API server's metrics.",
+    looks_at="aggregator_unavailable_apiservice on two pages of the API server's metrics in a row, 30 s apart.",
     look_alikes={
+        "an API that was asked once while its pod was replaced": "the next page finds it available",
         "autoscaler-blind": "its consequence where it is the metrics API; 'missing request for' is the workload's own",
         "namespace-stuck": "its consequence: deletion has to ask every API group what is left",
     },
@@ -71,8 +72,13 @@ def aggregated_api_down(_: None, situation: Situation, now: datetime) -> Verdict
         return Unknown(reason or "the API server's metrics were not read")
     if not page.unavailable_apis:
         return CLEAR
-    names = sorted(page.unavailable_apis)
-    lines = [Evidence(f"the API server finds {name} unavailable", METRICS) for name in names[:4]]
+    if len(pages := situation.api_server.pages()) < 2:
+        return Unknown(f"{page.unavailable_apis[0]} was found unavailable, but only once")
+    names = [name for name in page.unavailable_apis if name in pages[-2][1].unavailable_apis]
+    if not names:
+        return CLEAR
+    since = f"since {pages[-2][0]:%H:%M:%S} at least"
+    lines = [Evidence(f"the API server finds {name} unavailable {since}", METRICS) for name in names[:4]]
     lines.append(Evidence("until it answers namespaces stay Terminating and kubectl complains of discovery", METRICS))
     next = [kubectl("get", "apiservice", names[0], "-o", "yaml", purpose="what does its condition Available say?")]
     follows: tuple[Ref, ...] = ()

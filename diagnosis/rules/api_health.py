@@ -58,7 +58,7 @@ def second_hand(situation: Situation, now: datetime) -> Iterator[Evidence]:
     if is_etcd_read(situation, now) or page is None:
         return
     at = situation.api_server.read_at
-    if not facts.not_measured(situation, now):
+    if not facts.no_window(situation, now):
         listed = facts.enough(api_load.etcd_latencies(situation.api_server)).get("list")
         for words, found in (("single objects", facts.short_etcd_latency(situation)), ("lists", listed)):
             if found is not None:
@@ -171,7 +171,7 @@ def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdi
     """etcd answers the API server slowly; no member of it can be asked from here."""
     if is_etcd_read(situation, now):
         return CLEAR
-    if reason := facts.not_measured(situation, now):
+    if reason := facts.no_window(situation, now):
         return Unknown(reason)
     found = facts.short_etcd_latency(situation)
     if found is None:

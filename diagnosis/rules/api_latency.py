@@ -124,7 +124,7 @@ def blame(situation: Situation) -> Iterator[Evidence]:
 )
 def api_slow_requests(_: None, situation: Situation, now: datetime) -> Verdict:
     """The API server is slow for reads of single objects or for writes."""
-    if reason := facts.not_measured(situation, now):
+    if reason := facts.no_window(situation, now):
         return Unknown(reason)
     measured = api_load.latency_by_verb(situation.api_server)
     if measured is None:
@@ -181,7 +181,7 @@ def _is_etcd(situation: Situation) -> bool:
 )
 def api_slow_lists(_: None, situation: Situation, now: datetime) -> Verdict:
     """Listing a resource takes long: there are too many objects of it, or they are too big."""
-    if reason := facts.not_measured(situation, now):
+    if reason := facts.no_window(situation, now):
         return Unknown(reason)
     if api_load.list_latencies(situation.api_server) is None:
         return Unknown(facts.IN_PART)

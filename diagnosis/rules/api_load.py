@@ -76,7 +76,7 @@ def rejects_evidence(situation: Situation) -> Iterator[Evidence]:
 )
 def api_saturated(_: None, situation: Situation, now: datetime) -> Verdict:
     """The API server works on as many requests at once as it may."""
-    if reason := facts.not_measured(situation, now):
+    if reason := facts.no_window(situation, now):
         return Unknown(reason)
     before, page = (page for _, page in situation.api_server.pages()[-2:])
     kinds = sorted(_near_in_flight(before) & _near_in_flight(page))
@@ -138,7 +138,7 @@ def _own_share(situation: Situation) -> Evidence:
 )
 def api_requests_rejected(_: None, situation: Situation, now: datetime) -> Verdict:
     """The API server turns requests away (429), whoever sent them."""
-    if reason := facts.not_measured(situation, now):
+    if reason := facts.no_window(situation, now):
         return Unknown(reason)
     found = api_load.rejects(situation.api_server)
     if found is None:

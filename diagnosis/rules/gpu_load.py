@@ -97,10 +97,11 @@ def gpu_throttled(node: Node, situation: Situation, now: datetime) -> Verdict:
     if not found:
         return unless_doubted(devices)
     heat = any(THERMAL & set(device.throttle_reasons) for device in slowed)
-    why = "by heat" if heat else "by the power supply" if slowed else "at their power limit"
+    at_limit = "runs at its power limit" if len(found) == 1 else "run at their power limit"
+    said = f"slowed down {'by heat' if heat else 'by the power supply'}" if slowed else at_limit
     return Fired(
         _ref(node),
-        f"{numbers(found)}: {'slowed down ' if slowed else 'run '}{why}",
+        f"{numbers(found)}: {said}",
         lines(devices, found, _throttle_text),
         (
             smi(node, "-q", "-d", "PERFORMANCE,CLOCK,POWER", purpose="what holds the clocks down?"),

@@ -15,6 +15,7 @@ from situation.leases import renewals
 from situation.meta import CLUSTER, Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_node_ready
+from situation.server_clock import cluster_now
 from situation.situation import Situation
 from situation.workloads import Deployment
 
@@ -46,9 +47,10 @@ def _leader(situation: Situation, name: str, now: datetime) -> _Leader | None:
     if lease is None or (renewed := lease.spec.renew_time) is None:
         return None
     other = max((at for (_, item), at in renewals(situation).items() if item != name), default=None)
-    if (now - max(other or renewed, renewed)).total_seconds() > FROZEN_S:
+    there = cluster_now(situation, now)
+    if (there - max(other or renewed, renewed)).total_seconds() > FROZEN_S:
         return None
-    age_s = ((other or now) - renewed).total_seconds()
+    age_s = ((other or there) - renewed).total_seconds()
     skew = "no other lease to compare with"
     if other is not None:
         skew = f"the newest other lease is {duration_text((now - other).total_seconds())} old by our clock"

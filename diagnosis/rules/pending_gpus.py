@@ -164,8 +164,11 @@ class _Question:
         evidence = list(held)
         if not any(account.lost for account in accounts):
             evidence.append(fact("nodes", f"no node offers less {self.resource} than it has", Mark.EXCLUDES))
+        changing = [account.node for account in accounts if not account.allocatable and _changes_layout(account.node)]
+        if changing:
+            evidence.append(fact("nodes", f"offers GPUs again when its MIG layout is changed: {names(changing)}"))
         next = [commands.offers(self.resource), commands.holders(self.resource)]
-        verdict = self._fired(what, evidence, next)
+        verdict = self._fired(what, evidence, next, follows=node_refs(changing))
         use = measured_use(self.view, self.situation, self.now)
         return msgspec.structs.replace(verdict, next=(*verdict.next, *commands.free_idle(use, self.resource)))
 
@@ -222,6 +225,11 @@ class _Question:
             f"no node offers that {'shape' if is_shape else 'name'}", evidence, commands.by_shape(self.resource),
             follows=node_refs(failed), layer=Layer.NODE if failed else None,
         )  # fmt: skip
+
+
+def _changes_layout(node: Node) -> bool:
+    """Tell whether a change of the MIG layout is under way: how many GPUs there will be nobody knows before its end."""
+    return node.metadata.labels.get(MIG_STATE) in ("pending", "rebooting")
 
 
 def _operands(resource: str, situation: Situation) -> tuple[Ref, ...]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, said_by, shorten
 from diagnosis.placement import amount_text, down_nodes, is_cordoned, wanted
+from diagnosis.replacements import lost_nodes
 from diagnosis.replicas import gravity
 from diagnosis.rule import Fired, Wait, wait_until
 from diagnosis.scheduler_text import CORDON, TAINT, SchedulerMessage, parse_scheduler_message
@@ -89,13 +90,18 @@ def fired(
 ) -> Fired:
     """Return the finding about the pod's workload: the scheduler's own words first, what holds for every reason last.
 
-    Nodes that are down (a condition's taint keeps the pod away) are followed whatever the reason on the others is.
+    Nodes that are down (a condition's taint keeps the pod away) are followed whatever the reason on the others is; so
+    are those with which the workload lost the pods that this one replaces.
     """
     said = refusal(pod)
     down = list(islice(down_nodes(pod, situation), LISTED)) if said is not None and said.count(TAINT) else []
     lines = [*_said(pod, situation), *evidence, *_cordoned(said, situation)]
     if down:
         lines.append(fact("nodes", f"would be asked but for their own state: {names(down)}"))
+    lost = lost_nodes(pod, situation)
+    if lost:
+        nodes = ", ".join(ref.name for ref in lost[:SHOWN])
+        lines.append(fact("pods", f"made after pods of the same workload were lost with {nodes}"))
     lines += _autoscaler(pod, situation)
     if not situation.knows("nodes"):
         lines.append(fact("nodes", "nodes could not be read: the numbers are the scheduler's", Mark.OPEN))
@@ -107,7 +113,7 @@ def fired(
         (*next, describe),
         severity=severity or _severity(pod, situation, now),
         layer=layer,
-        follows=(*follows, *node_refs(down)),
+        follows=(*follows, *node_refs(down), *lost),
         wants=wants,
     )
 

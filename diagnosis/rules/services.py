@@ -12,6 +12,7 @@ from diagnosis.endpoints import (
     has_backend,
     has_ready_endpoint,
     is_cluster_dns,
+    is_serving,
     readiness_changed_at,
     ready_due,
     service_ref,
@@ -122,13 +123,12 @@ def endpoints_not_updated(service: Service, situation: Situation, now: datetime)
     behind = backing(service, situation)
     if not behind.pods:
         return CLEAR
-    listed = {endpoint.target_ref.name for endpoint in behind.endpoints if endpoint.is_ready and endpoint.target_ref}
     addresses = {address for endpoint in behind.endpoints if endpoint.is_ready for address in endpoint.addresses}
-    absent = [
-        pod
-        for pod in behind.ready_pods
-        if pod.status.pod_ip and pod.name not in listed and pod.status.pod_ip not in addresses
-    ]
+    unlisted = [pod for pod in behind.pods if pod.status.pod_ip and pod.status.pod_ip not in addresses]
+    if not unlisted:
+        return CLEAR  # as nearly always: only now it matters which of them are ready
+    listed = {endpoint.target_ref.name for endpoint in behind.endpoints if endpoint.is_ready and endpoint.target_ref}
+    absent = [pod for pod in unlisted if pod.name not in listed and is_serving(pod)]
     since = {pod.name: readiness_changed_at(pod) or now for pod in absent}
     lag = timedelta(seconds=SLICE_LAG_S)
     late = [pod for pod in absent if now - since[pod.name] >= lag]

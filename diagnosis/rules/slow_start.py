@@ -7,6 +7,7 @@ from diagnosis.commands import fact, said_by, shorten
 from diagnosis.container_facts import agent_layer, describe
 from diagnosis.gpu_causes import needed_sets
 from diagnosis.pod_verdict import fired
+from diagnosis.replacements import lost_nodes
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from diagnosis.rules.container_start import innermost
 from diagnosis.rules.startup import RUNTIME_S, nvidia_runtime
@@ -133,6 +134,7 @@ def not_started(pod: Pod, situation: Situation, now: datetime) -> Verdict:
             Ref("Node", "", pod.spec.node_name),
             *(Ref("PersistentVolumeClaim", pod.namespace, name) for name in claim_names(pod)),
             *needed_sets(pod, situation),
+            *lost_nodes(pod, situation),
         ),
         node=pod.spec.node_name,
     )

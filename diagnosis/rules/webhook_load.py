@@ -61,7 +61,7 @@ def _refs(found: _Named) -> Iterator[Ref]:
 )
 def webhook_failing(_: None, situation: Situation, now: datetime) -> Verdict:
     """Calls of an admission webhook fail."""
-    if reason := facts.not_measured(situation, now):
+    if reason := facts.no_window(situation, now):
         return Unknown(reason)
     failures = api_load.webhook_failures(situation.api_server)
     if failures is None:
@@ -103,7 +103,7 @@ def webhook_failing(_: None, situation: Situation, now: datetime) -> Verdict:
 )
 def webhook_slow(_: None, situation: Situation, now: datetime) -> Verdict:
     """An admission webhook is slow, and with it each write that it sees."""
-    if reason := facts.not_measured(situation, now):
+    if reason := facts.no_window(situation, now):
         return Unknown(reason)
     measured = facts.enough(api_load.webhook_latencies(situation.api_server))
     slow = [(name, item) for name, item in measured.items() if item.p99_s > SLOW_S]

@@ -11,18 +11,22 @@ from diagnosis.rules.api_server import control_plane_commands, on_control_plane
 from situation.api_server import METRICS
 from situation.clock import duration_text
 from situation.findings import Evidence, Layer, Mark, Severity
-from situation.leases import last_write, renewals
+from situation.leases import READYZ, STILL, last_write, renewals, still_for
 from situation.meta import CLUSTER
 from situation.quantity import human_bytes
-from situation.readings import SourceState
+from situation.server_clock import SOURCE as CLOCK
+from situation.server_clock import measured, offset_text
 from situation.situation import Situation
 
-STILL_S: Final = 120.0
-"""Scheduler, controller manager and API server renew theirs every few seconds, kubelets every 10: all of them missed
-many."""
-LEAST: Final = 2
-"""One lease alone says something about its holder."""
-READYZ: Final = "kubernetes/readyz"
+
+def clock_evidence(situation: Situation, now: datetime) -> Evidence:
+    """Return how our clock stands to the API server's, or that nobody knows."""
+    clock = measured(situation, now)
+    if clock is None:
+        return Evidence("or our clock is ahead of the cluster's by as much: compare it", READYZ, mark=Mark.OPEN)
+    at = situation.source(CLOCK).observed_at
+    text = f"our clock {offset_text(clock)} (by the Date of its answers), which is taken into account"
+    return Evidence(text, CLOCK, at, Mark.EXCLUDES)
 
 
 @rule(
@@ -32,9 +36,9 @@ READYZ: Final = "kubernetes/readyz"
     severity=Severity.WARNING,
     kind="Cluster",
     needs=("leases",),
-    looks_at="the newest renewTime of all leases, while the API server answers and says that it is ready.",
+    looks_at="the newest renewTime of all leases by the API server's clock, while it answers what its checks say.",
     look_alikes={
-        "our own clock is wrong": "then it is ahead of the cluster's by as much, and objects still change",
+        "our own clock is wrong": "the Date of the API server's answers tells by how much, and that is taken off",
         "scheduler-down, controller-manager-down": "there other leases are renewed",
         "api-unreachable": "there nothing is read at all",
         "etcd-no-space": "said by etcd's members themselves: then this follows from it",
@@ -42,20 +46,15 @@ READYZ: Final = "kubernetes/readyz"
 )
 def writes_stopped(_: None, situation: Situation, now: datetime) -> Verdict:
     """No lease is renewed although the API server answers reads: writes fail, and what is shown is frozen."""
-    readiness, source = situation.readiness, situation.source("leases")
-    live = source.state_at(now) is SourceState.LIVE and situation.source(READYZ).state_at(now) is SourceState.LIVE
-    if readiness is None or not live:
-        return Unknown("the API server's answers are not live")
-    found, newest = renewals(situation), last_write(situation)
-    if newest is None or len(found) < LEAST:
-        return Unknown("too few leases are to be seen")
-    age_s = (now - newest).total_seconds()
-    if age_s <= STILL_S:
+    found, newest, still = renewals(situation), last_write(situation), still_for(situation, now)
+    if newest is None or still is None:
+        return Unknown("too few leases are to be seen, or the API server's answers are not live")
+    if still <= STILL:
         return CLEAR
     lines = [
         fact("leases", f"the newest of {counted(len(found), 'lease')} was renewed at {newest:%H:%M:%S}", at=newest),
         fact("leases", "what stands in objects (node Ready, pod status) may be history since then", at=newest),
-        Evidence("or our clock is ahead of the cluster's by as much: compare it", READYZ, mark=Mark.OPEN),
+        clock_evidence(situation, now),
     ]
     page = situation.api_server.page
     if page is not None and page.storage_bytes is not None:
@@ -64,7 +63,7 @@ def writes_stopped(_: None, situation: Situation, now: datetime) -> Verdict:
         lines.append(Evidence(text, METRICS, situation.api_server.read_at, Mark.OPEN))
     return Fired(
         CLUSTER,
-        f"has been renewed for {duration_text(age_s)}: writes may fail while reads go on",
+        f"has been renewed for {duration_text(still.total_seconds())}: writes may fail while reads go on",
         tuple(lines),
         (
             kubectl("get", "leases", "-A", purpose="is any of them renewed?"),

@@ -16,7 +16,7 @@ from situation.etcd.figures import Quota
 from situation.etcd.members import EtcdMember
 from situation.etcd.standing import counted_members
 from situation.etcd.view import MemberView, Role, Standing
-from situation.leases import last_write
+from situation.leases import READYZ, STILL, last_write, still_for
 from situation.meta import Ref
 from situation.readings import SourceState
 from situation.situation import Situation
@@ -40,6 +40,10 @@ class FrozenBy(StrEnum):
     CORRUPT = "alarm CORRUPT"
     NO_QUORUM = "no quorum"
     NO_LEADER = "no leader"
+    NOT_REACHED = "the API server does not reach it"
+    """By its own checks: what it shows is history, also if the members find nothing wrong with themselves."""
+    STILL = "no lease is renewed"
+    """Seen in the objects alone, where nobody tells of etcd."""
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -167,7 +171,7 @@ def _cluster(situation: Situation, now: datetime) -> EtcdCluster:
     )
     vouched = not leader_id and _vouches(situation, now, cluster)
     cluster = msgspec.structs.replace(cluster, is_vouched_for=vouched)
-    return msgspec.structs.replace(cluster, frozen=_frozen(situation, cluster, rounds))
+    return msgspec.structs.replace(cluster, frozen=_frozen(situation, now, cluster, rounds))
 
 
 def _list_counts(situation: Situation, fresh: Iterable[MemberView], now: datetime) -> bool:
@@ -194,7 +198,7 @@ def _leader(fresh: Iterable[MemberView], rounds: Iterable[EtcdMember]) -> tuple[
 def _vouches(situation: Situation, now: datetime, cluster: EtcdCluster) -> bool:
     """Tell whether the API server found etcd working after what we heard last of the members, or all the time if we
     never heard of any: then the endpoints may be wrong or out of reach from here."""
-    source, readiness = situation.source("kubernetes/readyz"), situation.readiness
+    source, readiness = situation.source(READYZ), situation.readiness
     if readiness is None or source.state_at(now) is not SourceState.LIVE or source.observed_at is None:
         return False
     if any(check.startswith("etcd") for check in readiness.failed_checks) or not cluster.members:
@@ -209,10 +213,10 @@ def _vouches(situation: Situation, now: datetime, cluster: EtcdCluster) -> bool:
     return since is not None and source.observed_at > since + READY_TIMEOUT
 
 
-def _frozen(situation: Situation, cluster: EtcdCluster, rounds: Iterable[EtcdMember]) -> Frozen | None:
+def _frozen(situation: Situation, now: datetime, cluster: EtcdCluster, rounds: Iterable[EtcdMember]) -> Frozen | None:
     by = _frozen_by(cluster, rounds)
     if by is None:
-        return None
+        return _frozen_unseen(situation, now, answering=bool(cluster.answering))
     known = [item for view in cluster.members if (item := situation.etcd.known.get(view.endpoint)) is not None]
     match by:
         case FrozenBy.NO_SPACE | FrozenBy.CORRUPT:
@@ -226,6 +230,15 @@ def _frozen(situation: Situation, cluster: EtcdCluster, rounds: Iterable[EtcdMem
     worked = max((time for time in signs if time is not None), default=None)
     heard = [time for time in (first, worked) if time is not None]
     return Frozen(by, min(heard), is_exact=worked is not None) if heard else None
+
+
+def _frozen_unseen(situation: Situation, now: datetime, *, answering: bool) -> Frozen | None:
+    """Tell by the API server's own checks, whatever etcd is for others; by leases only where no member answers us."""
+    worked, failing = last_write(situation), situation.etcd_failing_since
+    if failing is not None and situation.source(READYZ).state_at(now) is SourceState.LIVE:
+        return Frozen(FrozenBy.NOT_REACHED, min(failing, worked or failing), is_exact=worked is not None)
+    still = None if answering else still_for(situation, now)
+    return Frozen(FrozenBy.STILL, worked) if worked is not None and still is not None and still > STILL else None
 
 
 def _frozen_by(cluster: EtcdCluster, rounds: Iterable[EtcdMember]) -> FrozenBy | None:

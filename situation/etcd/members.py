@@ -157,3 +157,5 @@ class EtcdAccess(msgspec.Struct, frozen=True):
     """The control plane node that the paths are valid on, if it is not this host."""
     found_by: str = ""
     """`--etcd-endpoints`, `/etc/kubernetes/manifests/etcd.yaml`, `pods in kube-system`."""
+    asked: int = 0
+    """How many members are asked, or about to be."""

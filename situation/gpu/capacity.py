@@ -6,7 +6,7 @@ from typing import Final
 
 from situation.cluster import Node
 from situation.gpu.links import Component, Link, LinkState
-from situation.gpu.offer import Offer, gpu_offer, gpu_resources, paused_why
+from situation.gpu.offer import Offer, gpu_resources, offer_of, paused_why
 from situation.gpu.operand_pods import DRIVER_START
 from situation.meta import find_condition
 
@@ -16,12 +16,12 @@ REGISTER: Final = timedelta(seconds=120)
 
 def capacity_link(node: Node, links: Mapping[Component, Link], blocker: Component | None, now: datetime) -> Link:
     """Judge what a node offers by the kubelet's arithmetic; `blocker` is the nearest link that is not there yet."""
-    component, offer = Component.CAPACITY, gpu_offer(node)
+    capacity, allocatable = gpu_resources(node.status.capacity), gpu_resources(node.status.allocatable)
+    component, offer = Component.CAPACITY, offer_of(node, capacity, allocatable)
     if offer is Offer.NONE:
         through_dra = links[Component.DRA_DRIVER].state is not LinkState.NOT_WANTED
         return Link(component, LinkState.NOT_WANTED, "through DRA" if through_dra else "none offered")
-    total = sum(gpu_resources(node.status.capacity).values())
-    usable = sum(gpu_resources(node.status.allocatable).values())
+    total, usable = sum(capacity.values()), sum(allocatable.values())
     text = "none" if offer is Offer.NEVER else f"{usable:.0f} of {total:.0f}"
     if offer is Offer.ALL:
         return Link(component, LinkState.READY, text)

@@ -11,7 +11,7 @@ from situation.gpu.capacity import capacity_link
 from situation.gpu.cluster_links import nfd_link, operator_link
 from situation.gpu.components import LATE_STEPS, NEEDS, ORDER, PARTS, component_of, needs_of
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
-from situation.gpu.missing_pods import set_aside, without_pod
+from situation.gpu.missing_pods import all_set_aside, without_pod
 from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources
 from situation.gpu.operand_pods import Own, at_rest_since, read_pod
 from situation.gpu.survey import Survey, survey
@@ -73,7 +73,8 @@ def node_chain(node: Node, situation: Situation, now: datetime) -> NodeChain:
         return _all(node, "pods not read")
     judge = _Judge(node, situation, now)
     for component in ORDER:
-        judge.links[component] = judge.link(component)
+        of_operand = component in _OPERANDS
+        judge.links[component] = judge.operand(component) if of_operand else judge.other(component)
     return NodeChain(node.name, tuple(judge.links[component] for component in PARTS))
 
 
@@ -88,15 +89,13 @@ def _all(node: Node, text: str) -> NodeChain:
 
 
 def ready_link(component: Component, pod: Pod, since: datetime | None) -> Link:
-    metadata = pod.metadata
-    owner = next((owner for owner in metadata.owner_references if owner.controller), None)
-    return Link(
-        component,
-        LinkState.READY,
-        since=since,
-        pod=Ref("Pod", metadata.namespace, metadata.name),
-        owner=Ref(owner.kind, metadata.namespace, owner.name) if owner else None,
-    )
+    metadata, owned_by = pod.metadata, None
+    for owner in metadata.owner_references:
+        if owner.controller:
+            owned_by = Ref(owner.kind, metadata.namespace, owner.name)
+            break
+    pod_ref = Ref("Pod", metadata.namespace, metadata.name)
+    return Link(component, LinkState.READY, since=since, pod=pod_ref, owner=owned_by)
 
 
 _UNDECIDED: Final = frozenset({LinkState.FAILING, LinkState.STARTING})
@@ -114,10 +113,10 @@ class _Judge:
         self._now = now
         self._found: Survey = survey(situation)
         self._pods, self._trials = _pods(node.name, situation)
+        self._aside = all_set_aside(self._labels, situation)
 
-    def link(self, component: Component) -> Link:
-        if component in _OPERANDS:
-            return self._operand(component)
+    def other(self, component: Component) -> Link:
+        """Judge what is no operand with one pod on the node."""
         match component:
             case Component.NFD:
                 return self._nfd()
@@ -127,8 +126,8 @@ class _Judge:
                 return self._checks()
         return capacity_link(self._node, self.links, self._blocker(Component.CAPACITY), self._now)
 
-    def _operand(self, component: Component) -> Link:
-        if (aside := set_aside(component, self._labels)) is not None:
+    def operand(self, component: Component) -> Link:
+        if (aside := self._aside.get(component)) is not None:
             return aside
         pod = self._pods.get(component)
         if pod is None:
@@ -245,7 +244,7 @@ class _Judge:
         own_pod = self._pods.get(Component.CHECKS)
         pod = own_pod or self._pods.get(Component.VALIDATOR)
         validator = self.links[Component.VALIDATOR]
-        if (aside := set_aside(Component.CHECKS, self._labels)) is not None:
+        if (aside := self._aside.get(Component.CHECKS)) is not None:
             return aside
         if own_pod is None and validator.state is not LinkState.READY:
             if validator.state in BLOCKING:

@@ -57,7 +57,7 @@ class Fleet:
         if chain is None:
             return before is not None
         self._chains[name] = chain
-        if any(link.state in _UNSETTLED for link in chain.links):
+        if not _UNSETTLED.isdisjoint([link.state for link in chain.links]):
             dues = [link.until for link in chain.links if link.state is LinkState.STARTING and link.until is not None]
             self._due[name] = min((*dues, now + RECHECK))
         return chain != before

@@ -25,9 +25,10 @@ _DEVICE_PLUGIN_STACK: Final = frozenset(
 )
 _OWN_TAINTS: Final = "node.kubernetes.io/"
 """Taints of a node's state: the DaemonSet controller gives its pods the tolerations."""
-
-
+_LOST: Final = (Offer.NEVER, Offer.GONE, Offer.STOPPED)
 _KEYS: Final = {component: tuple(DEPLOY + name for name in part.deploy) for component, part in PARTS.items()}
+_SAYS: Final = (_ALL_OPERANDS, WORKLOAD, MPS_CAPABLE, *dict.fromkeys(key for keys in _KEYS.values() for key in keys))
+"""All labels that `set_aside` looks at."""
 
 
 def deploy_value(component: Component, labels: Mapping[str, str]) -> str:
@@ -38,6 +39,19 @@ def deploy_value(component: Component, labels: Mapping[str, str]) -> str:
             return found
         value = value or found or ""
     return value
+
+
+def all_set_aside(labels: Mapping[str, str], situation: Situation) -> Mapping[Component, Link]:
+    """Return the links of the components of which a node's labels say that they have no pod there.
+
+    Most nodes of a fleet have the same labels of this kind, so what they say is worked out once for all of them.
+    """
+    known: dict[tuple[str | None, ...], Mapping[Component, Link]] = situation.once("gpu-set-aside", dict)
+    said = tuple(map(labels.get, _SAYS))
+    if (found := known.get(said)) is None:
+        links = ((component, set_aside(component, labels)) for component, keys in _KEYS.items() if keys)
+        known[said] = found = {component: link for component, link in links if link is not None}
+    return found
 
 
 def set_aside(component: Component, labels: Mapping[str, str]) -> Link | None:
@@ -90,8 +104,7 @@ def _without_daemonset(component: Component, node: Node, found: Survey, now: dat
         if held:
             return _absent(component, "nothing deploys it, and the host has none", (node,), now, None)
         return Link(component, LinkState.PREINSTALLED, f"host {PARTS[component].title}")
-    lost = gpu_offer(node) in (Offer.NEVER, Offer.GONE, Offer.STOPPED)
-    if value and (component is Component.VALIDATOR or (component is Component.PLUGIN and lost)):
+    if value and (component is Component.VALIDATOR or (component is Component.PLUGIN and gpu_offer(node) in _LOST)):
         created = [item for items in found.daemonsets.values() for item in items]
         return _absent(component, "no DaemonSet", (node, *created), now, None)
     return Link(component, LinkState.NOT_WANTED, "not deployed")

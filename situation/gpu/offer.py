@@ -42,9 +42,12 @@ def gpu_resources(quantities: Quantities) -> Mapping[str, float]:
 
 def gpu_offer(node: Node) -> Offer:
     """Read the capacity table for one node."""
+    return offer_of(node, gpu_resources(node.status.capacity), gpu_resources(node.status.allocatable))
+
+
+def offer_of(node: Node, capacity: Mapping[str, float], allocatable: Mapping[str, float]) -> Offer:
+    """The same, for who has read a node's GPU resources already."""
     labels = node.metadata.labels
-    capacity = gpu_resources(node.status.capacity)
-    allocatable = gpu_resources(node.status.allocatable)
     total, usable = sum(capacity.values()), sum(allocatable.values())
     if usable:
         return Offer.ALL if usable >= total else Offer.PARTLY

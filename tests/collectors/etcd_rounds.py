@@ -10,7 +10,7 @@ from collectors.etcd.rounds import EtcdCollector
 from collectors.etcd.wishes import EtcdWishes
 from collectors.http import HttpReader
 from situation.etcd.members import EtcdMember, EtcdReading
-from situation.readings import Reading
+from situation.readings import Reading, SourceState
 from tests.real_etcd import Member, RealEtcd
 
 Answer = Callable[[bytes, Any], Awaitable[bytes]]
@@ -44,9 +44,11 @@ async def rounds(options: EtcdOptions, wishes: EtcdWishes | None = None) -> Asyn
 
 
 async def one_round(options: EtcdOptions, wishes: EtcdWishes | None = None) -> list[Reading]:
-    """All readings of a first round, in their order."""
+    """All readings of a first round, in their order, after the word that it starts."""
     async with rounds(options, wishes) as collector:
-        return [reading async for reading in collector.collect()]
+        started, *found = [reading async for reading in collector.collect()]
+        assert started.state is SourceState.STARTING
+        return found
 
 
 async def member_reading(options: EtcdOptions) -> Reading:

@@ -76,8 +76,11 @@ class Standin:
     def nvmlDeviceGetName(self, gpu: Any) -> str:  # noqa: N802
         return "NVIDIA H100 80GB HBM3" if isinstance(gpu, int) else self.mig[gpu[0]][gpu[1]]
 
-    def nvmlDeviceGetMemoryInfo(self, gpu: Any) -> Any:  # noqa: N802
-        return self._answer("nvmlDeviceGetMemoryInfo", gpu, SimpleNamespace(used=10, total=80, free=70))
+    def nvmlDeviceGetMemoryInfo(self, gpu: Any, version: int | None = None) -> Any:  # noqa: N802
+        if version is None:
+            return self._answer("nvmlDeviceGetMemoryInfo", gpu, SimpleNamespace(used=12, total=80, free=68))
+        self._check("nvmlDeviceGetMemoryInfo_v2", gpu)
+        return self._answer("nvmlDeviceGetMemoryInfo", gpu, SimpleNamespace(used=10, total=80, free=68, reserved=2))
 
     def nvmlDeviceGetUtilizationRates(self, gpu: int) -> Any:  # noqa: N802
         return self._answer("nvmlDeviceGetUtilizationRates", gpu, SimpleNamespace(gpu=63, memory=20))
@@ -118,9 +121,9 @@ class Standin:
             "nvmlDeviceGetFieldValues", gpu, [SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(uiVal=47))]
         )
 
-    def nvmlDeviceGetMigMode(self, gpu: int) -> tuple[int, int]:  # noqa: N802
+    def nvmlDeviceGetMigMode(self, gpu: int) -> list[int]:  # noqa: N802
         self._check("nvmlDeviceGetMigMode", gpu)
-        return (1, 1) if gpu in self.mig else (0, 0)
+        return [1, 1] if gpu in self.mig else [0, 0]
 
     def nvmlDeviceGetMaxMigDeviceCount(self, gpu: int) -> int:  # noqa: N802
         return 7

@@ -54,7 +54,9 @@ async def test_a_healthy_cluster_is_read_whole_and_nothing_is_left_behind(etcd: 
         assert item.member.round_trip_s is not None and item.member.round_trip_s < 1.5
     assert {item.name for item in heard.situation.etcd_list} == {"etcd-0", "etcd-1", "etcd-2"}
     assert heard.situation.etcd_alarms == ()
-    assert heard.situation.etcd_access == EtcdAccess(etcd.cacert, etcd.cert, etcd.key, found_by="--etcd-endpoints")
+    assert heard.situation.etcd_access == EtcdAccess(
+        etcd.cacert, etcd.cert, etcd.key, found_by="--etcd-endpoints", asked=3
+    )
 
 
 async def test_election_is_seen_and_without_quorum_members_still_answer(tmp_path: Path) -> None:
@@ -142,7 +144,7 @@ async def test_a_paused_member_delays_no_other(etcd: RealEtcd) -> None:
 
 async def test_connections_are_kept_and_pages_are_read_now_and_then(etcd: RealEtcd) -> None:
     async with rounds(options_of(etcd, endpoints=etcd.endpoints[:1])) as collector:
-        first = [reading async for reading in collector.collect()]
+        _, *first = [reading async for reading in collector.collect()]
         again = [reading async for reading in collector.collect()]
     assert [reading.source for reading in first] == ["etcd/access", source_of(etcd.members[0])]
     (second,) = again
@@ -238,7 +240,7 @@ async def test_a_renewed_certificate_is_used_without_a_restart(
         shutil.copyfile(source, target)
     options = options_of(etcd, endpoints=etcd.endpoints[:1], cert=str(cert), key=str(key))
     async with rounds(options) as collector:
-        before = [reading async for reading in collector.collect()]
+        _, *before = [reading async for reading in collector.collect()]
         shutil.copyfile(good[0], cert)
         halfway = [reading async for reading in collector.collect()]
         shutil.copyfile(good[1], key)

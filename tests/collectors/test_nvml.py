@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,20 @@ async def test_the_real_bindings_without_a_library(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(nvml, "_DRIVER_FILES", (tmp_path / "nvidiactl",))
     with pytest.raises(AbsentError, match="NVML on this host"):
         [item async for item in NvmlCollector(told(), lambda: NOW).collect()]
+
+
+async def test_a_driver_before_the_second_version_of_memory() -> None:
+    """What the driver keeps for itself counts as used there."""
+    library = Standin(1)
+    library.fails[("nvmlDeviceGetMemoryInfo_v2", -1)] = FUNCTION_NOT_FOUND
+    (device,) = (await read(library)).devices
+    assert (device.memory_used_bytes, device.memory_total_bytes) == (12, 80)
+
+
+def test_the_stand_in_has_the_functions_of_the_real_bindings() -> None:
+    """With at least its parameters: what the stand-in takes, the bindings must take."""
+    import pynvml
+
+    for name in (name for name in vars(Standin) if name.startswith("nvml")):
+        ours, real = signature(vars(Standin)[name]), signature(getattr(pynvml, name))
+        assert len(ours.parameters) - 1 <= len(real.parameters), name

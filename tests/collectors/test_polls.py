@@ -3,24 +3,29 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collectors.errors import BadAnswerError
 from collectors.kubernetes import on_demand
 from collectors.kubernetes.client import Client, utc_now
 from collectors.kubernetes.collect import kubernetes_collectors
-from collectors.kubernetes.meter import LoadCollector, Meter
+from collectors.kubernetes.meter import LoadCollector, Meter, clock_of
 from collectors.kubernetes.on_demand import OnDemandList, Wishes
 from collectors.kubernetes.polls import ReadyzPoll, VersionPoll, parse_readiness, parse_version
 from collectors.kubernetes.proxies import proxy_for
 from collectors.runner import Runner
 from simulator.server import Simulator
 from situation.kinds import BY_NAME, KINDS
-from situation.readings import OwnLoad, Readiness, ServerVersion, SourceState
+from situation.readings import OwnLoad, Readiness, ServerClock, ServerVersion, SourceState
 from tests.build import pod
 from tests.collectors.harness import Heard, client_of, running
+from tests.collectors.kubeconfigs import Clock, connected, kubeconfig
+from tests.collectors.loopback import Loopback, http
 
 HEALTHY = b"[+]ping ok\n[+]etcd ok\n[+]shutdown ok\nreadyz check passed\n"
 BROKEN = (
@@ -30,8 +35,8 @@ BROKEN = (
 
 @pytest.fixture
 async def client(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Client]:
-    async with client_of(simulator, tmp_path) as connected:
-        yield connected
+    async with client_of(simulator, tmp_path) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(
@@ -156,6 +161,49 @@ async def test_own_load_is_told_when_it_changes_and_now_and_then() -> None:
     assert await told() == []
     now += timedelta(seconds=31)
     assert len(await told()) == 1
+
+
+SENT = datetime(2026, 11, 23, 2, 41, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("date", "took_s", "wanted"),
+    [
+        ("Mon, 23 Nov 2026 02:41:07 GMT", 0.0, ServerClock(-0.5, 0.5)),
+        ("Mon, 23 Nov 2026 02:38:07 GMT", 1.0, ServerClock(180.0, 1.0)),
+        ("Mon, 23 Nov 2026 02:42:07 GMT", 1.0, ServerClock(-60.0, 1.0)),
+        ("Mon, 23 Nov 2026 02:41:07 GMT", 6.0, None),
+        ("Mon, 23 Nov 2026 02:41:07 GMT", -1.0, None),
+        ("Mon, 23 Nov 2026 02:41:07 -0000", 0.0, None),
+        ("yesterday", 0.0, None),
+        ("", 0.0, None),
+    ],
+    ids=["right", "ahead", "behind", "slow answer", "clock was set back", "no zone", "no date", "none"],
+)
+def test_how_far_our_clock_is_from_the_servers(date: str, took_s: float, wanted: ServerClock | None) -> None:
+    assert clock_of(date, SENT, SENT + timedelta(seconds=took_s)) == wanted
+
+
+@given(st.text(max_size=40))
+def test_any_date_is_survived(date: str) -> None:
+    clock_of(date, SENT, SENT)
+
+
+async def test_the_clock_of_a_server_that_is_wrong_is_told_with_its_age(tmp_path: Path) -> None:
+    """Each answer tells the time; it is said now and then."""
+    clock = Clock()
+    behind = clock.now - timedelta(minutes=10)
+    answer = http("[+]ping ok\nreadyz check passed", Date=format_datetime(behind, usegmt=True))
+    async with Loopback({"/readyz": answer}) as server:
+        async with await connected(kubeconfig(tmp_path, server.url, {"token": "t"}), clock=clock) as client:
+            await client.get("/readyz")
+            collector = LoadCollector(client.meter, clock)
+            told = [item async for item in collector.collect() if isinstance(item.value, ServerClock)]
+            again = [item async for item in collector.collect() if isinstance(item.value, ServerClock)]
+    (reading,) = told
+    assert (reading.source, reading.observed_at, reading.state) == ("midwatch/clock", clock.now, SourceState.LIVE)
+    assert isinstance(reading.value, ServerClock) and 599 <= reading.value.ahead_s <= 601
+    assert again == []
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,15 +16,19 @@ from hypothesis import strategies as st
 from collectors.control_plane import served
 from collectors.control_plane.certificate_files import CertificateFiles
 from collectors.control_plane.handshake import certificate_in, served_certificate
+from collectors.control_plane.hints import CertificateHints
 from collectors.control_plane.served import ServedCertificates, local_servers
 from collectors.errors import AbsentError, UnreachableError
 from collectors.kubernetes.certificates import validity
 from situation.certificates import Certificate, Certificates, renewed_but_not_served
 from situation.readings import Reading, SourceState
+from situation.situation import Situation
+from tests.build import NOW
 from tests.collectors.harness import running
 from tests.collectors.kubeconfigs import Certificates as Authority
 from tests.collectors.kubeconfigs import Clock, connected, kubeconfig, needs_openssl, server_context
 from tests.collectors.loopback import HANG, Loopback, http
+from tests.etcd_objects import page, silence, status, tell
 from tests.real_etcd import RealEtcd
 
 pytestmark = needs_openssl
@@ -198,6 +202,39 @@ async def test_a_server_that_failed_is_asked_again_soon(authority: Authority) ->
         assert await readings(collector) == []
         clock.now += timedelta(seconds=30)
         assert len(await certificates(collector)) == 2
+
+
+async def test_a_hint_is_followed_at_once_but_not_all_the_time(authority: Authority) -> None:
+    clock, hints = Clock(), [0]
+    async with quiet_loopback(server_context(authority)) as server:
+        collector = ServedCertificates(None, lambda: [server.url], clock, hint=lambda: hints[-1])
+        assert len(await certificates(collector)) == 1
+        hints.append(1)
+        assert await readings(collector) == [], "read a moment ago"
+        clock.now += timedelta(seconds=10)
+        assert len(await certificates(collector)) == 1
+        clock.now += timedelta(seconds=10)
+        assert await readings(collector) == [], "the hint was followed"
+
+
+def test_what_hints_at_another_certificate() -> None:
+    hints, known, turns = CertificateHints(), Situation(), []
+    steps: list[Callable[[], object]] = [
+        lambda: tell(known, 1, ago_s=7, page=page()),
+        lambda: tell(known, 1, ago_s=6, status=status()),
+        lambda: silence(known, 1, ago_s=5),
+        lambda: tell(known, 1, ago_s=4, page=page()),
+        lambda: tell(known, 1, ago_s=3, page=page(started_at=2.0)),
+        lambda: tell(known, 1, ago_s=2, state=SourceState.UNAUTHORIZED, error="certificate has expired"),
+        lambda: tell(known, 1, ago_s=1, state=SourceState.UNAUTHORIZED, error="certificate has expired"),
+        lambda: known.apply(Reading("kubernetes/readyz", SourceState.UNREACHABLE, NOW, error="x509: expired")),
+        lambda: known.apply(Reading("kubernetes/readyz", SourceState.UNREACHABLE, NOW, error="connection refused")),
+    ]
+    for step in steps:
+        step()
+        hints.tell(known, NOW)
+        turns.append(hints.turn)
+    assert turns == [0, 0, 0, 1, 2, 3, 3, 4, 4], "back, restarted, expired, expired at the API server"
 
 
 async def test_through_a_proxy_it_is_not_read_and_says_so(authority: Authority, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_an_aggregated_api_explains_stuck_namespaces_and_blind_autoscalers() -> 
         "namespace-stuck",
         "autoscaler-blind",
     }
-    scraped(known, ApiServerPage(unavailable_apis=("v1beta1.metrics.k8s.io",)))
+    scraped(known, *[ApiServerPage(unavailable_apis=("v1beta1.metrics.k8s.io",))] * 2)
     causes = causes_of((*RULES, *namespaces.RULES, *rollouts.RULES), known)
     assert list(causes) == ["aggregated-api-down"]
     finding = causes["aggregated-api-down"]
@@ -56,9 +56,25 @@ def test_an_aggregated_api_explains_stuck_namespaces_and_blind_autoscalers() -> 
     assert {item.rule for item in finding.consequences} == {"namespace-stuck", "autoscaler-blind"}
 
 
-@pytest.mark.parametrize(("apis", "age_s"), [((), 2), (("v1beta1.metrics.k8s.io",), 300)], ids=["none", "stale"])
-def test_aggregated_apis_of_which_nothing_bad_is_known(apis: tuple[str, ...], age_s: float) -> None:
-    assert not causes_of(RULES, scraped(situation(), ApiServerPage(unavailable_apis=apis), age_s=age_s))
+GONE: Final = ("v1beta1.metrics.k8s.io",)
+
+
+@pytest.mark.parametrize(
+    ("pages", "age_s"),
+    [
+        (((), ()), 2),
+        ((GONE, GONE), 300),
+        ((GONE,), 2),
+        ((GONE, ()), 2),
+        (((), GONE), 2),
+        ((("v1.other.example",), GONE), 2),
+        ((GONE, (), GONE), 2),
+    ],
+    ids=["none", "stale", "one page", "it is back", "only just", "another one", "comes and goes"],
+)
+def test_aggregated_apis_of_which_nothing_bad_is_known(pages: tuple[tuple[str, ...], ...], age_s: float) -> None:
+    made = (ApiServerPage(unavailable_apis=apis) for apis in pages)
+    assert not causes_of(RULES, scraped(situation(), *made, age_s=age_s))
 
 
 def failing(count: float, *manifests: Manifest, name: str = "pods.guard.io") -> Situation:

@@ -15,7 +15,8 @@ def line(level: str, message: str, **fields: str) -> str:
     )
 
 
-QUIET = line("info", "finished scheduled compaction", took="61ms") + line("info", "purged file")
+PROBED = line("warn", "rejected connection on client endpoint", error="EOF")
+QUIET = PROBED + line("info", "finished scheduled compaction", took="61ms") + line("info", "purged file")
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,27 @@ QUIET = line("info", "finished scheduled compaction", took="61ms") + line("info"
         (line("warn", "serving /health false due to an alarm", alarm="NOSPACE"), "etcd-log-alarm"),
         (line("warn", "found different hash values from remote peer"), "etcd-log-data-differ"),
         (line("warn", "quota exceeds the maximum value"), "etcd-log-quota-large"),
+        (
+            line("warn", "rejected connection", remote="10.0.0.2:4", error="remote error: tls: bad certificate"),
+            "etcd-log-certificate-refused",
+        ),
+        (
+            line("warn", "rejected connection on peer endpoint", error="remote error: tls: expired certificate"),
+            "etcd-log-certificate-refused",
+        ),
+        (
+            'rejected connection from "10.0.0.2:4" (error "remote error: tls: bad certificate", ServerName "")\n',
+            "etcd-log-certificate-refused",
+        ),
+        (
+            line("warn", "rejected connection on client endpoint",
+                 error="tls: failed to verify client certificate: x509: certificate has expired"),
+            "etcd-log-client-refused",
+        ),
+        (
+            line("warn", "rejected connection", error="tls: client didn't provide a certificate"),
+            "etcd-log-client-refused",
+        ),
         ("E1123 status.go:71] etcdserver: mvcc: database space exceeded\n", "etcd-client-no-space"),
         ("etcdserver: request timed out, possibly due to previous leader failure\n", "etcd-client-leader-lost"),
         ("rpc error: code = Unavailable desc = etcdserver: no leader\n", "etcd-client-no-leader"),

@@ -43,7 +43,7 @@ SHARED = {"nvidia.com/gpu.replicas": "4", "nvidia.com/gpu.sharing-strategy": "ti
         ({}, {"temperature_c": 83.0}, "gpu-hot", WARNING, "GPU 3: 83 C"),
         ({}, {"throttle_reasons": ("hw_thermal_slowdown",)}, "gpu-throttled", WARNING, "GPU 3: slowed down by heat"),
         ({}, {"throttle_reasons": ("hw_power_brake_slowdown",)}, "gpu-throttled", WARNING, "by the power supply"),
-        ({}, {"throttle_reasons": ("sw_power_cap",)}, "gpu-throttled", INFO, "GPU 3: run at their power limit"),
+        ({}, {"throttle_reasons": ("sw_power_cap",)}, "gpu-throttled", INFO, "GPU 3: runs at its power limit"),
         ({"holders": (("a", "b"), ("a", "c"))}, {"holders": (("a", "b"), ("a", "c")), "memory_used_bytes": 79 * 2**30},
          "gpu-memory-full", WARNING, "GPU 3: shared, and its memory is 99% full"),
     ],

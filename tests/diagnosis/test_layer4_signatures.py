@@ -120,7 +120,7 @@ ROWS: Final = (
     Row("L4-07", "webhook-denies",
         situation(refused('admission webhook "pods.guard.io" denied the request: no limits')), Layer.APPLICATION),
     Row("L4-08", "aggregated-api-down",
-        scraped(situation(), ApiServerPage(unavailable_apis=("v1beta1.metrics.k8s.io",)))),
+        scraped(situation(), *[ApiServerPage(unavailable_apis=("v1beta1.metrics.k8s.io",))] * 2)),
     Row("L4-09", "scheduler-down", situation(API_LEASE, lease("kube-scheduler", age_s=300))),
     Row("L4-10", "controller-manager-down", situation(API_LEASE, lease("kube-controller-manager", age_s=300))),
     Row("L4-10", "deployment-not-observed", situation(NOT_OBSERVED)),

@@ -187,3 +187,9 @@ async def test_an_exporter_without_a_runtime_does_not_answer() -> None:
         path = pod_on(simulator, "nvidia-dcgm-exporter")
         status, found = await get(simulator, f"{path}:9400/proxy/metrics")
     assert (status, found["message"]) == (400, "address not allowed")
+
+
+def test_a_pod_that_waits_for_gpus_whose_layout_is_being_changed_is_a_consequence() -> None:
+    causes = {cause.rule: cause for cause in at_hold("gpu_mig_stuck")[1].causes}
+    assert list(causes) == ["mig-change-stuck"]
+    assert {item.rule for item in causes["mig-change-stuck"].consequences} == {"gpus-short", "node-gpus-lost"}

@@ -3,8 +3,8 @@
 import pytest
 
 from situation.etcd.cluster import etcd_of
-from situation.etcd.members import Alarm, EtcdAlarms
-from situation.readings import Reading, SourceState
+from situation.etcd.members import Alarm, EtcdAccess, EtcdAlarms
+from situation.readings import Readiness, Reading, SourceState
 from situation.situation import Situation
 from tests.build import NOW
 from tests.control_plane import live_api_server, live_etcd
@@ -98,6 +98,31 @@ def test_before_anything_spoke_nothing_is_claimed() -> None:
     )
     assert second_hand(situation, NOW) is None
     assert title_note(etcd_of(situation, NOW)) == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "asked", "wanted"),
+    [
+        (SourceState.STARTING, 3, "? starting: asking 3 endpoints, none was heard yet"),
+        (SourceState.LIVE, 1, "? starting: asking 1 endpoint, none was heard yet"),
+        (SourceState.STARTING, 0, "? starting: its members are being looked for"),
+    ],
+)
+def test_while_the_first_members_are_asked_it_is_starting(state: SourceState, asked: int, wanted: str) -> None:
+    situation = Situation()
+    situation.apply(Reading("etcd/access", state, NOW, EtcdAccess(asked=asked)))
+    assert said(situation)["etcd"] == wanted
+    silence(situation, 1)
+    assert "starting" not in said(situation).get("etcd", "")
+
+
+def test_what_the_api_server_says_of_an_etcd_that_is_not_read_directly() -> None:
+    situation = Situation()
+    situation.apply(Reading("kubernetes/readyz", SourceState.LIVE, NOW, Readiness(False, ("etcd",)), fresh_for_s=30))
+    assert said(situation)["writes"] == (
+        "▲ nothing can be written at least since 02:41:07 UTC (the API server does not reach it): "
+        "the API shows what was before"
+    )
 
 
 def test_members_that_refuse_us_prove_nothing() -> None:

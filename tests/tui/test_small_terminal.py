@@ -16,6 +16,7 @@ from tests.tui.test_terminal_bytes import Recorder, leftovers
 from tui.app import Cockpit
 from tui.feed import Turn
 from tui.room import evidence_lines
+from widgets.causes import CausesPane
 from widgets.evidence import EvidencePane
 from widgets.nodes import NodesPane
 from widgets.pods import PodsPane
@@ -93,6 +94,33 @@ async def test_what_does_not_fit_is_counted_and_scrolls_by_key(tmp_path: Path) -
         assert screen_text(pilot) == first
 
 
+async def test_a_command_that_is_cut_on_the_screen_is_copied_whole_and_says_so(tmp_path: Path) -> None:
+    """What must stand on the screen is which command it is, not each of its lines."""
+    name = "a-very-long-name-" * 13
+    crashing = pod(name, ready=False, container_status={"restartCount": 9, "state": {"waiting": {
+        "reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}})  # fmt: skip
+    async with open_cockpit(Cluster(cluster_readings(node(), crashing)), tmp_path, size=(40, 12)) as pilot:
+        await pilot.pause()
+        assert "c copies it whole" in " ".join(screen_text(pilot).split())
+        command = screen(pilot).query_one(EvidencePane).card.commands[0].line
+        assert name not in screen_text(pilot).replace("\n", "")
+        await pilot.press("c")
+        await until(pilot, (tmp_path / "last-command").exists)
+    assert (tmp_path / "last-command").read_text().strip() == command.strip()
+
+
+async def test_where_causes_are_few_their_lines_show_more_of_the_proof(tmp_path: Path) -> None:
+    down = node("n1", ready="False")
+    crowd = [pod(f"lost-{n}", node="n1", ready=False, labels={"app": f"lost-{n}"}) for n in range(30)]
+    async with open_cockpit(Cluster(cluster_readings(down, *crowd)), tmp_path, size=(80, 24)) as pilot:
+        cockpit = screen(pilot)
+        causes, evidence = cockpit.query_one(CausesPane), cockpit.query_one(EvidencePane)
+        await until(pilot, lambda: 0 < causes.size.height == causes.table.row_count + 1 < 8)
+        assert evidence.line_count > evidence.size.height == 20 - causes.size.height
+        await pilot.resize_terminal(160, 50)
+        await until(pilot, lambda: evidence.styles.inline.height is None)
+
+
 async def test_c_copies_nothing_that_is_not_on_the_screen(pilot: Pilot[int], tmp_path: Path) -> None:
     await to_tab(pilot, 1)
     await pilot.press("c")
@@ -154,3 +182,6 @@ def test_a_table_of_one_row_leaves_the_room_to_the_evidence_and_a_long_one_takes
     assert evidence_lines(20, 50, 6, 2) == 6
     assert evidence_lines(11, 50, 40, 3) == 7
     assert evidence_lines(11, 50, 40, 6) == 8
+    assert evidence_lines(20, 8, 40, 3, facts=7) == 12
+    assert evidence_lines(20, 8, 40, 7, facts=7) == 15, "a long command does not take the place of the proof"
+    assert evidence_lines(20, 8, 9, 3, facts=7) == 9

@@ -92,4 +92,4 @@ async def test_a_long_command_leaves_room_for_what_it_is_for(height: int) -> Non
     assert len(shown) == height
     assert "next why?" in text
     assert ("▲ web crashes" in text) is (height > 3)
-    assert ("… c copies all of it" in text) is (height < 30)
+    assert ("c copies it whole" in text) is (height < 30)

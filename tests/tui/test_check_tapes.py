@@ -1,0 +1,79 @@
+"""`check --dump` of a tape that tells of etcd: the causes of the same incident, watched live, at the same second."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from collectors.errors import BadAnswerError
+from collectors.etcd.recorded import RecordedAnswer, members_on_tape
+from diagnosis.engine import diagnose
+from simulator.scenarios import open_scenario
+from situation.etcd.cluster import etcd_of
+from situation.findings import Diagnosis, Severity
+from situation.readings import SourceState
+from situation.situation import Situation
+from tests.build import NOW
+from tests.tui.commands import midwatch
+from tui.check import read_any
+
+UNHURT: Final = {"image-pull"}
+"""What is wrong in each of these demos before anything happens to etcd."""
+
+
+def at(name: str, second: float) -> tuple[Situation, Diagnosis]:
+    tape = open_scenario(name)
+    readings, now, notes = read_any(tape.path, tape.header.started_at + timedelta(seconds=second))
+    assert notes == ()
+    situation = Situation()
+    for reading in readings:
+        situation.apply(reading)
+    return situation, diagnose(situation, now)
+
+
+@pytest.mark.parametrize(
+    ("name", "second", "rule", "consequence"),
+    [
+        ("etcd_quorum_lost", 40, "etcd-quorum-lost", "etcd-unavailable"),
+        ("etcd_nospace", 40, "etcd-no-space", ""),
+        ("etcd_member_hangs", 40, "etcd-member-down", "etcd-strained"),
+        ("etcd_fragmented", 40, "etcd-fragmented", ""),
+        ("etcd_certificate_expired", 40, "etcd-no-leader", "etcd-unavailable"),
+        ("api_overloaded", 60, "api-saturated", "api-requests-rejected"),
+    ],
+)
+def test_what_is_wrong_on_the_tape(name: str, second: float, rule: str, consequence: str) -> None:
+    _, diagnosis = at(name, second)
+    causes = {cause.rule: cause for cause in diagnosis.causes}
+    assert UNHURT < set(causes)
+    assert rule in causes
+    assert not consequence or consequence in {item.rule for item in causes[rule].consequences}
+
+
+@pytest.mark.parametrize("name", ["etcd_quorum_lost", "etcd_nospace", "etcd_member_hangs"])
+def test_before_the_fault_all_members_are_well(name: str) -> None:
+    situation, diagnosis = at(name, 8)
+    cluster = etcd_of(situation, situation.source("etcd/members").observed_at or NOW)
+    assert (cluster.size, cluster.size_from, len(cluster.answering)) == (3, "member list", 3)
+    assert cluster.leader is not None and cluster.frozen is None
+    assert {cause.rule for cause in diagnosis.causes if cause.severity is Severity.CRITICAL} <= UNHURT
+    assert situation.source("control-plane/metrics").state is SourceState.LIVE
+
+
+async def test_the_command_says_so(tmp_path: Path) -> None:
+    tape = open_scenario("etcd_nospace")
+    finished = await midwatch(tmp_path, "check", "--dump", str(tape.path), "--at",
+                              (tape.header.started_at + timedelta(seconds=40)).isoformat())  # fmt: skip
+    assert finished.code == 2
+    assert "etcd is out of space (alarm NOSPACE)" in finished.out
+
+
+def test_no_member_no_word() -> None:
+    assert list(members_on_tape((), NOW)) == []
+
+
+def test_what_no_etcd_answers_is_named() -> None:
+    wrong = RecordedAnswer(NOW, "cp-1", "status", {"raftTerm": "soon"})
+    with pytest.raises(BadAnswerError, match="status of cp-1 on the tape is not what etcd answers"):
+        list(members_on_tape((wrong,), NOW))
