@@ -39,7 +39,9 @@ from diagnosis.rules import (
     gpu_upgrades,
     gpus,
     images,
+    inference_services,
     init_containers,
+    istio,
     leader_changes,
     leaders,
     mig_layouts,
@@ -64,6 +66,7 @@ from diagnosis.rules import (
     vllm_crash,
     vllm_memory,
     vllm_probes,
+    vllm_review,
     vllm_volumes,
     webhook_load,
     webhooks,
@@ -114,6 +117,8 @@ FAMILIES: Final = (
     slow_start,
     readiness,
     rollouts,
+    inference_services,
+    vllm_review,
     gpu_upgrades,
     gpu_paused,
     gpu_modes,
@@ -131,6 +136,7 @@ FAMILIES: Final = (
     network,
     service_hints,
     addresses,
+    istio,
 )
 ALL: Final[tuple[Rule, ...]] = tuple(rule for family in FAMILIES for rule in family.RULES)
 BY_ID: Final = {rule.id: rule for rule in ALL}
