@@ -136,7 +136,8 @@ def _arguments(setup: Setup) -> Iterator[tuple[str, str]]:
             "high memory share",
             f"{flags['utilization']} {share:g}: above {UTILIZATION_MOST:g} it may run out later",
         )
-    if arguments.max_model_len is None and server.software is Software.VLLM:
+    told = bool(arguments.flags) and not arguments.flags & {"--config"}  # else it is set where it cannot be seen
+    if arguments.max_model_len is None and server.software is Software.VLLM and told:
         yield (
             "no context limit",
             f"{flags['length']} is not set: the model's own maximum counts, and may be very long",

@@ -127,6 +127,8 @@ SILENT: Final[dict[str, list[Manifest]]] = {
     "no model server": whole({"image": "shop/web:1"}),
     "a router": whole({"image": "lmcache/lmstack-router:1", "args": ["--port", "8000"]}),
     "a model of the image": whole(good(args=["--model", "/models/llama-8b", "--max-model-len", "1"], volumeMounts=[])),
+    "set in a file": whole(good(args=["--config", "/etc/vllm.yaml"])),
+    "set by the environment": whole(good(args=[])),
     "streamed weights": whole(good(args=STREAMED, volumeMounts=[])),
     "a volume of a kind that is not read": whole(volumes=[{"name": "cache", "nfs": {"server": "x"}}, VOLUMES[1]]),
     "GPUs of several pods": whole(good("-tp", "8", "--nnodes", "2")),
