@@ -148,7 +148,7 @@ def test_a_large_model_needs_a_longer_window() -> None:
 
 
 def test_several_points_are_one_finding() -> None:
-    (found,) = reviews(deployment(container(memory=None), replicas=1))
+    (found,) = reviews(deployment(container("--dtype", "auto", memory=None), replicas=1))
     assert found.title.startswith("llm has 4 weak points in its set-up: no memory limit, no startup probe")
     assert len(found.evidence) == 4
 
