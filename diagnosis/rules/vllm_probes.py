@@ -22,7 +22,7 @@ from situation.serving.readings import Software
 from situation.serving.recognise import ServerSpec, recognise
 from situation.situation import Situation
 
-GRACE_S: Final = 60
+GRACE_S: Final = 40
 """A killed container may take its grace period (30 s unless set) to end, and the kubelet a sync or two to act."""
 
 
