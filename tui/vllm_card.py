@@ -40,11 +40,8 @@ def server_card(ref: Ref, situation: Situation, target: Target, now: datetime) -
 
 
 def _lines(server: ServerView, now: datetime) -> Iterator[CardLine]:
-    origin = asked_text(server, now)
-    yield CardLine(server.why, origin)
-    if server.started_at is not None:
-        age = duration_text((now - server.started_at).total_seconds() // 10 * 10)
-        yield CardLine(f"its process started at {server.started_at:%H:%M:%S} UTC, {age} ago", origin)
+    origin = _origin(server, now)
+    yield CardLine(f"{server.why} ({asked_text(server, now)})", origin)
     if server.is_fresh:
         for words in remarks(server, server.engines, now):
             yield CardLine(words.text, origin)
@@ -52,6 +49,14 @@ def _lines(server: ServerView, now: datetime) -> Iterator[CardLine]:
         yield CardLine(f"{name}: {words.text}")
     if server.recognised_by:
         yield CardLine(f"known as a model server by its {server.recognised_by}", "pods")
+
+
+def _origin(server: ServerView, now: datetime) -> str:
+    """Return where the figures are from and how old they are: `vllm · 10s`."""
+    if server.read_at is None:
+        return "vllm"
+    age_s = (now - server.read_at).total_seconds()
+    return f"vllm · {duration_text(age_s // 10 * 10)}" if age_s >= 10 else "vllm · now"
 
 
 def _commands(server: ServerView) -> Iterator[Command]:

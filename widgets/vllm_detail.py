@@ -76,11 +76,17 @@ class VllmDetail(Widget):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._detail: ServerDetail | None = None
+        self._counted: tuple[ServerDetail | None, int, int] = (None, 0, 0)
+        """What was counted last: the detail, the width, and its lines."""
 
     @property
     def line_count(self) -> int:
-        """Lines that all of it takes at this width, plots of one line each."""
-        return len(detail_lines(self._detail, self._width, 0)) if self._detail else 0
+        """Lines that all of it takes at this width, plots of one line each; asked for with every paint of anything."""
+        asked = (self._detail, self._width)
+        if asked[0] is not self._counted[0] or asked[1] != self._counted[1]:
+            lines = len(detail_lines(self._detail, self._width, 0)) if self._detail else 0
+            self._counted = (*asked, lines)
+        return self._counted[2]
 
     @property
     def _width(self) -> int:
