@@ -31,6 +31,8 @@ class SourceError(Exception):
     """
 
     state = SourceState.UNREACHABLE
+    status = 0
+    """HTTP status that it stands for; 0: it came without one."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)

@@ -109,6 +109,7 @@ class HttpReader:
 
     def __init__(self) -> None:
         self._clients: dict[Tls | None, httpx.AsyncClient] = {}
+        self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -124,6 +125,14 @@ class HttpReader:
         client = self._clients.pop(tls, None)
         if client is not None:
             await client.aclose()
+
+    async def _opened(self, tls: Tls | None) -> "httpx.AsyncClient":
+        """Open a client, one for all that ask at the same time."""
+        async with self._opening:
+            client = self._clients.get(tls)
+            if client is None:
+                client = self._clients[tls] = await asyncio.to_thread(_open_client, tls)
+            return client
 
     async def get(
         self,
@@ -148,10 +157,7 @@ class HttpReader:
         headers = {}
         if token_file is not None:
             headers["Authorization"] = f"Bearer {await asyncio.to_thread(_token, token_file)}"
-        client = self._clients.get(tls)
-        if client is None:
-            opened = await asyncio.to_thread(_open_client, tls)
-            client = self._clients.setdefault(tls, opened)  # others may have opened one meanwhile
+        client = self._clients.get(tls) or await self._opened(tls)
         handshake = Handshake()
         traced = {"trace": handshake.note} if plain.startswith("https") else {}
         try:
@@ -165,7 +171,9 @@ class HttpReader:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
             raise _translated(error, shown, tls) from error
         if response.status_code not in answers:
-            raise _for_status(response, body, shown)
+            failure = _for_status(response, body, shown)
+            failure.status = response.status_code
+            raise failure
         if "text/html" in response.headers.get("Content-Type", ""):
             raise BadAnswerError(f"{shown} answered with a web page: is a proxy or login page in between?")
         return body
@@ -227,11 +235,11 @@ def _token(path: Path) -> str:
 def _translated(error: Exception, shown: str, tls: Tls | None) -> SourceError:
     import httpx
 
-    if (certificate := _in_chain(error, ssl.SSLCertVerificationError)) is not None:
+    if (certificate := in_chain(error, ssl.SSLCertVerificationError)) is not None:
         said = getattr(certificate, "verify_message", "") or str(certificate)
         hint = "this machine's CAs are asked, SSL_CERT_FILE can name others" if tls is None else tls.hint
         return BadAnswerError(f"certificate of {shown} is not accepted: {harmless(said)}; {hint}")
-    if (failure := _in_chain(error, ssl.SSLError)) is not None:
+    if (failure := in_chain(error, ssl.SSLError)) is not None:
         if tls is not None and is_refusal(str(failure)):
             return UnauthorizedError(f"{shown} does not accept our certificate: {tls.refused}")
         if "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER_FAILURE" in str(error):
@@ -256,16 +264,18 @@ def is_refusal(said: str) -> bool:
     return "ALERT" in upper and any(reason in upper for reason in ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED"))
 
 
-def _in_chain(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+def in_chain(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+    """Return the first of `kind` among an error and those behind it; of several at once the last one is followed."""
     while error is not None and not isinstance(error, kind):
-        error = error.__cause__ or error.__context__
+        several = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+        error = several[-1] if several else error.__cause__ or error.__context__
     return error
 
 
 def _why(error: Exception) -> str:
-    if _in_chain(error, socket.gaierror) is not None:
+    if in_chain(error, socket.gaierror) is not None:
         return "its name cannot be resolved"
-    if _in_chain(error, ConnectionRefusedError) is not None:
+    if in_chain(error, ConnectionRefusedError) is not None:
         return "connection refused"
     return harmless(str(error)).lower()[:_SHOWN] or "no connection"
 

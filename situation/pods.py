@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from situation.command_secrets import without_secrets
 from situation.meta import (
     Condition,
     IntOrString,
@@ -20,16 +21,6 @@ _SERVES_MODELS: Final = re.compile(
     r"vllm|sglang|text-generation|(?:^|/)tgi[:@]|triton|huggingfaceserver|llm-d|lmstack|--(?:served-model-name|model-id)"
 )
 """In an image or a command line: the only containers whose command line is kept."""
-_SECRET_NAME: Final = r"-(?:[\w-]*[-_])?(?:keys?|token|passwords?|passwd|secrets?|credentials?)(?:[-_][\w-]*)?"  # noqa: S105
-_SECRET_FLAG: Final = re.compile(_SECRET_NAME, re.IGNORECASE)
-_SECRET_IN_TEXT: Final = re.compile(
-    rf"""(?P<name>(?<![\w-])(?i:{_SECRET_NAME})(?:=|\s+)
-        |\b[A-Z0-9_]*(?:KEY|TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIAL)[A-Z0-9_]*=)
-        (?P<value>"[^"]*"|'[^']*'|[^\s"'-][^\s"']*)""",
-    re.VERBOSE,
-)
-_TOKEN: Final = re.compile(r"\b(?:hf_|sk-|ghp_|glpat-|eyJ)[A-Za-z0-9_.-]{8,}")
-_MASK: Final = "***"
 _ADDRESS: Final = re.compile(r"(?:^|//|@)([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?:\d{1,5})(?:[/?,;]|$)")
 
 
@@ -145,22 +136,6 @@ class Container(Wire, frozen=True):
             masked = without_secrets(words)
             set_(self, "command", masked[: len(self.command)])
             set_(self, "args", masked[len(self.command) :])
-
-
-def without_secrets(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a command line with the values of flags and variables masked whose names speak of secrets. Idempotent."""
-    kept: list[str] = []
-    is_secret = False
-    for word in words:
-        flag, equals, _ = word.partition("=")
-        if is_secret and not word.startswith("-"):
-            kept.append(_MASK)
-        elif equals and _SECRET_FLAG.fullmatch(flag):
-            kept.append(f"{flag}={_MASK}")
-        else:
-            kept.append(_TOKEN.sub(_MASK, _SECRET_IN_TEXT.sub(rf"\g<name>{_MASK}", word)))
-        is_secret = _SECRET_FLAG.fullmatch(word) is not None
-    return tuple(kept)
 
 
 class ClaimVolume(Wire, frozen=True):

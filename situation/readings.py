@@ -10,6 +10,7 @@ from situation.certificates import Certificates
 from situation.etcd.members import EtcdAccess, EtcdAlarms, EtcdMembership, EtcdReading
 from situation.gpu.devices import GpuReading
 from situation.local_health import LocalHealth
+from situation.log_reads import LogRead
 from situation.meta import KubernetesObject, ObjectKey
 from situation.serving.readings import ServerReading
 
@@ -99,6 +100,7 @@ Value = (
     | Certificates
     | LocalHealth
     | ServerReading
+    | LogRead
 )
 
 

@@ -18,7 +18,8 @@ from situation.gpu.memory import believed, remembering
 from situation.indexes import controller_ref
 from situation.kinds import BY_NAME
 from situation.local_health import LocalHealth
-from situation.meta import KubernetesObject, LabelSelector, Ref
+from situation.log_reads import LogRead, LogReads
+from situation.meta import KubernetesObject, LabelSelector, ObjectKey, Ref
 from situation.network import Service
 from situation.pods import Pod
 from situation.readings import (
@@ -68,12 +69,16 @@ class Situation(Store):
         """The components on this host, asked on loopback; None where this is no control plane node."""
         self.serving = ServingMemory()
         """Model servers, by key."""
+        self.logs = LogReads()
+        """Logs that somebody read on request."""
         self._certificates: dict[str, tuple[Certificate, ...]] = {}
         self._devices_by_origin: dict[str, dict[str, NodeDevices]] = {}
 
     def apply(self, reading: Reading) -> list[Change]:
         """Fold a reading in and return what it changed, in order."""
         self.derived.clear()
+        if isinstance(reading.value, LogRead):
+            return self._take_log(reading.value)
         self._note_source(reading)
         match reading.value:
             case Listed() as listed:
@@ -93,6 +98,12 @@ class Situation(Store):
             case other:
                 self._take_control_plane(reading.source, other)
         return []
+
+    def _put(self, name: str, key: ObjectKey, new: KubernetesObject | None) -> Change:
+        change = super()._put(name, key, new)
+        if name == "pods" and change.old is not None and _is_another(change.old, new):
+            self.serving.forget_pod(key)
+        return change
 
     def _take_control_plane(self, source: str, value: Value | None) -> None:
         match value:
@@ -155,6 +166,12 @@ class Situation(Store):
             for name in [name for name in self.devices if self.node(name) is None]:
                 del self.devices[name], self._devices_by_origin[name]
         return changes
+
+    def _take_log(self, read: LogRead) -> list[Change]:
+        """Keep a log that was read; its pod counts as changed. It is no source: it is never read again by itself."""
+        self.logs.take(read)
+        pod = self.pods.get((read.namespace, read.pod))
+        return [Change(Ref("Pod", read.namespace, read.pod), pod, pod)] if pod is not None else []
 
     def _replace_all(self, listed: Listed) -> list[Change]:
         table = self._tables[listed.kind]
@@ -254,6 +271,10 @@ class Situation(Store):
             and (not uid or event.involved_object.uid in ("", uid) or kind == "Node")
         ]
         return tuple(sorted(found, key=_event_time))
+
+
+def _is_another(old: KubernetesObject, new: KubernetesObject | None) -> bool:
+    return new is None or new.metadata.uid != old.metadata.uid
 
 
 _LONG_AGO: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")

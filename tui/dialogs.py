@@ -16,6 +16,7 @@ from widgets.etcd_members import LOOK as LOOK_OF_MEMBER
 from widgets.evidence import CardCommand
 from widgets.glyphs import EFFECT, color
 from widgets.gpu_states import LOOK
+from widgets.vllm_states import LOOK as LOOK_OF_SERVER
 
 HelpRow = tuple[str, str, str]
 """(keys, what they do, id for the configuration file)."""
@@ -30,6 +31,9 @@ _READING = (
     "Of etcd's members: " + ", ".join(f"{glyph} {state.value}" for state, (glyph, _) in LOOK_OF_MEMBER.items()) + "; "
     "the bar is the quota (█ in use, ▒ in the file and free again after defragmentation, ░ left), "
     "the curve WAL fsync p99 over five minutes, from 1 ms to 1 s. "
+    "Of model servers: " + ", ".join(f"{look.glyph} {look.word}" for look in LOOK_OF_SERVER.values()) + "; "
+    "the curve is the queue over the last minutes, up to its own highest, the bar the KV cache, "
+    "and – is what was not measured. "
     "Midwatch only reads, and never runs a command: it copies it."
 )
 

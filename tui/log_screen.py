@@ -13,8 +13,12 @@ from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 from textual.worker import Worker, WorkerState
 
+from diagnosis.log_reads import log_read
 from playbooks.commands import Target
+from situation.log_reads import LOG_SOURCE
 from situation.logs import LogTarget, PodLog, last_line
+from situation.pods import Pod
+from situation.readings import Reading, SourceState
 from situation.situation import Situation
 from situation.text import harmless
 from tui.connection import LogReader
@@ -74,6 +78,7 @@ class LogScreen(Screen[None]):
         store: LogStore,
         cluster: Target,
         clock: Callable[[], datetime],
+        publish: Callable[[Reading], None],
     ) -> None:
         super().__init__()
         self._target = target
@@ -82,6 +87,7 @@ class LogScreen(Screen[None]):
         self._store = store
         self._cluster = cluster
         self._clock = clock
+        self._publish = publish
         self._picture: Picture | None = None
         self._read_at: datetime | None = None
         self._fault = ""
@@ -127,9 +133,11 @@ class LogScreen(Screen[None]):
 
     @work(group="log", exit_on_error=False)
     async def _read(self) -> None:
-        key = run_key(self._target, self._situation)
+        key, pod = run_key(self._target, self._situation), self._pod
         log = await self._reader(self._target)
         self._take(log)
+        if (read := log_read(log, pod, self._pod)) is not None:
+            self._publish(Reading(LOG_SOURCE, SourceState.LIVE, log.observed_at, read))
         if self._picture is not None:
             self._store.keep(key, self._picture.matches, log.observed_at, last_line(log))
 
@@ -160,9 +168,12 @@ class LogScreen(Screen[None]):
     def _card(self, shown: Picture, row: int) -> Card:
         return signature_card(shown.at_row[row], shown, self._place(), self._cluster, self._target)
 
+    @property
+    def _pod(self) -> Pod | None:
+        return self._situation.pods.get((self._target.namespace, self._target.pod))
+
     def _place(self) -> dict[str, str]:
-        target = self._target
-        pod = self._situation.pods.get((target.namespace, target.pod))
+        target, pod = self._target, self._pod
         return {
             "<namespace>": target.namespace,
             "<pod>": target.pod,

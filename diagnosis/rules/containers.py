@@ -25,7 +25,8 @@ INSTANT_S: Final = 2.0
 _EVENTS_UNKNOWN: Final = "events could not be read: a kill by a probe or by the node is not excluded"
 
 
-def _node_oom(loop: Loop, pod: Pod, situation: Situation) -> Event | None:
+def node_oom(loop: Loop, pod: Pod, situation: Situation) -> Event | None:
+    """Return the node's own event about its memory that explains how the container ended."""
     if loop.end is None or loop.end.finished_at is None:
         return None
     for event in situation.events_by_object.get(Ref("Node", "", pod.spec.node_name)).values():
@@ -56,7 +57,7 @@ def oom_killed(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         end = loop.end
         if end is None:
             continue
-        by_node = _node_oom(loop, pod, situation)
+        by_node = node_oom(loop, pod, situation)
         if end.reason == "OOMKilled" or (end.exit_code == 137 and by_node is not None):
             return _oom(loop, by_node, pod, situation, now)
     return CLEAR
@@ -88,7 +89,7 @@ def _oom(loop: Loop, by_node: Event | None, pod: Pod, situation: Situation, now:
     return fired(pod, situation, now, title, evidence, (limits, top), severity=severity)
 
 
-def _killed_by(probe: str, pod: Pod, situation: Situation, now: datetime) -> tuple[Loop, Event] | None:
+def killed_by(probe: str, pod: Pod, situation: Situation, now: datetime) -> tuple[Loop, Event] | None:
     """Return the loop whose last run, or the present one, was ended by this probe."""
     for loop in crash_loops(pod, now)[0]:
         kill = newest_kill(pod, loop.container, situation)
@@ -117,7 +118,7 @@ def _killed_by(probe: str, pod: Pod, situation: Situation, now: datetime) -> tup
 )
 def liveness_kill(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     """A container is restarted again and again by its liveness probe."""
-    found = _killed_by("liveness", pod, situation, now)
+    found = killed_by("liveness", pod, situation, now)
     if found is None:
         return CLEAR
     loop, kill = found
@@ -132,10 +133,11 @@ def liveness_kill(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         evidence.append(fact("pods", hint))
     got = what_it_got(failure.text if failure else "", probe)
     title = f"is killed{one_of_many(pod, loop.container.name)}: liveness probe {got}"
-    return fired(pod, situation, now, title, evidence, _probe_commands(loop, pod, "livenessProbe"))
+    return fired(pod, situation, now, title, evidence, probe_commands(loop, pod, "livenessProbe"))
 
 
-def _probe_commands(loop: Loop, pod: Pod, name: str) -> tuple[Command, ...]:
+def probe_commands(loop: Loop, pod: Pod, name: str) -> tuple[Command, ...]:
+    """Return how to see a probe (`livenessProbe`), and what the container did before it was killed."""
     return (
         field(pod, container_path(loop.container.name, loop.init, name), "what does the probe ask, and how often?"),
         logs(pod, loop.container.name, loop.status, "what did it do before it was killed?"),
@@ -157,7 +159,7 @@ def _probe_commands(loop: Loop, pod: Pod, name: str) -> tuple[Command, ...]:
 )
 def startup_probe_kill(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     """A container is killed by its startup probe before it has started, for example while it loads a model."""
-    found = _killed_by("startup", pod, situation, now)
+    found = killed_by("startup", pod, situation, now)
     if found is None:
         return CLEAR
     loop, kill = found
@@ -173,7 +175,7 @@ def startup_probe_kill(pod: Pod, situation: Situation, now: datetime) -> Verdict
     title = f"is killed before it has started{one_of_many(pod, loop.container.name)}"
     if probe is not None:
         title += f": startup probe allows {duration_text(probe.budget_s)}"
-    return fired(pod, situation, now, title, evidence, (log, *_probe_commands(loop, pod, "startupProbe")[:1]))
+    return fired(pod, situation, now, title, evidence, (log, *probe_commands(loop, pod, "startupProbe")[:1]))
 
 
 @rule(

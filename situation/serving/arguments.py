@@ -11,11 +11,15 @@ from situation.pods import Container
 
 _LINE_END: Final = re.compile(r"\\?[\n␊]")
 """As sent, and as `harmless` shows it."""
+_COMMAND_ENDS: Final = ";&|()<>"
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "ash"})
+_SHELL_WITHIN: Final = 3
+"""`tini -- bash -c ...`: the shell is among so many first words."""
 _FLAGS: Final = {
     "model": ("--model", "--model-path", "--model-id", "--model_id"),
     "served_names": ("--served-model-name", "--model-name", "--model_name"),
-    "port": ("--port",),
+    "port": ("--port", "--http-port"),
+    "metrics_port": ("--metrics-port",),
     "max_num_seqs": ("--max-num-seqs", "--max-running-requests", "--max-concurrent-requests"),
     "max_model_len": ("--max-model-len", "--context-length", "--max-total-tokens"),
     "gpu_memory_utilization": ("--gpu-memory-utilization", "--mem-fraction-static", "--cuda-memory-fraction"),
@@ -28,7 +32,7 @@ _FLAGS: Final = {
     "download_dir": ("--download-dir",),
 }
 _FIELD_OF: Final = {flag: field for field, flags in _FLAGS.items() for flag in flags}
-_NUMBER: Final = re.compile(r"(\d+(?:\.\d+)?)([kKmMgG]?)")
+_NUMBER: Final = re.compile(r"(\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})([kKmMgG]?)", re.ASCII)
 _SCALE: Final = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000, "K": 1024, "M": 1024**2, "G": 1024**3}
 """vLLM's own reading of human-readable integers: `1k` is 1,000, `1K` is 1,024."""
 
@@ -39,6 +43,8 @@ class EngineArguments(msgspec.Struct, frozen=True):
     model: str = ""
     served_names: tuple[str, ...] = ()
     port: int | None = None
+    metrics_port: int | None = None
+    """Of Triton, which serves its metrics apart."""
     max_num_seqs: int | None = None
     max_model_len: int | None = None
     gpu_memory_utilization: float | None = None
@@ -80,7 +86,8 @@ def read_arguments(container: Container) -> EngineArguments:
     return EngineArguments(
         model=_first(found, "model") or _positional(words),
         served_names=tuple(found.get("served_names", ())),
-        port=_whole(found, "port"),
+        port=_port(found, "port"),
+        metrics_port=_port(found, "metrics_port"),
         max_num_seqs=_whole(found, "max_num_seqs"),
         max_model_len=_whole(found, "max_model_len"),
         gpu_memory_utilization=_number(found, "gpu_memory_utilization"),
@@ -96,7 +103,7 @@ def read_arguments(container: Container) -> EngineArguments:
 
 
 def _unwrapped(words: Sequence[str]) -> Iterator[str]:
-    runs_shell = bool(words) and words[0].rpartition("/")[2] in _SHELLS
+    runs_shell = any(word.rpartition("/")[2] in _SHELLS for word in words[:_SHELL_WITHIN])
     for word in words:
         if runs_shell and any(character.isspace() for character in word):
             yield from _split(word)
@@ -105,16 +112,20 @@ def _unwrapped(words: Sequence[str]) -> Iterator[str]:
 
 
 def _split(text: str) -> Iterable[str]:
-    text = _LINE_END.sub(" ", text)
+    """Take a shell's line apart; what ends a command (`;`, `&&`, a new line) is a word of its own."""
+    text = _LINE_END.sub(lambda end: " " if end[0].startswith("\\") else " ; ", text)
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
     try:
-        return shlex.split(text)
+        return list(lexer)
     except ValueError:
         return text.split()
 
 
 def _values(rest: Sequence[str], *, many: bool) -> Iterator[str]:
     for word in rest:
-        if word.startswith("-"):
+        if word.startswith("-") or not word.strip(_COMMAND_ENDS):
             return
         yield word
         if not many:
@@ -122,15 +133,21 @@ def _values(rest: Sequence[str], *, many: bool) -> Iterator[str]:
 
 
 def _positional(words: Sequence[str]) -> str:
-    """Return the model of `vllm serve MODEL`."""
+    """Return the model of `vllm serve MODEL`; what a shell or Kubernetes puts in is not known here."""
     for position, word in enumerate(words[:-1]):
-        if word == "serve" and not words[position + 1].startswith("-"):
+        if word == "serve" and words[position + 1][0:1] not in ("-", "$", ""):
             return words[position + 1]
     return ""
 
 
 def _first(found: dict[str, list[str]], field: str) -> str:
-    return next(iter(found.get(field, ())), "")
+    value = next(iter(found.get(field, ())), "")
+    return "" if value.startswith("$") else value
+
+
+def _port(found: dict[str, list[str]], field: str) -> int | None:
+    number = _whole(found, field)
+    return number if number is not None and 0 < number < 65536 else None
 
 
 def _number(found: dict[str, list[str]], field: str) -> float | None:

@@ -11,20 +11,34 @@ from situation.serving.arguments import EngineArguments, read_arguments, words_o
 from situation.serving.readings import Software
 
 _BY_IMAGE: Final = (
-    (Software.ROUTER, re.compile(r"(?:lmstack-router|production-stack[^:@]*router|vllm-router)")),
-    (Software.SGLANG, re.compile(r"sglang")),
-    (Software.TGI, re.compile(r"text-generation-inference|(?:^|/)tgi(?:[:@]|$)")),
-    (Software.TRITON, re.compile(r"tritonserver|/triton(?:[:@-]|$)")),
-    (Software.VLLM, re.compile(r"vllm|llm-d-inference-sim|kserve/huggingfaceserver")),
+    (Software.ROUTER, re.compile(r"lmstack-router|production-stack.*router|vllm-router")),
+    (Software.SGLANG, re.compile(r"(?:^|[/-])sglang(?:[-/]|$)")),
+    (Software.TGI, re.compile(r"text-generation-inference|(?:^|/)tgi(?:-|$)")),
+    (Software.TRITON, re.compile(r"(?:^|[/-])triton(?:server|-inference-server)?(?:-|$)")),
+    (Software.VLLM, re.compile(r"(?:^|[/_-])vllm(?:[/_-]|$)|(?:^|/)llm-d(?:-|$)|(?:^|/)huggingfaceserver(?:-|$)")),
 )
-"""First match wins."""
+"""First match wins. Of the image the registry, tag and digest are left out."""
+_NO_SERVER: Final = re.compile(
+    r"(?:^|[-_])(?:exporter|proxy|router|routing|gateway|scheduler|operator|controller|manager|autoscaler|webhook|epp"
+    r"|client|bench|benchmarks?|loadtest|tests?|e2e|ui|webui|web|chat|dashboard|monitor|monitoring|sidecar|init|loader"
+    r"|downloader|cache|service|tools?|tuner|builder|docs?|sdk)(?:$|[-_])"
+)
+"""In the last part of an image's name: something around a model server, not one itself."""
 _BY_COMMAND: Final = (
-    (Software.ROUTER, re.compile(r"vllm_router|(?:^| )vllm-router(?: |$)")),
-    (Software.SGLANG, re.compile(r"sglang(?:\.|_| )(?:launch_server|serve)|sglang\.srt")),
-    (Software.TGI, re.compile(r"text-generation-launcher|text-generation-router")),
-    (Software.TRITON, re.compile(r"(?:^| |/)tritonserver(?: |$)")),
-    (Software.VLLM, re.compile(r"(?:^| |/)vllm serve(?: |$)|vllm\.entrypoints|huggingfaceserver")),
+    (Software.ROUTER, re.compile(r"(?:^| |/)vllm_router(?:\.\S+)?(?: |$)|(?:^| |/)vllm-router(?: |$)")),
+    (Software.SGLANG, re.compile(r"sglang\.(?:launch_server|srt\.\S*server)|(?:^| |/)sglang serve(?: |$)")),
+    (Software.TGI, re.compile(r"(?:^| |/)text-generation-(?:launcher|router)(?: |$)")),
+    (Software.TRITON, re.compile(r"(?:^| |/)tritonserver(?: |$)|launch_triton_server")),
+    (
+        Software.VLLM,
+        re.compile(
+            r"(?:^| |/)vllm serve(?: |$)|vllm[./]entrypoints[./]\S*(?:api_server|cli\.main serve)"
+            r"|-m huggingfaceserver(?: |$)|(?:^| |/)llm-d-inference-sim(?: |$)"
+        ),
+    ),
 )
+_READERS: Final = frozenset({"curl", "wget", "grep", "pgrep", "pkill", "echo", "kubectl", "ps", "tail", "cat"})
+"""Programs that may name a server without starting one."""
 _DEFAULT_PORT: Final = {
     Software.VLLM: 8000,
     Software.SGLANG: 30000,
@@ -33,6 +47,7 @@ _DEFAULT_PORT: Final = {
     Software.ROUTER: 8001,
     Software.UNKNOWN: 8080,
 }
+_TLS_FLAGS: Final = frozenset({"--ssl-keyfile", "--ssl-certfile"})
 _KSERVE_PORT: Final = 8080
 _KSERVE_LABEL: Final = "serving.kserve.io/inferenceservice"
 _PORT_NAMES: Final = ("metrics", "http", "serve", "server", "api", "http1", "user-port", "container-port", "h2c")
@@ -61,47 +76,86 @@ class ServerSpec(msgspec.Struct, frozen=True):
 
 
 def recognise(pod: Pod) -> ServerSpec | None:
-    """Return how a pod serves a model, None if nothing says that it does."""
+    """Return how a pod serves a model, None if nothing says that it does.
+
+    A worker of a server that spans several pods serves nothing by itself: none either.
+    """
     for container in pod.spec.containers:
         software, why = _software(container)
-        if software is None:
-            continue
-        arguments = read_arguments(container)
-        annotations = pod.metadata.annotations
-        kserve = pod.metadata.labels.get(_KSERVE_LABEL, "")
-        return ServerSpec(
-            software,
-            container,
-            _port(container, software, arguments, annotations.scrape_port, bool(kserve)),
-            _metrics_path(annotations.scrape_path),
-            "https" if annotations.scrape_scheme == "https" or "--ssl-keyfile" in arguments.flags else "http",
-            arguments,
-            why,
-            kserve,
-        )
+        if software is not None:
+            return as_server(pod, container, software, why)
     return None
 
 
+def as_server(pod: Pod, container: Container, software: Software, why: str) -> ServerSpec:
+    """Return where and how a container serves, given that it does."""
+    arguments = read_arguments(container)
+    annotations = pod.metadata.annotations
+    kserve = pod.metadata.labels.get(_KSERVE_LABEL, "")
+    port = _port(container, software, arguments, annotations.scrape_port, bool(kserve))
+    # A port of another container has another page: its path and scheme say nothing of this one.
+    is_annotated = annotations.scrape_port in ("", str(port))
+    secure = arguments.flags & _TLS_FLAGS or (is_annotated and annotations.scrape_scheme == "https")
+    return ServerSpec(
+        software,
+        container,
+        port,
+        _metrics_path(annotations.scrape_path) if is_annotated else "/metrics",
+        "https" if secure else "http",
+        arguments,
+        why,
+        kserve,
+    )
+
+
 def _software(container: Container) -> tuple[Software | None, str]:
-    line = " ".join(words_of(container))
+    words = words_of(container)
+    line = " ".join(words)
+    if words and words[0].rpartition("/")[2] in _READERS:
+        return None, ""
     for software, pattern in _BY_COMMAND:
         if pattern.search(line):
-            return software, f"command of container {container.name}"
-    name = container.image.rpartition("@")[0] or container.image
+            return (None, "") if "--headless" in words else (software, f"command of container {container.name}")
+    name = _image_name(container.image)
     for software, pattern in _BY_IMAGE:
         if pattern.search(name):
-            return software, f"image {container.image}"
+            is_other = software is not Software.ROUTER and _NO_SERVER.search(name.rpartition("/")[2])
+            return (None, "") if is_other or _runs_else(container) else (software, f"image {container.image}")
     return None, ""
 
 
+def _image_name(image: str) -> str:
+    """Return the name without registry, tag and digest, in small letters."""
+    name = image.partition("@")[0].lower()
+    registry, slash, rest = name.partition("/")
+    if slash and ("." in registry or ":" in registry or registry == "localhost"):
+        name = rest
+    return name.partition(":")[0]
+
+
+def _runs_else(container: Container) -> bool:
+    """Tell whether the image's own program is replaced by one that shows no sign of serving anything."""
+    serves = container.ports or container.readiness_probe or container.liveness_probe or container.startup_probe
+    return bool(container.command) and not serves
+
+
 def _port(container: Container, software: Software, arguments: EngineArguments, annotated: str, is_kserve: bool) -> int:
-    """Return the annotated port, else that of the command line, of the spec, the default: in this order."""
+    """Return the port of the command line, else the annotated one, that of the spec, the default: in this order.
+
+    An annotation counts only where the container declares that port, or none: it may be meant for a sidecar.
+    """
+    if software is Software.TRITON:
+        told = arguments.metrics_port
+    else:
+        told = arguments.port
+    if told is not None:
+        return told
+    declared = tuple(_declared(container))
     if annotated.isascii() and annotated.isdigit() and 0 < int(annotated) < 65536:
-        return int(annotated)
-    if arguments.port is not None and software is not Software.TRITON:
-        return arguments.port
-    if software is not Software.TRITON and (declared := next(_declared(container), None)) is not None:
-        return declared
+        if not declared or int(annotated) in declared:
+            return int(annotated)
+    if declared and software is not Software.TRITON:
+        return declared[0]
     return _KSERVE_PORT if is_kserve and software is Software.VLLM else _DEFAULT_PORT[software]
 
 

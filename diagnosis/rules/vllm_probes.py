@@ -1,0 +1,148 @@
+"""Layer 1: model servers that a probe kills before they have loaded their model (L1-05)."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from math import ceil
+from typing import Final, NamedTuple
+
+from diagnosis.commands import counted, fact, said_by
+from diagnosis.container_facts import container_path, field, logs, one_of_many, run_text
+from diagnosis.model_pods import to_change
+from diagnosis.model_size import load_time, model_size
+from diagnosis.pod_verdict import fired
+from diagnosis.probe_text import newest_failure, newest_kill, probe_text
+from diagnosis.rule import CLEAR, Rule, Verdict, rule
+from situation.clock import duration_text
+from situation.cluster import Event
+from situation.crashes import Loop, in_service, run_seconds
+from situation.findings import Evidence, Layer, Mark, Severity
+from situation.pods import Container, ContainerStatus, Pod, Probe
+from situation.selectors import container_pairs, last_end
+from situation.serving.readings import Software
+from situation.serving.recognise import ServerSpec, recognise
+from situation.situation import Situation
+
+GRACE_S: Final = 60
+"""A killed container may take its grace period (30 s unless set) to end, and the kubelet a sync or two to act."""
+
+
+class _Kill(NamedTuple):
+    probe: str
+    """`startup` or `liveness`."""
+    event: Event
+    window: Probe
+    status: ContainerStatus
+
+
+@rule(
+    "vllm-killed-before-ready",
+    signature="L1-05",
+    layer=Layer.APPLICATION,
+    severity=Severity.CRITICAL,
+    kind="Pod",
+    needs=("pods", "events"),
+    looks_at="Killing events by the startup or liveness probe since the last run of a model server began; how long it "
+    "ran, against the probe's window (initialDelay + period x failureThreshold) and the time that a model of its size "
+    "takes to load.",
+    look_alikes={
+        "liveness-kill": "it had run for longer than the window: it was up, and stopped answering",
+        "vllm-crash": "there the process ends by itself: no Killing event",
+        "vllm-host-oom": "reason OOMKilled",
+        "startup-probe-kill": "the same for what is no model server",
+    },
+)
+def vllm_killed_before_ready(pod: Pod, situation: Situation, now: datetime) -> Verdict:
+    """A model server is killed by a probe before it has loaded its model: its window is too short."""
+    spec = _server(pod)
+    kill = _kill(pod, spec, situation) if spec is not None else None
+    if spec is None or kill is None:
+        return CLEAR
+    window = kill.window.budget_s
+    ran = run_seconds(last_end(kill.status))
+    evidence = list(_evidence(pod, spec, kill, ran, situation))
+    evidence += _changes(spec, kill, ran)
+    path = container_path(spec.container.name, False, f"{kill.probe}Probe")
+    commands = (
+        logs(pod, spec.container.name, kill.status, "does the log stop while it loads, without an error?"),
+        field(pod, path, "what does the probe ask, and how often?"),
+    )
+    title = f"is killed before it is ready{one_of_many(pod, spec.container.name)}: "
+    title += f"{kill.probe} probe allows {duration_text(window)}"
+    return fired(pod, situation, now, title, evidence, commands)
+
+
+def _server(pod: Pod) -> ServerSpec | None:
+    if not in_service(pod) or not any(status.restart_count for status in pod.status.container_statuses):
+        return None
+    spec = recognise(pod)
+    return spec if spec is not None and spec.software is not Software.ROUTER else None
+
+
+def _kill(pod: Pod, spec: ServerSpec, situation: Situation) -> _Kill | None:
+    """Return the kill of the last run before it was ready, while the present run is not ready either."""
+    status = next((item for own, item in container_pairs(pod) if own.name == spec.container.name), None)
+    kill = newest_kill(pod, spec.container, situation)
+    if status is None or kill is None or status.ready:
+        return None
+    probe, event = kill
+    window = spec.container.startup_probe if probe == "startup" else spec.container.liveness_probe
+    end = last_end(status)
+    if window is None or end is None or end.reason == "OOMKilled":
+        return None
+    if end.started_at is not None and event.last_seen is not None and event.last_seen < end.started_at:
+        return None
+    if probe == "liveness" and not _at_first_chance(spec.container, window, run_seconds(end)):
+        return None
+    return _Kill(probe, event, window, status)
+
+
+def _at_first_chance(container: Container, window: Probe, ran_s: float | None) -> bool:
+    """Tell whether a liveness probe killed it as soon as it could: then it had never answered."""
+    if container.startup_probe is not None or ran_s is None:
+        return False
+    return ran_s <= window.budget_s + window.period_seconds + window.timeout_seconds + GRACE_S
+
+
+def _evidence(pod: Pod, spec: ServerSpec, kill: _Kill, ran: float | None, situation: Situation) -> Iterator[Evidence]:
+    end = last_end(kill.status)
+    loop = Loop(spec.container, kill.status, end, False, ran, None)
+    yield fact("pods", run_text(loop), at=end.finished_at if end else None)
+    yield said_by(kill.event)
+    if (failure := newest_failure(pod, spec.container, kill.probe.capitalize(), situation)) is not None:
+        yield said_by(failure.event)
+    took = f"; the last run took {duration_text(ran)}" if ran is not None else ""
+    window = kill.window
+    yield fact(
+        "pods",
+        f"{kill.probe} probe allows {duration_text(window.budget_s)} "
+        f"({window.initial_delay_seconds} + {window.period_seconds} x {window.failure_threshold}): "
+        f"{probe_text(window)}{took}",
+    )
+    size = model_size(spec.arguments)
+    of = f"a model of {size.billions:g}B (by its name)" if size is not None else "a model of unknown size"
+    expected = load_time(size.billions if size is not None else None)
+    yield fact(
+        "pods", f"{of} takes {expected.text}", Mark.SUPPORTS if window.budget_s < expected.window_s else Mark.OPEN
+    )
+    if kill.event.times > 1:
+        yield fact("events", f"killed so {counted(kill.event.times, 'time')}", at=kill.event.last_seen)
+
+
+def _changes(spec: ServerSpec, kill: _Kill, ran: float | None) -> Iterator[Evidence]:
+    size = model_size(spec.arguments)
+    wanted = max(load_time(size.billions if size is not None else None).window_s, 2 * int(ran or 0))
+    period = max(1, kill.window.period_seconds)
+    threshold = ceil(wanted / period)
+    if kill.probe == "startup":
+        now = kill.window.failure_threshold
+        if threshold > now:
+            yield to_change(f"startupProbe.failureThreshold {now} -> {threshold} (x {period} s = "
+                            f"{duration_text(threshold * period)})")  # fmt: skip
+        return
+    yield to_change(
+        f"a startupProbe that asks the same, failureThreshold {threshold} x periodSeconds {period}: the liveness probe "
+        "waits for it, and may stay strict"
+    )
+
+
+RULES: Final[tuple[Rule, ...]] = (vllm_killed_before_ready,)
