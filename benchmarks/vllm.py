@@ -67,12 +67,12 @@ async def rounds() -> Rounds:
             (collector,) = vllm_collectors(None, http, wishes, options)
             for number in range(_ROUNDS + 1):
                 began, busy = perf_counter(), process_time()
-                read = 0
+                read, error = 0, ""
                 async for reading in collector.collect():
-                    value = reading.value
+                    value, error = reading.value, reading.error
                     read += isinstance(value, ServerReading) and value.server.page is not None
                 if read != SERVERS:
-                    raise RuntimeError(f"{read} servers were read instead of {SERVERS}")
+                    raise RuntimeError(f"{read} servers were read instead of {SERVERS}: {error}")
                 if number:
                     walls.append(perf_counter() - began)
                     cpus.append(process_time() - busy)

@@ -219,15 +219,15 @@ _SAMPLE: Final = """\
 # prometheus_token_file = ""
 
 # Model servers: vLLM, SGLang, TGI, Triton. Those in the cluster are found by image and command line, and asked through
-# the API server (needs the right to get pods/proxy): so many of them every 5 seconds at most, those that you look at and
-# those with findings first; 0 asks none. Where that is forbidden, their pods' IPs are tried.
+# the API server (needs the right to get pods/proxy): so many of them every 5 seconds at most, those that you look at
+# and those with findings first; 0 asks none. Where that is forbidden, their pods' IPs are tried.
 # vllm_servers = 16
 
 # Model servers to be asked directly, and the CA of their certificates, if it is not one that this machine trusts.
 # vllm = ["http://10.0.0.7:8000"]
 # vllm_cacert = ""
 
-# Pods (namespace/pod, with * and ?) that are model servers although nothing shows it, and pods that are not to be asked.
+# Pods (namespace/pod, with * and ?) that are model servers although nothing shows it, and pods that are never asked.
 # vllm_pods = ["serving/my-engine-*"]
 # vllm_skipped_pods = ["sandbox/*"]
 

@@ -1,4 +1,4 @@
-"""Which nodes' GPUs and model servers are asked first: those in focus, those with findings, gravest first, those that can be seen."""
+"""Whose GPUs and model servers are asked first: of nodes in focus, with findings, gravest first, and to be seen."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -17,7 +17,7 @@ _PODS_LOOKED_AT: Final = 32
 def nodes_first(
     situation: Situation, diagnosis: Diagnosis, focus: Focus = EVERYTHING, visible: Iterable[str] = ()
 ) -> tuple[str, ...]:
-    """Return the names of the nodes whose devices and servers matter most now, at most FIRST_NODES, and those of `visible` after them.
+    """Return the names of the nodes that matter most now, at most FIRST_NODES, and those of `visible` after them.
 
     `visible` are the nodes in rows on the screen, in that order.
     """

@@ -1,4 +1,4 @@
-"""The doctor's lines on model servers: which are found, how each is reached, what is missing. Nothing else needs them."""
+"""The doctor's lines on model servers: which are found, how each is reached, what is missing. Nothing needs them."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator

@@ -37,11 +37,19 @@ class _Static(NamedTuple):
 class ServerReader:
     """Keeps what is asked once, and knows when to ask again."""
 
-    def __init__(self, key: str, pod: ObjectKey | None, software: Software = Software.UNKNOWN) -> None:
+    def __init__(
+        self,
+        key: str,
+        pod: ObjectKey | None,
+        software: Software = Software.UNKNOWN,
+        gate: asyncio.Semaphore | None = None,
+    ) -> None:
         self.key = key
         self.pod = pod
         self.hung = 0
         """Rounds in a row in which its page did not come in time."""
+        self._gate = gate or asyncio.Semaphore(1)
+        """Shared by all servers: what is asked once must not crowd out what is asked in each round."""
         self._software = software
         self._rounds = 0
         self._health: Health | None = Health.OK
@@ -140,9 +148,9 @@ class ServerReader:
     async def _ask_static(self, door: Door) -> None:
         if monotonic() < self._static_due:
             return
-        version, models = await asyncio.gather(
-            self._once(door, VERSION.get(self._software)), self._once(door, MODELS.get(self._software))
-        )
+        async with self._gate:
+            version = await self._once(door, VERSION.get(self._software))
+            models = await self._once(door, MODELS.get(self._software))
         found = _Static()
         if isinstance(version, Answer):
             try:

@@ -19,9 +19,11 @@ from situation.text import harmless
 
 EVERY_S: Final = 5.0
 FRESH_S: Final = 30.0
-AT_ONCE: Final = 32
-"""Servers that are asked directly at the same time."""
+AT_ONCE: Final = 16
+"""Servers asked directly at the same time; with more, each waits longer for our own processor than for its answer."""
 AT_ONCE_THROUGH_API: Final = 16
+AT_ONCE_FOR_STATIC: Final = 8
+"""Servers asked at the same time for what does not change: all of them are when they are new."""
 RETRY_S: Final = 15.0
 _SHORTEST_PAUSE_S: Final = 0.2
 _HANGING: Final = 2
@@ -69,6 +71,7 @@ class VllmCollector:
         """Key -> number of the round in which it was asked last through the API server."""
         self._heard_at: dict[str, float] = {}
         """Key -> when its page was read last, directly or through the API server."""
+        self._gate = asyncio.Semaphore(AT_ONCE_FOR_STATIC)
         self._round = 0
         self._state = SourceState.STARTING
         self._began = 0.0
@@ -144,7 +147,7 @@ class VllmCollector:
             place = by_address.get(address_of(url))
             if place is None:
                 key = self._ways.url_door(url).shown
-                reader = self._readers.setdefault(key, ServerReader(key, None))
+                reader = self._readers.setdefault(key, ServerReader(key, None, gate=self._gate))
                 found.append(_Asked(reader, "/metrics", None, url))
             elif places.pop(place.key, None) is not None:
                 found.append(_Asked(self._reader(place), "/metrics", place, url))
@@ -152,7 +155,7 @@ class VllmCollector:
 
     def _reader(self, place: Place) -> ServerReader:
         pod = (place.namespace, place.pod)
-        return self._readers.setdefault(place.key, ServerReader(place.key, pod, place.software))
+        return self._readers.setdefault(place.key, ServerReader(place.key, pod, place.software, self._gate))
 
     def _is_left_out(self, key: str) -> bool:
         """Tell whether a server that hangs is left out of this round: it takes a place for as long as it is waited."""

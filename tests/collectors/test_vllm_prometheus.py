@@ -54,6 +54,18 @@ class Prometheus(Loopback):
         return vector(*(item for item in self.known if item[0]["__name__"] in wanted))
 
 
+class Slow(Loopback):
+    """Never answers; tells when it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = asyncio.Event()
+
+    def answer(self, asked: Asked) -> bytes:
+        self.first.set()
+        return HANG
+
+
 PAGE = (
     series("vllm:num_requests_running", 4),
     series("vllm:kv_cache_usage_perc", 0.5),
@@ -128,13 +140,12 @@ async def test_one_that_is_slow_delays_only_the_first_round(tmp_path: Path, monk
     monkeypatch.setattr(module, "EVERY_S", 0.0)
     monkeypatch.setattr(module, "DEADLINE_S", 600.0)
     wishes = wishes_for(engine("a"), engine("b"))
-    async with Loopback({QUERY: HANG}) as slow, Loopback(served(proxy("a"))) as api:
+    async with Slow() as slow, Loopback(served(proxy("a"))) as api:
         options = VllmOptions(prometheus=f"{slow.url}/prom")
         async with collecting(api, tmp_path, wishes, options) as one:
             async with asyncio.timeout(20):
                 await round_of(one)
-                while not slow.asked:
-                    await asyncio.sleep(0.01)
+                await slow.first.wait()
                 readings = await round_of(one)
             assert len(slow.asked) == 1, "not asked again while it has not answered"
     assert servers_in(readings)["serving/a:8000"].page is not None

@@ -15,7 +15,7 @@ from collectors.runner import Collector
 from collectors.vllm import reader, ways
 from collectors.vllm.collect import base_url, vllm_collectors
 from collectors.vllm.options import VllmOptions
-from collectors.vllm.rounds import VllmCollector
+from collectors.vllm.rounds import AT_ONCE, VllmCollector
 from collectors.vllm.wishes import VllmWishes
 from situation.readings import Reading, SourceState
 from situation.serving.readings import Health, ModelServer, ServedModel, ServerReading, Software
@@ -328,8 +328,8 @@ async def test_redirects_are_not_followed(tmp_path: Path) -> None:
 async def test_many_that_hang_do_not_keep_one_from_answering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "DEADLINE_S", 60.0)
     async with Loopback({"/metrics": HANG}) as silent, Loopback(served("")) as model:
-        urls = [f"{silent.url}/{number}" for number in range(20)]
-        silent.answers |= {f"/{number}/metrics": HANG for number in range(20)}
+        urls = [f"{silent.url}/{number}" for number in range(AT_ONCE - 1)]
+        silent.answers |= {f"/{number}/metrics": HANG for number in range(AT_ONCE - 1)}
         async with collecting(None, tmp_path, wishes_for(), VllmOptions(urls=(*urls, model.url))) as one:
             async with asyncio.timeout(20):
                 readings = one.collect()

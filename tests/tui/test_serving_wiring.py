@@ -26,7 +26,6 @@ from tui.config import Config
 from tui.connection import serving_options
 from tui.doctor_serving import server_lines
 
-
 PORT = 9
 """Nobody listens there on this host: the IPs of these pods are no way to them."""
 A = proxy("a", PORT)
