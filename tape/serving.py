@@ -24,6 +24,7 @@ _VLLM: Final = (
     "e2e_request_latency_seconds",
     "engine_sleep_state",
     "generation_tokens_total",
+    "healthy_pods_total",
     "inter_token_latency_seconds",
     "kv_cache_usage_perc",
     "lora_requests_info",
@@ -44,54 +45,40 @@ _VLLM_OLD: Final = (
     "gpu_prefix_cache_hit_rate",
     "gpu_prefix_cache_hits_total",
     "gpu_prefix_cache_queries_total",
-    "time_in_queue_requests",
     "time_per_output_token_seconds",
 )
 """What older releases call the same."""
-_ROUTER: Final = ("healthy_pods_total", "num_incoming_requests_total", "request_errors_total")
 _SGLANG: Final = (
     "cache_hit_rate",
-    "cached_tokens_total",
     "e2e_request_latency_seconds",
-    "generation_tokens_total",
     "inter_token_latency_seconds",
-    "max_total_num_tokens",
     "num_aborted_requests_total",
-    "num_grammar_queue_reqs",
     "num_queue_reqs",
-    "num_requests_total",
-    "num_retracted_reqs",
     "num_running_reqs",
-    "prompt_tokens_total",
     "queue_time_seconds",
+    "request_time_per_output_token_seconds",
     "time_to_first_token_seconds",
     "token_usage",
 )
 _TGI: Final = (
     "tgi_batch_current_size",
     "tgi_queue_size",
-    "tgi_request_count",
     "tgi_request_duration",
     "tgi_request_failure",
-    "tgi_request_generated_tokens",
-    "tgi_request_input_length",
     "tgi_request_mean_time_per_token_duration",
     "tgi_request_queue_duration",
     "tgi_request_success",
 )
 _TRITON: Final = (
-    "nv_inference_exec_count",
+    "nv_inference_first_response_histogram_ms",
     "nv_inference_pending_request_count",
-    "nv_inference_queue_duration_us",
-    "nv_inference_request_duration_us",
     "nv_inference_request_failure",
     "nv_inference_request_success",
     "nv_trt_llm_kv_cache_block_metrics",
-    "nv_trt_llm_request_metrics",
 )
 SERVING_FAMILIES: Final = frozenset(
     {
-        *(f"vllm:{name}" for name in (*_VLLM, *_VLLM_OLD, *_ROUTER)),
+        *(f"vllm:{name}" for name in (*_VLLM, *_VLLM_OLD)),
         *(f"sglang:{name}" for name in _SGLANG),
         *_TGI,
         *_TRITON,

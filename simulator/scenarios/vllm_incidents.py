@@ -32,7 +32,7 @@ GOOD: Final = "gpu-2"
 FAULT_AT: Final = 20.0
 ROUNDS: Final = 3
 PAGE_EVERY_S: Final = 5.0
-LOADS_S: Final = 75.0
+LOADS_S: Final = 80.0
 """How long an 8B model takes from a warm cache (60 to 120 s are usual)."""
 DIES_AGAIN_AT: Final = 130.0
 ENDS_WITH: Final = 0
