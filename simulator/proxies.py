@@ -1,9 +1,10 @@
 """`GET .../pods/NAME:PORT/proxy/PATH`: what a pod answers over HTTP, fetched by the API server.
 
-A page that was recorded is served as it was; a DCGM exporter without one is played by `simulator.dcgm`. All other pods
-refuse the connection.
+A page that was recorded is served as it was; a DCGM exporter without one is played by `simulator.dcgm`, a vLLM server
+by `simulator.model_servers`. All other pods refuse the connection. A server with the flag of a TLS key speaks TLS.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -12,14 +13,20 @@ from aiohttp import web
 
 from simulator.cluster import Cluster, Manifest
 from simulator.dcgm import PORT, Exporters, is_exporter
+from simulator.model_servers import TLS_FLAG, ModelServers, server_spec
+from simulator.pages import PLAIN_TEXT, Page
 from simulator.statuses import bad_request, not_found, unavailable
 from situation.kinds import BY_NAME
+from situation.serving.recognise import ServerSpec
 from tape.format import PageName
+from tape.serving import HANGS
 
 REFUSED: Final = "connect: connection refused"
 _PATH: Final = re.compile(r"/api/v1/namespaces/([^/]+)/pods/([^/]+)/proxy(/.*)?")
-_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_JSON: Final = "application/json"
 _NOT_TLS: Final = "tls: first record does not look like a TLS handshake"
+_ONLY_TLS: Final = "EOF"
+_NO_PAGE: Final = Page(404, "404 page not found\n")
 
 
 class ProxyTarget(NamedTuple):
@@ -44,9 +51,13 @@ class PodProxy:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._exporters = Exporters(cluster)
+        self._servers = ModelServers()
 
-    def answer(self, target: ProxyTarget) -> web.Response:
-        """Answer as the pod, or as the API server that cannot reach it. Raises StatusError."""
+    async def answer(self, target: ProxyTarget) -> web.Response:
+        """Answer as the pod, or as the API server that cannot reach it. Never returns for a pod that hangs.
+
+        Raises StatusError.
+        """
         scheme, name, port = _split(target.id)
         pod = self._cluster.get("pods", target.namespace, name)
         if pod is None:
@@ -60,32 +71,32 @@ class PodProxy:
         port = port or _first_port(pod)
         if not port.isdigit():
             raise _unreached(f"dial tcp: lookup tcp/{port}: unknown port")
-        number = int(port)
-        answer = self._recorded(target, pod, number) or self._made_up(target, pod, number)
-        if answer is None:
-            raise _unreached(f"dial tcp {address}:{number}: {REFUSED}")
-        if scheme == "https":
-            raise _unreached(_NOT_TLS)
-        return answer
+        spec = server_spec(pod)
+        page = self._recorded(target, name, int(port)) or self._made_up(target.path, pod, spec, int(port))
+        if page is not None and page.error == HANGS:
+            await asyncio.get_running_loop().create_future()
+        if page is None or page.error:
+            raise _unreached(f"dial tcp {address}:{port}: {page.error if page else REFUSED}")
+        speaks_tls = spec is not None and TLS_FLAG in spec.arguments.flags
+        if speaks_tls is not (scheme == "https"):
+            raise _unreached(_ONLY_TLS if speaks_tls else _NOT_TLS)
+        kind = _JSON if page.text.startswith("{") else PLAIN_TEXT
+        return web.Response(status=page.status, body=page.text.encode(), headers={"Content-Type": kind})
 
-    def _recorded(self, target: ProxyTarget, pod: Manifest, port: int) -> web.Response | None:
-        name = pod["metadata"]["name"]
+    def _recorded(self, target: ProxyTarget, name: str, port: int) -> Page | None:
         page = self._cluster.pages.get(PageName(target.namespace, name, port, target.path or "/"))
-        if page is not None and page.error:
-            raise _unreached(f"dial tcp {pod['status']['podIP']}:{port}: {page.error}")
         if page is not None:
-            return web.Response(status=page.status, body=page.text.encode(), headers={"Content-Type": _CONTENT_TYPE})
+            return page
         known = (other for other in self._cluster.pages if other[:3] == (target.namespace, name, port))
-        return _no_page() if any(not self._cluster.pages[other].error for other in known) else None
+        return _NO_PAGE if any(not self._cluster.pages[other].error for other in known) else None
 
-    def _made_up(self, target: ProxyTarget, pod: Manifest, port: int) -> web.Response | None:
-        if port != PORT or not is_exporter(pod) or not _is_ready(pod):
-            return None
-        if target.path == "/health":
-            return web.Response(text="OK")
-        if target.path != "/metrics":
-            return _no_page()
-        return web.Response(body=self._exporters.page(pod).encode(), headers={"Content-Type": _CONTENT_TYPE})
+    def _made_up(self, path: str, pod: Manifest, spec: ServerSpec | None, port: int) -> Page | None:
+        if port == PORT and is_exporter(pod) and _is_ready(pod):
+            return Page(text="OK") if path == "/health" else self._exporter_page(path, pod)
+        return self._servers.answer(pod, spec, path) if spec is not None and port == spec.port else None
+
+    def _exporter_page(self, path: str, pod: Manifest) -> Page:
+        return Page(text=self._exporters.page(pod)) if path == "/metrics" else _NO_PAGE
 
 
 def _split(target: str) -> tuple[str, str, str]:
@@ -112,7 +123,3 @@ def _is_ready(pod: Mapping[str, Any]) -> bool:
 
 def _unreached(why: str) -> Exception:
     return unavailable(f"error trying to reach service: {why}")
-
-
-def _no_page() -> web.Response:
-    return web.Response(status=404, text="404 page not found\n")

@@ -216,7 +216,7 @@ class Simulator:
             raise forbidden(BY_NAME["pods"], "get", target.namespace, target.id, "proxy")
         if self.faults.freeze_etcd:
             await self._freeze()
-        return self._proxy.answer(target)
+        return await self._proxy.answer(target)
 
     def _authenticate(self, request: web.Request) -> None:
         sent = request.headers.get("Authorization")

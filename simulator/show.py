@@ -120,7 +120,8 @@ class Show:
         elif frame.source == LOGS_SOURCE:
             self.cluster.logs[frame.pod] = frame.text or ""
         elif page := page_name(frame.source):
-            self.cluster.pages[page] = Page(frame.status or 200, frame.text or "", frame.error or "")
+            text = with_moved_start(frame.text or "", self.moved)
+            self.cluster.pages[page] = Page(frame.status or 200, text, frame.error or "")
         elif frame.source.startswith(GPUS_PREFIX) and frame.body is not None:
             self.cluster.gpus[frame.source.removeprefix(GPUS_PREFIX)] = self._gpu_facts(frame)
         elif kind := BY_NAME.get(frame.source.removeprefix("kubernetes/")):

@@ -21,8 +21,8 @@ Every further line is a frame, `t` in seconds since `started_at`, never falling:
 
 `kubernetes/<name>` are the sources of `situation.kinds`; `tape.etcd` tells those of etcd and of the API server's own
 pages. `server` says that the API server went away or came back. `page/<namespace>/<pod>:<port>/<path>` is what a pod
-answers over HTTP from then on; with `error`, that nobody answers there. `gpus/<node>` holds, by GPU index, what a
-node's exporter shows beyond what the objects tell (`simulator.dcgm`).
+answers over HTTP from then on; with `error`, that nobody answers there (`tape.serving` shows those of model servers).
+`gpus/<node>` holds, by GPU index, what a node's exporter shows beyond what the objects tell (`simulator.dcgm`).
 Sources that a reader does not know are passed over. Objects have the shape of the API, slimmed to the fields that
 Midwatch reads (`tape.slim`): no values of environment variables except `host:port`, no annotations, no managed fields.
 """

@@ -13,8 +13,9 @@ from situation.kinds import BY_NAME, ObjectKind
 from situation.meta import KubernetesObject
 from situation.text import harmless
 from tape.etcd import families_of, slim_page
-from tape.format import TAPE_VERSION, Frame, Header, ListBody, TapeError, WatchEvent
+from tape.format import TAPE_VERSION, Frame, Header, ListBody, TapeError, WatchEvent, page_name
 from tape.recording import Recording
+from tape.serving import slim_serving_page
 from tape.writer import write_tape
 
 _KEPT_OF_BOOKMARKS: Final = ("resourceVersion", "annotations")
@@ -55,6 +56,8 @@ def slim_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
         kind = BY_NAME.get(frame.source.removeprefix("kubernetes/"))
         if frame.text is not None and (families := families_of(frame.source)) is not None:
             yield msgspec.structs.replace(frame, text=slim_page(frame.text, families))
+        elif frame.text is not None and page_name(frame.source) is not None:
+            yield msgspec.structs.replace(frame, text=slim_serving_page(frame.text))
         elif kind is None:
             yield frame
         elif frame.list is not None:

@@ -99,16 +99,16 @@ def cuda_validator(story: Story, node: str, state: Manifest | None = None, **ove
 
 
 def crashes(
-    name: str, pod: str, starts: float, run_s: float, until: float, first_end: float | None = None
+    name: str, pod: str, starts: float, run_s: float, until: float, first_end: float | None = None, code: int = 1
 ) -> Iterator[tuple[float, Manifest]]:
     """Yield time and `state`, `last`, `restarts` of a container that ends again and again, as the kubelet has it.
 
-    Each run takes `run_s`, or the first until `first_end`. The first restart comes at once; then the kubelet waits
-    10 s, and twice as long each time.
+    Each run takes `run_s`, or the first until `first_end`, and ends with exit code `code`. The first restart comes at
+    once; then the kubelet waits 10 s, and twice as long each time.
     """
     start, end, restarts, back_off = starts, starts + run_s if first_end is None else first_end, 0, 10
     while end <= until:
-        ended = {"exitCode": 1, "reason": "Error", "startedAt": at(start), "finishedAt": at(end)}
+        ended = {"exitCode": code, "reason": "Error", "startedAt": at(start), "finishedAt": at(end)}
         last = {"terminated": ended}
         if restarts == 0:
             yield end, {"state": {"terminated": ended}, "last": {}, "restarts": 0}

@@ -62,6 +62,10 @@ class GpuStory(Story):
         """An object as it is now."""
         return self._now[kind, namespace, name]
 
+    def has(self, manifest: Manifest) -> bool:
+        """Tell whether an object is there, just so."""
+        return self._now.get(_name(manifest)) == manifest
+
     def names(self, kind: str) -> list[str]:
         """Names of all objects of a kind."""
         return [name for other, _, name in self._now if other == kind]

@@ -235,13 +235,16 @@ def _endpoint(pod: Manifest, *, ready: bool) -> Manifest:
 
 
 def event_of(story: Story, about: Manifest, reason: str, message: str, t: float, **over: Any) -> Manifest:
-    """An event about an object, last seen at `t`; `type`, `count`, `first` and `component` as given."""
+    """An event about an object, last seen at `t`; `type`, `count`, `first` and `component` as given.
+
+    A second one of the same reason about the object needs a `name`.
+    """
     metadata = about["metadata"]
     namespace = metadata.get("namespace", "default")
     involved = {"kind": about["kind"], "namespace": metadata.get("namespace", ""), "name": metadata["name"]}
     return story.manifest(
         "Event",
-        f"{metadata['name']}.{reason.lower()}",
+        f"{metadata['name']}.{over.get('name', reason.lower())}",
         namespace,
         -t,
         involvedObject={**involved, "uid": metadata["uid"]},

@@ -53,6 +53,12 @@ FEWEST: Final = {
     "gpu_nfd_down": 30,
     "gpu_time_slicing": 30,
     "gpu_toolkit": 30,
+    "vllm_device_oom": 30,
+    "vllm_engine_dead": 30,
+    "vllm_killed_before_ready": 30,
+    "vllm_preemption": 30,
+    "vllm_queue": 30,
+    "vllm_stalled": 30,
 }
 """How many commands each demo offers at least."""
 ON_ONE_CLUSTER: Final = {name for name in FEWEST if name.startswith(("api_", "etcd_"))}

@@ -1,26 +1,33 @@
 """The pod proxy: recorded pages, DCGM exporters that are made up, and what the API server says of the rest."""
 
+import asyncio
 import re
 import shutil
 from asyncio import create_subprocess_exec
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from collectors.vllm.page import parse_server_page
 from simulator.cluster import Cluster, GpuFacts, Manifest
 from simulator.dcgm import Exporters, gpu_uuid
+from simulator.model_servers import ModelServers, server_spec
 from simulator.pages import Page
 from simulator.server import Simulator
 from tape.format import PageName, page_name
+from tape.serving import slim_serving_page
 from tests.build import meta, pod
 from tests.simulator.client import get, session
 
 SAMPLE: Final = re.compile(r"^(\w+)\{(.*)\} (\S+)$")
 EXPORTER: Final = "/api/v1/namespaces/gpu-operator/pods/nvidia-dcgm-exporter-x7k2p"
 VLLM: Final = PageName("serving", "vllm-0", 8000)
+SERVER: Final = "/api/v1/namespaces/serving/pods/vllm-0"
 
 
 def gpu_node(gpus: int = 8) -> Manifest:
@@ -191,6 +198,78 @@ async def test_recorded_pages(filled: Simulator) -> None:
     filled.cluster.pages[VLLM] = Page(error="i/o timeout")
     status, found = await get(filled, f"{root}/metrics")
     assert (status, found["message"]) == (503, "error trying to reach service: dial tcp 10.244.1.20:8000: i/o timeout")
+
+
+def vllm_server(*flags: str, is_ready: bool = True) -> Manifest:
+    made = user("vllm-0", 1)
+    arguments = ["--model=meta-llama/Llama-3.1-8B", "--served-model-name=llama-8b", "--port=8000", *flags]
+    made["spec"]["containers"][0] |= {"image": "vllm/vllm-openai:v0.32.0", "args": arguments}
+    running = {"running": {"startedAt": "2026-11-23T02:00:00Z"}}
+    made["status"]["containerStatuses"] = [{"name": "vllm", "ready": is_ready, "state": running}]
+    return made
+
+
+async def test_a_vllm_server_of_which_nothing_was_recorded_is_in_order(filled: Simulator) -> None:
+    filled.cluster.put("pods", vllm_server())
+    status, text = await get(filled, f"{SERVER}:8000/proxy/metrics")
+    page = parse_server_page(text.encode(), "made up")
+    (engine,) = page.engines
+    assert (status, engine.model, engine.waiting, engine.preemptions) == (200, "llama-8b", 0, 0)
+    assert engine.running and engine.kv_usage_ratio and engine.ttft and engine.itl and engine.e2e and engine.cache
+    assert page.started_at == datetime(2026, 11, 23, 2, tzinfo=UTC).timestamp()
+    assert slim_serving_page(text) == text
+    assert await get(filled, f"{SERVER}:8000/proxy/health") == (200, "")
+    assert await get(filled, f"{SERVER}:8000/proxy/version") == (200, {"version": "0.32.0"})
+    _, models = await get(filled, f"{SERVER}:8000/proxy/v1/models")
+    assert models["data"][0]["id"] == "llama-8b"
+    assert (await get(filled, f"{SERVER}:8000/proxy/load"))[0] == 404
+    assert (await get(filled, f"{SERVER}:8001/proxy/metrics"))[0] == 503
+
+
+def test_its_counters_never_fall() -> None:
+    now, page = [0.0], b""
+    servers, manifest = ModelServers(lambda: now[0]), vllm_server()
+    spec = server_spec(manifest)
+    assert spec is not None
+    tokens = []
+    for now[0] in range(1_800_000_000, 1_800_000_100, 10):
+        found = servers.answer(manifest, spec, "/metrics")
+        assert found is not None
+        page = found.text.encode()
+        tokens.append(parse_server_page(page, "made up").engines[0].generation_tokens or 0)
+    assert all(after > before for before, after in pairwise(tokens))
+
+
+async def test_a_server_with_a_key_tells_nobody_its_models(filled: Simulator) -> None:
+    filled.cluster.put("pods", vllm_server("--api-key=x"))
+    assert await get(filled, f"{SERVER}:8000/proxy/v1/models") == (401, {"error": "Unauthorized"})
+    assert (await get(filled, f"{SERVER}:8000/proxy/metrics"))[0] == 200
+
+
+async def test_a_server_that_is_not_ready_refuses(filled: Simulator) -> None:
+    filled.cluster.put("pods", vllm_server(is_ready=False))
+    status, found = await get(filled, f"{SERVER}:8000/proxy/health")
+    assert (status, found["message"].rpartition(": dial ")[2]) == (
+        503,
+        "tcp 10.244.1.20:8000: connect: connection refused",
+    )
+
+
+async def test_a_server_with_a_tls_key_speaks_only_tls(filled: Simulator) -> None:
+    filled.cluster.put("pods", vllm_server("--ssl-keyfile=/tls/key.pem"))
+    status, found = await get(filled, f"{SERVER}:8000/proxy/health")
+    assert (status, found["message"]) == (503, "error trying to reach service: EOF")
+    assert await get(filled, f"{SERVER.replace('vllm-0', 'https:vllm-0')}:8000/proxy/health") == (200, "")
+
+
+async def test_a_server_that_hangs_never_answers(filled: Simulator) -> None:
+    filled.cluster.put("pods", vllm_server())
+    filled.cluster.pages[VLLM] = Page(error="hang")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await get(filled, f"{SERVER}:8000/proxy/metrics")
+    filled.cluster.pages[VLLM] = Page(200, "vllm:num_requests_running 3\n")
+    assert (await get(filled, f"{SERVER}:8000/proxy/metrics"))[0] == 200
 
 
 @pytest.mark.parametrize("name", [VLLM, PageName("a", "b", 1, "/"), PageName("a", "b", 80, "/v1/models")])

@@ -87,6 +87,7 @@ async def open_cockpit(
     *,
     size: tuple[int, int] = (160, 50),
     now: datetime | None = NOW,
+    clock: Callable[[], datetime] | None = None,
     keymap: dict[str, str] | None = None,
     driver: type[Driver] | None = None,
     hz: float = 20,
@@ -95,7 +96,8 @@ async def open_cockpit(
 ) -> AsyncIterator[Pilot[int]]:
     """Run the cockpit until its first picture is complete; `driver` gets what a terminal would.
 
-    `now` stands still; None takes the time as it is. Without `until_known` pods need not come, only a first judgement.
+    `now` stands still; None takes the time as it is, and `clock` any other. Without `until_known` pods need not come,
+    only a first judgement.
     """
     connection = Left(cluster)
     app = Cockpit(
@@ -108,7 +110,7 @@ async def open_cockpit(
         state_dir=state_dir,
         environ={"TERM": "xterm-256color"},
         keymap=keymap,
-        clock=utc_now if now is None else lambda: now,
+        clock=clock or (utc_now if now is None else lambda: now),
         **more,
     )
     if driver is not None:
