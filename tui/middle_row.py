@@ -96,7 +96,7 @@ class MiddleRow:
         for tab in MIDDLE:
             pane = self._screen.query_one(_KINDS[tab])
             pane.set_class(front is None and tab not in self.shown, "-away")
-            pane.set_class(front is None and tab in self.shown[:-1], "-beside")
+            pane.set_class(front is None and tab in self.shown[:-1], "-followed")
         return tuple(tab for tab in self.shown if tab not in before)
 
     def _wanted(self, count: int) -> list[Tab]:
