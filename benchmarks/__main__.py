@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks import cockpit, commands, control_plane, etcd, gpu, memory, outlive
+from benchmarks import cockpit, commands, control_plane, etcd, gpu, memory, outlive, vllm
 
 NODES: Final = 1_000
 PODS: Final = 10_000
@@ -39,6 +39,7 @@ async def measure(folder: Path) -> list[Line]:
     page = await control_plane.api_page()
     (folder / "etcd").mkdir()
     etcd_rounds = await etcd.rounds(folder / "etcd")
+    serving = await vllm.rounds()
     lines = [
         Line("`midwatch --help`", commands.help_s(), 0.25, "s"),
         Line(f"a DCGM exporter's page of {gpu.GPUS} GPUs", gpu.page_ms(), 5, "ms"),
@@ -50,6 +51,9 @@ async def measure(folder: Path) -> list[Line]:
         Line(f"a round over {etcd.MEMBERS} members of etcd", etcd_rounds.without_pages_ms, 60, "ms"),
         Line(f"a round over {etcd.MEMBERS} members of etcd, with their metrics", etcd_rounds.with_pages_ms, 60, "ms"),
         Line("a page of an etcd member", etcd.page_ms(), 5, "ms"),
+        Line("a page of a model server (50 KB)", vllm.page_ms(), 3, "ms"),
+        Line(f"a round over {vllm.SERVERS} model servers", serving.wall_s, 1.0, "s"),
+        Line("the same every 5 s: CPU", serving.cpu_cores, 0.3, "core"),
     ]
     dump = folder / "pods.json"
     kubeconfig = folder / "kubeconfig"

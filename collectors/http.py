@@ -8,8 +8,10 @@ import asyncio
 import logging
 import socket
 import ssl
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -109,6 +111,7 @@ class HttpReader:
 
     def __init__(self) -> None:
         self._clients: dict[Tls | None, httpx.AsyncClient] = {}
+        self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -124,6 +127,14 @@ class HttpReader:
         client = self._clients.pop(tls, None)
         if client is not None:
             await client.aclose()
+
+    async def _opened(self, tls: Tls | None) -> "httpx.AsyncClient":
+        """Open a client, one for all that ask at the same time."""
+        async with self._opening:
+            client = self._clients.get(tls)
+            if client is None:
+                client = self._clients[tls] = await asyncio.to_thread(_open_client, tls)
+            return client
 
     async def get(
         self,
@@ -148,10 +159,7 @@ class HttpReader:
         headers = {}
         if token_file is not None:
             headers["Authorization"] = f"Bearer {await asyncio.to_thread(_token, token_file)}"
-        client = self._clients.get(tls)
-        if client is None:
-            opened = await asyncio.to_thread(_open_client, tls)
-            client = self._clients.setdefault(tls, opened)  # others may have opened one meanwhile
+        client = self._clients.get(tls) or await self._opened(tls)
         handshake = Handshake()
         traced = {"trace": handshake.note} if plain.startswith("https") else {}
         try:
@@ -180,6 +188,9 @@ def _open_client(tls: Tls | None) -> "httpx.AsyncClient":
     from collectors.kubernetes.credentials import user_agent
 
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log each request
+    if "sniffio" not in sys.modules and find_spec("sniffio") is None:
+        # httpcore looks for it with each request, and a search that finds nothing costs a third of all its time.
+        sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # documented: not there, do not search
     return httpx.AsyncClient(
         verify=ssl.create_default_context() if tls is None else tls.context,
         trust_env=tls is None,

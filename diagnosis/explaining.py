@@ -1,5 +1,6 @@
-"""Ids of control plane rules by what they explain. How findings fold under others is told in `fold`."""
+"""Ids of rules by what they explain, for rules that cannot name them. How findings fold is told in `fold`."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from situation.meta import Ref
@@ -51,3 +52,28 @@ def etcd_explains(rule: str, subject: Ref) -> tuple[str, ...]:
     if subject.name.startswith("kube-apiserver-") and rule in _BROKEN:
         return ETCD_NO_LEADER
     return ()
+
+
+_ENGINE_DOWN: Final = ("vllm-engine-dead", "vllm-stalled")
+_SHORT_OF_MEMORY: Final = ("vllm-preemption", "vllm-kv-pressure")
+_FULL: Final = (*_SHORT_OF_MEMORY, "vllm-saturated")
+_SERVING: Final[Mapping[str, tuple[str, ...]]] = {
+    "not-ready": _ENGINE_DOWN,
+    "liveness-kill": _ENGINE_DOWN,
+    "crash-loop": ("vllm-engine-dead",),
+    "vllm-crash": ("vllm-engine-dead",),
+    "vllm-kv-pressure": ("vllm-preemption",),
+    "vllm-saturated": _SHORT_OF_MEMORY,
+    "vllm-itl-high": ("vllm-preemption",),
+    "vllm-queue-growing": (*_FULL, "vllm-itl-high"),
+    "vllm-prefill-behind-decode": _FULL,
+    "vllm-rejecting": (*_FULL, "vllm-queue-growing"),
+    "vllm-errors": _ENGINE_DOWN,
+}
+"""Effect to its possible causes at the same model server. Load shows in many figures at once: who throws requests out
+of memory has a full cache, and so a queue, and so late first tokens; the first of these is the cause."""
+
+
+def serving_explains(rule: str) -> tuple[str, ...]:
+    """Return the rules about a model server that explain what a rule found about the same one, or about its pod."""
+    return _SERVING.get(rule, ())

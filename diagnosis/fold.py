@@ -1,12 +1,13 @@
 """From single verdicts to causes: group by subject, fold what follows from another, rank.
 
-Which finding follows from which is said at the effect, in one of three ways:
+Which finding follows from which is said at the effect, in one of four ways:
 
 - Its verdict names subjects (`Fired.follows`). A finding explains it that is about one of them, or that one of them
   shows: a crashing pod shows the finding about its Deployment, `CLUSTER` all that is judged for the cluster as a whole,
   etcd included. `Fired.follows_only` names the rules that are meant of those. Without it all are, except that
   `CLUSTER` means only rules that say that the control plane does not work (`explaining.CONTROL_PLANE_DOWN`).
 - It is about a static pod of the control plane, whose rules know nothing of etcd: `explaining.etcd_explains`.
+- It is about a model server, or its pod: `explaining.serving_explains`.
 - All its objects are on nodes that are down (`Rule.takes_down`, `Fired.node`).
 
 A hint explains only hints where subjects are named. Of several candidates the earliest rule wins; a finding never
@@ -14,19 +15,20 @@ follows from its own consequence.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
 import msgspec
 
 from diagnosis.commands import shorten
-from diagnosis.explaining import CONTROL_PLANE_DOWN, etcd_explains
+from diagnosis.explaining import CONTROL_PLANE_DOWN, etcd_explains, serving_explains
 from diagnosis.rule import Fired, Rule
 from situation.etcd.cluster import ETCD, Frozen, etcd_of
 from situation.findings import Finding, Severity
 from situation.meta import CLUSTER, Ref
 from situation.readings import SourceState
+from situation.serving.view import MODEL_SERVER
 from situation.situation import Situation
 
 TITLE_LIMIT: Final = 89
@@ -137,6 +139,7 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
         ]
         etcd = etcd_explains(group.finding.rule, group.finding.subject)
         candidates += [other for other in by_ref.get(ETCD, ()) if other.finding.rule in etcd]
+        candidates += _at_its_servers(group, by_ref)
         nodes = {hit.fired.node for hit in group.hits}
         if group.finding.subject.kind != "Node" and nodes and nodes <= down.keys():
             candidates += [down[node] for node in nodes]
@@ -145,6 +148,20 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
                 parents[group.finding.key] = candidate.finding.key
                 break
     return parents
+
+
+def _at_its_servers(group: _Group, by_ref: Mapping[Ref, Sequence[_Group]]) -> Iterator[_Group]:
+    """Yield the findings about model servers that explain this one: all its pods, or half of its servers at least."""
+    causes = serving_explains(group.finding.rule)
+    if not causes:
+        return
+    members = group.finding.members
+    servers = {Ref(MODEL_SERVER, ref.namespace, ref.name) for ref in members if ref.kind in ("Pod", MODEL_SERVER)}
+    needed = len(members) if any(ref.kind == "Pod" for ref in members) else len(members) / 2
+    found = {other.finding.key: other for ref in servers for other in by_ref.get(ref, ())}
+    for other in found.values():
+        if other.finding.rule in causes and len(servers.intersection(other.finding.members)) >= needed:
+            yield other
 
 
 def _is_meant(cause: _Group, ref: Ref, fired: Fired) -> bool:

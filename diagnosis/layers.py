@@ -9,6 +9,7 @@ from diagnosis.control_plane_doubts import not_measured, not_reached
 from diagnosis.etcd_doubts import etcd_doubts, frozen_doubt
 from diagnosis.node_agents import Agent, agents
 from diagnosis.rule import Rule
+from diagnosis.serving_doubts import serving_doubts
 from situation.findings import Finding, Layer, LayerState, LayerStatus, Severity
 from situation.kinds import BY_NAME
 from situation.readings import Source, SourceState
@@ -67,6 +68,8 @@ def _status(
         and (text := doubt(situation.source(name), now))
         and not (BY_NAME[name].optional and _is_of_no_use(name, situation))
     ]
+    if layer is Layer.APPLICATION:
+        partial += serving_doubts(situation, now)
     if layer is not Layer.CONTROL_PLANE:
         missing += frozen_doubt(situation, now)
     else:

@@ -12,6 +12,7 @@ from situation.gpu.links import Component, Link
 from situation.meta import ObjectKey, Ref
 from situation.network import Service
 from situation.pods import Pod
+from situation.serving.view import MODEL_SERVER, server_ref
 from situation.situation import Situation
 from situation.workloads import WORKLOAD_KINDS
 
@@ -45,6 +46,8 @@ class Relation(msgspec.Struct, frozen=True):
     """Keys of the causes, consequences' keys not among them."""
     namespaces: frozenset[str] | None = None
     """Their events all belong, whatever they are about."""
+    servers: frozenset[Ref] | None = None
+    """Model servers: those whose pods relate, and those named themselves (at a URL)."""
 
 
 def related(focus: Focus, situation: Situation, diagnosis: Diagnosis, link: Link | None = None) -> Relation:
@@ -112,6 +115,7 @@ def _keys(cause: Finding) -> Iterator[str]:
 
 def _touches(cause: Finding, refs: set[Ref], pods: dict[ObjectKey, Pod], situation: Situation) -> bool:
     wanted = refs | {Ref("Pod", *key) for key in pods} | {situation.workload_of(pod) for pod in pods.values()}
+    wanted |= {server_ref(key, "") for key in pods}
     return any(ref in wanted for ref in refs_of(cause))
 
 
@@ -124,13 +128,23 @@ def _relation(refs: set[Ref], pods: dict[ObjectKey, Pod], causes: list[Finding],
         if (owner := pod.metadata.controller) is not None:
             objects.add(Ref(owner.kind, pod.namespace, owner.name))
         objects.add(situation.workload_of(pod))
+    servers = {ref for ref in refs if ref.kind == MODEL_SERVER}
+    for ref in servers & {Ref(MODEL_SERVER, *key) for key in pods}:
+        objects |= {_of_service(service) for service in situation.services_selecting(pods[ref.namespace, ref.name])}
+    serving = situation.model_server_pods.get(True)
+    servers |= {Ref(MODEL_SERVER, *key) for key in pods if key in serving or key in situation.serving.by_pod}
     return Relation(
         pods=frozenset(pods),
         nodes=frozenset(nodes),
         objects=frozenset(objects | {Ref("Node", "", ref.name) for ref in refs if ref.kind == "Node"}),
         causes=frozenset(cause.key for cause in causes),
         namespaces=frozenset(ref.name for ref in refs if ref.kind == "Namespace"),
+        servers=frozenset(servers),
     )
+
+
+def _of_service(service: Service) -> Ref:
+    return Ref("Service", service.namespace, service.name)
 
 
 def _pods(refs: Iterable[Ref], situation: Situation) -> dict[ObjectKey, Pod]:
@@ -155,7 +169,7 @@ def _pods_of(ref: Ref, situation: Situation) -> Iterable[Pod]:
             return situation.pods_matching(ref.namespace, service.spec.selector) if isinstance(service, Service) else ()
         case "Etcd":
             return etcd_pods(situation)
-        case "ModelServer":
+        case kind if kind == MODEL_SERVER:
             pod = situation.pods.get((ref.namespace, ref.name))
             return (pod,) if pod is not None else ()
         case kind if kind in WORKLOAD_KINDS or kind == "Pod":

@@ -8,6 +8,7 @@ _SUFFIXES: Final = {
     "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
 }  # fmt: skip
 _UNITS: Final = ("B", "Ki", "Mi", "Gi")
+_THOUSANDS: Final = ("", "k", "M", "G")
 
 
 @lru_cache(maxsize=4096)
@@ -60,3 +61,14 @@ def short_bytes(count: float) -> str:
         value, unit = value / 1024, unit + 1
     digits = 1 if value < 9.95 and unit else 0
     return f"{value:.{digits}f}{_UNITS[unit]}"
+
+
+def short_count(number: float) -> str:
+    """Return a number in at most five cells: `0`, `0.3`, `52`, `940`, `2.1k`, `12k`, `1.5M`; what is not 0 never is."""
+    value, unit = abs(float(number)), 0
+    while value >= 999.5 and unit < len(_THOUSANDS) - 1:
+        value, unit = value / 1000, unit + 1
+    if 0 < value < 0.05 and not unit:
+        return "<0.1"
+    text = f"{value:.0f}" if value >= 9.95 or (not unit and value == round(value)) else f"{value:.1f}"
+    return ("-" if number < 0 else "") + text + _THOUSANDS[unit]

@@ -19,7 +19,7 @@ from situation.indexes import controller_ref
 from situation.kinds import BY_NAME
 from situation.local_health import LocalHealth
 from situation.log_reads import LogRead, LogReads
-from situation.meta import KubernetesObject, LabelSelector, Ref
+from situation.meta import KubernetesObject, LabelSelector, ObjectKey, Ref
 from situation.network import Service
 from situation.pods import Pod
 from situation.readings import (
@@ -98,6 +98,12 @@ class Situation(Store):
             case other:
                 self._take_control_plane(reading.source, other)
         return []
+
+    def _put(self, name: str, key: ObjectKey, new: KubernetesObject | None) -> Change:
+        change = super()._put(name, key, new)
+        if name == "pods" and change.old is not None and _is_another(change.old, new):
+            self.serving.forget_pod(key)
+        return change
 
     def _take_control_plane(self, source: str, value: Value | None) -> None:
         match value:
@@ -265,6 +271,10 @@ class Situation(Store):
             and (not uid or event.involved_object.uid in ("", uid) or kind == "Node")
         ]
         return tuple(sorted(found, key=_event_time))
+
+
+def _is_another(old: KubernetesObject, new: KubernetesObject | None) -> bool:
+    return new is None or new.metadata.uid != old.metadata.uid
 
 
 _LONG_AGO: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")

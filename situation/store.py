@@ -11,6 +11,7 @@ from situation.meta import KubernetesObject, ObjectKey, Ref
 from situation.network import EndpointSlice, NetworkPolicy, Service
 from situation.placing import target_node
 from situation.pods import Pod
+from situation.serving.pods import serves_models
 from situation.storage import PersistentVolumeClaim, StorageClass
 from situation.workloads import DaemonSet, Deployment, Job, ReplicaSet, StatefulSet
 
@@ -69,6 +70,7 @@ class Store:
             lambda pod: (target,) if not pod.spec.node_name and (target := target_node(pod.spec)) else ()
         )
         """Pods of DaemonSets that are not bound yet, by the node that they are made for."""
+        self.model_server_pods: Index[bool, Pod] = Index(lambda pod: (True,) if serves_models(pod) else ())
         self.replicasets_by_owner: Index[Ref, ReplicaSet] = Index(_owner_key)
         self.events_by_object: Index[Ref, Event] = Index(lambda event: (involved_ref(event),))
         self.slices_by_service: Index[Ref, EndpointSlice] = Index(
@@ -90,6 +92,7 @@ class Store:
                 self.pods_by_claim,
                 self.unscheduled_pods,
                 self.unscheduled_by_target,
+                self.model_server_pods,
             ),
             "replicasets": (self.replicasets_by_owner,),
             "events": (self.events_by_object,),

@@ -242,6 +242,7 @@ class Cockpit(App[int]):
         yield SystemCommand("Checklist", "Open or close the quick checklist", cockpit.action_checklist)
         yield SystemCommand("GPU", "Go to the GPU chain, the fleet and the devices", cockpit.action_gpu)
         yield SystemCommand("Control plane", "Go to etcd, certificates and the API server", cockpit.action_etcd)
+        yield SystemCommand("vLLM", "Go to the model servers", cockpit.action_vllm)
         yield SystemCommand("Help", "Keys, and how to read the screen", self.action_help)
         for layer in Layer:
             yield SystemCommand(

@@ -1,17 +1,20 @@
 """What the engineer attends to: one focus, a selection, a filter, and the way back."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from situation.findings import Diagnosis, Finding, Layer
 from situation.focus import EVERYTHING, Focus
 from situation.gpu.links import Link
 from situation.meta import Ref
+from situation.serving.view import MODEL_SERVER, pod_of_server
 from tui.view import Filter
 from widgets.families import FamilyKey
 
 Selection = str | Ref | FamilyKey | None
 """What the evidence pane shows: a finding by key, an object, the rest of a family, or None for the first cause."""
+
+_KIND_WORDS: Final = {"EtcdMember": "etcd member", MODEL_SERVER: "model server"}
 
 
 class Followed(NamedTuple):
@@ -42,12 +45,16 @@ class Attention:
         self.selection = selection
 
     def focus_on_object(self, ref: Ref, diagnosis: Diagnosis) -> None:
-        """Focus an object; if a finding is about it or shows it, that finding's evidence is shown."""
-        for cause in diagnosis.causes:
-            for finding in (cause, *cause.consequences):
-                if ref == finding.subject or ref in finding.members:
-                    self.focus_on(Focus(ref=ref), finding.key)
-                    return
+        """Focus an object; if a finding is about it or shows it, that finding's evidence is shown.
+
+        What ails a model server may be told of its pod.
+        """
+        for about in filter(None, (ref, pod_of_server(ref))):
+            for cause in diagnosis.causes:
+                for finding in (cause, *cause.consequences):
+                    if about == finding.subject or about in finding.members:
+                        self.focus_on(Focus(ref=ref), finding.key)
+                        return
         self.focus_on(Focus(ref=ref), ref)
 
     def focus_on_link(self, node: str, link: Link, diagnosis: Diagnosis) -> None:
@@ -132,7 +139,7 @@ class Attention:
     def pod(self, diagnosis: Diagnosis) -> Ref | None:
         """The pod that placeholders in commands are filled from."""
         if isinstance(self.selection, Ref):
-            return self.selection if self.selection.kind == "Pod" else None
+            return self.selection if self.selection.kind == "Pod" else pod_of_server(self.selection)
         finding = self.finding(diagnosis)
         return next((ref for ref in finding.members if ref.kind == "Pod"), None) if finding else None
 
@@ -142,8 +149,8 @@ class Attention:
         if self.focus.ref is not None and self.focus.component is not None:
             return f"{self.focus.component.value} on {self.focus.ref.name}"
         if self.focus.ref is not None:
-            kind = "etcd member" if self.focus.ref.kind == "EtcdMember" else self.focus.ref.kind
-            return f"{kind} {self.focus.ref.name}"
+            kind = self.focus.ref.kind
+            return f"{_KIND_WORDS.get(kind, kind)} {self.focus.ref.name}"
         if self.focus.layer is not None:
             return f"layer {self.focus.layer.value}"
         return "related to the cause" if self.focus.cause else ""

@@ -77,8 +77,8 @@ def _check_dump(options: CheckOptions, path: Path) -> int:
     reach = options.reach
     if reach.kubeconfig is not None:
         raise UsageProblem("--dump judges files: leave --kubeconfig out (--context only goes into the commands)")
-    if reach.dcgm or reach.prometheus:
-        raise UsageProblem("--dump judges files: leave --dcgm and --prometheus out")
+    if reach.dcgm or reach.prometheus or reach.vllm:
+        raise UsageProblem("--dump judges files: leave --dcgm and --prometheus out, and --vllm")
     if reach.local or reach.etcd != EtcdArguments():
         raise UsageProblem("--dump judges files: leave --local and what begins with --etcd out")
     place = _STDIN if str(path) == "-" else path.expanduser()
@@ -103,7 +103,7 @@ def read_any(path: Path, at: datetime | None) -> tuple[tuple[Reading, ...], date
     try:
         if is_playable(path):
             played = play(path, at)
-            return (*played.readings, *_devices(played)), played.now, played.notes
+            return (*played.readings, *_from_pages(played)), played.now, played.notes
         dump = read_dump(path)
     except (TapeError, SourceError) as error:
         raise UsageProblem(str(error)) from error
@@ -111,18 +111,21 @@ def read_any(path: Path, at: datetime | None) -> tuple[tuple[Reading, ...], date
     return dump.readings, now, dump.notes
 
 
-def _devices(played: "Playback") -> Iterator[Reading]:
-    """Yield what the exporters' pages on a tape tell of GPUs."""
+def _from_pages(played: "Playback") -> Iterator[Reading]:
+    """Yield what the pages on a tape tell: those of exporters of GPUs, those of model servers of themselves."""
     if not played.pages:
         return
-    from collectors.gpu_devices.recorded import RecordedPage, devices_on_pages
+    from collectors.gpu_devices.recorded import devices_on_pages
+    from collectors.recorded_page import RecordedPage
+    from collectors.vllm.recorded import servers_on_pages
 
     situation = Situation()
     for reading in played.readings:
         situation.apply(reading)
-    pages = (RecordedPage(*page.name, page.status, page.text.encode(), page.error) for page in played.pages)
+    pages = [RecordedPage(*page.name, page.status, page.text.encode(), page.error) for page in played.pages]
     if (found := devices_on_pages(pages, situation, played.now)) is not None:
         yield found
+    yield from servers_on_pages(pages, situation, played.now)
 
 
 def _parse_time(text: str | None) -> datetime | None:

@@ -54,7 +54,10 @@ _reach = options(
         "--local", is_flag=True, help="This is a control-plane node: read what it knows itself, kubeconfig or not."
     ),
     click.option("--dcgm", multiple=True, metavar="URL", help="Ask this DCGM exporter too; may be given again."),
-    click.option("--prometheus", metavar="URL", help="Ask this Prometheus for what DCGM exporters told it."),
+    click.option("--vllm", multiple=True, metavar="URL", help="Ask this model server too; may be given again."),
+    click.option(
+        "--prometheus", metavar="URL", help="Ask this Prometheus for what DCGM exporters and model servers told it."
+    ),
     click.option(
         "--etcd-endpoints", multiple=True, metavar="URL,...", help="Client URLs of etcd's members; may be given again."
     ),

@@ -13,9 +13,9 @@ from tui.devices import nodes_first
 from tui.feed import Feed
 
 PATIENCE_S: Final = 5.0
-"""etcd and the control plane's own measurements get so much longer than all the rest: a member that does not answer, or
-a page of megabytes, is no reason to hold back what is known."""
-_PATIENTLY: Final = ("etcd", "control-plane/")
+"""etcd, model servers and the control plane's own measurements get so much longer than all the rest: one that does not
+answer, or a page of megabytes, is no reason to hold back what is known."""
+_PATIENTLY: Final = ("etcd", "control-plane/", "vllm/")
 _POLLS: Final = ("kubernetes/version", "kubernetes/readyz")
 _TURN_S: Final = 0.05
 
@@ -23,8 +23,9 @@ _TURN_S: Final = 0.05
 async def collect_once(feed: Feed, connected: Connected, timeout_s: float) -> bool:
     """Turn the feed until every source has spoken, those that the rules then want included, or time is up.
 
-    Sources that are silent for all of `timeout_s` seconds become unreachable, those of etcd and the control plane also
-    when they are PATIENCE_S later than the rest. Returns whether all that the API server tells has been heard.
+    Sources that are silent for all of `timeout_s` seconds become unreachable, those of etcd, the control plane and the
+    model servers also when they are PATIENCE_S later than the rest. Returns whether all that the API server tells has
+    been heard.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()

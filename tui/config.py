@@ -17,7 +17,15 @@ SSH_HZ: Final = 4.0
 """Over SSH six panes at 10 Hz cost 400 KiB/s of a line that may not have it."""
 
 
-_PATHS: Final = ("kubeconfig", "prometheus_token_file", "etcd_cacert", "etcd_cert", "etcd_key", "kubernetes_dir")
+_PATHS: Final = (
+    "kubeconfig",
+    "prometheus_token_file",
+    "vllm_cacert",
+    "etcd_cacert",
+    "etcd_cert",
+    "etcd_key",
+    "kubernetes_dir",
+)
 
 
 class ConfigError(ValueError):
@@ -46,11 +54,21 @@ class Config(msgspec.Struct, frozen=True):
     dcgm: tuple[str, ...] = ()
     """URLs of DCGM exporters that are asked directly, besides those found in the cluster."""
     prometheus: str = ""
-    """URL of a Prometheus that scrapes the DCGM exporters; empty: none is asked."""
+    """URL of a Prometheus that scrapes the DCGM exporters and the model servers; empty: none is asked."""
     prometheus_token_file: str = ""
     """File with a bearer token for it; empty: none is sent."""
     gpu_nodes: Annotated[int, msgspec.Meta(ge=0, le=256)] = 16
     """Exporters asked through the API server every quarter of a minute, at most; 0: none."""
+    vllm: tuple[str, ...] = ()
+    """URLs of model servers that are asked directly, besides those found in the cluster."""
+    vllm_servers: Annotated[int, msgspec.Meta(ge=0, le=256)] = 16
+    """Model servers asked through the API server every five seconds, at most; 0: none."""
+    vllm_pods: tuple[str, ...] = ()
+    """Patterns `namespace/pod`: these pods are model servers although neither image nor command line shows it."""
+    vllm_skipped_pods: tuple[str, ...] = ()
+    """Patterns `namespace/pod`: these pods are not asked."""
+    vllm_cacert: str = ""
+    """File with the CA that signed the certificates of model servers that are asked directly."""
     etcd_endpoints: tuple[str, ...] = ()
     """Client URLs of etcd's members; empty: they are looked for on this host, then in the cluster."""
     etcd_cacert: str = ""
@@ -194,11 +212,24 @@ _SAMPLE: Final = """\
 # every 15 seconds at most, those that you look at and those with findings first; 0 asks none.
 # gpu_nodes = 16
 
-# DCGM exporters to be asked directly, and a Prometheus that scrapes them: for rights that do not reach pods/proxy, and
-# for large clusters. USER:PASSWORD@ in the URL is sent; a file may hold a bearer token.
+# DCGM exporters to be asked directly, and a Prometheus that scrapes them (and the model servers below): for rights that
+# do not reach pods/proxy, and for large clusters. USER:PASSWORD@ in the URL is sent; a file may hold a bearer token.
 # dcgm = []
 # prometheus = ""
 # prometheus_token_file = ""
+
+# Model servers: vLLM, SGLang, TGI, Triton. Those in the cluster are found by image and command line, and asked through
+# the API server (needs the right to get pods/proxy): so many of them every 5 seconds at most, those that you look at
+# and those with findings first; 0 asks none. Where that is forbidden, their pods' IPs are tried.
+# vllm_servers = 16
+
+# Model servers to be asked directly, and the CA of their certificates, if it is not one that this machine trusts.
+# vllm = ["http://10.0.0.7:8000"]
+# vllm_cacert = ""
+
+# Pods (namespace/pod, with * and ?) that are model servers although nothing shows it, and pods that are never asked.
+# vllm_pods = ["serving/my-engine-*"]
+# vllm_skipped_pods = ["sandbox/*"]
 
 # etcd. Without these its members are looked for: on a control-plane node in the files of kubeadm, else among the pods
 # of the cluster. To ask them needs the CA and a client certificate with its key; kubeadm has some on a control-plane

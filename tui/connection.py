@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collectors.http import HttpReader
     from collectors.kubernetes.client import Client
     from collectors.runner import Collector
+    from collectors.vllm.options import VllmOptions
     from tui.config import Config
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -48,7 +49,7 @@ def _told(situation: Situation, first: Iterable[str]) -> None:
 class Connected:
     """A running connection: which cluster it leads to, and how to ask for on-demand lists.
 
-    `tell` is told once a second what is known, and whose GPUs are wanted first; `unheard` returns the names of the
+    `tell` is told once a second what is known, and which nodes are wanted first; `unheard` returns the names of the
     collectors besides those of the Kubernetes API that have not said anything yet.
     `own_fault` asks the server once more and returns why its answer says nothing about the cluster: credentials,
     certificates, a proxy or a login page in between. Empty when the answer, or the silence, is the server's own.
@@ -95,6 +96,8 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
     """How options were understood, where that is not plain."""
     oidc_renew: bool = True
     """Ask an OpenID issuer for new tokens; False: that is left to kubectl."""
+    serving: "VllmOptions | None" = None
+    """Ways to the model servers; None: those that need no option."""
 
     @property
     def target(self) -> Target:
@@ -115,7 +118,7 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
         http, wishes = HttpReader(), Wishes()
         try:
             access = await self.access()
-            others = OtherSources(access.client, http, self.devices, self.etcd)
+            others = OtherSources(access.client, http, self.devices, self.etcd, self.serving)
         except ConfigurationError as error:
             raise ConnectionFailed(str(error)) from error
         client = access.client
@@ -170,13 +173,18 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
 
 
 class OtherSources:
-    """What is read besides the Kubernetes API's objects: GPUs, etcd, the control plane's own measurements.
+    """What is read besides the Kubernetes API's objects: GPUs, model servers, etcd, the control plane's measurements.
 
     Raises ConfigurationError for options that cannot be used. Without a client, what needs the API server is left out.
     """
 
     def __init__(
-        self, client: "Client | None", http: "HttpReader", devices: "DeviceOptions | None", etcd: "EtcdOptions | None"
+        self,
+        client: "Client | None",
+        http: "HttpReader",
+        devices: "DeviceOptions | None",
+        etcd: "EtcdOptions | None",
+        serving: "VllmOptions | None" = None,
     ) -> None:
         from collectors.control_plane.collect import control_plane_collectors
         from collectors.etcd.collect import etcd_collectors
@@ -185,7 +193,12 @@ class OtherSources:
         from collectors.gpu_devices.collect import gpu_collectors
         from collectors.gpu_devices.options import DeviceOptions
         from collectors.gpu_devices.wishes import DeviceWishes
+        from collectors.vllm.collect import vllm_collectors
+        from collectors.vllm.options import VllmOptions
+        from collectors.vllm.wishes import VllmWishes
 
+        models = serving or VllmOptions()
+        self._servers = VllmWishes(models.pods, models.skipped)
         self._devices, self._etcd = DeviceWishes(), EtcdWishes()
         way = etcd or EtcdOptions()
         self._etcd_endpoints = way.endpoints
@@ -196,12 +209,15 @@ class OtherSources:
                 client, kubernetes_dir=way.kubernetes_dir, etcd_endpoints=lambda: self._etcd_endpoints
             ),
             *gpu_collectors(client, http, self._devices, devices or DeviceOptions()),
+            *vllm_collectors(client, http, self._servers, models),
         )
         self.names = frozenset(collector.name for collector in self.collectors)
 
     def tell(self, situation: Situation, first: Iterable[str]) -> None:
-        """Take in what is known now, and whose GPUs are wanted first."""
-        self._devices.tell(situation, first)
+        """Take in what is known now, and the nodes whose GPUs and model servers are wanted first."""
+        nodes = tuple(first)
+        self._devices.tell(situation, nodes)
+        self._servers.tell(situation, nodes)
         self._etcd.tell(situation)
         if situation.etcd.known:
             self._etcd_endpoints = tuple(situation.etcd.known)
@@ -237,6 +253,21 @@ def device_options(dcgm: Iterable[str], prometheus: str | None, config: "Config"
         prometheus or config.prometheus,
         config.prometheus_token_file,
         config.gpu_nodes,
+    )
+
+
+def serving_options(vllm: Iterable[str], prometheus: str | None, config: "Config") -> "VllmOptions":
+    """Return the ways to model servers that the command line asks for; the configuration says the rest."""
+    from collectors.vllm.options import VllmOptions
+
+    return VllmOptions(
+        tuple(vllm) or config.vllm,
+        prometheus or config.prometheus,
+        config.prometheus_token_file,
+        config.vllm_servers,
+        config.vllm_pods,
+        config.vllm_skipped_pods,
+        config.vllm_cacert,
     )
 
 

@@ -1,4 +1,4 @@
-"""Which nodes' GPUs are asked first: those in focus, those with findings, gravest first, those that can be seen."""
+"""Whose GPUs and model servers are asked first: of nodes in focus, with findings, gravest first, and to be seen."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -6,6 +6,7 @@ from typing import Final
 
 from situation.findings import Diagnosis, Finding
 from situation.focus import EVERYTHING, Focus, related
+from situation.serving.view import MODEL_SERVER
 from situation.situation import Situation
 
 FIRST_NODES: Final = 64
@@ -16,7 +17,7 @@ _PODS_LOOKED_AT: Final = 32
 def nodes_first(
     situation: Situation, diagnosis: Diagnosis, focus: Focus = EVERYTHING, visible: Iterable[str] = ()
 ) -> tuple[str, ...]:
-    """Return the names of the nodes whose GPUs matter most now, at most FIRST_NODES, and those of `visible` after them.
+    """Return the names of the nodes that matter most now, at most FIRST_NODES, and those of `visible` after them.
 
     `visible` are the nodes in rows on the screen, in that order.
     """
@@ -41,11 +42,9 @@ def _in_focus(situation: Situation, diagnosis: Diagnosis, focus: Focus) -> Itera
 def _nodes_of(finding: Finding, situation: Situation) -> Iterator[str]:
     if finding.node:
         yield finding.node
-    if finding.subject.kind == "Node":
-        yield finding.subject.name
-    for ref in finding.members[:_PODS_LOOKED_AT]:
+    for ref in (finding.subject, *finding.members[:_PODS_LOOKED_AT]):
         if ref.kind == "Node":
             yield ref.name
-        elif ref.kind == "Pod" and (pod := situation.pods.get((ref.namespace, ref.name))) is not None:
+        elif ref.kind in ("Pod", MODEL_SERVER) and (pod := situation.pods.get((ref.namespace, ref.name))) is not None:
             if pod.spec.node_name:
                 yield pod.spec.node_name

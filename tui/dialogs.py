@@ -30,6 +30,7 @@ _READING = (
     "Of etcd's members: " + ", ".join(f"{glyph} {state.value}" for state, (glyph, _) in LOOK_OF_MEMBER.items()) + "; "
     "the bar is the quota (█ in use, ▒ in the file and free again after defragmentation, ░ left), "
     "the curve WAL fsync p99 over five minutes, from 1 ms to 1 s. "
+    "Of model servers the curve is the queue over three minutes, the bar the KV cache; – was not measured. "
     "Midwatch only reads, and never runs a command: it copies it."
 )
 

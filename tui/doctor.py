@@ -13,6 +13,7 @@ from tui.config import Config, ConfigError, load_config
 from tui.connection import ConnectionFailed, check_namespace_name
 from tui.doctor_control_plane import control_plane_lines, metrics_line
 from tui.doctor_devices import device_lines
+from tui.doctor_serving import serving_lines
 from tui.exits import EXIT_UNKNOWN
 from tui.keymap import check_keymap
 from tui.local import Access
@@ -112,8 +113,10 @@ async def _cluster(connection: "KubernetesConnection") -> list[Checkup]:
             answers = bool(found[-1].works)
         if access.client is not None and answers:
             found += await _api(access.client, connection)
-        # etcd and this host's own files tell something also when the API server does not.
-        lines = control_plane_lines(access.client if answers else None, connection.etcd)
+        # etcd, model servers at URLs and this host's own files tell something also when the API server does not.
+        client = access.client if answers else None
+        found += [Checkup(*line) for line in await serving_lines(client, connection.namespace, connection.serving)]
+        lines = control_plane_lines(client, connection.etcd)
         found += [Checkup(*line) async for line in lines]
     return found
 

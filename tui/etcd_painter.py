@@ -43,6 +43,14 @@ class EtcdPainter:
         situation = self._feed.situation
         return bool(situation.etcd.known) or any(name.startswith(_PREFIXES) for name in situation.sources)
 
+    @property
+    def has_figures(self) -> bool:
+        """Whether anything was measured, as opposed to said not to be known, or merely to be alive."""
+        situation = self._feed.situation
+        memory = situation.api_server
+        told = (situation.etcd.known, situation.certificates, situation.local_health, memory.page)
+        return any(map(bool, told))
+
     def source(self, now: datetime) -> Source:
         """Return the source that the pane's state is told of: the worst of the members', else the metrics'."""
         order = list(SourceState)

@@ -8,6 +8,7 @@ from situation.gpu.links import Link
 from situation.logs import LogTarget, has_ended_before, log_target
 from situation.meta import ObjectKey, Ref
 from situation.pods import Pod
+from situation.serving.view import pod_of_server
 from situation.situation import Situation
 from tui.attention import Attention
 
@@ -19,7 +20,7 @@ class OpenLog(Message):
 def selected_log(attention: Attention, diagnosis: Diagnosis, situation: Situation) -> LogTarget | None:
     """Return the container whose log tells more of what the evidence pane shows, if there is one."""
     if isinstance(attention.selection, Ref):
-        pod = situation.get(attention.selection)
+        pod = situation.get(pod_of_server(attention.selection) or attention.selection)
         return log_target(pod) if isinstance(pod, Pod) else None
     finding = attention.finding(diagnosis)
     if finding is None:

@@ -9,6 +9,7 @@ from situation.focus import Relation, related
 from situation.kinds import WATCHED
 from situation.meta import Ref
 from situation.readings import SourceState
+from situation.serving.view import MODEL_SERVER
 from situation.situation import Situation
 from tui.attention import Attention
 from tui.cadence import AGES_EVERY_S, Due
@@ -31,6 +32,8 @@ from tui.view import (
     visible_nodes,
     visible_pods,
 )
+from tui.vllm_card import server_card
+from tui.vllm_painter import VllmPainter
 from widgets.causes import CausesPane
 from widgets.etcd import EtcdPane
 from widgets.events import EventsPane
@@ -41,6 +44,7 @@ from widgets.header import HeaderFacts
 from widgets.nodes import NodesPane
 from widgets.pane import pane_state
 from widgets.pods import PodsPane
+from widgets.vllm import VllmPane
 
 
 class Painter:
@@ -63,8 +67,10 @@ class Painter:
         self._nodes_due = Due()
         self._gpu_due = Due()
         self._etcd_due = Due()
+        self._vllm_due = Due()
         self.gpus = GpuPainter(feed, attention, self.logs)
         self.control_plane = EtcdPainter(feed, attention)
+        self.servers = VllmPainter(feed, attention)
 
     def relation(self) -> Relation:
         """Return what relates to the focus; what a withdrawn cause was about still does, to be looked at."""
@@ -115,6 +121,8 @@ class Painter:
         selection = attention.selection
         if isinstance(selection, Ref) and selection.kind == "EtcdMember":
             return member_card(selection, situation, self.target, now)
+        if isinstance(selection, Ref) and selection.kind == MODEL_SERVER:
+            return server_card(selection, situation, self.target, now)
         if isinstance(selection, Ref):
             return object_card(selection, situation, self.target, now)
         if isinstance(selection, FamilyKey):
@@ -200,6 +208,15 @@ class Painter:
             return
         self._slow_at = self._etcd_due.painted(source, now)
         plane.paint(pane, relation, now)
+
+    def vllm(self, pane: VllmPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
+        source = self.servers.source()
+        if not self.servers.has_servers:
+            return
+        if turn is not None and not self._vllm_due.is_due(source, now, self._slow_at):
+            return
+        self._slow_at = self._vllm_due.painted(source, now)
+        self.servers.paint(pane, relation, now)
 
     def header(self, mode: str, now: datetime) -> HeaderFacts:
         situation = self._feed.situation

@@ -1,6 +1,6 @@
 """Where the panes of the cockpit stand: as rows, on a small terminal as tabs, and how the keyboard gets to each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final
 
@@ -16,8 +16,10 @@ from tui.etcd_painter import NOTHING_SPOKE
 from tui.feed import Feed
 from tui.filter_line import FilterLine
 from tui.gpu_view import why_no_gpus
+from tui.middle_row import ETCD, GPU, MIDDLE, VLLM, MiddleRow, Tab, tab_of_layer
 from tui.painter import Painter
 from tui.room import Room
+from tui.vllm_view import why_no_servers
 from widgets.causes import CausesPane
 from widgets.checklist import ChecklistPane
 from widgets.etcd import EtcdPane
@@ -30,12 +32,9 @@ from widgets.nodes import NodesPane
 from widgets.pods import PodsPane
 from widgets.table import RowTable
 from widgets.tabs import PaneTabs
+from widgets.vllm import VllmPane
 
-_TABS: Final = (("Causes", "causes"), ("Pods", "pods"), ("Nodes", "nodes"), ("Events", "events"))
-_GPU_TAB: Final = ("GPU", "gpu")
-_ETCD_TAB: Final = ("Control plane", "etcd")
-_SIDE_BY_SIDE: Final = 158
-"""Cells from which GPU and control plane stand side by side; below, that of the two which was asked for last."""
+_TABS: Final = (Tab("Causes", "causes"), Tab("Pods", "pods"), Tab("Nodes", "nodes"), Tab("Events", "events"))
 
 
 class PaneScreen(Screen[None]):
@@ -51,9 +50,8 @@ class PaneScreen(Screen[None]):
         self._feed = feed
         self._clock = clock
         self._room = Room(self)
-        self._tabs: tuple[tuple[str, str], ...] = _TABS
-        self._asked = _GPU_TAB
-        """Which of the panes in the middle was asked for last."""
+        self._tabs: tuple[Tab, ...] = _TABS
+        self.middle = MiddleRow(self)
         self.attention = attention
         self.painter = painter
 
@@ -69,6 +67,7 @@ class PaneScreen(Screen[None]):
                 with Container(id="middle"):
                     yield GpuPane(id="gpu")
                     yield EtcdPane(id="etcd")
+                    yield VllmPane(id="vllm")
                 yield NodesPane(id="nodes")
                 with Container(id="bottom"):
                     yield PodsPane(id="pods")
@@ -78,15 +77,19 @@ class PaneScreen(Screen[None]):
         yield Footer(compact=True, show_command_palette=False)
 
     def _fit(self) -> None:
-        attention, lines = self.attention, None
+        attention, lines, tab = self.attention, None, self._tabs[self.tab]
+        if came := self.middle.choose(self._panes_width, tab if self._has_tabs else None):
+            self.panes_came(came)
         if self._evidence_is_below:
-            tab = self._tabs[self.tab]
-            if (pane := self._optional(tab)) is not None:
+            if (pane := self.middle.pane(tab)) is not None:
                 lines = pane.line_count
             else:
-                lines = self.query_one(f"#{tab[1]}-table", RowTable).row_count + 2
-        self._choose_middle()
-        self._room.fit(tabs=self._has_tabs, above=lines, since=(attention.focus, attention.selection, self.tab))
+                lines = self.query_one(f"#{tab.id}-table", RowTable).row_count + 2
+        since = (attention.focus, attention.selection, self.tab)
+        self._room.fit(tabs=self._has_tabs, above=lines, since=since, middle=self.middle.panes)
+
+    def panes_came(self, tabs: Collection[Tab]) -> None:
+        """Paint panes of the middle row that were away until now: for the subclass."""
 
     def on_resize(self) -> None:
         if self.is_mounted:
@@ -94,40 +97,44 @@ class PaneScreen(Screen[None]):
 
     def action_gpu(self) -> None:
         """Go to the GPU pane: its fleet; again, to its other parts."""
-        if not self.painter.gpus.has_gpus:
-            self.notify(why_no_gpus(self._feed.situation, self._clock()), markup=False)
-        elif self._has_tabs and self._tabs[self.tab] is not _GPU_TAB:
-            self.tab = self._tabs.index(_GPU_TAB)
-        else:
-            self._go_to(_GPU_TAB)
+        self._go_to(GPU, "" if self.painter.gpus.has_gpus else why_no_gpus(self._feed.situation, self._clock()))
 
     def action_etcd(self) -> None:
         """Go to etcd and the control plane: its members; again, to what is known besides."""
-        if not self.painter.control_plane.has_spoken:
-            self.notify(NOTHING_SPOKE, markup=False)
-        else:
-            self._go_to(_ETCD_TAB)
+        self._go_to(ETCD, "" if self.painter.control_plane.has_spoken else NOTHING_SPOKE)
 
-    def _go_to(self, tab: tuple[str, str]) -> None:
-        """Show an optional pane and give it the keyboard; if it has that already, its next part."""
+    def action_vllm(self) -> None:
+        """Go to the model servers; again, to the next model."""
+        self._go_to(
+            VLLM, "" if self.painter.servers.has_servers else why_no_servers(self._feed.situation, self._clock())
+        )
+
+    def _go_to(self, tab: Tab, why_not: str) -> None:
+        """Show a pane of the middle row and give it the keyboard; if it has that already, its next part."""
+        if why_not:
+            self.notify(why_not, markup=False)
+            return
+        self._note_panes()
         self._ask_for(tab)
         if self._has_tabs and self._tabs[self.tab] is not tab:
             self.tab = self._tabs.index(tab)
-        elif (pane := self._optional(tab)) is not None:
+        elif (pane := self.middle.pane(tab)) is not None:
             pane.go()
 
-    def _ask_for(self, tab: tuple[str, str]) -> None:
-        self._asked = tab
+    def _ask_for(self, tab: Tab) -> None:
+        self.middle.ask_for(tab)
         self._fit()
 
     def ask_for_layer(self, layer: Layer) -> None:
         """Show the pane that is all about a layer, if there is one and it has something to show."""
-        tab = {Layer.CONTROL_PLANE: _ETCD_TAB, Layer.NODE: _GPU_TAB}.get(layer)
+        self.bring_up(tab_of_layer(layer))
+
+    def bring_up(self, tab: Tab | None) -> None:
+        """Show a pane of the middle row that has something to show; the keyboard stays where it is, if that stays."""
         if tab is None or self._has_tabs or tab not in self._tabs:
             return
         self._ask_for(tab)
-        hidden = self._optional(_GPU_TAB if tab is _ETCD_TAB else _ETCD_TAB)
-        if hidden is not None and hidden.has_focus_within and not self._is_side_by_side:
+        if self.middle.lost_the_keyboard():
             self.query_one(CausesPane).table.focus()
 
     def action_scroll_evidence(self, by: int) -> None:
@@ -146,33 +153,25 @@ class PaneScreen(Screen[None]):
     def _note_panes(self) -> None:
         """Show the optional panes and their tabs only while there is something in them; the tab in front stays."""
         painter, before = self.painter, self._tabs[self.tab]
-        shown = ((_GPU_TAB, painter.gpus.has_gpus), (_ETCD_TAB, painter.control_plane.has_spoken))
-        self._tabs = (*_TABS, *(tab for tab, is_shown in shown if is_shown))
-        for tab, is_shown in shown:
-            self.set_class(not is_shown, f"-no-{tab[1]}")
-        self.query_one(PaneTabs).names = tuple(name for name, _ in self._tabs)
+        present = {
+            GPU: painter.gpus.has_gpus,
+            ETCD: painter.control_plane.has_spoken,
+            VLLM: painter.servers.has_servers,
+        }
+        there = tuple(tab for tab in MIDDLE if present[tab])
+        slight = () if painter.control_plane.has_figures else (ETCD,)
+        self.middle.note(there, slight, next(iter(self._feed.diagnosis.causes), None))
+        self._tabs = (*_TABS, *there)
+        self.query_one(PaneTabs).names = tuple(tab.title for tab in self._tabs)
         number = self._tabs.index(before) if before in self._tabs else min(self.tab, len(self._tabs) - 1)
         if number != self.tab:
             self.tab = number
         elif self._tabs[number] is not before:
             self.watch_tab(number)
 
-    def _optional(self, tab: tuple[str, str]) -> GpuPane | EtcdPane | None:
-        """Return the pane of a tab that is not always there; None for any other."""
-        if tab is _GPU_TAB:
-            return self.query_one(GpuPane)
-        return self.query_one(EtcdPane) if tab is _ETCD_TAB else None
-
-    def _choose_middle(self) -> None:
-        """Let GPU and control plane stand side by side where both fit, else only that which was asked for last."""
-        both = _GPU_TAB in self._tabs and _ETCD_TAB in self._tabs
-        self.set_class(both and self._is_side_by_side, "-side-by-side")
-        for tab in (_GPU_TAB, _ETCD_TAB):
-            self.set_class(both and not self._is_side_by_side and tab is not self._asked, f"-away-{tab[1]}")
-
     @property
-    def _is_side_by_side(self) -> bool:
-        return (self.query_one("#panes").size.width or self.size.width) >= _SIDE_BY_SIDE
+    def _panes_width(self) -> int:
+        return self.query_one("#panes").size.width or self.size.width
 
     @property
     def _has_tabs(self) -> bool:
@@ -181,24 +180,24 @@ class PaneScreen(Screen[None]):
     @property
     def _evidence_is_below(self) -> bool:
         """Below the table of a tab, as long as something is focused: without, the table takes all."""
-        return self._has_tabs and self._tabs[self.tab][1] != "causes" and not self.attention.focus.is_cluster
+        return self._has_tabs and self._tabs[self.tab].id != "causes" and not self.attention.focus.is_cluster
 
     @property
     def _shows_evidence(self) -> bool:
         if self.has_class("-narrow") and self.query_one(ChecklistPane).display:
             return False  # the checklist covers everything
-        return not self._has_tabs or self._tabs[self.tab][1] == "causes" or self._evidence_is_below
+        return not self._has_tabs or self._tabs[self.tab].id == "causes" or self._evidence_is_below
 
     def watch_tab(self, number: int) -> None:
         shown = self._tabs[number]
-        for tab in (*_TABS, _GPU_TAB, _ETCD_TAB):
-            self.set_class(tab is shown, f"tab-{tab[1]}")
+        for tab in (*_TABS, *MIDDLE):
+            self.set_class(tab is shown, f"tab-{tab.id}")
         self.query_one(PaneTabs).current = number
         self._fit()
         if self.query_one(FilterLine).display:
             return
-        pane = self._optional(shown)
+        pane = self.middle.pane(shown)
         if pane is None:
-            self.query_one(f"#{shown[1]}-table").focus()
+            self.query_one(f"#{shown.id}-table").focus()
         elif not pane.has_focus_within:
             pane.go()

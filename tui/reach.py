@@ -19,13 +19,14 @@ class Reach(NamedTuple):
     local: bool = False
     dcgm: tuple[str, ...] = ()
     prometheus: str | None = None
+    vllm: tuple[str, ...] = ()
     etcd: EtcdArguments = EtcdArguments()
     config: Path | None = None
     """The configuration file."""
 
     def connection(self, config: "Config", plugin_deadline_s: float | None = None) -> "KubernetesConnection":
         """Return the way to the cluster; `plugin_deadline_s` are seconds for an exec plugin. Raises UsageProblem."""
-        from tui.connection import KubernetesConnection, device_options, path_text
+        from tui.connection import KubernetesConnection, device_options, path_text, serving_options
 
         etcd = etcd_choice(self.etcd, config)
         return KubernetesConnection(
@@ -38,4 +39,5 @@ class Reach(NamedTuple):
             self.local,
             etcd.notes,
             config.oidc_renew,
+            serving_options(self.vllm, self.prometheus, config),
         )

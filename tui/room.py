@@ -1,14 +1,14 @@
 """Which pane gets how many lines, so that none has blank lines that another lacks."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from textual.screen import Screen
 from textual.widget import Widget
 
+from tui.middle_row import MiddlePane
 from widgets.causes import CausesPane
-from widgets.etcd import EtcdPane
 from widgets.evidence import EvidencePane
-from widgets.gpu import GpuPane
 from widgets.nodes import NodesPane
 
 _LEAST_TOP: Final = 8
@@ -17,10 +17,10 @@ _LEAST_NODES: Final = 4
 _LEAST_TABLE: Final = 4
 """Lines that a table above the evidence keeps: title, header and two rows."""
 _MIDDLE_PART: Final = 4
-"""GPU and control plane get one line in so many of the screen's at most: causes and pods come first."""
+"""The row in the middle gets one line in so many of the screen's at most: causes and pods come first."""
 _LEAST_MIDDLE: Final = 9
 """Lines for the title, a chain, the worst node of the fleet, and what is known of the devices; or for the title, three
-members of etcd, quorum, alarms, certificates and the API server."""
+members of etcd, quorum, alarms, certificates and the API server; or for the title, models, and a queue."""
 _FACTS: Final = 3
 """Lines of facts that are worth having."""
 
@@ -60,11 +60,11 @@ class Room:
         self._evidence = _Steady()
         self._middle = _Steady()
 
-    def fit(self, *, tabs: bool, above: int | None, since: object) -> None:
+    def fit(self, *, tabs: bool, above: int | None, since: object, middle: Sequence[MiddlePane]) -> None:
         """Let the upper rows be no taller than what they hold; with `tabs` the visible one takes everything.
 
         `above` are the lines of the pane that the evidence stands below, if it does; `since` is what it is the
-        evidence of.
+        evidence of. `middle` are the panes that share the middle row.
         """
         screen = self._screen
         top, panes = screen.query_one("#top"), screen.query_one("#panes")
@@ -73,7 +73,7 @@ class Room:
         lines = self._top.most(held, screen.size)
         _limit(top, None if tabs else lines)
         _limit(nodes, None if tabs else max(_LEAST_NODES, nodes.table.row_count + 2))
-        self._fit_middle(tabs=tabs)
+        self._fit_middle(middle, tabs=tabs)
         panes.set_class(above is not None, "-evidence-below")
         height = None
         if above is not None:
@@ -86,16 +86,15 @@ class Room:
             )
         _set_height(top, height)
 
-    def _fit_middle(self, *, tabs: bool) -> None:
-        """GPU and control plane share a row: the one that holds more gives its height."""
+    def _fit_middle(self, panes: Sequence[MiddlePane], *, tabs: bool) -> None:
+        """The panes of the middle share a row: the one that holds most gives its height."""
         screen = self._screen
-        gpu, etcd = screen.query_one(GpuPane), screen.query_one(EtcdPane)
-        lines = [pane.line_count for pane in (gpu, etcd) if pane.display]
-        if not lines:
+        if not panes:
             return
         most = max(_LEAST_MIDDLE, screen.size.height // _MIDDLE_PART)
-        shown = (screen.size, gpu.display, etcd.display)
-        _set_height(screen.query_one("#middle"), None if tabs else self._middle.most(min(max(lines), most), shown))
+        held = max(pane.line_count for pane in panes)
+        shown = (screen.size, tuple(pane.id for pane in panes))
+        _set_height(screen.query_one("#middle"), None if tabs else self._middle.most(min(held, most), shown))
 
 
 def _set_height(widget: Widget, lines: int | None) -> None:

@@ -48,6 +48,26 @@ def curve(percents: Sequence[int], width: int) -> str:
     return "".join(_height(value) for value in shown).rjust(width)
 
 
+def tall_curve(percents: Sequence[int], width: int, lines: int) -> list[str]:
+    """Return the last `width` values of 0 to 100 as columns of blocks over `lines` lines, the topmost line first."""
+    if lines < 2:
+        return [curve(percents, width)]
+    shown = tuple(percents[-width:]) if width else ()
+    steps = len(_HEIGHTS) * lines
+    levels = [0 if value == NOT_MEASURED else max(1, min(steps, value * steps // 100)) for value in shown]
+    drawn = []
+    for below in range((lines - 1) * len(_HEIGHTS), -1, -len(_HEIGHTS)):
+        row = "".join(_block(level - below) for level in levels)
+        if not below:  # where nothing was measured is told at the foot
+            row = "".join(_GAP if value == NOT_MEASURED else block for value, block in zip(shown, row, strict=True))
+        drawn.append(row.rjust(width))
+    return drawn
+
+
+def _block(level: int) -> str:
+    return _HEIGHTS[min(level, len(_HEIGHTS)) - 1] if level > 0 else " "
+
+
 def _height(percent: int) -> str:
     if percent == NOT_MEASURED:
         return _GAP

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from collectors.errors import BadAnswerError
 from collectors.gpu_devices.dcgm import parse_dcgm
 from collectors.gpu_devices.exporters import FRESH_S
 from collectors.gpu_devices.wishes import DeviceWishes, Exporter
+from collectors.recorded_page import RecordedPage
 from situation.gpu.devices import GpuReading, NodeDevices
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
@@ -15,19 +16,6 @@ from situation.text import harmless
 
 SOURCE: Final = "gpu/dcgm"
 _PATH: Final = "/metrics"
-
-
-class RecordedPage(NamedTuple):
-    """What a pod answered over HTTP."""
-
-    namespace: str
-    pod: str
-    port: int
-    path: str
-    status: int
-    body: bytes
-    error: str
-    """Why nobody answered; empty if somebody did."""
 
 
 def devices_on_pages(pages: Iterable[RecordedPage], situation: Situation, now: datetime) -> Reading | None:

@@ -1,1 +1,1 @@
-"""Reads model servers: vLLM first of all, and others by the metrics of equal meaning."""
+"""What model servers say of themselves: vLLM and others that serve models over HTTP."""

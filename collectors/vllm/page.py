@@ -1,4 +1,4 @@
-"""What a model server writes at `/metrics`, read into a `ServerPage`. Values stay as scraped: counters are cumulative."""
+"""What a model server writes at `/metrics`, read into a `ServerPage`. Counters stay cumulative, as scraped."""
 
 import math
 import re

@@ -24,8 +24,10 @@ _NO_SERVER: Final = re.compile(
     r"|downloader|cache|service|tools?|tuner|builder|docs?|sdk)(?:$|[-_])"
 )
 """In the last part of an image's name: something around a model server, not one itself."""
+_STARTS: Final = r"(?:^|[;&|(] |exec |-[a-z]*c )"
+"""Here a command begins: its name elsewhere may be a host's."""
 _BY_COMMAND: Final = (
-    (Software.ROUTER, re.compile(r"(?:^| |/)vllm_router(?:\.\S+)?(?: |$)|(?:^| |/)vllm-router(?: |$)")),
+    (Software.ROUTER, re.compile(rf"-m vllm_router\.\S+|{_STARTS}(?:\S*/)?vllm-router(?: |$)")),
     (Software.SGLANG, re.compile(r"sglang\.(?:launch_server|srt\.\S*server)|(?:^| |/)sglang serve(?: |$)")),
     (Software.TGI, re.compile(r"(?:^| |/)text-generation-(?:launcher|router)(?: |$)")),
     (Software.TRITON, re.compile(r"(?:^| |/)tritonserver(?: |$)|launch_triton_server")),

@@ -1,11 +1,197 @@
 """All model servers, worked out of pods and readings: a pure function of the Situation and the time."""
 
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator
 from datetime import datetime
+from typing import Any, Final
 
-from situation.serving.view import Serving
+from situation.meta import Ref
+from situation.readings import Source
+from situation.serving.figures import WINDOW, figures
+from situation.serving.memory import KnownServer
+from situation.serving.models import models_of
+from situation.serving.pods import spec_of
+from situation.serving.readings import Health, Software
+from situation.serving.states import Subject, Told, is_heard, state_of
+from situation.serving.tracks import finite
+from situation.serving.view import ServerState, ServerView, Serving, server_ref
 from situation.situation import Situation
+
+SOURCE: Final = "vllm/servers"
+"""Name of the source that tells of model servers."""
+_WORST_FIRST: Final = (
+    ServerState.DEAD,
+    ServerState.STALLED,
+    ServerState.DOWN,
+    ServerState.UNKNOWN,
+    ServerState.STARTING,
+    ServerState.NOT_MEASURED,
+    ServerState.HEALTHY,
+    ServerState.SLEEPING,
+)
+_RANK: Final = {state: rank for rank, state in enumerate(_WORST_FIRST)}
 
 
 def serving_of(situation: Situation, now: datetime) -> Serving:
-    """Return the model servers: those that pods tell of, asked or not, and those at URLs."""
-    return situation.once(("serving", now), Serving)
+    """Return the model servers: those that pods tell of, asked or not, and those at URLs. Worst first."""
+    held = situation.derived.get("serving")
+    if held is not None and held[0] == now:
+        return held[1]  # type: ignore[no-any-return]
+    made = _serving(situation, now)
+    situation.derived["serving"] = (now, made)
+    return made
+
+
+def _serving(situation: Situation, now: datetime) -> Serving:
+    pairs = _views(situation, now)
+    pairs.sort(key=lambda pair: _rank(pair[1]))
+    views = tuple(view for _, view in pairs)
+    by_workload: defaultdict[Ref, list[ServerView]] = defaultdict(list)
+    for view in views:
+        by_workload[view.workload or view.ref].append(view)
+    return Serving(
+        servers=views,
+        models=models_of(((view, subject.known) for subject, view in pairs), situation),
+        by_ref={view.ref: view for view in views},
+        by_workload={ref: tuple(found) for ref, found in by_workload.items()},
+    )
+
+
+def _subjects(situation: Situation) -> Iterator[Subject]:
+    """Yield each pod that serves a model with what it said, and what was said at URLs that no pod has."""
+    source, memory = situation.source(SOURCE), situation.serving
+    pods = situation.model_server_pods.get(True)
+    for key, pod in pods.items():
+        yield Subject(pod, spec_of(pod, memory.specs), _best(memory.by_pod.get(key, {}).values()), source)
+    for known in memory.known.values():
+        if known.server.pod is None:
+            yield Subject(None, None, known, source)
+    knows_pods = situation.knows("pods")
+    for key, ways in memory.by_pod.items():
+        owner = situation.pods.get(key)
+        if key not in pods and (owner is not None or not knows_pods):
+            yield Subject(owner, None, _best(ways.values()), source)
+
+
+def _best(ways: Iterable[KnownServer]) -> KnownServer | None:
+    """Return, of several ways to one server, the one that brought figures last."""
+    return max(ways, key=lambda known: (known.server.answers, known.read_at, known.server.key), default=None)
+
+
+def _views(situation: Situation, now: datetime) -> list[tuple[Subject, ServerView]]:
+    """Return the servers; a view is made anew only where something of it has changed since it was made last."""
+    before = situation.serving.views
+    kept: dict[Hashable, tuple[object, ServerView]] = {}
+    found = []
+    for subject in _subjects(situation):
+        pod, known = subject.pod, subject.known
+        told = state_of(subject, now)
+        rests_on = (
+            pod,
+            known,
+            known.rounds if known is not None else subject.source.error,
+            told,
+            _is_fresh(subject, told.state, now),
+            situation.workload_of(pod) if pod is not None else None,
+        )
+        name: Hashable = pod.key if pod is not None else known.server.key if known is not None else ""
+        held = before.get(name)
+        view = held[1] if held is not None and held[0] == rests_on else _view(subject, *rests_on[-3:])
+        kept[name] = (rests_on, view)
+        found.append((subject, view))
+    situation.serving.views = kept
+    return found
+
+
+def _view(subject: Subject, told: Told, is_fresh: bool, workload: Ref | None) -> ServerView:
+    pod, spec, known = subject.pod, subject.spec, subject.known
+    fields: dict[str, Any] = {"state": told.state, "why": told.why, "is_fresh": is_fresh, "workload": workload}
+    key, at = "", None
+    software, name = Software.UNKNOWN, ""
+    if pod is not None:
+        at, fields["node"] = pod.key, pod.spec.node_name
+    if spec is not None and pod is not None:
+        key, software, name = f"{pod.namespace}/{pod.name}:{spec.port}", spec.software, spec.name
+        fields |= {
+            "arguments": spec.arguments,
+            "recognised_by": spec.why,
+            "metrics_path": spec.metrics_path,
+            "container": spec.container.name,
+        }
+    if known is not None:
+        key, at = known.server.key, at or known.server.pod
+        served = known.page.software if known.page is not None else known.server.software
+        software = served if served is not Software.UNKNOWN else software
+        name = next((engine for engine, _ in known.engines if engine), name)
+        fields |= _heard(known)
+    return ServerView(
+        ref=server_ref(at, key),
+        key=key,
+        software=software,
+        pod=at,
+        source=SOURCE,
+        error=_error(subject.source, known),
+        name=name or next((model.id for model in fields.get("models", ()) if not model.parent), ""),
+        **fields,
+    )
+
+
+def _heard(known: KnownServer) -> dict[str, Any]:
+    """Return the fields that what a server said fills."""
+    server, page = known.server, known.page
+    rejections, errors, ratio = known.of_pages.once("answers", lambda: _count_answers(known))
+    fields: dict[str, Any] = {
+        "engines": figures(known),
+        "version": known.version,
+        "models": known.models,
+        "origin": server.origin,
+        "url": server.url,
+        "read_at": known.page_at,
+        "died_at": known.died_at,
+        "rejections_per_min": rejections,
+        "http_errors_per_min": errors,
+        "http_error_ratio": ratio,
+    }
+    if page is not None:
+        fields |= {
+            "started_at": known.started_at,
+            "running_loras": page.running_loras,
+            "waiting_loras": page.waiting_loras,
+            "routed": page.routed,
+        }
+    return fields
+
+
+def _is_fresh(subject: Subject, state: ServerState, now: datetime) -> bool:
+    known = subject.known
+    if known is None or state in (ServerState.DEAD, ServerState.DOWN) or known.server.health is Health.REFUSED:
+        return False
+    return is_heard(subject, known.page_at, now)
+
+
+def _count_answers(known: KnownServer) -> tuple[float | None, float | None, float | None]:
+    """Return rejections and answers 5xx per minute, and the share of those among all answers of the window."""
+    kept = known.answers.within(WINDOW)
+    if len(kept) < 2:
+        return None, None, None
+    (begin, first), (end, last) = kept[0], kept[-1]
+    minutes = (end - begin).total_seconds() / 60
+    rejected, answered, failed = (finite(now - then) for now, then in zip(last, first, strict=True))
+    return (
+        rejected / minutes if rejected is not None else None,
+        failed / minutes if failed is not None else None,
+        failed / answered if failed is not None and answered else None,
+    )
+
+
+def _error(source: Source, known: KnownServer | None) -> str:
+    if known is None:
+        return source.error
+    server = known.server
+    return next(filter(None, (server.page_error, server.health_error, server.models_error, server.version_error)), "")
+
+
+def _rank(view: ServerView) -> tuple[int, float, float, str]:
+    """Worst first: by state, then the longer queue, then the fuller cache."""
+    usage = max((item.kv_usage_ratio or 0.0 for item in view.engines), default=0.0)
+    return (_RANK[view.state], -(view.total("waiting") or 0.0), -usage, view.key)

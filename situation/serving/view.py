@@ -9,7 +9,7 @@ import msgspec
 
 from situation.meta import ObjectKey, Ref
 from situation.serving.arguments import EngineArguments
-from situation.serving.readings import CacheConfig, ServedModel, Software
+from situation.serving.readings import CacheConfig, RoutedServer, ServedModel, Software
 
 MODEL_SERVER: Final = "ModelServer"
 """Kind of the reference to one server."""
@@ -39,6 +39,8 @@ class Spread(msgspec.Struct, frozen=True):
 
     p50: float | None = None
     p99: float | None = None
+    count: float = 0.0
+    """Observations that they are taken of."""
 
 
 class EngineFigures(msgspec.Struct, frozen=True):
@@ -57,7 +59,9 @@ class EngineFigures(msgspec.Struct, frozen=True):
     generation_tokens_per_s: float | None = None
     prefix_hit_ratio: float | None = None
     errors_per_min: float | None = None
-    """Finished with reason `error` or `abort`."""
+    """Finished with reason `error`."""
+    aborts_per_min: float | None = None
+    """Finished with reason `abort`: clients that hung up; up to vLLM 0.12 failed requests too."""
     queue_slope_per_min: float | None = None
     """How fast the queue grows (negative: drains), requests per minute, by a line through the window."""
     doubles_in_s: float | None = None
@@ -67,8 +71,29 @@ class EngineFigures(msgspec.Struct, frozen=True):
     still_since: datetime | None = None
     """Since when neither tokens nor gauges have moved while requests run or wait; None while they move."""
     window: timedelta = timedelta(0)
-    """What the rates and quantiles really span."""
+    """What the rates really span."""
     cache: CacheConfig | None = None
+    preempted: float | None = None
+    """Preemptions within the window, as a count."""
+    kv_held_ratio: float | None = None
+    """KV cache usage that at least half of the last scrapes reached; None if there were too few."""
+    mean_running: float | None = None
+    """Over the scrapes of the window on which any ran."""
+    most_running: float | None = None
+    """The most requests that were seen running while others waited."""
+    queued_since: datetime | None = None
+    """Since when requests have been waiting on every page."""
+    queued_scrapes: int = 0
+    """On how many pages in a row."""
+    waiting_before: float | None = None
+    """Mean of the queue over the minutes before the window."""
+    ttft_before: Spread = Spread()
+    """TTFT over the minutes before the window."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(model, engine), as `ServingMemory.curve` takes it."""
+        return (self.model, self.engine)
 
 
 class ServerView(msgspec.Struct, frozen=True):
@@ -99,8 +124,32 @@ class ServerView(msgspec.Struct, frozen=True):
     """The figures tell of the present."""
     rejections_per_min: float | None = None
     http_errors_per_min: float | None = None
+    http_error_ratio: float | None = None
+    """Answers 5xx among all answers of the window, 0 to 1."""
     error: str = ""
     """Why a part could not be read."""
+    name: str = ""
+    """Under which name it serves, as its page or its command line tells."""
+    recognised_by: str = ""
+    """What it was recognised by; empty at a URL."""
+    url: str = ""
+    """As it was asked, without password and without the path of its metrics; empty if it never was."""
+    metrics_path: str = "/metrics"
+    container: str = ""
+    """Name of the container that serves."""
+    started_at: datetime | None = None
+    """When its process started; None if it never told."""
+    died_at: datetime | None = None
+    """When it was first found dead, until it works again."""
+    running_loras: tuple[str, ...] = ()
+    waiting_loras: tuple[str, ...] = ()
+    routed: tuple[RoutedServer, ...] = ()
+    """Of a router: the back ends that it knows."""
+
+    def total(self, of: str) -> float | None:
+        """Return the sum of a figure (`running`) over its engines; None if none was measured."""
+        found = [value for item in self.engines if (value := getattr(item, of)) is not None]
+        return sum(found) if found else None
 
 
 class ModelView(msgspec.Struct, frozen=True):
@@ -130,6 +179,12 @@ class Serving(msgspec.Struct, frozen=True):
     """Worst first."""
     models: tuple[ModelView, ...] = ()
     by_ref: Mapping[Ref, ServerView] = {}
+    by_workload: Mapping[Ref, tuple[ServerView, ...]] = {}
+    """By what manages their pods, or the server itself where nothing does."""
+
+    def beside(self, server: ServerView) -> tuple[ServerView, ...]:
+        """Return the servers of the same workload, itself among them."""
+        return self.by_workload.get(server.workload or server.ref, (server,))
 
     def of(self, ref: Ref) -> ServerView | None:
         """Return the server that `ref` (kind `ModelServer`) names."""
@@ -139,3 +194,8 @@ class Serving(msgspec.Struct, frozen=True):
 def server_ref(pod: ObjectKey | None, key: str) -> Ref:
     """Return the subject of findings about one server."""
     return Ref(MODEL_SERVER, *pod) if pod is not None else Ref(MODEL_SERVER, "", key)
+
+
+def pod_of_server(ref: Ref) -> Ref | None:
+    """Return the pod of a model server; None of one that is known by its URL only, and of anything else."""
+    return Ref("Pod", ref.namespace, ref.name) if ref.kind == MODEL_SERVER and ref.namespace else None

@@ -2,7 +2,8 @@
 
 import pytest
 
-from collectors.gpu_devices.recorded import RecordedPage, devices_on_pages
+from collectors.gpu_devices.recorded import devices_on_pages
+from collectors.recorded_page import RecordedPage
 from situation.gpu.devices import GpuReading
 from situation.readings import SourceState
 from tests.build import NOW, node, pod, situation

@@ -256,5 +256,6 @@ def test_ray_writes_other_names() -> None:
 
 
 def test_size_of_the_cache_is_worked_out_where_it_is_not_told() -> None:
-    config = b'vllm:cache_config_info{block_size="16",num_gpu_blocks="100",cache_dtype="None",engine="0",enable_prefix_caching="x"} 1\n'
+    labels = b'block_size="16",num_gpu_blocks="100",cache_dtype="None",engine="0",enable_prefix_caching="x"'
+    config = b"vllm:cache_config_info{%s} 1\n" % labels
     assert only(vllm_page() + config).cache == CacheConfig(16, 100, None, "", None, 1600, None)

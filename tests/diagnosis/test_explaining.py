@@ -44,6 +44,12 @@ def test_only_rules_that_exist_explain_anything(name: str) -> None:
     assert set(LISTS[name]) <= BY_ID.keys()
 
 
+def test_only_rules_that_exist_explain_or_follow_at_a_model_server() -> None:
+    effects = [id for id in BY_ID if explaining.serving_explains(id)]
+    assert len(effects) == len(explaining._SERVING)
+    assert {cause for id in effects for cause in explaining.serving_explains(id)} <= BY_ID.keys()
+
+
 @pytest.mark.parametrize(
     ("cause", "only", "explains"),
     [

@@ -2,8 +2,11 @@ from diagnosis.engine import diagnose
 from situation.findings import Layer
 from situation.focus import Focus, related
 from situation.meta import Ref
+from situation.situation import Situation
 from tests.build import NOW, node, pod, situation
 from tests.etcd_objects import healthy, silence, tell
+from tests.serving_objects import URL, deployment, engine, server_pod
+from tests.serving_objects import tell as tell_server
 
 CRASHING = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}
 
@@ -100,3 +103,48 @@ def test_what_ails_etcd_concerns_each_of_its_members() -> None:
     diagnosis = diagnose(known, NOW)
     (cause,) = (cause for cause in diagnosis.causes if cause.layer is Layer.CONTROL_PLANE)
     assert related(Focus(ref=Ref("EtcdMember", "", "etcd-1")), known, diagnosis).causes == frozenset({cause.key})
+
+
+def served() -> Situation:
+    """Two replicas of a model server on two nodes, with a Service, and one at a URL."""
+    service = {
+        "kind": "Service",
+        "metadata": {"name": "llama", "namespace": "ai"},
+        "spec": {"selector": {"app": "llama"}},
+    }
+    known = situation(
+        node("n1"),
+        node("n2"),
+        server_pod(1, node="n1"),
+        server_pod(2, node="n2"),
+        *deployment(2),
+        service,
+        pod("web-1"),
+    )
+    tell_server(known, None, engine())
+    return known
+
+
+SERVER = Ref("ModelServer", "ai", "llama-1-1")
+
+
+def test_a_model_server_relates_to_its_pod_node_workload_and_services() -> None:
+    known = served()
+    relation = related(Focus(ref=SERVER), known, diagnose(known, NOW))
+    assert names(relation.pods) == {"llama-1-1"}
+    assert (relation.nodes, relation.servers) == (frozenset({"n1"}), frozenset({SERVER}))
+    wanted = {Ref("Deployment", "ai", "llama"), Ref("ReplicaSet", "ai", "llama-1"), Ref("Service", "ai", "llama")}
+    assert wanted <= (relation.objects or frozenset())
+
+
+def test_what_has_pods_of_model_servers_relates_to_these() -> None:
+    known = served()
+    diagnosis = diagnose(known, NOW)
+    for ref, servers in (
+        (Ref("Node", "", "n1"), {SERVER}),
+        (Ref("Pod", "ai", "llama-1-1"), {SERVER}),
+        (Ref("Deployment", "ai", "llama"), {SERVER, Ref("ModelServer", "ai", "llama-1-2")}),
+        (Ref("Pod", "shop", "web-1"), set()),
+        (Ref("ModelServer", "", URL), {Ref("ModelServer", "", URL)}),
+    ):
+        assert related(Focus(ref=ref), known, diagnosis).servers == frozenset(servers)

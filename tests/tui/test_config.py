@@ -41,6 +41,11 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         prometheus = "https://prometheus.example"
         prometheus_token_file = "/run/token"
         gpu_nodes = 0
+        vllm = ["http://10.0.0.7:8000"]
+        vllm_servers = 4
+        vllm_pods = ["serving/*"]
+        vllm_skipped_pods = ["sandbox/*"]
+        vllm_cacert = "/etc/ca.pem"
         oidc_renew = false
         [keys]
         copy = "y"
@@ -61,6 +66,11 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         "https://prometheus.example",
         "/run/token",
         0,
+        ("http://10.0.0.7:8000",),
+        4,
+        ("serving/*",),
+        ("sandbox/*",),
+        "/etc/ca.pem",
         oidc_renew=False,
     )
 
@@ -79,6 +89,8 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         ("refresh_hz = true", "refresh_hz = True: expected `float`"),
         ('kubeconfig = "admin.conf"', "kubeconfig = 'admin.conf': expected an absolute path"),
         ('kubeconfig = "~nobody-of-that-name/x"', "kubeconfig = '~nobody-of-that-name/x'"),
+        ("vllm_servers = -1", "vllm_servers = -1: expected `int` >= 0"),
+        ('vllm_cacert = "ca.pem"', "vllm_cacert = 'ca.pem': expected an absolute path"),
         ("gpu_nodes = 257", "gpu_nodes = 257: expected `int` <= 256"),
         ('dcgm = "http://x"', "dcgm = 'http://x': expected `array`, got `str`"),
         ('prometheus_token_file = "token"', "prometheus_token_file = 'token': expected an absolute path"),

@@ -1,0 +1,188 @@
+"""Model servers as a Prometheus knows them, or a server that answers as one does: for those that nobody else hears.
+
+Some instant queries, each for a few metrics, instead of a scrape of each server. What comes is as old as its scrape.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from time import monotonic
+from typing import Final, NamedTuple
+
+from collectors.errors import SourceError, UnauthorizedError
+from collectors.gpu_devices.prometheus import parse_answer
+from collectors.http import HttpReader, with_path, without_password
+from collectors.prometheus_text import Page, Sample
+from collectors.vllm import names
+from collectors.vllm.page import read_samples
+from collectors.vllm.wishes import Place
+from situation.serving.readings import ModelServer, ServerReading, Software
+
+EVERY_S: Final = 15.0
+"""Prometheus itself scrapes every 15 to 60 s."""
+DEADLINE_S: Final = 10.0
+"""For one query."""
+FIRST_S: Final = 4.0
+"""The first round waits so long for it: whoever looks once wants it included."""
+ANSWER_LIMIT_BYTES: Final = 64 * 2**20
+NAMES_AT_ONCE: Final = 6
+_WHERE: Final = ("namespace", "pod", "instance")
+_KEPT_LABELS: Final = (
+    *_WHERE, "model_name", "model", "engine", "dp_rank", "version", "le", "reason", "finished_reason", "sleep_state",
+    "server", "block_size", "num_gpu_blocks", "gpu_memory_utilization", "cache_dtype", "enable_prefix_caching",
+    "kv_cache_size_tokens", "kv_cache_max_concurrency", "running_lora_adapters", "waiting_lora_adapters",
+    "kv_cache_block_type",
+)  # fmt: skip
+"""All others only make the answer larger."""
+_AGES: Final = "vllm:num_requests_running|sglang:num_running_reqs|tgi_queue_size|nv_inference_request_success"
+"""One of these is in every server's page: they say when it was scraped last."""
+
+_Target = tuple[str, str, str]
+"""Namespace, pod and instance, as Prometheus labels them."""
+
+
+class _Found(NamedTuple):
+    target: _Target
+    samples: tuple[Sample, ...]
+    scraped_at: datetime | None
+
+
+def queries(softwares: Collection[Software]) -> list[str]:
+    """Return the instant queries that tell all of these kinds of server, vLLM always among them."""
+    families = (family for family in names.FAMILIES if family is names.VLLM or family.software in softwares)
+    wanted = sorted(name for family in families for name in names.wanted_of(family))
+    groups = [wanted[start : start + NAMES_AT_ONCE] for start in range(0, len(wanted), NAMES_AT_ONCE)]
+    kept = ",".join(("__name__", *_KEPT_LABELS))
+    return [f'max by ({kept}) ({{__name__=~"{"|".join(group)}"}})' for group in groups]
+
+
+class PrometheusServers:
+    """Asks a Prometheus beside the rounds: one that is slow delays none of them, but for the first."""
+
+    def __init__(
+        self, url: str, http: HttpReader, clock: Callable[[], datetime], token_file: Path | None = None
+    ) -> None:
+        self._url = with_path(url, "/api/v1/query")
+        self._shown = without_password(url)
+        self._http = http
+        self._clock = clock
+        self._token_file = token_file
+        self._task: asyncio.Task[list[_Found]] | None = None
+        self._due = 0.0
+        self._is_first = True
+
+    async def aclose(self) -> None:
+        """End what is under way."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def told(self, places: Mapping[str, Place], missing: Collection[str]) -> list[ServerReading]:
+        """Return what came since the last call of the servers whose keys are `missing`; of all if no pod is known.
+
+        Raises SourceError for what came instead.
+        """
+        if self._task is None and monotonic() >= self._due and (missing or not places):
+            softwares = frozenset(place.software for place in places.values())
+            self._task = asyncio.create_task(self._ask_all(softwares))
+            self._due = monotonic() + EVERY_S
+        if self._task is None:
+            return []
+        if self._is_first:
+            self._is_first = False
+            await asyncio.wait({self._task}, timeout=FIRST_S)
+        if not self._task.done():
+            return []
+        task, self._task = self._task, None
+        found = await task
+        return list(self._readings(found, places, missing))
+
+    async def _ask_all(self, softwares: Collection[Software]) -> list[_Found]:
+        by_target: dict[_Target, list[Sample]] = {}
+        for query in queries(softwares):
+            for sample in await self._ask(query):
+                by_target.setdefault(_target(sample), []).append(sample)
+        scraped = await self._scraped_at()
+        return [_Found(target, tuple(samples), scraped.get(target)) for target, samples in by_target.items()]
+
+    async def _ask(self, query: str) -> list[Sample]:
+        try:
+            body = await self._http.get(
+                self._url,
+                {"query": query},
+                deadline_s=DEADLINE_S,
+                token_file=self._token_file,
+                limit_bytes=ANSWER_LIMIT_BYTES,
+            )
+        except UnauthorizedError as error:
+            hint = "put USER:PASSWORD@ into the URL, or name a file with a token: prometheus_token_file"
+            raise UnauthorizedError(f"{error}; {hint}") from error
+        return await asyncio.to_thread(parse_answer, body, self._shown)
+
+    async def _scraped_at(self) -> dict[_Target, datetime]:
+        query = f'max by ({",".join(_WHERE)}) (timestamp({{__name__=~"{_AGES}"}}))'
+        try:
+            samples = await self._ask(query)
+        except SourceError:
+            return {}  # some that answer like Prometheus do not know it
+        return {
+            _target(sample): datetime.fromtimestamp(sample.value, UTC) for sample in samples if 0 < sample.value < 2**33
+        }
+
+    def _readings(
+        self, found: Iterable[_Found], places: Mapping[str, Place], missing: Collection[str]
+    ) -> Iterable[ServerReading]:
+        now = self._clock()
+        by_pod: dict[tuple[str, str], list[Place]] = {}
+        for place in places.values():
+            by_pod.setdefault((place.namespace, place.pod), []).append(place)
+        by_address = {place.address: place for place in places.values()}
+        for target, samples, scraped_at in found:
+            known = _place(target, by_pod, by_address)
+            if places and (known is None or known.key not in missing):
+                continue  # heard directly, or of another cluster
+            page = read_samples(Page(samples, 0, False))
+            key = known.key if known is not None else _key(target)
+            pod = (known.namespace, known.pod) if known is not None else None
+            server = ModelServer(key, page.software, pod, "prometheus", self._shown, page)
+            yield ServerReading(server, min(now, scraped_at or now))
+
+
+def _target(sample: Sample) -> _Target:
+    labels = sample.labels
+    return labels.get("namespace", ""), labels.get("pod", ""), labels.get("instance", "")
+
+
+def _place(
+    target: _Target, by_pod: Mapping[tuple[str, str], list[Place]], by_address: Mapping[tuple[str, int], Place]
+) -> Place | None:
+    """Return the pod that is meant: of the same name, and where the instance is an address, at that address."""
+    namespace, pod, instance = target
+    host, _, port = instance.rpartition(":")
+    host = host.strip("[]")
+    number = int(port) if port.isascii() and port.isdigit() else 0
+    named = by_pod.get((namespace, pod), [])
+    if not _is_ip(host):
+        return named[0] if named else None
+    same = [place for place in named if place.ip == host]
+    return (
+        next((place for place in same if place.port == number), None)
+        or by_address.get((host, number))
+        or (same[0] if same else None)
+    )
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _key(target: _Target) -> str:
+    namespace, pod, instance = target
+    port = instance.rpartition(":")[2]
+    return f"{namespace}/{pod}:{port}" if pod else instance

@@ -1,0 +1,261 @@
+"""All model servers, asked again and again. Source `vllm/servers`."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from datetime import datetime
+from time import monotonic
+from typing import Final, NamedTuple
+
+from collectors.errors import AbsentError, ForbiddenError, SourceError, ThrottledError
+from collectors.vllm.doors import Door
+from collectors.vllm.options import DEFAULT_SERVERS
+from collectors.vllm.prometheus import PrometheusServers
+from collectors.vllm.reader import ServerReader
+from collectors.vllm.ways import Ways, address_of
+from collectors.vllm.wishes import Place, VllmWishes
+from situation.readings import Reading, SourceState
+from situation.serving.readings import Health, ModelServer, ServerReading
+from situation.text import harmless
+
+EVERY_S: Final = 5.0
+FRESH_S: Final = 30.0
+AT_ONCE: Final = 16
+"""Servers asked directly at the same time; with more, each waits longer for our own processor than for its answer."""
+AT_ONCE_THROUGH_API: Final = 16
+AT_ONCE_FOR_STATIC: Final = 8
+"""Servers asked at the same time for what does not change: all of them are when they are new."""
+RETRY_S: Final = 15.0
+_SHORTEST_PAUSE_S: Final = 0.2
+_HANGING: Final = 2
+"""Rounds in a row without an answer: from then on it is asked in every third round only."""
+_HANGING_EVERY: Final = 3
+
+
+class _Asked(NamedTuple):
+    """One server of a round."""
+
+    reader: ServerReader
+    path: str
+    place: Place | None
+    url: str = ""
+    """Given by the user; empty: it is found by its pod."""
+
+
+class VllmCollector:
+    """Asks the servers that are wanted and tells of each when it has answered or failed; none delays another.
+
+    Servers at URLs and pod IPs are all asked in each round. Through the API server at most `servers` are: those wanted
+    first, then those not asked for longest, which get a quarter of the round however many are wanted first. A
+    Prometheus, where there is one, tells of those that were not heard.
+    """
+
+    name = "vllm/servers"
+    deadline_s = None
+
+    def __init__(
+        self,
+        wishes: VllmWishes,
+        ways: Ways,
+        clock: Callable[[], datetime],
+        *,
+        servers: int = DEFAULT_SERVERS,
+        prometheus: PrometheusServers | None = None,
+    ) -> None:
+        self._wishes = wishes
+        self._ways = ways
+        self._clock = clock
+        self._servers = servers
+        self._prometheus = prometheus
+        self._readers: dict[str, ServerReader] = {}
+        self._asked_in: dict[str, int] = {}
+        """Key -> number of the round in which it was asked last through the API server."""
+        self._heard_at: dict[str, float] = {}
+        """Key -> when its page was read last, directly or through the API server."""
+        self._gate = asyncio.Semaphore(AT_ONCE_FOR_STATIC)
+        self._round = 0
+        self._state = SourceState.STARTING
+        self._began = 0.0
+
+    @property
+    def pause_s(self) -> float:
+        """Rounds begin every EVERY_S, also when a server hung in the last one."""
+        return max(_SHORTEST_PAUSE_S, self._began + EVERY_S - monotonic())
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._prometheus is not None:
+            await self._prometheus.aclose()
+        await self._ways.aclose()
+
+    async def collect(self) -> AsyncGenerator[Reading, None]:
+        await self._wishes.until_told()
+        await self._ways.prepare()
+        self._began = monotonic()
+        self._round += 1
+        direct, proxied = self._chosen()
+        known = {*self._wishes.places, *(item.reader.key for item in direct)}
+        if not known and self._prometheus is None:
+            self._state = SourceState.ABSENT
+            raise AbsentError(
+                "no model server runs in this cluster (by image or command line); --vllm URL names one", RETRY_S
+            )
+        heard: list[ModelServer] = []
+        failed: list[ModelServer] = []
+        async for server in self._all(direct, proxied):
+            good = _is_heard(server)
+            (heard if good else failed).append(server)
+            yield self._reading(server, good)
+        failure: SourceError | None = None
+        if self._prometheus is not None:
+            try:
+                for found in await self._prometheus.told(self._wishes.places, self._missing(known)):
+                    heard.append(found.server)
+                    yield self._reading(found.server, True, found.read_at)
+            except SourceError as error:
+                failure = error
+        yield self._summary(heard, failed, failure)
+
+    def _missing(self, known: set[str]) -> set[str]:
+        """Return the keys of servers that were not heard for some rounds: their turn did not come, or no way leads."""
+        limit = self._began - 2 * EVERY_S
+        return {key for key in known if self._heard_at.get(key, 0.0) < limit}
+
+    def _chosen(self) -> tuple[list[_Asked], list[_Asked]]:
+        """Return who is asked directly in this round, and who through the API server."""
+        places = dict(self._wishes.places)
+        self._ways.begin(places)
+        direct = self._at_urls(places)
+        keys = {*places, *(item.reader.key for item in direct)}
+        self._readers = {key: reader for key, reader in self._readers.items() if key in keys}
+        self._heard_at = {key: at for key, at in self._heard_at.items() if key in keys}
+        others: dict[str, Place] = {}
+        for key, place in places.items():
+            if not self._is_left_out(key):
+                if self._ways.is_direct(place):
+                    direct.append(_Asked(self._reader(place), place.metrics_path, place))
+                else:
+                    others[key] = place
+        direct.sort(key=lambda item: item.reader.hung)
+        asked = [_Asked(self._reader(place), place.metrics_path, place) for place in self._in_turn(others)]
+        return direct, asked
+
+    def _at_urls(self, places: dict[str, Place]) -> list[_Asked]:
+        """Take out of `places` the pods that have a URL, and return the servers at all URLs."""
+        by_address = {place.address: place for place in places.values()}
+        found: list[_Asked] = []
+        for url in self._ways.urls:
+            place = by_address.get(address_of(url))
+            if place is None:
+                key = self._ways.url_door(url).shown
+                reader = self._readers.setdefault(key, ServerReader(key, None, gate=self._gate))
+                found.append(_Asked(reader, "/metrics", None, url))
+            elif places.pop(place.key, None) is not None:
+                found.append(_Asked(self._reader(place), "/metrics", place, url))
+        return found
+
+    def _reader(self, place: Place) -> ServerReader:
+        pod = (place.namespace, place.pod)
+        return self._readers.setdefault(place.key, ServerReader(place.key, pod, place.software, self._gate))
+
+    def _is_left_out(self, key: str) -> bool:
+        """Tell whether a server that hangs is left out of this round: it takes a place for as long as it is waited."""
+        reader = self._readers.get(key)
+        return reader is not None and reader.hung >= _HANGING and self._round % _HANGING_EVERY != 0
+
+    def _in_turn(self, places: dict[str, Place]) -> list[Place]:
+        first = [key for key in self._wishes.first if key in places][: self._servers - self._servers // 4]
+        others = sorted(places.keys() - first, key=lambda key: (self._asked_in.get(key, 0), key))
+        chosen = [*first, *others][: self._servers]
+        self._asked_in = {key: asked for key, asked in self._asked_in.items() if key in places}
+        self._asked_in |= dict.fromkeys(chosen, self._round)
+        return [places[key] for key in chosen]
+
+    async def _all(self, direct: list[_Asked], proxied: list[_Asked]) -> AsyncGenerator[ModelServer, None]:
+        """Yield what each server said, in the order in which they answer."""
+        gates = (asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE_THROUGH_API))
+        tasks = [asyncio.create_task(self._ask(item, gates[0], direct=True)) for item in direct]
+        tasks += [asyncio.create_task(self._ask(item, gates[1], direct=False)) for item in proxied]
+        try:
+            for done in asyncio.as_completed(tasks):
+                yield await done
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(self, item: _Asked, gate: asyncio.Semaphore, *, direct: bool) -> ModelServer:
+        async with gate:
+            server = await self._answer(item, direct=direct)
+        if server.page is not None:
+            self._heard_at[server.key] = monotonic()
+        return server
+
+    async def _answer(self, item: _Asked, *, direct: bool) -> ModelServer:
+        if item.url or item.place is None:
+            return await _without_way(item.reader, self._ways.url_door(item.url), item.path)
+        place, errors = item.place, list[str]()
+        for is_direct in (direct, not direct):
+            if is_direct and errors and not self._ways.network_is_open:
+                continue
+            try:
+                door = self._ways.door(place, direct=is_direct)
+                server = await item.reader.ask(door, item.path)
+            except SourceError as error:
+                self._ways.note_error(place, error)
+                errors.append(str(error))
+                if isinstance(error, ThrottledError):
+                    break
+                continue
+            # Silence at an IP that never answered tells of our network, and another host may refuse there.
+            is_proven = not is_direct or server.page is not None or self._ways.is_proven(place)
+            if is_proven and _is_heard(server):
+                self._ways.note_reached(place, direct=is_direct)
+                return server
+            self._ways.note_failed(place, direct=is_direct)
+            if is_proven:
+                return server
+            errors.append(f"by its pod's IP: {server.page_error}")
+        return item.reader.not_asked("; ".join(dict.fromkeys(errors)), "proxy")
+
+    def _reading(self, server: ModelServer, good: bool, read_at: datetime | None = None) -> Reading:
+        """Return what one server said. Who waits for the first picture waits for all of it."""
+        state = SourceState.LIVE if good and self._state is not SourceState.STARTING else self._state
+        now = self._clock()
+        return Reading(self.name, state, now, ServerReading(server, read_at or now), fresh_for_s=FRESH_S)
+
+    def _summary(self, heard: list[ModelServer], failed: list[ModelServer], failure: SourceError | None) -> Reading:
+        """Return the source's own state: it is well as long as one server is heard."""
+        told = {server.key for server in heard}
+        failed = [server for server in failed if server.key not in told]
+        errors = [server.page_error or server.health_error for server in failed]
+        error = errors[0] if len(errors) == 1 else ""
+        if len(errors) > 1:
+            error = f"{len(errors)} model servers cannot be read; the first: {errors[0]}"
+        if failure is not None:
+            error = "; ".join(filter(None, (error, harmless(str(failure)))))
+        if heard or not error:
+            self._state = SourceState.LIVE
+        elif failed and all(isinstance(self._refusal_of(server), ForbiddenError) for server in failed):
+            self._state = SourceState.FORBIDDEN
+        else:
+            self._state = SourceState.UNREACHABLE
+        if self._ways.throttled is not None and not heard:
+            raise self._ways.throttled
+        return Reading(self.name, self._state, self._clock(), None, error, FRESH_S)
+
+    def _refusal_of(self, server: ModelServer) -> ForbiddenError | None:
+        namespace = server.pod[0] if server.pod is not None else ""
+        return self._ways.refused[namespace][1] if namespace in self._ways.refused else None
+
+
+async def _without_way(reader: ServerReader, door: Door, path: str) -> ModelServer:
+    """Ask at a URL: there is no other way, so what closes this one is the answer."""
+    try:
+        return await reader.ask(door, path)
+    except SourceError as error:
+        return reader.not_asked(str(error), door.origin, door.shown)
+
+
+def _is_heard(server: ModelServer) -> bool:
+    """Tell whether something definite is known of the server now: also that nobody listens, where its pod is known."""
+    return server.answers or (server.health is Health.REFUSED and server.pod is not None)

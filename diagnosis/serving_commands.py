@@ -1,0 +1,113 @@
+"""The next commands about a model server, and which of its arguments to change, with the reason."""
+
+from typing import Final
+
+from diagnosis.commands import kubectl
+from diagnosis.container_facts import describe, logs
+from situation.findings import Command, Effect, Evidence
+from situation.pods import Pod
+from situation.selectors import container_pairs
+from situation.serving.view import ServerView
+from situation.situation import Situation
+from situation.workloads import Deployment, StatefulSet
+
+_SCALED: Final = {"Deployment": "deployment", "StatefulSet": "statefulset"}
+ROOM_RATIO: Final = 0.6
+"""With less of the KV cache in use, more requests fit beside those that run."""
+USUAL_UTILISATION: Final = 0.90
+"""vLLM's default of `--gpu-memory-utilization`; more leaves too little for CUDA graphs and NCCL (playbook G)."""
+
+
+def metrics(view: ServerView, purpose: str) -> Command:
+    """Return the command that prints the server's page."""
+    return _get(view, view.metrics_path, purpose)
+
+
+def health(view: ServerView, purpose: str) -> Command:
+    """Return the command that asks the server whether its engine lives."""
+    return _get(view, "/health", purpose)
+
+
+def _get(view: ServerView, path: str, purpose: str) -> Command:
+    """Return what asks a pod through the API server, and what no pod has where it was asked."""
+    if view.pod is None:
+        return Command(("curl", "-si", f"{view.key.rstrip('/')}{path}"), purpose)
+    namespace, name = view.pod
+    base = f"/api/v1/namespaces/{namespace}/pods/{name}:{view.key.rpartition(':')[2]}/proxy"
+    return kubectl("get", "--raw", f"{view.url if view.url.startswith('/api/') else base}{path}", purpose=purpose)
+
+
+def log(view: ServerView, situation: Situation, purpose: str) -> tuple[Command, ...]:
+    """Return the command that prints the server's log: of the last run, if that one failed."""
+    if (pod := _pod(view, situation)) is None:
+        return ()
+    container = view.container or next((item.name for item in pod.spec.containers), "")
+    status = next((status for item, status in container_pairs(pod) if item.name == container), None)
+    return (logs(pod, container, status, purpose),)
+
+
+def described(view: ServerView, situation: Situation, purpose: str) -> tuple[Command, ...]:
+    """Return the command that describes the server's pod."""
+    pod = _pod(view, situation)
+    return (describe(pod, purpose),) if pod is not None else ()
+
+
+def scale(view: ServerView, situation: Situation, purpose: str) -> tuple[Command, ...]:
+    """Return the command that adds a replica, if it is known what is scaled and how many there are."""
+    workload = view.workload
+    if workload is None or workload.kind not in _SCALED:
+        return ()
+    match situation.get(workload):
+        case Deployment() | StatefulSet() as owner:
+            target = f"{_SCALED[workload.kind]}/{workload.name}"
+            return (
+                kubectl("scale", target, f"--replicas={owner.spec.replicas + 1}", purpose=purpose,
+                        namespace=workload.namespace, effect=Effect.MUTATING),
+            )  # fmt: skip
+    return ()
+
+
+def _pod(view: ServerView, situation: Situation) -> Pod | None:
+    return situation.pods.get(view.pod) if view.pod is not None else None
+
+
+def change(view: ServerView, text: str) -> Evidence:
+    """Return an argument to change as evidence."""
+    return Evidence(f"to change: {text}", view.source, view.read_at)
+
+
+def more_at_once(view: ServerView) -> Evidence:
+    """Return what lets a saturated server take more requests at once, by how full its KV cache is."""
+    limit = view.arguments.max_num_seqs
+    usage = max((item.kv_usage_ratio for item in view.engines if item.kv_usage_ratio is not None), default=None)
+    if limit is None:
+        return change(view, "more replicas; or a higher --max-num-seqs, which its command line does not set")
+    if usage is None:
+        return change(view, f"more replicas; --max-num-seqs {limit} may go up if its KV cache has room")
+    if usage < ROOM_RATIO:
+        return change(view, f"--max-num-seqs {limit} -> {2 * limit}: only {usage:.0%} of its KV cache is in use")
+    return change(
+        view,
+        f"more replicas: {usage:.0%} of its KV cache is in use, so a higher --max-num-seqs would end in preemption",
+    )
+
+
+def less_memory(view: ServerView) -> tuple[Evidence, ...]:
+    """Return what gives requests enough KV cache: fewer at once, shorter ones, more memory."""
+    arguments = view.arguments
+    limit = arguments.max_num_seqs
+    fits = min((item.mean_running for item in view.engines if item.mean_running is not None), default=0.0)
+    found = []
+    if fits >= 1 and (limit is None or int(fits) < limit):
+        now = str(limit) if limit is not None else "(default)"
+        found.append(change(view, f"--max-num-seqs {now} -> {int(fits)}: no more fit at once over the last minute"))
+    told = next((item.cache for item in view.engines if item.cache is not None), None)
+    share = arguments.gpu_memory_utilization or (told.gpu_memory_utilization if told is not None else None)
+    if share is not None and share < USUAL_UTILISATION:
+        now = f"--gpu-memory-utilization {share:g}"
+        found.append(change(view, f"{now} -> {USUAL_UTILISATION:.2f}: what it gets beyond the weights is KV cache"))
+    if arguments.max_model_len is None:
+        found.append(change(view, "--max-model-len is not set: one long request may take the whole KV cache"))
+    if not arguments.kv_cache_dtype:
+        found.append(change(view, "--kv-cache-dtype auto -> fp8: twice as many tokens fit, where the GPU can"))
+    return tuple(found)

@@ -1,0 +1,257 @@
+"""One model server in full, in words: what its figures mean, its last minutes, arguments, and what it serves."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+from situation.clock import duration_text
+from situation.findings import Severity
+from situation.quantity import short_count, short_latency
+from situation.serving.memory import Curve
+from situation.serving.view import EngineFigures, ServerView, Spread
+from situation.situation import Situation
+from tui.vllm_groups import engines_of, software_text
+from tui.vllm_history import ServingCurves, heights, latency_heights, top_of
+from tui.vllm_judging import (
+    gravest,
+    is_saturated,
+    kv_severity,
+    preemptions_severity,
+    queue_severity,
+    row_state,
+)
+from tui.vllm_rows import highest, total
+from widgets.glyphs import SEVERITY, SEVERITY_ROLE
+from widgets.vllm_detail import CURVE, Plot, ServerDetail, Words
+from widgets.vllm_states import RowState
+
+_AGE_STEP_S: Final = 5.0
+_DRAINS_PER_MIN: Final = -1.0
+"""A queue that shrinks by less than a request a minute stands."""
+_NAMES_SHOWN: Final = 6
+_ORIGINS: Final = {
+    "url": "by its URL",
+    "proxy": "through the API server",
+    "pod-ip": "at the pod's address",
+    "prometheus": "through Prometheus",
+}
+
+
+def server_detail(
+    server: ServerView, model: str, curves: ServingCurves, situation: Situation, now: datetime, note: str
+) -> ServerDetail:
+    """Return a server as it is told in full, as far as it serves `model`; `note` says why this one."""
+    state = row_state(server, situation, now)
+    engines = engines_of(server, model)
+    is_past = bool(server.engines) and not server.is_fresh
+    return ServerDetail(
+        title=server.ref.name,
+        state=state,
+        why=server.why if state is not RowState.HEALTHY else "",
+        about=tuple(_about(server, now, note)),
+        remarks=() if is_past else tuple(remarks(server, engines, now)),
+        plots=tuple(_plots(server, engines, curves, situation, now)) if engines else (),
+        facts=tuple(facts(server, engines)),
+        is_past=is_past,
+    )
+
+
+def _about(server: ServerView, now: datetime, note: str) -> Iterator[str]:
+    if note:
+        yield note
+    if server.node:
+        yield f"on {server.node}"
+    yield software_text(server)
+    yield asked_text(server, now)
+
+
+def asked_text(server: ServerView, now: datetime) -> str:
+    """Return which way a server was asked, and how old its figures are."""
+    if not server.origin:
+        return "not asked"
+    way = _ORIGINS.get(server.origin, server.origin)
+    if server.read_at is None:
+        return f"{way}: no figures"
+    age_s = max(0.0, (now - server.read_at).total_seconds())
+    step_s = _AGE_STEP_S if age_s < 120 else 60.0
+    return f"{way}, {duration_text(age_s // step_s * step_s)} ago"
+
+
+def remarks(server: ServerView, engines: Sequence[EngineFigures], now: datetime) -> Iterator[Words]:
+    """Yield what the figures mean: how the queue moves, and what is at its limit."""
+    if (queue := _queue(engines, now)) is not None:
+        yield queue
+    if any(is_saturated(engine, server.arguments.max_num_seqs) for engine in engines):
+        yield _graded("runs as many as it may (max-num-seqs)", Severity.WARNING)
+    if severity := gravest(map(kv_severity, engines)):
+        yield _graded("KV cache stays full: requests will be pushed out", severity)
+    if severity := gravest(map(preemptions_severity, engines)):
+        yield _graded("requests are pushed out and computed again", severity)
+    if server.rejections_per_min:
+        yield _graded(f"refuses {short_count(server.rejections_per_min)}/min", Severity.WARNING)
+    if server.http_errors_per_min:
+        yield _graded(f"{short_count(server.http_errors_per_min)}/min answers 5xx", Severity.WARNING)
+    if failed := total(engines, lambda engine: engine.errors_per_min):
+        yield _graded(f"{short_count(failed)}/min end in an error", Severity.WARNING)
+
+
+def _graded(text: str, severity: Severity) -> Words:
+    return Words(f"{SEVERITY[severity]} {text}", SEVERITY_ROLE[severity])
+
+
+def _queue(engines: Sequence[EngineFigures], now: datetime) -> Words | None:
+    """Return how the queue moves; None where nobody waits, or it is not measured."""
+    waiting = total(engines, lambda engine: engine.waiting)
+    slope = total(engines, lambda engine: engine.queue_slope_per_min)
+    severity = gravest(queue_severity(engine, now) for engine in engines)
+    if severity is not None and slope is not None:
+        since = min(engine.growing_since for engine in engines if engine.growing_since is not None)
+        text = f"queue grows by {short_count(slope)}/min"
+        if waiting and slope > 0:
+            text += f", doubles in {duration_text(waiting / slope * 60)}"
+        return _graded(f"{text}, for {duration_text((now - since).total_seconds() // 10 * 10)}", severity)
+    if not waiting or slope is None:
+        return None
+    if slope < _DRAINS_PER_MIN:
+        return Words(
+            f"queue drains by {short_count(-slope)}/min, empty in {duration_text(-waiting / slope * 60)}", "fine"
+        )
+    return Words("queue stands still" if abs(slope) <= -_DRAINS_PER_MIN else "queue moves up and down", "dim")
+
+
+def _plots(
+    server: ServerView, engines: Sequence[EngineFigures], curves: ServingCurves, situation: Situation, now: datetime
+) -> Iterator[Plot]:
+    memory, of = situation.serving, [(server.key, engine) for engine in engines]
+
+    def values(curve: Curve) -> list[float | None]:
+        return curves.values(of, curve, memory, now, CURVE)
+
+    most = _most_running(server, engines)
+    judged = engines if server.is_fresh else ()
+    queue, running, cache = values(Curve.WAITING), values(Curve.RUNNING), values(Curve.KV_USAGE)
+    tokens, preempted = values(Curve.GENERATION_TOKENS), values(Curve.PREEMPTIONS)
+    yield _plot("waiting", queue, Curve.WAITING, _number(total(engines, lambda item: item.waiting)),
+                gravest(queue_severity(item, now) for item in judged))  # fmt: skip
+    yield _plot("KV cache", cache, Curve.KV_USAGE, _percent(highest(engines, lambda item: item.kv_usage_ratio)),
+                gravest(map(kv_severity, judged)))  # fmt: skip
+    is_full = any(is_saturated(item, server.arguments.max_num_seqs) for item in judged)
+    limit = f" of {most}" if most is not None else ""
+    yield _plot("running", running, Curve.RUNNING, _number(total(engines, lambda item: item.running)) + limit,
+                Severity.WARNING if is_full else None, most)  # fmt: skip
+    yield Plot("TTFT p99", latency_heights(curves.ttft(of, memory, now, CURVE)),
+               _latency(highest(engines, lambda item: item.ttft.p99)))  # fmt: skip
+    yield _plot("tokens/s", tokens, Curve.GENERATION_TOKENS,
+                _number(total(engines, lambda item: item.generation_tokens_per_s)))  # fmt: skip
+    yield _plot("preempt", preempted, Curve.PREEMPTIONS,
+                _number(total(engines, lambda item: item.preemptions_per_min), "/min"),
+                gravest(map(preemptions_severity, judged)))  # fmt: skip
+
+
+def _plot(
+    name: str,
+    values: Sequence[float | None],
+    of: Curve,
+    text: str,
+    severity: Severity | None = None,
+    limit: float | None = None,
+) -> Plot:
+    shown = f"{SEVERITY[severity]} {text}" if severity else text
+    return Plot(name, heights(values, top_of(values, of, limit)), shown, SEVERITY_ROLE[severity] if severity else "")
+
+
+def _most_running(server: ServerView, engines: Sequence[EngineFigures]) -> int | None:
+    """Return how many requests all engines may run at once, where the command line says it."""
+    each = server.arguments.max_num_seqs
+    return each * len(engines) if each is not None else None
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    return "not measured" if value is None else short_count(value) + unit
+
+
+def _percent(ratio: float | None) -> str:
+    return "not measured" if ratio is None else f"{ratio:.0%}"
+
+
+def _latency(seconds: float | None) -> str:
+    return "none seen" if seconds is None else short_latency(seconds)
+
+
+def facts(server: ServerView, engines: Sequence[EngineFigures]) -> Iterator[tuple[str, Words]]:
+    """Yield (name, words): errors, latencies, arguments that matter, what is served."""
+    if server.error and server.error not in server.why:
+        yield "error", Words(server.error, "warning")
+    if engines:
+        yield "latency", Words(latency_text(engines))
+    if text := arguments_text(server):
+        yield "arguments", Words(text)
+    if text := served_text(server):
+        yield "serves", Words(text)
+    if server.routed:
+        healthy = sum(item.healthy is True for item in server.routed)
+        yield "routes to", Words(f"{len(server.routed)} servers, {healthy} of them healthy as it sees them")
+
+
+def latency_text(engines: Sequence[EngineFigures]) -> str:
+    """Return latencies, prompt tokens and prefix hits; of several engines the slowest."""
+    slowest = [
+        max(engines, key=lambda item: item.ttft.p99 or 0.0).ttft,
+        max(engines, key=lambda item: item.itl.p99 or 0.0).itl,
+    ]
+    parts = [f"{name} {_spread(item)}" for name, item in zip(("TTFT", "ITL"), slowest, strict=True)]
+    prompt = total(engines, lambda item: item.prompt_tokens_per_s)
+    if prompt is not None:
+        parts.append(f"{short_count(prompt)} prompt tokens/s")
+    hits = [item.prefix_hit_ratio for item in engines if item.prefix_hit_ratio is not None]
+    parts.append(f"prefix cache hits {sum(hits) / len(hits):.0%}" if hits else "prefix cache not measured")
+    return " · ".join(parts)
+
+
+def _spread(item: Spread) -> str:
+    if item.p50 is None and item.p99 is None:
+        return "none in the last minute"
+    return f"p50 {_latency(item.p50)} p99 {_latency(item.p99)}"
+
+
+def arguments_text(server: ServerView) -> str:
+    """Return those arguments and sizes that decide how much fits at once."""
+    told = server.arguments
+    cache = next((engine.cache for engine in server.engines if engine.cache is not None), None)
+    parts = [
+        f"{name} {value}"
+        for name, value in (
+            ("TP", told.tensor_parallel),
+            ("PP", told.pipeline_parallel),
+            ("DP", told.data_parallel),
+            ("max-num-seqs", told.max_num_seqs),
+            ("max-model-len", told.max_model_len),
+            ("GPU memory", told.gpu_memory_utilization),
+            ("quantization", told.quantization or None),
+            ("KV", told.kv_cache_dtype or None),
+        )
+        if value is not None
+    ]
+    if cache is not None:
+        size = cache.size_tokens or (cache.blocks * cache.block_size if cache.blocks and cache.block_size else None)
+        parts += [f"KV cache of {short_count(size)} tokens"] if size else []
+        if cache.max_concurrency:
+            parts.append(f"{cache.max_concurrency:.1f} requests of full length")
+    return " · ".join(parts)
+
+
+def served_text(server: ServerView) -> str:
+    """Return the models and adapters that a server lists."""
+    models = [item.id for item in server.models if not item.parent]
+    adapters = [item.id for item in server.models if item.parent]
+    parts = [_listed(models)] if models else [server.name] if server.name else []
+    if adapters:
+        parts.append(f"LoRA {_listed(adapters)}")
+    if server.waiting_loras:
+        parts.append(f"waiting for {_listed(server.waiting_loras)}")
+    return " · ".join(parts)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more
