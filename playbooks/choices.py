@@ -5,14 +5,13 @@ from typing import Final
 
 import msgspec
 
-from playbooks.context import WORKLOADS, Context
+from playbooks.context import Context
 from situation.etcd.view import Role
 from situation.meta import Ref
 from situation.selectors import container_pairs, is_node_ready, is_settled, pod_status_text
 
 _MOST: Final = 2000
 """So many are listed; typing narrows them."""
-_KINDS: Final = dict(zip(WORKLOADS, ("deployments", "statefulsets", "daemonsets", "replicasets", "jobs"), strict=True))
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -69,7 +68,7 @@ def claim_choices(context: Context) -> tuple[Choice, ...]:
                 f"{claim.namespace}/{claim.name}", claim.status.phase, ref=Ref("PersistentVolumeClaim", *claim.key)
             ),
         )
-        for claim in context.situation.persistentvolumeclaims.values()
+        for claim in context.situation.claims.values()
     )
 
 
@@ -93,7 +92,10 @@ def container_choices(context: Context) -> tuple[Choice, ...]:
 def member_choices(context: Context) -> tuple[Choice, ...]:
     """Followers first: of what is done to one member after the other the leader is the last."""
     return _sorted(
-        (member.role is Role.LEADER, Choice(member.name, f"{member.role.value} {member.endpoint}", member.endpoint))
+        (
+            member.role is Role.LEADER,
+            Choice(member.name, f"{member.role.value} {member.endpoint}", ref=Ref("EtcdMember", "", member.name)),
+        )
         for member in context.etcd().members
         if member.endpoint
     )

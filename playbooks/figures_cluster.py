@@ -10,8 +10,10 @@ from situation.cluster import Node
 from situation.gpu.chain import is_gpu_node
 from situation.gpu.offer import Offer, gpu_offer, gpu_resources
 from situation.meta import Ref
+from situation.pods import Pod
+from situation.quantity import parse_quantity
 from situation.readings import SourceState
-from situation.selectors import is_node_ready
+from situation.selectors import is_finished, is_node_ready
 
 _NAMES: Final = 3
 DNS: Final = Ref("Service", "kube-system", "kube-dns")
@@ -67,7 +69,7 @@ def _under_pressure(node: Node) -> bool:
 def _claims(facts: Facts) -> Found | Unsure:
     if unsure := unread(facts, "persistentvolumeclaims"):
         return unsure
-    found = [claim.name for claim in facts.situation.persistentvolumeclaims.values() if claim.status.phase == "Pending"]
+    found = [claim.name for claim in facts.situation.claims.values() if claim.status.phase == "Pending"]
     return Found(float(len(found)), f"{len(found)} claims Pending{_named(found)}")
 
 
@@ -104,6 +106,31 @@ def _gpu_unhealthy(facts: Facts) -> Found | Unsure:
     return Found(
         float(bad), f"{bad} GPUs in capacity and not allocatable{_named(name for name, n in missing.items() if n > 0)}"
     )
+
+
+def _gpu_free(facts: Facts) -> Found | Unsure:
+    if unsure := unread(facts, "nodes", "pods"):
+        return unsure
+    free, total = facts.situation.once("gpu.free", lambda: _count_free(facts))
+    if not total:
+        return Unsure("no node offers GPUs")
+    return Found(float(free), f"{free} of {total} GPUs offered are not allocated")
+
+
+def _count_free(facts: Facts) -> tuple[int, int]:
+    """Allocatable never tells what is in use: what pods request is taken off, node by node."""
+    free = total = 0
+    for node in facts.situation.nodes.values():
+        for resource, offered in gpu_resources(node.status.allocatable).items():
+            pods = facts.situation.pods_by_node.get(node.name).values()
+            taken = sum(_requested(pod, resource) for pod in pods if not is_finished(pod))
+            total += int(offered)
+            free += max(0, int(offered - taken))
+    return free, total
+
+
+def _requested(pod: Pod, resource: str) -> float:
+    return sum(parse_quantity(item.resources.requests.get(resource, 0)) or 0.0 for item in pod.spec.containers)
 
 
 def _total(quantities: dict[str, str | int | float]) -> float:
@@ -166,6 +193,9 @@ CLUSTER_FIGURES: Final = {
     "dns.ready": Figure(Kind.NUMBER, "ready endpoints of the Service kube-dns", _dns),
     "gpu.nodes_without": Figure(Kind.NUMBER, "GPU nodes that offer no GPU to pods", _gpu_nodes_without),
     "gpu.unhealthy": Figure(Kind.NUMBER, "GPUs in capacity that are not allocatable", _gpu_unhealthy),
+    "gpu.free": Figure(
+        Kind.NUMBER, "GPUs that nodes offer (whole, shared or MIG devices) and no pod has requested", _gpu_free
+    ),
     "api.ready": Figure(Kind.FLAG, "what `/readyz` of the API server says", _api_ready),
     "api.failed_checks": Figure(Kind.WORDS, "names of the checks of `/readyz` that failed", _api_failed),
     "certificates.days_left": Figure(

@@ -41,7 +41,7 @@ class _Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     look_for: str = ""
     check: str = ""
     after: tuple[str, ...] = ()
-    goto: dict[Id, _Way] = {}
+    goto: Annotated[dict[Id, _Way], msgspec.Meta(max_length=4)] = {}
 
 
 class _Front(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -114,7 +114,7 @@ def _claim(context: Context) -> Words | None:
     if pod is None:
         return None
     names = claim_names(pod)
-    known = context.situation.persistentvolumeclaims
+    known = context.situation.claims
     unbound = [name for name in names if (pod.namespace, name) in known
                and known[pod.namespace, name].status.phase != "Bound"]  # fmt: skip
     return _one(next(iter(unbound or names), None))
@@ -135,6 +135,25 @@ def _member(context: Context) -> Words | None:
     ref = context.first("EtcdMember")
     named = next((member for member in context.etcd().members if ref is not None and member.name == ref.name), None)
     return _one(named.endpoint if named is not None else None)
+
+
+def _member_name(context: Context) -> Words | None:
+    ref = context.first("EtcdMember")
+    return _one(ref.name if ref is not None else None)
+
+
+def _peer_url(context: Context) -> Words | None:
+    ref = context.first("EtcdMember")
+    listed = context.situation.etcd_list
+    named = next((member for member in listed if ref is not None and member.name == ref.name), None)
+    return _one(named.peer_urls[0] if named is not None and named.peer_urls else None)
+
+
+def _initial_cluster(context: Context) -> Words | None:
+    listed = context.situation.etcd_list
+    if not listed or not all(member.name and member.peer_urls for member in listed):
+        return None
+    return _one(",".join(f"{member.name}={member.peer_urls[0]}" for member in listed if not member.is_learner))
 
 
 def _revision(context: Context) -> Words | None:
@@ -207,11 +226,14 @@ PLACEHOLDERS: Final[Mapping[str, Placeholder]] = {
         "client URLs of all members, with commas", lambda context: _one(",".join(context.way().endpoints))
     ),
     "etcd-member": Placeholder("client URL of the member selected", _member, member_choices),
+    "etcd-name": Placeholder("name of the member selected", _member_name, member_choices),
+    "etcd-peer-url": Placeholder("peer URL of that member, from the member list", _peer_url, member_choices),
+    "etcd-initial-cluster": Placeholder("`name=peer-url` of all voting members, from the member list", _initial_cluster),
     "etcd-pod": Placeholder("etcd's first static pod", _etcd_pod),
     "etcd-revision": Placeholder("the newest revision that a member told", _revision),
     "etcd-place": Placeholder("where etcdctl finds its files: `node X` or `here`", lambda context: _one(context.way().where)),
     "gpu-operator-namespace": Placeholder("where the GPU Operator's pods run", _gpu_namespace),
     "driver-pod": Placeholder("the driver's pod on the node", _driver_pod),
     "mig-config": Placeholder("the MIG layout that the node's label asks for", _mig_config, mig_choices),
-    "number": Placeholder("typed by hand: a count or a size", _never, _nothing),
+    "snapshot-file": Placeholder("typed by hand: the path of a snapshot", _never, _nothing),
 }

@@ -7,19 +7,17 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from playbooks.commands import Target
-from playbooks.quick_checklist import Facts
 from situation.boundary import Boundary, Fault
-from situation.findings import Effect, Layer
+from situation.findings import Layer
 from situation.focus import Focus
 from situation.meta import Ref
 from tui.attention import Attention
-from tui.checklist import Checklist
+from tui.checklist_screen import ChecklistScreen
 from tui.copying import ChooseCommand, CopyCommand, why_no_command
 from tui.feed import Feed, Turn
 from tui.filter_line import FilterLine
 from tui.log_choice import OpenLog
 from tui.painter import Painter
-from tui.pane_screen import PaneScreen
 from tui.view import Filter
 from widgets.causes import CausesPane
 from widgets.checklist import ChecklistPane
@@ -31,12 +29,12 @@ from widgets.gpu_chain import GpuChain
 from widgets.header import HeaderBar
 from widgets.layers import LayerStrip
 from widgets.nodes import NodesPane
-from widgets.pane import Pane, pane_state
+from widgets.pane import Pane
 from widgets.pods import PodsPane
 from widgets.tabs import PaneTabs
 
 
-class CockpitScreen(PaneScreen):
+class CockpitScreen(ChecklistScreen):
     """Shows a Feed. `paint` is called after each turn; keys change what is attended to and paint at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -57,7 +55,7 @@ class CockpitScreen(PaneScreen):
         Binding("g", "gpu", "GPU", show=False, id="gpu", tooltip="GPU fleet; again: chain, devices"),
         Binding("e", "etcd", "Control plane", show=False, id="etcd", tooltip="etcd; again: the rest of it"),
         Binding("L", "log", "Log", id="log", tooltip="Read the log of the failing container, and say what it tells"),
-        Binding("l", "checklist", "Checklist", id="checklist", tooltip="Open or close the quick checklist"),
+        Binding("l", "checklist", "Checklist", id="checklist", tooltip="Open the playbook that goes on after the selected cause, or close it"),
         Binding("n", "step(1)", "Next step of the checklist", show=False, id="next-step"),
         Binding("N", "step(-1)", "Previous step of the checklist", show=False, id="previous-step"),
         Binding("space", "tick", "Tick the step by hand", show=False, id="tick"),
@@ -72,7 +70,6 @@ class CockpitScreen(PaneScreen):
         super().__init__(feed, clock, Painter(feed, attention, target), attention)
         self._mode = mode
         self._boundary = Boundary()
-        self.checklist = Checklist()
 
     def on_mount(self) -> None:
         self._note_panes()
@@ -80,6 +77,7 @@ class CockpitScreen(PaneScreen):
         self.watch_tab(self.tab)
         self.query_one(CausesPane).table.focus()
         self.paint(None)
+        self.call_after_refresh(self.read_playbooks)
 
     def paint(self, turn: Turn | None) -> None:
         """Show the present state; `turn` tells what changed since the last call, None repaints everything."""
@@ -98,7 +96,7 @@ class CockpitScreen(PaneScreen):
         self._paint_pane(EtcdPane, painter.etcd, relation, turn, now)
         self._paint_pane(NodesPane, painter.nodes, relation, turn, now)
         self._paint_pane(EventsPane, painter.events, relation, turn, now)
-        self._paint_checklist(now)
+        self.paint_checklist(now)
         self._fit()
 
     def _paint_pane(self, kind: type[Pane], paint: Callable[..., None], *arguments: object) -> None:
@@ -106,14 +104,6 @@ class CockpitScreen(PaneScreen):
         pane = self.query_one(kind)
         outcome = self._boundary.attempt(f"pane {kind.TITLE}", paint, pane, *arguments)
         pane.fault = outcome.text if isinstance(outcome, Fault) else ""
-
-    def _paint_checklist(self, now: datetime) -> None:
-        pane = self.query_one(ChecklistPane)
-        if pane.display:
-            feed = self._feed
-            facts = Facts(feed.situation, feed.diagnosis, feed.order.unsettled, now)
-            pane.show(self.checklist.steps(facts, self.painter.target, self.attention.pod(feed.diagnosis)))
-            pane.tell(pane_state(self._feed.situation.source("pods"), now=now))
 
     # What the panes say
 
@@ -245,32 +235,6 @@ class CockpitScreen(PaneScreen):
     def _commands(self) -> tuple[CardCommand, ...]:
         pane = self.query_one(ChecklistPane)
         if pane.display and pane.has_focus_within:
-            step = pane.step
-            return (CardCommand(step.text, step.command, Effect.READ),) if step and step.command else ()
+            return self.step_command()
         # What is copied is what stands on the screen, also if more is known by now.
         return self.query_one(EvidencePane).card.commands if self._shows_evidence else ()
-
-    def action_checklist(self) -> None:
-        """Open the checklist beside the panes, or close it."""
-        pane = self.query_one(ChecklistPane)
-        pane.display = not pane.display
-        if pane.display:
-            self._paint_checklist(self._clock())
-            pane.query_one(ChecklistPane.Body).focus()
-        else:
-            self.watch_tab(self.tab)
-
-    def action_step(self, by: int) -> None:
-        """Go to the next or previous step, opening the checklist if need be."""
-        pane = self.query_one(ChecklistPane)
-        if not pane.display:
-            self.action_checklist()
-            return
-        pane.move(by)
-
-    def action_tick(self) -> None:
-        """Tick the current step by hand, or take the tick back."""
-        pane = self.query_one(ChecklistPane)
-        if pane.display:
-            self.checklist.toggle(pane.cursor)
-            self._paint_checklist(self._clock())
