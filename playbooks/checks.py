@@ -16,6 +16,7 @@ from situation.readings import SourceState
 
 _FINE, _BROKEN, _UNKNOWN = AnswerState.FINE, AnswerState.BROKEN, AnswerState.UNKNOWN
 _OPPOSITE: Final = {_FINE: _BROKEN, _BROKEN: _FINE, _UNKNOWN: _UNKNOWN}
+_NOTHING: Final = ": nothing found"
 _LINES: Final = 2
 """So many terms are told as evidence where several decide together."""
 
@@ -47,6 +48,9 @@ def _joined(answers: Sequence[Answer], decisive: AnswerState) -> Answer:
 
 def _told(answers: Sequence[Answer]) -> str:
     lines = list(dict.fromkeys(answer.evidence for answer in answers))
+    silent = [line.removesuffix(_NOTHING) for line in lines if line.endswith(_NOTHING)]
+    if len(silent) > 1:
+        lines = [line for line in lines if not line.endswith(_NOTHING)] + [", ".join(silent) + _NOTHING]
     more = f"; and {len(lines) - _LINES} more" if len(lines) > _LINES else ""
     return "; ".join(lines[:_LINES]) + more
 
@@ -75,7 +79,7 @@ def _rule(rule: str, facts: Facts) -> Answer:
         return Answer(_UNKNOWN, status.reason)  # such a rule judges what the layer's doubts are about
     if status is None or status.status is LayerState.UNKNOWN:
         return Answer(_UNKNOWN, status.reason if status is not None else "not judged yet")
-    return Answer(_FINE, f"{rule}: nothing found")
+    return Answer(_FINE, f"{rule}{_NOTHING}")
 
 
 def _all(diagnosis: Diagnosis) -> Iterable[Finding]:

@@ -40,8 +40,9 @@ def load_playbooks(user_dir: Path | None = None, shipped: Traversable | Path | N
     own = _sound(_read(lambda: _files(root), problems, is_own=False), {}, problems)
     users = _read(lambda: _files(user_dir) if user_dir is not None else [], problems, is_own=True)
     kept = _sound(users, own, problems)
-    replaced = tuple(sorted(own.keys() & users.keys() & {id for id in kept if kept[id].playbook.is_own}))
-    found = sorted((read.playbook for read in kept.values()), key=lambda item: (item.order, item.id))
+    replaced = tuple(sorted(id for id in own if kept[id].playbook.is_own))
+    resolved = {id: _resolved(read, kept) for id, read in kept.items()}
+    found = sorted((read.playbook for read in resolved.values()), key=lambda item: (item.order, item.id))
     return Library(tuple(found), tuple(problems), replaced)
 
 
@@ -92,7 +93,7 @@ def _sound(added: dict[str, _Read], base: dict[str, _Read], problems: list[str])
         together = base | left
         wrong = next(((item, id) for item in _wrong(together) if (id := _blamed(item, left)) is not None), None)
         if wrong is None:
-            return {id: _resolved(read, together) for id, read in together.items()}
+            return together
         item, id = wrong
         read = left.pop(id)
         number = next((n for n, step in enumerate(read.playbook.steps) if step.id == item.at.step), None)

@@ -1,7 +1,7 @@
 """Which playbook is worked through, for what, how far, and what of it the panel shows."""
 
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -16,8 +16,8 @@ from playbooks.facts import Answer, AnswerState, Facts, RuleFacts
 from playbooks.filling import Filled, fill
 from playbooks.model import Library, Place, Playbook, Step
 from playbooks.placeholders import PLACEHOLDERS
-from playbooks.progress import ChecklistEvent, Key, Mark, Progress
-from situation.findings import Finding
+from playbooks.progress import ChecklistEvent, Entry, Key, Mark, Progress
+from situation.findings import Effect, Finding
 from situation.meta import Ref
 from widgets.checklist import ChecklistView, StepView, Way
 
@@ -165,7 +165,7 @@ class Checklist:
             playbook.title,
             playbook.summary,
             subject,
-            tuple(self._step(step, progress, facts, context, target) for step in playbook.steps),
+            self._steps(playbook, progress, facts, context, target),
             self.number,
             progress.done(playbook.steps),
             bool(self._trail),
@@ -191,10 +191,17 @@ class Checklist:
             if playbook.only is None or judge(playbook.only, facts).state is AnswerState.FINE
         )
 
-    def _step(self, step: Step, progress: Progress, facts: Facts, context: Context, target: Target) -> StepView:
-        answer = judge(step.check, facts) if step.check is not None else None
-        entry = progress.of(step.id)
-        filled = fill(step.command, step.ask, context)
+    def _steps(
+        self, playbook: Playbook, progress: Progress, facts: Facts, context: Context, target: Target
+    ) -> tuple[StepView, ...]:
+        shown: list[StepView] = []
+        for step in playbook.steps:
+            answer = judge(step.check, facts) if step.check is not None else None
+            view = self._step(step, answer, progress.of(step.id), fill(step.command, step.ask, context), target)
+            shown.append(_guarded(view, shown))
+        return tuple(shown)
+
+    def _step(self, step: Step, answer: Answer | None, entry: Entry, filled: Filled, target: Target) -> StepView:
         line, refused = _line(filled, target)
         return StepView(
             step.id,
@@ -223,6 +230,19 @@ class Checklist:
         else:
             leads_to = other.title if other is not None else to.playbook
         return Way(answer, say, leads_to, told is not None and _ANSWERS[told.state] == answer)
+
+
+def _guarded(view: StepView, before: Sequence[StepView]) -> StepView:
+    """Hold back what changes or interrupts something while the check before it says no; a hand tick lets it go."""
+    if view.effect is Effect.READ or not before or before[-1].mark == Mark.TICKED:
+        return view
+    number, state = len(before), before[-1].state
+    if state == AnswerState.BROKEN:
+        said = f"step {number} is answered with no; tick it by hand if you know better"
+        return msgspec.structs.replace(view, command="", template=view.command or view.template, refused=said)
+    if state == AnswerState.UNKNOWN:
+        return msgspec.structs.replace(view, caution=f"step {number} is not known: look first")
+    return view
 
 
 def _line(filled: Filled, target: Target) -> tuple[str, str]:

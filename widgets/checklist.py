@@ -49,6 +49,8 @@ class StepView(msgspec.Struct, frozen=True):
     """The same with what is missing as `<placeholder>`, where it must not be copied."""
     missing: tuple[str, ...] = ()
     refused: str = ""
+    caution: str = ""
+    """Said beside a command that may be copied all the same."""
     effect: Effect = Effect.READ
     where: str = "here"
     look_for: str = ""
@@ -215,6 +217,7 @@ class ChecklistPane(Pane):
         self.query_one(self.Body).focus()
 
     def on_resize(self) -> None:
+        self._shown = ("", -1)  # lines have other numbers at another width
         self._draw()
 
     def _draw(self) -> None:

@@ -46,6 +46,8 @@ def _head(number: int, step: "StepView", is_current: bool, width: int) -> list[C
     room = max(20, width - cell_len(_INDENT))
     mark, mark_role = MARKS[step.mark]
     glyph, role = LOOK[step.state]
+    if not step.state and EFFECT[step.effect]:
+        glyph, role = "▲", _DANGER[step.effect]  # the word for it stands at its command
     first, *rest = wrapped(f"{number + 1} {step.ask}", room)
     style = "bold" if is_current else color("dim") if step.mark == "not applicable" else ""
     rows = [
@@ -96,6 +98,8 @@ def _command(step: "StepView", width: int, room: int) -> list[Content]:
     rows = []
     if EFFECT[step.effect]:
         rows.append(Content.styled(f"{_INDENT}▲ {EFFECT[step.effect]}", color(_DANGER[step.effect], "bold")))
+    if step.caution:
+        rows += [Content.styled(_INDENT + text, color("warning")) for text in wrapped(step.caution, room)]
     if step.where != "here" and (step.command or step.template):
         rows += [Content.styled(_INDENT + text, color("dim")) for text in wrapped(f"on {step.where}:", room)]
     if step.command:
@@ -103,7 +107,7 @@ def _command(step: "StepView", width: int, room: int) -> list[Content]:
         rows += [Content.styled(f"   {text}", role) for text in wrap_command(step.command, width - 3)]
     elif step.template:
         rows += [Content.styled(f"   {text}", color("waiting")) for text in wrapped(step.template, width - 3)]
-        if step.missing:
+        if step.missing and not step.refused:
             names = ", ".join(f"<{name}>" for name in step.missing)
             said = f"not known: {names} · enter chooses"
         else:
