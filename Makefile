@@ -34,6 +34,7 @@ screenshots: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/rules.py docs/rules.md
+	$(BIN)/python -m docs.playbook_pages docs/playbooks.md docs/playbooks-format.md
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Midwatch needs Python 3.11 or newer")'

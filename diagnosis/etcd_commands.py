@@ -4,75 +4,25 @@ import re
 import shlex
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from diagnosis.commands import kubectl, on_node
 from situation.etcd.cluster import EtcdCluster, etcd_of
-from situation.etcd.members import EtcdAccess
 from situation.etcd.standing import etcd_pods, is_ours
-from situation.etcd.view import MemberView, Standing
+from situation.etcd.view import MemberView
+from situation.etcd.way import KUBEADM, LOCAL, URL, Way, place, way_to
 from situation.findings import Command, Effect
-from situation.selectors import is_control_plane
 from situation.situation import Situation
 
-KUBEADM: Final = EtcdAccess(
-    cacert="/etc/kubernetes/pki/etcd/ca.crt",
-    cert="/etc/kubernetes/pki/etcd/healthcheck-client.crt",
-    key="/etc/kubernetes/pki/etcd/healthcheck-client.key",
-)
-"""Where kubeadm puts the files on each control plane node; the client certificate is the one its probes use."""
-LOCAL: Final = "https://127.0.0.1:2379"
 LOCAL_METRICS: Final = "http://127.0.0.1:2381/metrics"
 """kubeadm's `--listen-metrics-urls`: plain HTTP, on the node only."""
 _FSYNC_LINES: Final = "wal_fsync_duration_seconds_(sum|count)|backend_commit_duration_seconds_(sum|count)"
-_URL: Final = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+")
-_NODE: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _LOOPBACK: Final = re.compile(r"https?://(127\.|localhost[:/]|\[::1\])")
-
-
-class Way(NamedTuple):
-    """How etcdctl reaches etcd."""
-
-    access: EtcdAccess
-    endpoints: tuple[str, ...]
-    where: str
-    is_known: bool
-    """False: kubeadm's standard paths, as nothing else is known."""
-
-
-def way_to(situation: Situation, cluster: EtcdCluster) -> Way:
-    """Return how etcd is reached: as we reach it, else as kubeadm sets it up."""
-    endpoints = tuple(
-        member.endpoint
-        for member in sorted(cluster.members, key=lambda member: member.standing is not Standing.ANSWERS)
-        if _URL.fullmatch(member.endpoint)
-    )
-    access = situation.etcd_access
-    if endpoints and (access.cacert or access.cert or not any(url.startswith("https") for url in endpoints)):
-        return Way(access, endpoints, _place(access.on_node), True)
-    pods = [pod for pod in etcd_pods(situation) if _NODE.fullmatch(pod.spec.node_name)]
-    if pods:
-        addresses = tuple(f"https://{pod.status.pod_ip}:2379" for pod in pods if pod.status.pod_ip)
-        return Way(KUBEADM, endpoints or addresses or (LOCAL,), _place(pods[0].spec.node_name), False)
-    node = next(filter(is_control_plane, situation.nodes.values()), None)
-    return Way(KUBEADM, endpoints or (LOCAL,), _place(node.name if node is not None else ""), False)
-
-
-def _place(node: str) -> str:
-    return f"node {node}" if _NODE.fullmatch(node) else "here"
 
 
 def etcdctl(way: Way, *argv: str, purpose: str, effect: Effect = Effect.READ, endpoints: Iterable[str] = ()) -> Command:
     """Return an etcdctl command for these endpoints, all if none is named; etcdctl 3.4 and later speaks API 3."""
-    return Command((*_prefix(way, endpoints), *argv), purpose, effect=effect, where=way.where)
-
-
-def _prefix(way: Way, endpoints: Iterable[str] = ()) -> tuple[str, ...]:
-    options = ["--endpoints", ",".join(tuple(endpoints) or way.endpoints)]
-    for flag, path in (("--cacert", way.access.cacert), ("--cert", way.access.cert), ("--key", way.access.key)):
-        if path:
-            options += [flag, path]
-    return ("etcdctl", *options)
+    return Command((*way.etcdctl(endpoints), *argv), purpose, effect=effect, where=way.where)
 
 
 def status_command(way: Way) -> Command:
@@ -106,7 +56,7 @@ def _inside_pod(situation: Situation) -> list[Command]:
     pod = next(iter(etcd_pods(situation)), None)
     if pod is None:
         return []
-    inside = _prefix(Way(KUBEADM, (LOCAL,), "", False))
+    inside = Way(KUBEADM, (LOCAL,), "", False).etcdctl()
     return [
         kubectl("exec", pod.name, "--", *inside, "endpoint", "status", "--cluster", "-w", "table",
                 purpose="the same in etcd's pod, while the API answers", namespace=pod.namespace),
@@ -121,13 +71,12 @@ def metrics_command(
     asked = known.member.metrics_url if known is not None else ""
     url, options = LOCAL_METRICS, ""
     way = way_to(situation, cluster)
-    where = _place(member.node)
-    if _URL.fullmatch(asked.removesuffix("/metrics")):
+    where = place(member.node)
+    if URL.fullmatch(asked.removesuffix("/metrics")):
         url = asked.removesuffix("/metrics") + "/metrics"
-    elif way.is_known and _URL.fullmatch(member.endpoint):
+    elif way.is_known and URL.fullmatch(member.endpoint):
         url, where = f"{member.endpoint}/metrics", way.where
-        files = (("--cacert", way.access.cacert), ("--cert", way.access.cert), ("--key", way.access.key))
-        options = "".join(f" {flag} {shlex.quote(path)}" for flag, path in files if path)
+        options = "".join(f" {shlex.quote(word)}" for word in way.files)
     if not _LOOPBACK.match(url):
         where = way.where
     return Command(("sh", "-c", f'curl -s{options} {shlex.quote(url)} | grep -E "{wanted}"'), purpose, where=where)

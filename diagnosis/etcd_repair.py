@@ -6,12 +6,13 @@ with members down too, so the guard is here.
 
 from typing import Final, NamedTuple
 
-from diagnosis.etcd_commands import Way, etcdctl, way_to
+from diagnosis.etcd_commands import etcdctl
 from diagnosis.etcd_facts import BEHIND_ENTRIES, SOURCE
 from situation.etcd.answers import NO_SPACE
 from situation.etcd.cluster import EtcdCluster
 from situation.etcd.figures import version_of
 from situation.etcd.view import MemberView, Standing
+from situation.etcd.way import Way, way_to
 from situation.findings import Command, Effect, Evidence, Mark
 from situation.situation import Situation
 

@@ -1,1 +1,1 @@
-"""Checklists and runbooks as data, and how their commands are rendered."""
+"""Playbooks as data: their format and loader, their automatic checks, and how their commands are filled and rendered."""

@@ -38,8 +38,8 @@ class CommandRefusedError(ValueError):
     """A command that must not be offered; the message says why."""
 
 
-def render(command: Command, target: Target) -> str:
-    """Return the command line for a POSIX shell.
+def render(command: Command, target: Target, flags: frozenset[str] = frozenset()) -> str:
+    """Return the command line for a POSIX shell. `flags`: options of a template, which hold no name from the cluster.
 
     Raises CommandRefusedError when an argument holds control or invisible characters (so it is not the real name),
     would be read as an option, or is an unfilled placeholder such as `<pod>`.
@@ -51,8 +51,8 @@ def render(command: Command, target: Target) -> str:
     argv = list(command.argv)
     if argv[0] == "kubectl":
         end = argv.index("--") if argv[1:2] == ["exec"] and "--" in argv else len(argv)
-        _check_flags(argv[1:end], _FLAGS)
-        _check_flags(argv[end + 1 :], _ETCDCTL_FLAGS)
+        _check_flags(argv[1:end], _FLAGS | flags)
+        _check_flags(argv[end + 1 :], _ETCDCTL_FLAGS | flags)
         argv[1:1] = _options(command, target)
     return shlex.join(argv)
 
@@ -77,8 +77,8 @@ def _options(command: Command, target: Target) -> list[str]:
 def _check(argument: str) -> None:
     if harmless(argument) != argument or is_altered(argument):
         raise CommandRefusedError(f"a name holds control or invisible characters: {harmless(argument)}")
-    if _PLACEHOLDER.fullmatch(argument):
-        raise CommandRefusedError(f"{argument} is not known yet")
+    if (unfilled := _PLACEHOLDER.search(argument)) is not None:
+        raise CommandRefusedError(f"{unfilled[0]} is not known yet")
 
 
 def offered(commands: tuple[Command, ...], target: Target) -> tuple[tuple[Command, str], ...]:

@@ -187,6 +187,16 @@ def themes(config: Path | None) -> None:
 
 
 @app.command()
+@click.argument("playbook", required=False)
+def playbooks(playbook: str | None) -> int:
+    """List the playbooks, shipped and your own; or print one with its steps and commands."""
+    from tui.playbook_text import list_playbooks, print_playbook
+
+    write_lines(list_playbooks() if playbook is None else print_playbook(playbook))
+    return 0
+
+
+@app.command()
 def config() -> None:
     """Print a commented configuration file and where it belongs."""
     from tui.settings import config_lines

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from situation.findings import Effect, Layer
+from situation.findings import Layer
 from tui.copying import ChooseCommand, CopyCommand, why_no_command
 from tui.filter_line import FilterLine
 from tui.linked_screen import LinkedScreen
@@ -39,7 +39,13 @@ class CockpitScreen(LinkedScreen):
         Binding("e", "etcd", "Control plane", show=False, id="etcd", tooltip="etcd; again: the rest of it"),
         Binding("v", "vllm", "vLLM", show=False, id="vllm", tooltip="Model servers; again: the next model"),
         Binding("L", "log", "Log", id="log", tooltip="Read the log of the failing container, and say what it tells"),
-        Binding("l", "checklist", "Checklist", id="checklist", tooltip="Open or close the quick checklist"),
+        Binding(
+            "l",
+            "checklist",
+            "Checklist",
+            id="checklist",
+            tooltip="Open the playbook that goes on after the selected cause, or close it",
+        ),
         Binding("n", "step(1)", "Next step of the checklist", show=False, id="next-step"),
         Binding("N", "step(-1)", "Previous step of the checklist", show=False, id="previous-step"),
         Binding("space", "tick", "Tick the step by hand", show=False, id="tick"),
@@ -55,6 +61,7 @@ class CockpitScreen(LinkedScreen):
         self.watch_tab(self.tab)
         self.query_one(CausesPane).table.focus()
         self.paint(None)
+        self.call_after_refresh(self.read_playbooks)
 
     def on_layer_strip_layer_picked(self, event: LayerStrip.LayerPicked) -> None:
         self.action_layer(event.layer.value)
@@ -136,32 +143,6 @@ class CockpitScreen(LinkedScreen):
     def _commands(self) -> tuple[CardCommand, ...]:
         pane = self.query_one(ChecklistPane)
         if pane.display and pane.has_focus_within:
-            step = pane.step
-            return (CardCommand(step.text, step.command, Effect.READ),) if step and step.command else ()
+            return self.step_command()
         # It is the command that stands on the screen, also if more is known by now; whole, also where it is cut there.
         return self.query_one(EvidencePane).card.commands if self._shows_evidence else ()
-
-    def action_checklist(self) -> None:
-        """Open the checklist beside the panes, or close it."""
-        pane = self.query_one(ChecklistPane)
-        pane.display = not pane.display
-        if pane.display:
-            self._paint_checklist(self._clock())
-            pane.query_one(ChecklistPane.Body).focus()
-        else:
-            self.watch_tab(self.tab)
-
-    def action_step(self, by: int) -> None:
-        """Go to the next or previous step, opening the checklist if need be."""
-        pane = self.query_one(ChecklistPane)
-        if not pane.display:
-            self.action_checklist()
-            return
-        pane.move(by)
-
-    def action_tick(self) -> None:
-        """Tick the current step by hand, or take the tick back."""
-        pane = self.query_one(ChecklistPane)
-        if pane.display:
-            self.checklist.toggle(pane.cursor)
-            self._paint_checklist(self._clock())

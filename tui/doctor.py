@@ -18,7 +18,7 @@ from tui.exits import EXIT_UNKNOWN
 from tui.keymap import check_keymap
 from tui.local import Access
 from tui.output import write_lines
-from tui.paths import ensure_private, state_dir, themes_dir
+from tui.paths import ensure_private, playbooks_dir, state_dir, themes_dir
 from tui.reach import Reach
 from tui.start import cockpit_bindings
 from tui.terminal import has_no_clipboard, inside_screen, inside_tmux, over_ssh
@@ -74,10 +74,21 @@ def _own_files(config: Path | None) -> Iterator[Checkup]:
     themes = load_themes(themes_dir())
     wrong = "; ".join(themes.problems)
     yield Checkup(None if wrong else True, "themes", wrong or f"{len(themes.themes)} usable")
+    yield _playbooks()
     try:
         yield Checkup(True, "state directory", str(ensure_private(state_dir())))
     except OSError as error:
         yield Checkup(None, "state directory", f"{state_dir()}: {error.strerror}; `midwatch last` will not work")
+
+
+def _playbooks() -> Checkup:
+    from playbooks.loading import load_playbooks
+
+    library = load_playbooks(playbooks_dir())
+    usable = f"{len(library.playbooks)} usable"
+    if library.replaced:
+        usable += f"; your own replace {', '.join(library.replaced)}"
+    return Checkup(None if library.problems else True, "playbooks", "; ".join((*library.problems, usable)))
 
 
 def _terminal() -> Iterator[Checkup]:

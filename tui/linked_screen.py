@@ -4,18 +4,15 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 
 from playbooks.commands import Target
-from playbooks.quick_checklist import Facts
 from situation.boundary import Boundary, Fault
 from situation.focus import Focus
 from situation.meta import Ref
 from tui.attention import Attention
-from tui.checklist import Checklist
+from tui.checklist_screen import ChecklistScreen
 from tui.feed import Feed, Turn
 from tui.middle_row import VLLM, Tab, tab_of_cause
 from tui.painter import Painter
-from tui.pane_screen import PaneScreen
 from widgets.causes import CausesPane
-from widgets.checklist import ChecklistPane
 from widgets.etcd import EtcdPane
 from widgets.events import EventsPane
 from widgets.evidence import EvidencePane
@@ -24,13 +21,13 @@ from widgets.gpu_chain import GpuChain
 from widgets.header import HeaderBar
 from widgets.layers import LayerStrip
 from widgets.nodes import NodesPane
-from widgets.pane import Pane, pane_state
+from widgets.pane import Pane
 from widgets.pods import PodsPane
 from widgets.vllm import VllmPane
 from widgets.vllm_table import RowKey, RowKind
 
 
-class LinkedScreen(PaneScreen):
+class LinkedScreen(ChecklistScreen):
     """Paints the panes of a Feed, and paints all of them for what somebody picked in one."""
 
     def __init__(self, feed: Feed, target: Target, clock: Callable[[], datetime], mode: str) -> None:
@@ -38,7 +35,6 @@ class LinkedScreen(PaneScreen):
         super().__init__(feed, clock, Painter(feed, attention, target), attention)
         self._mode = mode
         self._boundary = Boundary()
-        self.checklist = Checklist()
 
     def paint(self, turn: Turn | None) -> None:
         """Show the present state; `turn` tells what changed since the last call, None repaints everything."""
@@ -59,7 +55,7 @@ class LinkedScreen(PaneScreen):
             self._paint_pane(VllmPane, painter.vllm, relation, turn, now)
         self._paint_pane(NodesPane, painter.nodes, relation, turn, now)
         self._paint_pane(EventsPane, painter.events, relation, turn, now)
-        self._paint_checklist(now)
+        self.paint_checklist(now)
         self._fit()
 
     def panes_came(self, tabs: Collection[Tab]) -> None:
@@ -74,14 +70,6 @@ class LinkedScreen(PaneScreen):
         pane = self.query_one(kind)
         outcome = self._boundary.attempt(f"pane {kind.TITLE}", paint, pane, *arguments)
         pane.fault = outcome.text if isinstance(outcome, Fault) else ""
-
-    def _paint_checklist(self, now: datetime) -> None:
-        pane = self.query_one(ChecklistPane)
-        if pane.display:
-            feed = self._feed
-            facts = Facts(feed.situation, feed.diagnosis, feed.order.unsettled, now)
-            pane.show(self.checklist.steps(facts, self.painter.target, self.attention.pod(feed.diagnosis)))
-            pane.tell(pane_state(self._feed.situation.source("pods"), now=now))
 
     # What the panes say
 

@@ -29,6 +29,11 @@ def themes_dir() -> Path:
     return config_dir() / "themes"
 
 
+def playbooks_dir() -> Path:
+    """Return the directory of the user's own playbooks. It need not exist."""
+    return config_dir() / "playbooks"
+
+
 def state_dir() -> Path:
     """Return the directory for what outlives a session: `$XDG_STATE_HOME/midwatch`. It need not exist."""
     return platformdirs.user_state_path(_NAME, appauthor=False)

@@ -101,16 +101,18 @@ def cockpit_bindings() -> "list[Binding]":
     from textual.binding import Binding
 
     from tui.app import Cockpit
+    from tui.choice_screen import ChoiceScreen
     from tui.cockpit_screen import CockpitScreen
     from tui.dialogs import ChooseScreen, CommandList, HelpScreen
     from tui.log_screen import LogScreen
-    from widgets.checklist import ChecklistPane
+    from widgets.checklist import ChecklistPane, NoteInput
     from widgets.evidence import EvidencePane
     from widgets.log_view import LogView
     from widgets.table import RowTable
 
     made: list[Binding] = []
-    panes = (RowTable, EvidencePane.Body, ChecklistPane.Body)
-    for owner in (Cockpit, CockpitScreen, *panes, HelpScreen, ChooseScreen, CommandList, LogScreen, LogView):
+    panes = (RowTable, EvidencePane.Body, ChecklistPane.Body, NoteInput)
+    dialogs = (HelpScreen, ChooseScreen, CommandList, ChoiceScreen)
+    for owner in (Cockpit, CockpitScreen, *panes, *dialogs, LogScreen, LogView):
         made += [binding for binding in owner.BINDINGS if isinstance(binding, Binding)]
     return made

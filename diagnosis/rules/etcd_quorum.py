@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis.commands import on_node
-from diagnosis.etcd_commands import etcdctl, looks, status_command, way_to
+from diagnosis.etcd_commands import etcdctl, looks, status_command
 from diagnosis.etcd_facts import (
     ELECTION_S,
     expired_certificates,
@@ -24,6 +24,7 @@ from situation.clock import age_text
 from situation.etcd.answers import CORRUPT
 from situation.etcd.cluster import ETCD, EtcdCluster, etcd_of, raisers
 from situation.etcd.view import MemberView, Standing
+from situation.etcd.way import way_to
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER, Ref
 from situation.situation import Situation

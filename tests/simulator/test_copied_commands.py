@@ -17,7 +17,9 @@ import pytest
 from collectors.control_plane.api_page import parse_api_page
 from diagnosis.engine import diagnose
 from playbooks.commands import Target, offered
-from playbooks.quick_checklist import Facts
+from playbooks.context import Context
+from playbooks.facts import Facts
+from playbooks.loading import load_playbooks
 from simulator.scenarios import SCENARIOS, open_scenario
 from simulator.server import Simulator
 from simulator.show import Show
@@ -29,7 +31,7 @@ from situation.store import involved_ref
 from tape.etcd import METRICS_SOURCE
 from tui.attention import Attention
 from tui.cards import object_card
-from tui.checklist import Checklist
+from tui.checklist import QUICK, RULES, Checklist
 from tui.collect import collect_once
 from tui.connection import KubernetesConnection
 from tui.feed import Feed
@@ -148,14 +150,17 @@ def _of_findings(diagnosis: Diagnosis, target: Target) -> Iterator[Offer]:
 def _of_objects(feed: Feed, target: Target) -> Iterator[Offer]:
     """What is offered when a pod, a node or the object of an event is picked."""
     situation, now = feed.situation, datetime.now(UTC)
-    facts = Facts(situation, feed.diagnosis, feed.order.unsettled, now)
+    facts = Facts(situation, feed.diagnosis, feed.order.unsettled, now, RULES)
+    checklist = Checklist("ana")
+    checklist.library = load_playbooks()
+    checklist.choose(QUICK)
     pods_and_nodes = [Ref("Pod", *key) for key in situation.pods] + [Ref("Node", *key) for key in situation.nodes]
     for ref in dict.fromkeys((*pods_and_nodes, *map(involved_ref, situation.events.values()))):
         attention = Attention()
         attention.focus_on_object(ref, feed.diagnosis)
-        for step in Checklist().steps(facts, target, attention.pod(feed.diagnosis)):
+        for step in checklist.view(facts, Context(situation, now, (ref,)), target).steps:
             if step.command.startswith("kubectl "):
-                yield Offer(step.command, f"checklist: {step.text}")
+                yield Offer(step.command, f"checklist: {step.ask}")
         if attention.finding(feed.diagnosis) is None:
             for command in object_card(ref, situation, target, now).commands:
                 yield Offer(command.line, f"card of {ref}")

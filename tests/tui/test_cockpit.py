@@ -159,30 +159,6 @@ async def test_choosing_copies_the_chosen_command(pilot: Pilot[int], tmp_path: P
     assert "describe pod search-1" in copied.read_text()
 
 
-async def test_the_checklist_answers_ticks_and_copies(pilot: Pilot[int], tmp_path: Path) -> None:
-    await pilot.press("l")
-    text = screen_text(pilot)
-    assert "✗ 1 What state are the pods in?" in text
-    assert "3 of 4 pods are not plainly fine" in text
-    assert "✓ 4 Running but not working?" in text
-    await pilot.press("n", "space")
-    assert "1 of 6 ticked" in screen_text(pilot)
-    await pilot.press("c")
-    await until(pilot, (tmp_path / "last-command").exists)
-    assert "get pod search-1" in (tmp_path / "last-command").read_text()
-    await pilot.press("l")
-    assert "Quick checklist" not in screen_text(pilot)
-
-
-async def test_a_hand_tick_stays_when_the_answer_changes(pilot: Pilot[int], cluster: Cluster) -> None:
-    await pilot.press("l", "space")
-    for name in ("search-1", "search-2"):
-        fixed = made(pod(name, owner="StatefulSet/search", labels={"app": "search"}))
-        cluster.publish(Reading("kubernetes/pods", SourceState.LIVE, NOW, Changed("pods", (fixed,))))
-    await until(pilot, lambda: "1 of 4 pods is not plainly fine" in screen_text(pilot))
-    assert "1 of 6 ticked" in screen_text(pilot)
-
-
 async def test_a_cause_is_withdrawn_when_its_pods_recover(pilot: Pilot[int], cluster: Cluster) -> None:
     for name in ("search-1", "search-2"):
         fixed = made(pod(name, owner="StatefulSet/search", labels={"app": "search"}))
