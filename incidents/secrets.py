@@ -12,10 +12,10 @@ _SECRETS: Final = (
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@:]*:[^\s/@]+@"), rf"\1{MASK}@"),
     (
         re.compile(
-            r"(?i)([\w-]*(?:password|passwd|secret[_-]?key|client[_-]?secret|access[_-]?key|api[_-]?key|token))"
-            r"(\s*[=:]\s*|\s+(?=\S*\d))(?!\[masked\])(\"[^\"]+\"|'[^']+'|[^\s,;&\"']+)"
+            r"(?i)([\w-]*(?:password|passwd|secret[_-]?key|client[_-]?secret|access[_-]?key|api[_-]?key|token)"
+            r"\s*[=:]\s*|--[\w-]*(?:password|token|secret)\s+)(?!\[masked\])(\"[^\"]+\"|'[^']+'|[^\s,;&\"']+)"
         ),
-        rf"\1\2{MASK}",
+        rf"\1{MASK}",
     ),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"), MASK),
 )

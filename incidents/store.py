@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from incidents.entries import Entry, Incident
+from incidents.entries import Entry, Incident, Name
+from situation.meta import Ref
 from situation.text import harmless, harmless_object
 
 if TYPE_CHECKING:
@@ -179,11 +180,18 @@ def read(path: Path) -> Incident:
             raise DamagedError(f"{path}: it says nothing of an incident")
         rows = connection.execute("SELECT json FROM entry ORDER BY number").fetchall()
         try:
-            entries = tuple(harmless_object(msgspec.json.decode(blob, type=Entry)) for (blob,) in rows)
+            entries = tuple(_harmless(msgspec.json.decode(blob, type=Entry)) for (blob,) in rows)
             began, ended = datetime.fromisoformat(row[1]), datetime.fromisoformat(row[2]) if row[2] else None
         except (ValueError, TypeError, msgspec.MsgspecError) as error:
             raise DamagedError(f"{path}: an entry that nobody can read: {harmless(str(error))}") from error
     return Incident(path.stem, harmless(str(row[0])), began, ended, entries, is_live(path))
+
+
+def _harmless(entry: Entry) -> Entry:
+    """What a file holds is as little to be trusted as what a server says."""
+    clean = harmless_object(entry)
+    subject = Ref(*clean.subject) if clean.subject is not None else None
+    return msgspec.structs.replace(clean, subject=subject, names=tuple(Name(*name) for name in clean.names))
 
 
 def is_live(path: Path) -> bool:
