@@ -150,7 +150,7 @@ class Store:
         """Note that the log was closed. Raises StoreError."""
         with _mapped(self.path):
             self._connection.execute("UPDATE incident SET ended = ?", (at.isoformat(),))
-            self._connection.execute("PRAGMA journal_mode=DELETE")  # one file, readable also where nothing may be written
+            self._connection.execute("PRAGMA journal_mode=DELETE")  # one file, readable where nothing may be written
 
     def close(self) -> None:
         """Let go of the file."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from incidents.entries import Kind
 from playbooks.commands import Target
 from playbooks.quick_checklist import Facts
 from situation.boundary import Boundary, Fault
@@ -19,7 +20,8 @@ from tui.feed import Feed, Turn
 from tui.filter_line import FilterLine
 from tui.log_choice import OpenLog
 from tui.painter import Painter
-from tui.pane_screen import PaneScreen
+from tui.recorder import Recorder
+from tui.timeline_screen import TimelineScreen
 from tui.view import Filter
 from widgets.causes import CausesPane
 from widgets.checklist import ChecklistPane
@@ -34,9 +36,10 @@ from widgets.nodes import NodesPane
 from widgets.pane import Pane, pane_state
 from widgets.pods import PodsPane
 from widgets.tabs import PaneTabs
+from widgets.timeline import TimelinePane
 
 
-class CockpitScreen(PaneScreen):
+class CockpitScreen(TimelineScreen):
     """Shows a Feed. `paint` is called after each turn; keys change what is attended to and paint at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -67,16 +70,18 @@ class CockpitScreen(PaneScreen):
         Binding("shift+tab", "pane(-1)", "Previous pane", show=False, priority=True, id="previous-pane"),
     ]
 
-    def __init__(self, feed: Feed, target: Target, clock: Callable[[], datetime], mode: str) -> None:
+    def __init__(
+        self, feed: Feed, target: Target, clock: Callable[[], datetime], mode: str, recorder: Recorder
+    ) -> None:
         attention = Attention()
-        super().__init__(feed, clock, Painter(feed, attention, target), attention)
+        super().__init__(feed, clock, Painter(feed, attention, target), attention, recorder)
         self._mode = mode
         self._boundary = Boundary()
         self.checklist = Checklist()
 
     def on_mount(self) -> None:
         self._note_panes()
-        self.query_one(ChecklistPane).display = False
+        self.query_one(ChecklistPane).display = self.query_one(TimelinePane).display = False
         self.watch_tab(self.tab)
         self.query_one(CausesPane).table.focus()
         self.paint(None)
@@ -87,7 +92,7 @@ class CockpitScreen(PaneScreen):
         self.attention.follow(self._feed.diagnosis, now)
         self._note_panes()
         painter, relation = self.painter, self.painter.relation()
-        self.query_one(HeaderBar).facts = painter.header(self._mode, now)
+        self.query_one(HeaderBar).facts = painter.header(self._mode, now, self.recorder.status)
         strip = self.query_one(LayerStrip)
         strip.statuses = self._feed.diagnosis.layers
         strip.picked = self.attention.focus.layer
@@ -99,6 +104,7 @@ class CockpitScreen(PaneScreen):
         self._paint_pane(NodesPane, painter.nodes, relation, turn, now)
         self._paint_pane(EventsPane, painter.events, relation, turn, now)
         self._paint_checklist(now)
+        self.paint_timeline()
         self._fit()
 
     def _paint_pane(self, kind: type[Pane], paint: Callable[..., None], *arguments: object) -> None:
@@ -192,6 +198,8 @@ class CockpitScreen(PaneScreen):
             self._show_attention()
         elif self.query_one(ChecklistPane).display:
             self.action_checklist()
+        else:
+            self.close_timeline()
 
     def action_filter(self) -> None:
         """Open the filter line."""
@@ -255,6 +263,7 @@ class CockpitScreen(PaneScreen):
         pane = self.query_one(ChecklistPane)
         pane.display = not pane.display
         if pane.display:
+            self.close_timeline()
             self._paint_checklist(self._clock())
             pane.query_one(ChecklistPane.Body).focus()
         else:
@@ -274,3 +283,6 @@ class CockpitScreen(PaneScreen):
         if pane.display:
             self.checklist.toggle(pane.cursor)
             self._paint_checklist(self._clock())
+            if (step := pane.step) is not None:
+                kind = Kind.TICKED if step.ticked else Kind.UNTICKED
+                self.recorder.step(kind, step.text, self._feed, self._clock(), note=step.evidence)
