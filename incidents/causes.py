@@ -222,5 +222,11 @@ def _evidence(cause: Finding) -> tuple[Evidence, ...]:
 def _follows(cause: Finding, before: tuple[str, ...] = ()) -> tuple[str, ...]:
     """What follows or followed from a cause: that it did is of interest also when it no longer does."""
     known = {_NUMBER.sub("0", title) for title in before}
-    new = [item.title for item in cause.consequences if _NUMBER.sub("0", item.title) not in known]
+    told = [_consequence(item) for item in cause.consequences]
+    new = [title for title in told if _NUMBER.sub("0", title) not in known]
     return (*before, *dict.fromkeys(new))[:FOLLOWS_KEPT]
+
+
+def _consequence(item: Finding) -> str:
+    times = f" ×{item.count}" if item.count > 1 else ""
+    return f"layer {item.layer.value}: {item.title}{times}"

@@ -66,11 +66,15 @@ def _summary(told: Sequence[Story], times: Times, incident: Incident) -> Iterato
     yield ""
     grave = [story for story in told if story.gravest is not Severity.INFO]
     if grave:
-        yield _first_sentence(grave, times)
+        first = grave[0]
+        yield _first_sentence(first, times)
         cleared = [story for story in grave if story.ended is not None]
         if len(cleared) == len(grave):
             last = max(story.ended for story in grave if story.ended is not None)
-            yield f"The last of {_number(len(grave), 'cause')} had cleared by {times.utc(last)}."
+            which = "It" if len(grave) == 1 else f"The last of {len(grave)} causes"
+            yield f"{which} had cleared by {times.utc(last)}, {span(first.begun.at, last)} after it began."
+        elif len(grave) == 1:
+            yield "It still stood when the log ended."
         else:
             left = len(grave) - len(cleared)
             yield f"When the log ended, {left} of {_number(len(grave), 'cause')} still stood."
@@ -80,12 +84,12 @@ def _summary(told: Sequence[Story], times: Times, incident: Incident) -> Iterato
     yield ""
 
 
-def _first_sentence(grave: Sequence[Story], times: Times) -> str:
-    first = grave[0].begun
+def _first_sentence(story: Story, times: Times) -> str:
+    first = story.begun
     layer = f"layer {first.layer.value} ({first.layer.title})" if first.layer else "no layer"
     how = "stood already when watching began at" if first.kind is Kind.FOUND else "appeared at"
     follows = f" {_number(len(first.follows), 'other finding')} followed from it." if first.follows else ""
-    return f"The first cause, *{_text(grave[0].begun.text)}* on {layer}, {how} {times.utc(first.at)}.{follows}"
+    return f"The first cause, *{_text(first.text)}* on {layer}, {how} {times.utc(first.at)}.{follows}"
 
 
 def _number(number: int, what: str) -> str:
@@ -100,6 +104,8 @@ def _impact(told: Sequence[Story], times: Times, incident: Incident) -> Iterator
         yield "No layer was affected."
         yield ""
         return
+    yield "Of the causes; what followed from them, on other layers too, is told with each of them."
+    yield ""
     yield "| Layer | Severity | From | To | For | Causes |"
     yield "|---|---|---|---|---|---|"
     for spell in spells:
@@ -153,7 +159,7 @@ def _timeline(incident: Incident, times: Times) -> Iterator[str]:
     yield "## Timeline"
     yield ""
     local = f" {_text(times.zone_name)} |" if times.has_local else ""
-    yield f"| UTC |{local} Who | What | |"
+    yield f"| UTC |{local} Who | What | Which |"
     yield f"|---|{'---|' if times.has_local else ''}---|---|---|"
     for entry in in_order(incident):
         at = f" {times.local(entry.at)} |" if times.has_local else ""

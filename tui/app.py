@@ -31,7 +31,7 @@ from tui.dialogs import ChooseScreen, HelpRow, HelpScreen
 from tui.feed import Feed, Turn
 from tui.log_desk import log_screen
 from tui.log_screen import LogScreen
-from tui.recorder import Recorder, to_resume
+from tui.recorder import Recorder
 from tui.seen_nodes import seen_nodes
 from tui.themes import Themes, variable_defaults
 from widgets.evidence import CardCommand
@@ -102,8 +102,7 @@ class Cockpit(App[int]):
         self._environ = environ
         self._kiosk = kiosk
         self.feed = Feed(clock)
-        self.recorder = Recorder(state_dir, who)
-        self._resume = resume
+        self.recorder = Recorder(state_dir, who, clock, resume)
         self.cockpit = CockpitScreen(self.feed, target, clock, mode, self.recorder)
         self._pressure = TerminalPressure(self)
         self._unpainted: list[Turn] = []
@@ -134,8 +133,7 @@ class Cockpit(App[int]):
             async with self._connection(self.feed.publish) as connected:
                 self.cockpit.painter.target = connected.target
                 self._connected = connected
-                await self._open_log(connected.target.context)
-                for note in connected.notes:
+                for note in (*connected.notes, *await self.recorder.connect(connected.target.context)):
                     self.notify(note, title="Connection", markup=False, timeout=15)
                 while True:
                     situation, diagnosis = self.feed.situation, self.feed.diagnosis
@@ -146,24 +144,12 @@ class Cockpit(App[int]):
         except (ConnectionFailed, StoreError) as error:
             self.exit(return_code=64, message=Text(f"midwatch: {error}"))
 
-    async def _open_log(self, context: str) -> None:
-        """Open the log, or the earlier one that is to be gone on with. Raises StoreError where that must not be."""
-        resumed = None
-        if self._resume is not None:
-            resumed = await asyncio.to_thread(to_resume, self.recorder.folder, self._resume, context)
-            if resumed is None:
-                self.notify("No log of this context was left open: a new one begins.", markup=False, timeout=15)
-            elif resumed.incident is None:
-                self.notify(f"A new log begins: {resumed.problem}", severity="warning", markup=False, timeout=15)
-                resumed = None
-        self.recorder.open(context, self._clock(), resumed)
-
     def on_unmount(self) -> None:
         self.close_log()
 
     def close_log(self) -> None:
         """Close the log; a second time does nothing."""
-        self.recorder.close(self._clock())
+        self.recorder.close()
 
     def _turn(self) -> None:
         """One turn of the feed. Re-armed after the work, so turns never overlap."""
@@ -187,7 +173,7 @@ class Cockpit(App[int]):
 
     def _record(self) -> None:
         """Write down what the turn brought; what goes wrong with that never holds the cockpit up."""
-        self._boundary.attempt("incident log", self.recorder.take, self.feed, self._clock())
+        self._boundary.attempt("incident log", self.recorder.take, self.feed)
         for sentence in self.recorder.news():
             self.notify(sentence, title="Log", severity="warning", markup=False, timeout=15)
 
@@ -233,7 +219,7 @@ class Cockpit(App[int]):
             self.notify(str(error), severity="error", markup=False)
             return
         if notice.is_copied:
-            self.recorder.copied(command, notice.way, self.feed, self.cockpit.attention, self._clock())
+            self.recorder.copied(command, notice.way, self.feed, self.cockpit.attention)
         line = command.line if len(command.line) <= _NOTICE_CHARS else command.line[: _NOTICE_CHARS - 1] + "…"
         self.notify(
             f"{line}\n{notice.sentence}",

@@ -285,4 +285,4 @@ class CockpitScreen(TimelineScreen):
             self._paint_checklist(self._clock())
             if (step := pane.step) is not None:
                 kind = Kind.TICKED if step.ticked else Kind.UNTICKED
-                self.recorder.step(kind, step.text, self._feed, self._clock(), note=step.evidence)
+                self.recorder.step(kind, step.text, self._feed, note=step.evidence)

@@ -130,7 +130,10 @@ def exported(name: str, *, as_data: bool, redact: bool) -> Iterator[str]:
 
 
 def write_file(path: Path, lines: Iterable[str]) -> None:
-    """Write a new file, for its owner only: a draft that people went on with is never overwritten. Raises UsageProblem."""
+    """Write a new file, for its owner only: a draft that people went on with is never overwritten.
+
+    Raises UsageProblem.
+    """
     try:
         handle = os.open(path.expanduser(), os.O_CREAT | os.O_EXCL | os.O_WRONLY, _PRIVATE)
         with os.fdopen(handle, "w", encoding="utf-8") as file:

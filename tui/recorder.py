@@ -1,7 +1,8 @@
 """Keeps the log of this cockpit: follows what the feed says, takes what people do, and says what became of it."""
 
+import asyncio
 import getpass
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -64,8 +65,11 @@ def to_resume(folder: Path, wanted: str, context: str) -> Kept | None:
 class Recorder:
     """The log, and those who follow causes and sources. Until it is opened nothing is written down."""
 
-    def __init__(self, state_dir: Path, who: str) -> None:
-        self.folder = state_dir / FOLDER
+    def __init__(self, state_dir: Path, who: str, clock: Callable[[], datetime], wanted: str | None = None) -> None:
+        """`wanted` is the incident to go on with: empty the last that was left open, None for a new one."""
+        self._folder = state_dir / FOLDER
+        self._clock = clock
+        self._wanted = wanted
         self.who = harmless(who)[:_WHO_CHARS].strip() or "unknown"
         self._log: Log | None = None
         self._causes = CauseFollower()
@@ -73,13 +77,24 @@ class Recorder:
         self._looked_at: datetime | None = None
         self._is_closed = False
 
-    def open(self, context: str, now: datetime, resumed: Kept | None = None) -> None:
-        """Begin the log, or go on with one that can be read."""
+    async def connect(self, context: str) -> tuple[str, ...]:
+        """Open the log of this context, or go on with the one that is wanted; return what people should know of that.
+
+        Raises StoreError where the one that is wanted must not be gone on with.
+        """
+        resumed, notes = None, []
+        if self._wanted is not None:
+            resumed = await asyncio.to_thread(to_resume, self._folder, self._wanted, context)
+            if resumed is None:
+                notes.append("no log of this context was left open: a new one begins")
+            elif resumed.incident is None:
+                notes.append(f"{resumed.problem}; it is left as it is, a new log begins")
         before = resumed.incident if resumed else None
-        self._log = Log(self.folder, context, resumed=before, path=resumed.path if resumed else None)
+        self._log = Log(self._folder, context, resumed=before, path=resumed.path if resumed and before else None)
         if before is not None:
             self._causes = CauseFollower(before.standing, before.last_at)
-        self._log.add(self._opening(before, now))
+        self._log.add(self._opening(before, self._clock()))
+        return tuple(notes)
 
     def _opening(self, before: Incident | None, now: datetime) -> Entry:
         if before is None:
@@ -117,9 +132,9 @@ class Recorder:
 
     # What the cluster does
 
-    def take(self, feed: Feed, now: datetime) -> None:
+    def take(self, feed: Feed) -> None:
         """Follow the feed; called after each turn."""
-        log = self._log
+        log, now = self._log, self._clock()
         if log is None or (self._looked_at is not None and timedelta() <= now - self._looked_at < LOOKS_EVERY):
             return
         self._looked_at = now
@@ -138,24 +153,24 @@ class Recorder:
 
     # What people do
 
-    def copied(self, command: CardCommand, way: str, feed: Feed, attention: Attention, now: datetime) -> None:
+    def copied(self, command: CardCommand, way: str, feed: Feed, attention: Attention) -> None:
         """Write down that a command was copied, and for which cause."""
-        about = self._about(Entry(now, Kind.COPIED, command.line, self.who), feed, attention)
+        about = self._about(Entry(self._clock(), Kind.COPIED, command.line, self.who), feed, attention)
         purpose = f"{command.purpose} · by way of {way}" if command.purpose else f"by way of {way}"
         self._add(msgspec.structs.replace(about, way=purpose, effect=command.effect, where=command.where), feed)
 
-    def note(self, text: str, feed: Feed, attention: Attention, now: datetime) -> str:
+    def note(self, text: str, feed: Feed, attention: Attention) -> str:
         """Write down what a person says; return why that was not done, if it was not."""
-        entry = Entry(now, Kind.NOTE, text, self.who)
+        entry = Entry(self._clock(), Kind.NOTE, text, self.who)
         about = entry if attention.focus.is_cluster else self._about(entry, feed, attention)
         return self._add(about, feed)
 
-    def step(self, kind: Kind, text: str, feed: Feed, now: datetime, *, note: str = "", key: str = "") -> str:
+    def step(self, kind: Kind, text: str, feed: Feed, *, note: str = "", key: str = "") -> str:
         """Write down what became of a step of a checklist (`TICKED`, `UNTICKED`, `NOT_APPLICABLE`), or a note to it.
 
         Return why that was not done, if it was not.
         """
-        return self._add(Entry(now, kind, text, self.who, way=note, key=key), feed)
+        return self._add(Entry(self._clock(), kind, text, self.who, way=note, key=key), feed)
 
     def _about(self, entry: Entry, feed: Feed, attention: Attention) -> Entry:
         finding = attention.finding(feed.diagnosis)
@@ -172,8 +187,8 @@ class Recorder:
         named = msgspec.structs.replace(entry, names=names_in(entry, (), feed.situation))
         return "" if self._log.add(named) else IS_FULL
 
-    def close(self, now: datetime) -> None:
+    def close(self) -> None:
         """Close the log; a second time does nothing."""
         if self._log is not None and not self._is_closed:
             self._is_closed = True
-            self._log.close(Entry(now, Kind.CLOSED, "the cockpit was closed", self.who))
+            self._log.close(Entry(self._clock(), Kind.CLOSED, "the cockpit was closed", self.who))

@@ -123,17 +123,8 @@ def cockpit_bindings() -> "list[Binding]":
     from widgets.timeline import TimelinePane
 
     made: list[Binding] = []
+    screens = (Cockpit, CockpitScreen, TimelineScreen)
     panes = (RowTable, EvidencePane.Body, ChecklistPane.Body, TimelinePane, NoteLine)
-    for owner in (
-        Cockpit,
-        CockpitScreen,
-        TimelineScreen,
-        *panes,
-        HelpScreen,
-        ChooseScreen,
-        CommandList,
-        LogScreen,
-        LogView,
-    ):
+    for owner in (*screens, *panes, HelpScreen, ChooseScreen, CommandList, LogScreen, LogView):
         made += [binding for binding in owner.BINDINGS if isinstance(binding, Binding)]
     return made

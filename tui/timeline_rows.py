@@ -1,5 +1,6 @@
 """The entries of the log as rows of the timeline."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC
 from typing import Final
@@ -13,11 +14,11 @@ from widgets.timeline import TimelineRow
 _LOOK: Final = {
     Kind.CHANGED: ("↕", "warning"),
     Kind.CLEARED: ("✓", "fine"),
-    Kind.COPIED: ("⧉", "focus"),
+    Kind.COPIED: ("»", "focus"),
     Kind.TICKED: ("■", "special"),
     Kind.UNTICKED: ("□", "special"),
     Kind.NOT_APPLICABLE: ("–", "special"),
-    Kind.NOTE: ("✎", "strong"),
+    Kind.NOTE: ("¶", "strong"),
     Kind.LOST: ("?", "waiting"),
     Kind.BACK: ("✓", "fine"),
     Kind.OPENED: ("▸", "dim"),
@@ -26,8 +27,10 @@ _LOOK: Final = {
     Kind.FULL: ("▪", "critical"),
 }
 """Glyph and colour role of what is neither grave nor not."""
-_WORDS: Final = {Kind.FOUND: "at start"}
+_WORDS: Final = {Kind.FOUND: "at start", Kind.NOT_APPLICABLE: "not needed"}
 """Where the word is too long for a column."""
+_TARGET: Final = re.compile(r" (?:--kubeconfig|--context) (?:'[^']*'|\S+)")
+"""Options that all commands of a cockpit share."""
 
 
 class TimelineRows:
@@ -80,5 +83,6 @@ def timeline_row(number: int, entry: Entry) -> TimelineRow:
         role,
         entry.who,
         entry.text,
+        _TARGET.sub("", entry.text) if entry.kind is Kind.COPIED else entry.text,
         tuple(text for text in detail if text),
     )

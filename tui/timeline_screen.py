@@ -108,7 +108,7 @@ class TimelineScreen(PaneScreen):
         self.query_one(NoteLine).open()
 
     def on_note_line_note_written(self, event: NoteLine.NoteWritten) -> None:
-        failed = self.recorder.note(event.text, self._feed, self.attention, self._clock())
+        failed = self.recorder.note(event.text, self._feed, self.attention)
         if failed:
             self.notify(failed, severity="warning", markup=False)
         else:

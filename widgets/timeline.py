@@ -32,6 +32,9 @@ class TimelineRow(msgspec.Struct, frozen=True):
     role: str
     who: str
     text: str
+    """The whole of it."""
+    short: str
+    """What of it stands in the line."""
     detail: tuple[str, ...] = ()
     """Said of it besides the whole text: its times with date and zone, what it is about."""
 
@@ -68,7 +71,7 @@ class TimelinePane(Pane):
         yield RowTable[TimelineRow](
             (
                 Column("time", 8, priority=1),
-                Column("what", 16, priority=2, least=11),
+                Column("what", 13, priority=2, least=10),
                 Column("who", 8, priority=3, least=5),
                 Column("text", 0, priority=0),
             ),
@@ -122,7 +125,7 @@ class TimelinePane(Pane):
 
 def timeline_cells(row: TimelineRow) -> tuple[Cell, ...]:
     """Return the cells of a row: time, what happened, who did it, text."""
-    return ((row.time, "dim"), (f"{row.glyph} {row.word}", row.role), (row.who, "special"), row.text)
+    return ((row.time, "dim"), (f"{row.glyph} {row.word}", row.role), (row.who, "special"), row.short)
 
 
 def detail_content(row: TimelineRow | None, problem: str, width: int) -> Content:
