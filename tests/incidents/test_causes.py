@@ -13,7 +13,9 @@ from situation.findings import Diagnosis, Layer, Severity
 from tests.incidents.build import at, begun, diagnosis, finding
 
 WEB = finding()
+WARNED = diagnosis(finding(severity=Severity.WARNING))
 NOTHING = diagnosis()
+FAILED = diagnosis(reason="internal error in crash-loop: KeyError")
 
 
 def followed(follower: CauseFollower, steps: Iterable[tuple[float, Diagnosis]]) -> list[Update]:
@@ -73,17 +75,17 @@ def told(*steps: tuple[float, Diagnosis], follower: CauseFollower | None = None)
             id="what cannot be judged has not gone",
         ),
         pytest.param(
-            [(0, NOTHING), (30, diagnosis(WEB)), (40, diagnosis(reason="internal error in crash-loop: x")), (99, NOTHING)],
+            [(0, NOTHING), (30, diagnosis(WEB)), (40, FAILED), (99, NOTHING)],
             [("appeared", 30, "web-1 crashes")],
             id="a rule that failed clears nothing",
         ),
         pytest.param(
-            [(0, diagnosis(WEB)), (10, diagnosis(finding(severity=Severity.WARNING))), (14, diagnosis(WEB)), (30, NOTHING)],
+            [(0, diagnosis(WEB)), (10, WARNED), (14, diagnosis(WEB)), (30, NOTHING)],
             [("found at start", 0, "web-1 crashes")],
             id="a change that did not stand",
         ),
         pytest.param(
-            [(0, diagnosis(WEB)), (10, diagnosis(finding(severity=Severity.WARNING))), (30, NOTHING)],
+            [(0, diagnosis(WEB)), (10, WARNED), (30, NOTHING)],
             [("found at start", 0, "web-1 crashes"), ("changed", 10, "web-1 crashes")],
             id="another severity",
         ),
@@ -98,7 +100,7 @@ def told(*steps: tuple[float, Diagnosis], follower: CauseFollower | None = None)
             id="another title, in its time",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_is_written(steps: list[tuple[float, Diagnosis]], expected: list[tuple[str, float, str]]) -> None:
     assert told(*steps) == expected
 
