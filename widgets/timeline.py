@@ -137,5 +137,5 @@ def detail_content(row: TimelineRow | None, problem: str, width: int) -> Content
             text = [*text[: _DETAIL_LINES - 1], "…"]
         lines += [Content(line) for line in text]
         lines += [Content.styled(line, color("dim")) for item in row.detail for line in wrapped(item, width)]
-    lines.append(Content.styled(_KEYS, color("dim")))
+    lines += [Content.styled(line, color("dim")) for line in wrapped(_KEYS, width)]
     return Content("\n").join(lines)
