@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 from textual.pilot import Pilot
 
 from incidents.entries import Entry, Kind
@@ -16,11 +15,14 @@ from situation.findings import Layer, Severity
 from situation.meta import Ref
 from situation.readings import Changed, Reading, SourceState
 from tests.build import NOW, made, node, pod
+from tests.incidents.build import begun, entry
 from tests.tui.cockpits import TARGET, Cluster, Left, cluster_readings, screen_text, until
 from tests.tui.test_cockpit import incident, screen
 from tui.app import Cockpit
 from tui.clipboard import copy
+from tui.recorder import Recorder
 from tui.themes import load_themes
+from tui.timeline_rows import TimelineRows, timeline_row
 from tui.view import Filter
 from widgets.timeline import TimelinePane
 
@@ -100,41 +102,27 @@ async def test_what_happens_and_what_people_do_is_on_disk_in_order(tmp_path: Pat
     assert log[1].at == NOW
 
 
-async def test_a_quiet_cluster_leaves_nothing(tmp_path: Path) -> None:
-    connection = Left(Cluster(cluster_readings(node("n1"), pod("web-1", node="n1"))))
-    app = Cockpit(
-        connection, TARGET, load_themes(None), theme="midwatch-dark", hz=5, mode="read-only", state_dir=tmp_path,
-        environ={},
-    )  # fmt: skip
-    async with app.run_test() as pilot:
-        await until(pilot, lambda: bool(app.recorder.entries))
-        await pilot.press("t")
-        await until(pilot, lambda: "no incident yet" in screen_text(pilot))
-    await connection.wait()
-    assert not (tmp_path / "incidents").exists()
-
-
-@pytest.mark.parametrize("size", [(160, 50), (80, 24)])
-async def test_the_timeline_shows_entries_newest_last_with_the_whole_below(
-    tmp_path: Path, size: tuple[int, int]
-) -> None:
+async def test_the_panel_covers_a_small_terminal_and_goes_again(tmp_path: Path) -> None:
     clock = Clock()
-    async with cockpit(tmp_path, clock, size=size) as pilot:
+    async with cockpit(tmp_path, clock, size=(80, 24)) as pilot:
         passes(pilot, clock, 7)
-        await pilot.press("c")
-        await until(pilot, lambda: len(entries(pilot)) == 4)
-        await pilot.press("t")
-        await until(pilot, lambda: "on disk" in screen_text(pilot))
-        lines = screen_text(pilot).splitlines()
-        rows = [line for line in lines if "02:41:07" in line and "UTC" not in line]
+        before = pilot.app.focused
+        await pilot.press("m", "x", "escape")
+        assert pilot.app.focused is before
+        assert len(entries(pilot)) == 3
+        await pilot.press("m", *"[b]", "enter", "l", "t")
+        await until(pilot, lambda: "on disk" in screen_text(pilot) and "¶ note" in screen_text(pilot))
+        shown = screen_text(pilot)
+        rows = [line for line in shown.splitlines() if "02:41:" in line and "UTC" not in line]
         assert "opened" in rows[0] and "anna" in rows[0]
         assert "▲ at start" in rows[1]
-        assert any("» copied" in line for line in lines)
-        await until(pilot, lambda: "2026-11-23 02:41:14 UTC" in screen_text(pilot))
-        if size[0] == 80:
-            assert not any("Causes ·" in line for line in lines)  # it covers everything
-        await pilot.press("escape")
-        await until(pilot, lambda: "on disk" not in screen_text(pilot))
+        assert "[b]" in rows[3]
+        assert "2026-11-23 02:41:14 UTC" in shown
+        assert "Causes ·" not in shown and "Quick checklist" not in shown
+        await pilot.press("l")
+        assert "Quick checklist" in screen_text(pilot) and "Timeline" not in screen_text(pilot)
+        await pilot.press("t", "escape")
+        await until(pilot, lambda: "Causes ·" in screen_text(pilot))
 
 
 async def test_enter_focuses_the_cause_and_after_its_end_the_object(tmp_path: Path) -> None:
@@ -153,63 +141,16 @@ async def test_enter_focuses_the_cause_and_after_its_end_the_object(tmp_path: Pa
         healthy = made(pod("needs", namespace="pay", node="n2"))
         cluster.publish(Reading("kubernetes/pods", SourceState.LIVE, clock.now, Changed("pods", (healthy,))))
         await until(pilot, lambda: len(screen(pilot)._feed.diagnosis.causes) == 1)
+        went_at = clock.now
+        passes(pilot, clock, 18)
+        assert (entries(pilot)[-1].kind, entries(pilot)[-1].subject) == (Kind.CLEARED, Ref("Pod", "pay", "needs"))
+        assert abs((entries(pilot)[-1].at - went_at).total_seconds()) <= 1
         pane.table.move_to(number)
         await pilot.press("enter")
         await until(pilot, lambda: attention.focus.ref == Ref("Pod", "pay", "needs"))
         pane.table.move_to(0)
         await pilot.press("enter")
         await until(pilot, lambda: "about nothing" in screen_text(pilot))
-
-
-async def test_a_cause_that_goes_is_cleared_at_the_time_it_went(tmp_path: Path) -> None:
-    clock = Clock()
-    cluster = Cluster(cluster_readings(*incident()))
-    async with cockpit(tmp_path, clock, cluster) as pilot:
-        passes(pilot, clock, 7)
-        healthy = made(pod("needs", namespace="pay", node="n2"))
-        cluster.publish(Reading("kubernetes/pods", SourceState.LIVE, clock.now, Changed("pods", (healthy,))))
-        await until(pilot, lambda: len(screen(pilot)._feed.diagnosis.causes) == 1)
-        went_at = clock.now
-        passes(pilot, clock, 18)
-        assert entries(pilot)[-1].kind is Kind.CLEARED
-        assert entries(pilot)[-1].subject == Ref("Pod", "pay", "needs")
-        assert abs((entries(pilot)[-1].at - went_at).total_seconds()) <= 1
-
-
-async def test_words_of_the_filter_pick_entries(tmp_path: Path) -> None:
-    clock = Clock()
-    async with cockpit(tmp_path, clock) as pilot:
-        passes(pilot, clock, 7)
-        await pilot.press("t")
-        screen(pilot)._set_filter(Filter(("needs",)))
-        pane = screen(pilot).query_one(TimelinePane)
-        await until(pilot, lambda: pane.table.row_count == 1)
-        assert "1 of 3" in screen_text(pilot)
-
-
-async def test_one_panel_at_a_time_and_the_keyboard_comes_back(tmp_path: Path) -> None:
-    clock = Clock()
-    async with cockpit(tmp_path, clock) as pilot:
-        await pilot.press("l", "t")
-        assert "Quick checklist" not in screen_text(pilot) and "Timeline" in screen_text(pilot)
-        await pilot.press("l")
-        assert "Quick checklist" in screen_text(pilot) and "Timeline" not in screen_text(pilot)
-        await pilot.press("l")
-        before = pilot.app.focused
-        await pilot.press("m", "x", "escape")
-        assert pilot.app.focused is before
-        assert [item.kind for item in entries(pilot)] == [Kind.OPENED]
-        await pilot.press("m", *"  ", "enter")
-        assert [item.kind for item in entries(pilot)] == [Kind.OPENED]
-
-
-async def test_a_note_alone_is_kept_and_shown_as_text(tmp_path: Path) -> None:
-    clock = Clock()
-    async with cockpit(tmp_path, clock) as pilot:
-        await pilot.press("m", *"[red]x", "enter", "t")
-        await until(pilot, lambda: "¶ note" in screen_text(pilot))
-        assert "[red]x" in screen_text(pilot)
-    assert [[item.kind for item in log] for log in logs(tmp_path)] == [[Kind.OPENED, Kind.NOTE, Kind.CLOSED]]
 
 
 async def test_a_disk_that_takes_nothing_is_said_on_screen(tmp_path: Path) -> None:
@@ -251,19 +192,46 @@ async def test_a_log_that_was_left_open_goes_on(tmp_path: Path) -> None:
     assert told.ended is not None
 
 
-async def test_without_one_left_open_a_new_one_begins_and_that_is_said(tmp_path: Path) -> None:
-    left_open(tmp_path, "another")
-    async with cockpit(tmp_path, Clock(), resume="") as pilot:
-        await until(pilot, lambda: "no log of this context was left open" in " ".join(screen_text(pilot).split()))
-        assert [item.kind for item in entries(pilot)] == [Kind.OPENED]
+async def test_a_quiet_cluster_leaves_nothing_and_what_is_not_there_is_not_resumed(tmp_path: Path) -> None:
+    connection = Left(Cluster(cluster_readings(node("n1"), pod("web-1", node="n1"))))
+    app = Cockpit(
+        connection, TARGET, load_themes(None), theme="midwatch-dark", hz=5, mode="read-only", state_dir=tmp_path,
+        environ={}, resume="",
+    )  # fmt: skip
+    async with app.run_test(notifications=True) as pilot:
+        await until(pilot, lambda: "no log of this context" in screen_text(pilot))
+        await pilot.press("t")
+        await until(pilot, lambda: "no incident yet" in screen_text(pilot))
+    await connection.wait()
+    assert not (tmp_path / "incidents").exists()
 
 
 async def test_a_damaged_one_is_left_and_that_is_said(tmp_path: Path) -> None:
     path = left_open(tmp_path)
     path.write_bytes(b"broken" * 500)
-    async with cockpit(tmp_path, Clock(), resume=path.stem) as pilot:
-        await until(pilot, lambda: "it is left as it is" in " ".join(screen_text(pilot).split()))
+    recorder = Recorder(tmp_path, "anna", lambda: NOW, path.stem)
+    (said,) = await recorder.connect(TARGET.context)
+    assert said.endswith("it is left as it is, a new log begins")
+    recorder.close()
     assert path.read_bytes() == b"broken" * 500
+
+
+def test_words_of_the_filter_pick_rows_and_a_row_is_built_once() -> None:
+    made = [entry(text=text, seconds=9 - number) for number, text in enumerate(("one thing", "two things"))]
+    rows = TimelineRows()
+    first = rows.of(made, Filter())
+    assert [row.text for row in first] == ["two things", "one thing"]
+    assert [row.text for row in rows.of(made, Filter(("TWO", "note")))] == ["two things"]
+    made[0] = begun(9, times=2)
+    again = rows.of(made, Filter())
+    assert again[0] is first[0]
+    assert "went away and came back 2 times" in again[1].detail
+
+
+def test_a_command_is_shown_without_the_options_that_all_of_them_have() -> None:
+    line = "kubectl --kubeconfig '/a b' --context prod -n shop logs web-1"
+    row = timeline_row(0, entry(Kind.COPIED, line))
+    assert (row.short, row.text) == ("kubectl -n shop logs web-1", line)
 
 
 async def test_the_log_of_another_context_is_refused(tmp_path: Path) -> None:
