@@ -67,7 +67,9 @@ def _summary(told: Sequence[Story], times: Times, incident: Incident) -> Iterato
     grave = [story for story in told if story.gravest is not Severity.INFO]
     if grave:
         first = grave[0]
-        yield _first_sentence(first, times)
+        yield _first_sentence(
+            first, "The only cause" if len(grave) == 1 else f"The first of {len(grave)} causes", times
+        )
         cleared = [story for story in grave if story.ended is not None]
         if len(cleared) == len(grave):
             last = max(story.ended for story in grave if story.ended is not None)
@@ -84,12 +86,12 @@ def _summary(told: Sequence[Story], times: Times, incident: Incident) -> Iterato
     yield ""
 
 
-def _first_sentence(story: Story, times: Times) -> str:
+def _first_sentence(story: Story, which: str, times: Times) -> str:
     first = story.begun
     layer = f"layer {first.layer.value} ({first.layer.title})" if first.layer else "no layer"
     how = "stood already when watching began at" if first.kind is Kind.FOUND else "appeared at"
     follows = f" {_number(len(first.follows), 'other finding')} followed from it." if first.follows else ""
-    return f"The first cause, *{_text(first.text)}* on {layer}, {how} {times.utc(first.at)}.{follows}"
+    return f"{which}, *{_text(first.text)}* on {layer}, {how} {times.utc(first.at)}.{follows}"
 
 
 def _number(number: int, what: str) -> str:
