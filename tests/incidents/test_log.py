@@ -12,6 +12,7 @@ import pytest
 
 from incidents.entries import Kind
 from incidents.log import Log
+from incidents.secrets import kept_text
 from incidents.shelf import kept, left_open
 from incidents.store import Store, read
 from incidents.writer import Writer
@@ -182,6 +183,7 @@ FULL = """
 import resource, signal, sys, time
 from pathlib import Path
 from incidents.log import Log
+from incidents.secrets import kept_text
 from incidents.shelf import kept
 from tests.incidents.build import begun, entry
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -220,6 +222,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from incidents.log import Log
+from incidents.secrets import kept_text
 from tests.incidents.build import begun, entry
 log = Log(Path(sys.argv[1]), "prod")
 log.add(begun())
@@ -266,3 +269,10 @@ def test_a_damaged_file_that_was_to_be_resumed_is_left_and_a_new_one_begun(folde
     close(log)
     assert path.read_bytes() == b"broken" * 1000
     assert [item.text for item in read(folder / f"{log.id}.db").entries][:2] == ["web-1 crashes", "more"]
+
+
+@pytest.mark.parametrize("text", ["a" * 200_000, "a-" * 100_000, "password" * 30_000, "eyJ" * 70_000, "a://" * 50_000])
+def test_a_text_without_end_is_cut_at_once(text: str) -> None:
+    started = time.process_time()
+    assert len(kept_text(text, 2000)) <= 2000
+    assert time.process_time() - started < 1.0
