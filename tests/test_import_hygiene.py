@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BELOW_THE_WIDGETS = ("situation", "diagnosis", "playbooks", "tape", "collectors", "simulator")
+BELOW_THE_WIDGETS = ("situation", "diagnosis", "incidents", "playbooks", "tape", "collectors", "simulator")
 
 LOADED = """
 import importlib, pkgutil, sys
@@ -46,7 +46,7 @@ def test_the_command_line_answers_without_terminal_or_network_libraries() -> Non
     assert not found & {"textual", "kubernetes", "aiohttp", "yaml", "collectors", "diagnosis", "simulator"}
 
 
-SLOW_PARTS = {"grpc", "aetcd", "google", "httpx", "anyio", "kubernetes", "aiohttp", "yaml", "simulator"}
+SLOW_PARTS = {"grpc", "aetcd", "google", "httpx", "anyio", "kubernetes", "aiohttp", "yaml", "simulator", "sqlite3"}
 """Each costs a good part of the time until the first paint, and only a connection needs them."""
 
 BUILT = """

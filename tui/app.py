@@ -16,7 +16,9 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from incidents.store import StoreError
 from playbooks.commands import Target
+from situation.boundary import Boundary
 from situation.findings import Layer
 from situation.readings import Reading
 from tui.backpressure import TerminalPressure
@@ -29,6 +31,7 @@ from tui.dialogs import ChooseScreen, HelpRow, HelpScreen
 from tui.feed import Feed, Turn
 from tui.log_desk import log_screen
 from tui.log_screen import LogScreen
+from tui.recorder import Recorder
 from tui.seen_nodes import seen_nodes
 from tui.themes import Themes, variable_defaults
 from widgets.evidence import CardCommand
@@ -83,6 +86,8 @@ class Cockpit(App[int]):
         state_dir: Path,
         environ: dict[str, str],
         kiosk: bool = False,
+        who: str = "",
+        resume: str | None = None,
         keymap: dict[str, str] | None = None,
         ansi_color: bool | None = None,
         clock: Callable[[], datetime] = utc_now,
@@ -97,12 +102,14 @@ class Cockpit(App[int]):
         self._environ = environ
         self._kiosk = kiosk
         self.feed = Feed(clock)
-        self.cockpit = CockpitScreen(self.feed, target, clock, mode)
+        self.recorder = Recorder(state_dir, who, clock, resume)
+        self.cockpit = CockpitScreen(self.feed, target, clock, mode, self.recorder)
         self._pressure = TerminalPressure(self)
         self._unpainted: list[Turn] = []
         self._touched_at = clock()
         self._connected: Connected | None = None
         self._problems = themes.problems
+        self._boundary = Boundary()
         for item in themes.themes:
             self.register_theme(item)
         self.theme = theme
@@ -126,7 +133,7 @@ class Cockpit(App[int]):
             async with self._connection(self.feed.publish) as connected:
                 self.cockpit.painter.target = connected.target
                 self._connected = connected
-                for note in connected.notes:
+                for note in (*connected.notes, *await self.recorder.connect(connected.target.context)):
                     self.notify(note, title="Connection", markup=False, timeout=15)
                 while True:
                     situation, diagnosis = self.feed.situation, self.feed.diagnosis
@@ -134,8 +141,15 @@ class Cockpit(App[int]):
                     focus, visible = self.cockpit.attention.focus, seen_nodes(self.cockpit)
                     connected.tell(situation, nodes_first(situation, diagnosis, focus, visible))
                     await asyncio.sleep(1.0)
-        except ConnectionFailed as error:
+        except (ConnectionFailed, StoreError) as error:
             self.exit(return_code=64, message=Text(f"midwatch: {error}"))
+
+    def on_unmount(self) -> None:
+        self.close_log()
+
+    def close_log(self) -> None:
+        """Close the log; a second time does nothing."""
+        self.recorder.close()
 
     def _turn(self) -> None:
         """One turn of the feed. Re-armed after the work, so turns never overlap."""
@@ -144,6 +158,7 @@ class Cockpit(App[int]):
         was_judged = self._is_judged
         self._unpainted.append(self.feed.turn())
         is_first = self._is_judged and not was_judged
+        self._record()
         if not gc.isenabled() and self._is_judged:
             gc.freeze()  # the first picture lives long: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLDS)
@@ -155,6 +170,12 @@ class Cockpit(App[int]):
         if self._kiosk and (self._clock() - self._touched_at).total_seconds() > _KIOSK_IDLE_S:
             self.cockpit.attention.reset()
         self.set_timer(self._turn_s if self._is_judged else _IMPATIENT_S, self._turn)
+
+    def _record(self) -> None:
+        """Write down what the turn brought; what goes wrong with that never holds the cockpit up."""
+        self._boundary.attempt("incident log", self.recorder.take, self.feed)
+        for sentence in self.recorder.news():
+            self.notify(sentence, title="Log", severity="warning", markup=False, timeout=15)
 
     @property
     def _is_judged(self) -> bool:
@@ -197,6 +218,8 @@ class Cockpit(App[int]):
         except ValueError as error:
             self.notify(str(error), severity="error", markup=False)
             return
+        if notice.is_copied:
+            self.recorder.copied(command, notice.way, self.feed, self.cockpit.attention)
         line = command.line if len(command.line) <= _NOTICE_CHARS else command.line[: _NOTICE_CHARS - 1] + "…"
         self.notify(
             f"{line}\n{notice.sentence}",
@@ -242,6 +265,8 @@ class Cockpit(App[int]):
         yield SystemCommand(
             "Checklist", "Open the playbook for the selected cause, or close it", cockpit.action_checklist
         )
+        yield SystemCommand("Timeline", "Open or close what happened, in order", cockpit.action_timeline)
+        yield SystemCommand("Note", "Write a note into the timeline", cockpit.action_note)
         yield SystemCommand("GPU", "Go to the GPU chain, the fleet and the devices", cockpit.action_gpu)
         yield SystemCommand("Control plane", "Go to etcd, certificates and the API server", cockpit.action_etcd)
         yield SystemCommand("vLLM", "Go to the model servers", cockpit.action_vllm)

@@ -10,6 +10,7 @@ import click
 from situation.text import harmless
 from tui.cli_options import FilePath, Number, config_option, reach_options, theme_option
 from tui.exits import EXIT_INTERRUPTED, EXIT_USAGE, UsageProblem
+from tui.incident_cli import export, incidents
 from tui.output import make_printable, write_lines
 from tui.reach import Reach
 
@@ -41,6 +42,14 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 @reach_options
 @theme_option
 @click.option("--kiosk", is_flag=True, help="For a screen without a keyboard; leave with ctrl+q.")
+@click.option("--as", "who", metavar="NAME", help="Who writes the incident log; else the login name.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="",
+    metavar="[ID]",
+    help="Go on with an incident's log; without ID with the last of this context that was left open.",
+)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
 )
@@ -50,6 +59,8 @@ def app(
     reach: Reach,
     theme: str | None,
     kiosk: bool,
+    who: str | None,
+    resume: str | None,
 ) -> int:
     """The terminal cockpit for live incident response on Kubernetes clusters that serve models on GPUs.
 
@@ -62,7 +73,7 @@ def app(
         return 0
     from tui.start import CockpitOptions, open_cockpit
 
-    return open_cockpit(CockpitOptions(reach, theme, kiosk))
+    return open_cockpit(CockpitOptions(reach, theme, kiosk, who=who, resume=resume))
 
 
 def _hand_down(context: click.Context, name: str) -> None:
@@ -78,7 +89,8 @@ def _hand_down(context: click.Context, name: str) -> None:
     known = {parameter.name for parameter in app.commands[name].params}
     for option in given:
         if option not in known:
-            raise UsageProblem(f"--{option.replace('_', '-')} is no option of `midwatch {name}`")
+            flag = next(parameter.opts[0] for parameter in app.params if parameter.name == option)
+            raise UsageProblem(f"{flag} is no option of `midwatch {name}`")
     context.default_map = {name: given}
 
 
@@ -202,6 +214,10 @@ def config() -> None:
     from tui.settings import config_lines
 
     write_lines(config_lines())
+
+
+app.add_command(incidents)
+app.add_command(export)
 
 
 def main() -> None:

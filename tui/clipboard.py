@@ -50,6 +50,11 @@ class CopyNotice(msgspec.Struct, frozen=True):
     """What did not work."""
 
     @property
+    def is_copied(self) -> bool:
+        """Tell whether the text came anywhere."""
+        return self.way != _NOWHERE
+
+    @property
     def sentence(self) -> str:
         """One line to show."""
         if self.way == _NOWHERE:

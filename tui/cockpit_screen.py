@@ -15,6 +15,7 @@ from widgets.checklist import ChecklistPane
 from widgets.evidence import CardCommand, EvidencePane
 from widgets.layers import LayerStrip
 from widgets.tabs import PaneTabs
+from widgets.timeline import TimelinePane
 
 
 class CockpitScreen(LinkedScreen):
@@ -57,7 +58,7 @@ class CockpitScreen(LinkedScreen):
 
     def on_mount(self) -> None:
         self._note_panes()
-        self.query_one(ChecklistPane).display = False
+        self.query_one(ChecklistPane).display = self.query_one(TimelinePane).display = False
         self.watch_tab(self.tab)
         self.query_one(CausesPane).table.focus()
         self.paint(None)
@@ -90,6 +91,8 @@ class CockpitScreen(LinkedScreen):
             self._show_attention()
         elif self.query_one(ChecklistPane).display:
             self.action_checklist()
+        else:
+            self.close_timeline()
 
     def action_filter(self) -> None:
         """Open the filter line."""

@@ -8,10 +8,11 @@ from situation.boundary import Boundary, Fault
 from situation.focus import Focus
 from situation.meta import Ref
 from tui.attention import Attention
-from tui.checklist_screen import ChecklistScreen
 from tui.feed import Feed, Turn
 from tui.middle_row import VLLM, Tab, tab_of_cause
 from tui.painter import Painter
+from tui.recorder import Recorder
+from tui.timeline_screen import TimelineScreen
 from widgets.causes import CausesPane
 from widgets.etcd import EtcdPane
 from widgets.events import EventsPane
@@ -27,12 +28,14 @@ from widgets.vllm import VllmPane
 from widgets.vllm_table import RowKey, RowKind
 
 
-class LinkedScreen(ChecklistScreen):
+class LinkedScreen(TimelineScreen):
     """Paints the panes of a Feed, and paints all of them for what somebody picked in one."""
 
-    def __init__(self, feed: Feed, target: Target, clock: Callable[[], datetime], mode: str) -> None:
+    def __init__(
+        self, feed: Feed, target: Target, clock: Callable[[], datetime], mode: str, recorder: Recorder
+    ) -> None:
         attention = Attention()
-        super().__init__(feed, clock, Painter(feed, attention, target), attention)
+        super().__init__(feed, clock, Painter(feed, attention, target), attention, recorder)
         self._mode = mode
         self._boundary = Boundary()
 
@@ -42,7 +45,7 @@ class LinkedScreen(ChecklistScreen):
         self.attention.follow(self._feed.diagnosis, now)
         self._note_panes()
         painter, relation = self.painter, self.painter.relation()
-        self.query_one(HeaderBar).facts = painter.header(self._mode, now)
+        self.query_one(HeaderBar).facts = painter.header(self._mode, now, self.recorder.status)
         strip = self.query_one(LayerStrip)
         strip.statuses = self._feed.diagnosis.layers
         strip.picked = self.attention.focus.layer
@@ -56,6 +59,7 @@ class LinkedScreen(ChecklistScreen):
         self._paint_pane(NodesPane, painter.nodes, relation, turn, now)
         self._paint_pane(EventsPane, painter.events, relation, turn, now)
         self.paint_checklist(now)
+        self.paint_timeline()
         self._fit()
 
     def panes_came(self, tabs: Collection[Tab]) -> None:

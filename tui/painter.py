@@ -218,7 +218,7 @@ class Painter:
         self._slow_at = self._vllm_due.painted(source, now)
         self.servers.paint(pane, relation, now)
 
-    def header(self, mode: str, now: datetime) -> HeaderFacts:
+    def header(self, mode: str, now: datetime, log: str = "") -> HeaderFacts:
         situation = self._feed.situation
         return HeaderFacts(
             context=self.target.context + (f" · only namespace {limit}" if (limit := self.target.limited_to) else ""),
@@ -229,6 +229,7 @@ class Painter:
             load=situation.own_load,
             problem=connection_problem(situation),
             now=now.replace(microsecond=0),
+            log=log,
         )
 
     def _note(self, shown: int, total: int, known: bool) -> str:

@@ -17,6 +17,7 @@ from tui.feed import Feed
 from tui.filter_line import FilterLine
 from tui.gpu_view import why_no_gpus
 from tui.middle_row import ETCD, GPU, MIDDLE, VLLM, MiddleRow, Tab, tab_of_layer
+from tui.note_line import NoteLine
 from tui.painter import Painter
 from tui.room import Room
 from tui.vllm_view import why_no_servers
@@ -32,6 +33,7 @@ from widgets.nodes import NodesPane
 from widgets.pods import PodsPane
 from widgets.table import RowTable
 from widgets.tabs import PaneTabs
+from widgets.timeline import TimelinePane
 from widgets.vllm import VllmPane
 
 _TABS: Final = (Tab("Causes", "causes"), Tab("Pods", "pods"), Tab("Nodes", "nodes"), Tab("Events", "events"))
@@ -73,7 +75,9 @@ class PaneScreen(Screen[None]):
                     yield PodsPane(id="pods")
                     yield EventsPane(id="events")
             yield ChecklistPane(id="checklist")
+            yield TimelinePane(id="timeline")
         yield FilterLine(id="filter")
+        yield NoteLine(id="note")
         yield Footer(compact=True, show_command_palette=False)
 
     def _fit(self) -> None:
@@ -184,8 +188,8 @@ class PaneScreen(Screen[None]):
 
     @property
     def _shows_evidence(self) -> bool:
-        if self.has_class("-narrow") and self.query_one(ChecklistPane).display:
-            return False  # the checklist covers everything
+        if self.has_class("-narrow") and any(self.query_one(panel).display for panel in (ChecklistPane, TimelinePane)):
+            return False  # the panel covers everything
         return not self._has_tabs or self._tabs[self.tab].id == "causes" or self._evidence_is_below
 
     def watch_tab(self, number: int) -> None:
@@ -194,7 +198,7 @@ class PaneScreen(Screen[None]):
             self.set_class(tab is shown, f"tab-{tab.id}")
         self.query_one(PaneTabs).current = number
         self._fit()
-        if self.query_one(FilterLine).display:
+        if self.query_one(FilterLine).display or self.query_one(NoteLine).display:
             return
         pane = self.middle.pane(shown)
         if pane is None:

@@ -32,6 +32,10 @@ class CockpitOptions(msgspec.Struct, frozen=True):
     theme: str | None = None
     kiosk: bool = False
     mode: str = "read-only"
+    who: str | None = None
+    """Who writes the log; None: the login name."""
+    resume: str | None = None
+    """Incident whose log goes on; empty: the last of this context that was left open; None: a new one."""
 
 
 def read_config(path: Path | None) -> Config:
@@ -52,7 +56,10 @@ def open_cockpit(options: CockpitOptions) -> int:
     app = build_app(options, config)
     log_to_file(state_dir())
     environ = dict(os.environ)
-    app.run(mouse=config.takes_mouse(environ) and not options.kiosk)
+    try:
+        app.run(mouse=config.takes_mouse(environ) and not options.kiosk)
+    finally:
+        app.close_log()
     return app.return_code or 0
 
 
@@ -60,6 +67,7 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
     """Put the application together. Raises UsageProblem for a theme or a key map that cannot be used."""
     from tui.app import Cockpit
     from tui.keymap import check_keymap
+    from tui.recorder import login_name
     from tui.themes import ansi_color, load_themes, theme_for
 
     environ = dict(os.environ)
@@ -84,6 +92,8 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
         state_dir=state_dir(),
         environ=environ,
         kiosk=options.kiosk,
+        who=login_name(environ) if options.who is None else options.who,
+        resume=options.resume,
         keymap=dict(config.keys),
     )
     app.animation_level = "full" if config.animates(environ) else "none"
@@ -105,14 +115,18 @@ def cockpit_bindings() -> "list[Binding]":
     from tui.cockpit_screen import CockpitScreen
     from tui.dialogs import ChooseScreen, CommandList, HelpScreen
     from tui.log_screen import LogScreen
+    from tui.note_line import NoteLine
+    from tui.timeline_screen import TimelineScreen
     from widgets.checklist import ChecklistPane, NoteInput
     from widgets.evidence import EvidencePane
     from widgets.log_view import LogView
     from widgets.table import RowTable
+    from widgets.timeline import TimelinePane
 
     made: list[Binding] = []
-    panes = (RowTable, EvidencePane.Body, ChecklistPane.Body, NoteInput)
+    screens = (Cockpit, CockpitScreen, TimelineScreen)
+    panes = (RowTable, EvidencePane.Body, ChecklistPane.Body, NoteInput, TimelinePane, NoteLine)
     dialogs = (HelpScreen, ChooseScreen, CommandList, ChoiceScreen)
-    for owner in (Cockpit, CockpitScreen, *panes, *dialogs, LogScreen, LogView):
+    for owner in (*screens, *panes, *dialogs, LogScreen, LogView):
         made += [binding for binding in owner.BINDINGS if isinstance(binding, Binding)]
     return made

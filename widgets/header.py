@@ -25,6 +25,8 @@ class HeaderFacts(msgspec.Struct, frozen=True):
     problem: str = ""
     """The one thing to know about the connection, for example `API server unreachable`."""
     now: datetime | None = None
+    log: str = ""
+    """What becomes of the log: `log 12`, `log in memory only`; empty while there is none."""
 
 
 class HeaderBar(Widget):
@@ -41,11 +43,13 @@ class HeaderBar(Widget):
 
 
 def header_line(facts: HeaderFacts, width: int) -> Content:
-    """Build the line for a width in cells; when it is narrow the mode goes first; a problem and the clock stay."""
+    """Build the line for a width in cells; when it is narrow the mode goes first; a problem, the log and the clock
+    stay."""
     counts = " ".join(_counted(number, word) for number, word in ((facts.nodes, "node"), (facts.pods, "pod")))
     load = facts.load
     version = f" {facts.version}" if facts.version else ""
     clock = f" {facts.now.astimezone(UTC):%H:%M:%S} UTC " if facts.now else " "
+    log = f" {facts.log} ·" if facts.log else ""
     left: list[tuple[str, str]] = [(f" {facts.context or 'no context'}", "bold"), (f"{version} · {counts}", "")]
     if facts.problem:
         middle = [(f"  ▲ {facts.problem}", color("critical", "bold"))]
@@ -56,10 +60,10 @@ def header_line(facts: HeaderFacts, width: int) -> Content:
             (f" · {load.open_watches} watches · {load.requests_per_s:.1f} req/s{throttled}", ""),
         ]
     parts = left + middle
-    while len(parts) > 1 and sum(cell_len(text) for text, _ in parts) + cell_len(clock) > width:
+    while len(parts) > 1 and sum(cell_len(text) for text, _ in parts) + cell_len(log + clock) > width:
         parts.pop(1 if facts.problem else min(2, len(parts) - 1))
-    gap = max(0, width - sum(cell_len(text) for text, _ in parts) - cell_len(clock))
-    return Content.assemble(*parts, " " * gap, (clock, "bold"))
+    gap = max(0, width - sum(cell_len(text) for text, _ in parts) - cell_len(log + clock))
+    return Content.assemble(*parts, " " * gap, (log, color("special")), (clock, "bold"))
 
 
 def _counted(number: int | None, word: str) -> str:

@@ -30,10 +30,14 @@ class PaneState(msgspec.Struct, frozen=True):
     """Live, but only as of the last list: it may not be watched."""
     as_of: datetime | None = None
     """The source is live, but all that it can tell is history since then: etcd takes no writes."""
+    word: str = ""
+    """Said instead, by what is no source: the log is `on disk`."""
 
     @property
     def text(self) -> str:
         """`live 0s`, `polled 40s`, `stale 3m`, `as of 02:41:07`, `forbidden` ..."""
+        if self.word:
+            return self.word
         if self.as_of is not None:
             return f"as of {self.as_of:%H:%M:%S}"
         word = "polled" if self.polled else self.state.value

@@ -5,6 +5,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
@@ -34,6 +35,7 @@ from widgets.causes import CausesPane
 from widgets.checklist import ChecklistPane
 from widgets.control_plane_facts import ControlPlaneFacts
 from widgets.table import RowTable
+from widgets.timeline import TimelinePane
 
 OWN_SEQUENCES = re.compile(r"\x1b\[[0-9;:]*m|\x1b\[[0-9;]*H|\x1b\[\?2026[hl]|\x1b\[\?25[hl]|\x1b\]22;default\x07")
 """All that a picture is made of: colours, cursor positions, the brackets around one update, cursor and pointer."""
@@ -199,7 +201,7 @@ async def look_everywhere(pilot: Pilot[int]) -> None:
     app = pilot.app
     assert isinstance(app, Cockpit)
     cockpit = app.cockpit
-    for table in cockpit.query(RowTable):
+    for table in cockpit.query_one("#panes").query(RowTable):
         assert table.row_count, table
         table.focus()
         if isinstance(table, ControlPlaneFacts):
@@ -215,7 +217,15 @@ async def look_everywhere(pilot: Pilot[int]) -> None:
         cockpit.action_step(1)
         await pilot.pause(0)
     assert cockpit.query_one(ChecklistPane).display
-    cockpit.action_checklist()
+    app.recorder._clock = lambda: NOW + timedelta(seconds=10)  # so that the causes have stood long enough
+    app.recorder.take(app.feed)
+    cockpit.action_timeline()
+    timeline = cockpit.query_one(TimelinePane).table
+    assert timeline.row_count > 1
+    for _ in range(min(timeline.row_count, 8)):
+        timeline.action_move(-1)
+        await pilot.pause(0)
+    cockpit.close_timeline()
     cockpit.attention.selection = next(
         cause.key for cause in app.feed.diagnosis.causes if "plain" in str(cause.subject)
     )  # of those with a hostile name no command is offered

@@ -45,3 +45,11 @@ def test_what_is_not_known_is_a_question_mark_not_a_zero(facts: HeaderFacts, sai
 
 def test_a_context_with_markup_is_text() -> None:
     assert "[red]x[/]" in header_line(HeaderFacts("[red]x[/]"), 100).plain
+
+
+@pytest.mark.parametrize("width", [160, 80, 50])
+@pytest.mark.parametrize("log", ["log 12", "log in memory only"])
+def test_what_becomes_of_the_log_stays_on_a_narrow_terminal(width: int, log: str) -> None:
+    line = header_line(HeaderFacts("prod", nodes=1, pods=2, now=NOW, log=log), width).plain
+    assert f" {log} · 02:41:07 UTC" in line
+    assert len(line) == width

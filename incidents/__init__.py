@@ -1,0 +1,1 @@
+"""The log of an incident: what happened in order, who did what, kept on disk as it happens, told again afterwards."""

@@ -1,0 +1,166 @@
+"""The log of this cockpit: in memory from the start, on disk from the first thing that makes it an incident."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from incidents.entries import TEXT_LIMIT, Entry, Incident, Kind
+from incidents.secrets import kept_text
+from incidents.writer import Writer
+from situation.findings import Severity
+
+ENTRY_LIMIT: Final = 20_000
+"""Entries of one incident at most; with the limit of bytes it bounds a kiosk that nobody looks after."""
+_BEFORE_LIMIT: Final = 200
+"""Entries that are kept while there is no incident."""
+
+
+class Log:
+    """All entries in order, and whether they are on disk."""
+
+    def __init__(
+        self,
+        folder: Path,
+        context: str = "",
+        *,
+        resumed: Incident | None = None,
+        path: Path | None = None,
+        entry_limit: int = ENTRY_LIMIT,
+    ) -> None:
+        """Keep new incidents in `folder`, or go on with the one `resumed`, which is the file `path`."""
+        self.context = context
+        self.revision = 0
+        """Another number after each change."""
+        self._folder = folder
+        self._limit = entry_limit
+        self._entries: list[Entry] = list(resumed.entries) if resumed else []
+        self._begun: dict[str, int] = {}
+        """Key to the number of the last entry that began something."""
+        self._writer: Writer | None = None
+        self._is_full = False
+        self._said = ""
+        self._noted = ""
+        if resumed is not None:
+            self._begun = {entry.key: n for n, entry in enumerate(self._entries) if entry.kind.begins_cause}
+            self._writer = Writer(folder, context, resumed.began, resumed=path, on_disk=resumed.entries)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Oldest first."""
+        return tuple(self._entries)
+
+    @property
+    def id(self) -> str:
+        """The incident's name; empty while there is none on disk."""
+        return self._writer.written.id if self._writer else ""
+
+    @property
+    def is_full(self) -> bool:
+        """Nothing is written any more."""
+        return self._is_full
+
+    def add(self, entry: Entry, *, again: bool = False) -> bool:
+        """Write an entry; `again` lets it replace the one its key began with. Tells whether it was taken."""
+        entry = _clean(entry)
+        number = self._begun.get(entry.key) if again else None
+        if number is not None:
+            self._entries[number] = entry
+            self._put(number)
+            return True
+        if self._is_full:
+            return False
+        if len(self._entries) >= self._limit - 1:
+            self._stop(entry.at, f"the log holds {self._limit} entries")
+            return False
+        self._append(entry)
+        return True
+
+    def _append(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        if self._writer is None and _makes_incident(entry):
+            self._begin(entry)
+            return
+        if self._writer is None and len(self._entries) > _BEFORE_LIMIT:
+            del self._entries[1]  # the first tells since when this cockpit watches
+        self._begun = self._begun if self._writer else self._index()
+        if entry.kind.begins_cause:
+            self._begun[entry.key] = len(self._entries) - 1
+        self._put(len(self._entries) - 1)
+
+    def _index(self) -> dict[str, int]:
+        return {entry.key: number for number, entry in enumerate(self._entries) if entry.kind.begins_cause}
+
+    def _begin(self, entry: Entry) -> None:
+        self._writer = Writer(self._folder, self.context, entry.at)
+        self._begun = self._index()
+        for number in range(len(self._entries)):
+            self._put(number)
+
+    def _put(self, number: int) -> None:
+        self.revision += 1
+        if self._writer is not None:
+            self._writer.put(number, self._entries[number])
+
+    def _stop(self, at: datetime, why: str) -> None:
+        self._append(Entry(at, Kind.FULL, f"{why}: nothing more is written"))
+        self._is_full = True
+
+    def close(self, entry: Entry) -> None:
+        """Write the last entry and close the file; waits a moment for the disk."""
+        self.add(entry)
+        if self._writer is not None:
+            self._writer.end(entry.at)
+
+    def look(self, now: datetime) -> None:
+        """Notice how far the disk has come."""
+        if self._writer is not None and self._writer.written.is_full and not self._is_full:
+            self._stop(now, "the file has grown to its limit")
+
+    # What people are told
+
+    @property
+    def problem(self) -> str:
+        """Why some entries are in memory only; empty when all are on disk."""
+        return self._writer.written.problem if self._writer else ""
+
+    @property
+    def status(self) -> str:
+        """For the header: `log 12`; empty while there is no incident."""
+        if self._writer is None:
+            return ""
+        if self.problem:
+            return "log in memory only"
+        return "log full" if self._is_full else f"log {len(self._entries)}"
+
+    def news(self) -> Iterator[str]:
+        """Yield each problem once, and its end."""
+        if self._writer is None:
+            return
+        written = self._writer.written
+        if written.note and written.note != self._noted:
+            self._noted = written.note
+            yield f"A new log was begun: {written.note}"
+        if bool(written.problem) == bool(self._said):
+            return
+        self._said = written.problem
+        if written.problem:
+            yield f"The log is in memory only: {written.problem}"
+        else:
+            yield "The log is on disk again, with all that was in memory."
+
+
+def _makes_incident(entry: Entry) -> bool:
+    """A quiet cluster leaves no file; what a person wrote is kept in any case."""
+    grave = entry.severity in (Severity.CRITICAL, Severity.WARNING)
+    return entry.kind is Kind.NOTE or (entry.kind.begins_cause and grave)
+
+
+def _clean(entry: Entry) -> Entry:
+    """Return the entry as it may be kept."""
+    changed = {name: kept_text(getattr(entry, name), TEXT_LIMIT) for name in ("text", "way", "who", "where")}
+    evidence = tuple(msgspec.structs.replace(e, text=kept_text(e.text, TEXT_LIMIT)) for e in entry.evidence)
+    follows = tuple(kept_text(text, TEXT_LIMIT) for text in entry.follows)
+    return msgspec.structs.replace(entry, **changed, evidence=evidence, follows=follows)

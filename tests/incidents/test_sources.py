@@ -1,0 +1,75 @@
+"""Sources that fall silent and come back."""
+
+from incidents.entries import Kind
+from incidents.sources import SourceFollower
+from situation.readings import Source, SourceState
+from tests.incidents.build import at
+
+Told = list[tuple[Kind, float, str]]
+
+
+def followed(follower: SourceFollower, states: list[tuple[float, dict[str, SourceState]]]) -> Told:
+    """What is written while each source has its state until the next second that is named."""
+    told: Told = []
+    for (start, held), (end, _) in zip(states, [*states[1:], (states[-1][0] + 0.5, {})], strict=True):
+        second = start
+        while second < end:
+            sources = [Source(name, state, "timed out", at(0), 1e6) for name, state in held.items()]
+            told += [
+                (update.entry.kind, (update.entry.at - at(0)).total_seconds(), update.entry.text)
+                for update in follower.take(sources, at(second))
+            ]
+            second += 0.5
+    return told
+
+
+LIVE, LOST, ABSENT = SourceState.LIVE, SourceState.UNREACHABLE, SourceState.ABSENT
+PODS = "kubernetes/pods"
+
+
+def test_lost_and_back_have_the_times_at_which_they_were() -> None:
+    assert followed(SourceFollower(), [(0, {PODS: LIVE}), (10, {PODS: LOST}), (40, {PODS: LIVE}), (70, {})]) == [
+        (Kind.LOST, 10, "pods: unreachable (timed out)"),
+        (Kind.BACK, 40, "pods"),
+    ]
+
+
+def test_a_short_silence_is_not_told() -> None:
+    assert followed(SourceFollower(), [(0, {PODS: LIVE}), (10, {PODS: LOST}), (14, {PODS: LIVE}), (90, {})]) == []
+
+
+def test_a_flapping_source_is_lost_once() -> None:
+    states = [(0.0, {PODS: LIVE})]
+    for turn in range(4):
+        states += [(10.0 + 20 * turn, {PODS: LOST}), (20.0 + 20 * turn, {PODS: LIVE})]
+    kinds = [kind for kind, _, _ in followed(SourceFollower(), [*states, (110.0, {})])]
+    assert kinds == [Kind.LOST, Kind.BACK]
+
+
+def test_sources_that_fall_together_are_told_together() -> None:
+    names = [f"kubernetes/k{number}" for number in range(6)]
+    all_live, all_lost = dict.fromkeys(names, LIVE), dict.fromkeys(names, LOST)
+    first = {**all_lost, "kubernetes/k5": LIVE}
+    told = followed(SourceFollower(), [(0, all_live), (10, first), (13, all_lost), (60, {})])
+    assert told == [(Kind.LOST, 10, "k0, k1, k2, k3 and 2 more: unreachable (timed out)")]
+
+
+def test_one_that_wavers_does_not_hold_the_others_up_for_ever() -> None:
+    both, one = {PODS: LOST, "kubernetes/nodes": LOST}, {PODS: LOST, "kubernetes/nodes": LIVE}
+    states = [(0.0, {PODS: LIVE, "kubernetes/nodes": LIVE})]
+    for turn in range(10):
+        states += [(10.0 + 4 * turn, both), (12.0 + 4 * turn, one)]
+    assert followed(SourceFollower(), [*states, (51.0, {})])[0] == (Kind.LOST, 10, "pods: unreachable (timed out)")
+
+
+def test_what_the_server_does_not_have_and_what_was_never_read_is_not_lost() -> None:
+    assert followed(SourceFollower(), [(0, {PODS: LIVE}), (10, {PODS: ABSENT}), (60, {})]) == []
+    assert followed(SourceFollower(), [(0, {PODS: LOST}), (60, {})]) == []
+    assert followed(SourceFollower(), [(0, {"midwatch/load": LIVE}), (9, {"midwatch/load": LOST}), (60, {})]) == []
+
+
+def test_a_live_source_that_goes_unconfirmed_is_lost_as_stale() -> None:
+    follower = SourceFollower()
+    source = Source(PODS, LIVE, "", at(0), 30.0)
+    told = [update.entry for second in range(60) for update in follower.take([source], at(second))]
+    assert [(entry.kind, entry.at, entry.text) for entry in told] == [(Kind.LOST, at(31), "pods: stale")]

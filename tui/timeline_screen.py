@@ -1,0 +1,121 @@
+"""The timeline beside the panes: opened and closed, painted from the log, and the notes that people write into it."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import ClassVar, Final
+
+from textual.binding import Binding, BindingType
+
+from situation.focus import Focus
+from situation.meta import CLUSTER, Ref
+from tui.attention import Attention
+from tui.checklist_screen import ChecklistScreen
+from tui.feed import Feed
+from tui.note_line import NoteLine
+from tui.painter import Painter
+from tui.recorder import Recorder
+from tui.timeline_rows import TimelineRows
+from tui.view import Filter
+from widgets.checklist import ChecklistPane
+from widgets.timeline import TimelinePane
+
+_EMPTY: Final = "Nothing yet: an incident begins with the first critical cause or warning that stands, or with a note."
+_NO_MATCH: Final = "No entry holds these words."
+_NOTHING: Final = "This entry is about nothing that could be looked at."
+
+
+class TimelineScreen(ChecklistScreen):
+    """Adds the timeline to the panes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("t", "timeline", "Timeline", show=False, id="timeline", tooltip="Open or close the timeline"),
+        Binding("m", "note", "Note", show=False, id="note", tooltip="Write a note into the timeline"),
+    ]
+
+    def __init__(
+        self, feed: Feed, clock: Callable[[], datetime], painter: Painter, attention: Attention, recorder: Recorder
+    ) -> None:
+        super().__init__(feed, clock, painter, attention)
+        self.recorder = recorder
+        self._timeline_rows = TimelineRows()
+        self._timeline_seen: tuple[int, Filter, str, str] | None = None
+
+    def paint_timeline(self) -> None:
+        """Show the log as it is now, if the panel is open."""
+        pane, recorder, wanted = self.query_one(TimelinePane), self.recorder, self.attention.wanted
+        seen = (recorder.revision, wanted, recorder.problem, recorder.id)
+        if not pane.display or seen == self._timeline_seen:
+            return
+        self._timeline_seen = seen
+        rows = self._timeline_rows.of(recorder.entries, wanted)
+        pane.show(rows, _NO_MATCH if recorder.entries and not rows else _EMPTY, recorder.problem)
+        total = len(recorder.entries)
+        note = f"{len(rows)} of {total}" if len(rows) != total else f"{total}"
+        if not recorder.status:
+            pane.tell_log("no incident yet", note, is_kept=True)
+        elif recorder.problem:
+            pane.tell_log("in memory only", note, is_kept=False)
+        else:
+            pane.tell_log("on disk", f"{note} · {recorder.id}" if recorder.id else note, is_kept=True)
+
+    def action_timeline(self) -> None:
+        """Open the timeline beside the panes, or close it."""
+        pane = self.query_one(TimelinePane)
+        if pane.display:
+            self.close_timeline()
+            return
+        self.query_one(ChecklistPane).display = False  # one panel at a time: panes need the room
+        pane.display = True
+        self._timeline_seen = None
+        self.paint_timeline()
+        pane.table.focus()
+
+    def action_checklist(self) -> None:
+        if not self.query_one(ChecklistPane).display:
+            self.close_timeline()
+        super().action_checklist()
+
+    def close_timeline(self) -> None:
+        """Close it, and give the keyboard to the panes if it had it."""
+        pane = self.query_one(TimelinePane)
+        had_keyboard = pane.has_focus_within
+        pane.display = False
+        if had_keyboard:
+            self.watch_tab(self.tab)
+
+    def on_timeline_pane_close_wanted(self) -> None:
+        self.close_timeline()
+
+    def on_timeline_pane_entry_picked(self, event: TimelinePane.EntryPicked) -> None:
+        """Focus what the entry is about: the cause while it stands, else the object."""
+        entry = self.recorder.entries[event.number]
+        if entry.key and self._feed.diagnosis.find(entry.key) is not None:
+            self.attention.focus_on(Focus(cause=entry.key), entry.key)
+            self._show_attention()
+        elif entry.subject is not None and entry.subject != CLUSTER:
+            self._focus_on_object(entry.subject)
+        else:
+            self.notify(_NOTHING, markup=False)
+            return
+        if self.has_class("-narrow"):
+            self.close_timeline()  # it covers everything
+
+    def _focus_on_object(self, ref: Ref) -> None:
+        raise NotImplementedError
+
+    def _show_attention(self) -> None:
+        raise NotImplementedError
+
+    # Notes
+
+    def action_note(self) -> None:
+        """Open the line for a note."""
+        self.query_one(NoteLine).open()
+
+    def on_note_line_note_written(self, event: NoteLine.NoteWritten) -> None:
+        failed = self.recorder.note(event.text, self._feed, self.attention)
+        if failed:
+            self.notify(failed, severity="warning", markup=False)
+        else:
+            self.notify(event.text, title="Noted", markup=False, timeout=3)
+        self.paint_timeline()
