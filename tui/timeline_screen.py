@@ -6,6 +6,8 @@ from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 
+from incidents.entries import Kind
+from playbooks.progress import ChecklistEvent, Did
 from situation.focus import Focus
 from situation.meta import CLUSTER, Ref
 from tui.attention import Attention
@@ -19,6 +21,13 @@ from tui.view import Filter
 from widgets.checklist import ChecklistPane
 from widgets.timeline import TimelinePane
 
+_KINDS: Final = {
+    Did.TICKED: Kind.TICKED,
+    Did.UNTICKED: Kind.UNTICKED,
+    Did.NOT_APPLICABLE: Kind.NOT_APPLICABLE,
+    Did.APPLICABLE: Kind.UNTICKED,
+    Did.NOTE: Kind.NOTE,
+}
 _EMPTY: Final = "Nothing yet: an incident begins with the first critical cause or warning that stands, or with a note."
 _NO_MATCH: Final = "No entry holds these words."
 _NOTHING: Final = "This entry is about nothing that could be looked at."
@@ -39,6 +48,14 @@ class TimelineScreen(ChecklistScreen):
         self.recorder = recorder
         self._timeline_rows = TimelineRows()
         self._timeline_seen: tuple[int, Filter, str, str] | None = None
+        self.checklist.who = recorder.who
+        self.checklist.listeners.append(self._write_step)
+
+    def _write_step(self, event: ChecklistEvent) -> None:
+        """Write down what somebody did in the checklist."""
+        about = f" ({event.subject})" if event.subject else ""
+        said = f"{event.note}: {event.ask}" if event.did is Did.NOTE else event.ask
+        self.recorder.step(_KINDS[event.did], said, self._feed, note=f"{event.title}{about}")
 
     def paint_timeline(self) -> None:
         """Show the log as it is now, if the panel is open."""
