@@ -64,9 +64,7 @@ def claim_choices(context: Context) -> tuple[Choice, ...]:
     return _sorted(
         (
             claim.status.phase == "Bound",
-            Choice(
-                f"{claim.namespace}/{claim.name}", claim.status.phase, ref=Ref("PersistentVolumeClaim", *claim.key)
-            ),
+            Choice(f"{claim.namespace}/{claim.name}", claim.status.phase, ref=Ref("PersistentVolumeClaim", *claim.key)),
         )
         for claim in context.situation.claims.values()
     )

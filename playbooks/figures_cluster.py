@@ -39,7 +39,9 @@ def _unsettled(facts: Facts) -> Found | Unsure:
         return Unsure(f"{state.value}; {bad} of {total} pods were not plainly fine{then}")
     if not total:
         return Unsure("no pods: nothing runs here, or this is not the cluster you mean")
-    return Found(float(bad), f"{bad} of {total} pods {be(bad)} not plainly fine" if bad else f"all {total} pods are fine")
+    return Found(
+        float(bad), f"{bad} of {total} pods {be(bad)} not plainly fine" if bad else f"all {total} pods are fine"
+    )
 
 
 def _pending(facts: Facts) -> Found | Unsure:
@@ -163,7 +165,9 @@ def _days_left(facts: Facts) -> Found | Unsure:
     unreadable = len(facts.situation.certificates) - len(known)
     doubt = f", {unreadable} could not be read" if unreadable else ""
     return Found(
-        days, f"{first.name} ends in {days:.0f} days ({first.place}){doubt}", Bound.AT_MOST if unreadable else Bound.EXACT
+        days,
+        f"{first.name} ends in {days:.0f} days ({first.place}){doubt}",
+        Bound.AT_MOST if unreadable else Bound.EXACT,
     )
 
 

@@ -143,7 +143,9 @@ def _place(to: str, playbook: str, answer: str, step: int, source: Source) -> Pl
     place = Place(other, name) if to.startswith(PLAYBOOK) else Place(playbook, to)
     for part in place:
         if part and not re.match(_ID, part):
-            raise BadPlaybook(source.line_of("goto", step), f"goto.{answer}: {to!r} is no step and no {PLAYBOOK}id#step")
+            raise BadPlaybook(
+                source.line_of("goto", step), f"goto.{answer}: {to!r} is no step and no {PLAYBOOK}id#step"
+            )
     return place
 
 

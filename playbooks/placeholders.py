@@ -228,10 +228,14 @@ PLACEHOLDERS: Final[Mapping[str, Placeholder]] = {
     "etcd-member": Placeholder("client URL of the member selected", _member, member_choices),
     "etcd-name": Placeholder("name of the member selected", _member_name, member_choices),
     "etcd-peer-url": Placeholder("peer URL of that member, from the member list", _peer_url, member_choices),
-    "etcd-initial-cluster": Placeholder("`name=peer-url` of all voting members, from the member list", _initial_cluster),
+    "etcd-initial-cluster": Placeholder(
+        "`name=peer-url` of all voting members, from the member list", _initial_cluster
+    ),
     "etcd-pod": Placeholder("etcd's first static pod", _etcd_pod),
     "etcd-revision": Placeholder("the newest revision that a member told", _revision),
-    "etcd-place": Placeholder("where etcdctl finds its files: `node X` or `here`", lambda context: _one(context.way().where)),
+    "etcd-place": Placeholder(
+        "where etcdctl finds its files: `node X` or `here`", lambda context: _one(context.way().where)
+    ),
     "gpu-operator-namespace": Placeholder("where the GPU Operator's pods run", _gpu_namespace),
     "driver-pod": Placeholder("the driver's pod on the node", _driver_pod),
     "mig-config": Placeholder("the MIG layout that the node's label asks for", _mig_config, mig_choices),

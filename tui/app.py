@@ -239,7 +239,9 @@ class Cockpit(App[int]):
         cockpit = self.cockpit
         yield SystemCommand("Copy the next command", "c", cockpit.action_copy)
         yield SystemCommand("Log", "Read the log of the failing container", cockpit.action_log)
-        yield SystemCommand("Checklist", "Open the playbook for the selected cause, or close it", cockpit.action_checklist)
+        yield SystemCommand(
+            "Checklist", "Open the playbook for the selected cause, or close it", cockpit.action_checklist
+        )
         yield SystemCommand("GPU", "Go to the GPU chain, the fleet and the devices", cockpit.action_gpu)
         yield SystemCommand("Control plane", "Go to etcd, certificates and the API server", cockpit.action_etcd)
         yield SystemCommand("Help", "Keys, and how to read the screen", self.action_help)

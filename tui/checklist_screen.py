@@ -17,7 +17,7 @@ from situation.boundary import Boundary, Fault
 from situation.meta import Ref
 from tui.attention import Attention
 from tui.checklist import RULES, Checklist
-from tui.choice_screen import Choosable, ChoiceScreen
+from tui.choice_screen import ChoiceScreen, Choosable
 from tui.feed import Feed
 from tui.painter import Painter
 from tui.pane_screen import PaneScreen

@@ -77,7 +77,9 @@ def _head(number: int, step: "StepView", is_current: bool, width: int) -> list[C
 
 def _details(step: "StepView", width: int, keys: str) -> list[Content]:
     room = max(20, width - cell_len(_INDENT))
-    rows = [Content.styled(_INDENT + text, "") for text in wrapped(_plain(step.look_for), room)] if step.look_for else []
+    rows = (
+        [Content.styled(_INDENT + text, "") for text in wrapped(_plain(step.look_for), room)] if step.look_for else []
+    )
     rows += _command(step, width, room)
     for key, way in zip(keys, step.ways, strict=False):
         style = color("focus", "bold")

@@ -111,9 +111,22 @@ def test_a_rule_is_broken_by_its_finding_and_fine_only_while_it_could_look() -> 
 
 def test_layers_and_figures_of_what_cannot_be_read_are_unknown() -> None:
     blind = situation(missing={"pods": SourceState.FORBIDDEN, "nodes": SourceState.FORBIDDEN})
-    for text in ("layer:1", "layer:5", "pods.unsettled == 0", "pods.pending == 0", "nodes.not_ready == 0", "gpu.free > 0"):
+    for text in (
+        "layer:1",
+        "layer:5",
+        "pods.unsettled == 0",
+        "pods.pending == 0",
+        "nodes.not_ready == 0",
+        "gpu.free > 0",
+    ):
         assert ask(text, blind).state is UNKNOWN, text
-    for text in ("etcd.alarms == none", "etcd.silent == 0", "api.ready", "certificates.days_left > 30", "dns.ready > 0"):
+    for text in (
+        "etcd.alarms == none",
+        "etcd.silent == 0",
+        "api.ready",
+        "certificates.days_left > 30",
+        "dns.ready > 0",
+    ):
         assert ask(text, Situation(), Diagnosis()).state is UNKNOWN, text
 
 

@@ -71,7 +71,18 @@ def test_a_hostile_name_is_one_word_or_refused(name: str, space: str) -> None:
         line = render(made.command, Target("prod"), made.flags)
     except CommandRefusedError:
         return
-    assert shlex.split(line) == ["kubectl", "--context", "prod", "-n", space, "logs", name, "-c", "app", f"--field=a={name}"]
+    assert shlex.split(line) == [
+        "kubectl",
+        "--context",
+        "prod",
+        "-n",
+        space,
+        "logs",
+        name,
+        "-c",
+        "app",
+        f"--field=a={name}",
+    ]
     assert not name.startswith("-")
 
 

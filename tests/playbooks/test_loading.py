@@ -93,7 +93,7 @@ def test_what_is_wrong_is_told_with_file_and_line(tmp_path: Path, old: str, new:
 
 
 def test_files_that_are_no_text_are_told(tmp_path: Path) -> None:
-    (tmp_path / "a.md").write_bytes(b"+++\nid = \"\xff\"\n+++\n")
+    (tmp_path / "a.md").write_bytes(b'+++\nid = "\xff"\n+++\n')
     (tmp_path / "b.md").write_bytes(b"x" * 300_000)
     (tmp_path / "c.md").mkdir()
     problems = load_playbooks(tmp_path).problems

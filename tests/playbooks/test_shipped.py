@@ -66,7 +66,9 @@ def test_what_changes_something_comes_after_a_look(playbook: Playbook, step: Ste
         assert before.command.effect is Effect.READ
         assert before.check is not None or before.command.argv
     text = " ".join(step.command.argv)
-    changes = re.search(r"(?<!-)\b(delete|drain|cordon|uncordon|label|defrag|disarm|compact|restore|renew|rmi|mv|diag)\b", text)
+    changes = re.search(
+        r"(?<!-)\b(delete|drain|cordon|uncordon|label|defrag|disarm|compact|restore|renew|rmi|mv|diag)\b", text
+    )
     assert (step.command.effect is not Effect.READ) == bool(changes), text
 
 
@@ -128,5 +130,7 @@ def test_every_check_answers_with_evidence(scenario: str) -> None:
         checklist.choose(playbook.id)
         view = checklist.view(facts, Context(known, facts.now), Target("prod"))
         assert all(step.evidence for step in view.steps if step.state)
-        assert all(bool(step.state) == (own.check is not None) for step, own in zip(view.steps, playbook.steps, strict=True))
+        assert all(
+            bool(step.state) == (own.check is not None) for step, own in zip(view.steps, playbook.steps, strict=True)
+        )
     assert judged.causes

@@ -159,7 +159,6 @@ async def test_choosing_copies_the_chosen_command(pilot: Pilot[int], tmp_path: P
     assert "describe pod search-1" in copied.read_text()
 
 
-
 async def test_a_cause_is_withdrawn_when_its_pods_recover(pilot: Pilot[int], cluster: Cluster) -> None:
     for name in ("search-1", "search-2"):
         fixed = made(pod(name, owner="StatefulSet/search", labels={"app": "search"}))
