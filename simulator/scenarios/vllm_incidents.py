@@ -36,7 +36,7 @@ LOADS_S: Final = 80.0
 """How long an 8B model takes from a warm cache (60 to 120 s are usual)."""
 DIES_AGAIN_AT: Final = 130.0
 ENDS_WITH: Final = 0
-"""Exit code of a server whose engine died: it shuts down in order."""
+"""Exit code of a server whose engine died (vLLM 0.32.0): it sees that, and shuts down in order."""
 STALLED_UNTIL: Final = 140.0
 DEAD_UNTIL: Final = 150.0
 OUT_OF_MEMORY_UNTIL: Final = 215.0

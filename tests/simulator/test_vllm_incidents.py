@@ -35,7 +35,7 @@ LARGEST_BYTES: Final = 80_000
 SECOND: Final = timedelta(seconds=1)
 OTHER: Final = "mistral-7b"
 READY_AGAIN_AT: Final = FAULT_AT + 3 + LOADS_S
-STATES: Final = {
+STATES: Final[dict[str, list[tuple[float, bool, int]]]] = {
     "vllm_queue": [(100, True, 0)],
     "vllm_preemption": [(100, True, 0)],
     "vllm_stalled": [(100, True, 0)],
