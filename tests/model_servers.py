@@ -23,8 +23,16 @@ ROUND_S: Final = 10
 _BOUNDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, float("inf"))
 
 
-def vllm_pod(name: str, workload: str = "", *, namespace: str = "inference", node: str = "gpu-1", model: str = "llama-8b",
-             flags: tuple[str, ...] = ("--max-num-seqs", "256"), **more: Any) -> Manifest:  # fmt: skip
+def vllm_pod(
+    name: str,
+    workload: str = "",
+    *,
+    namespace: str = "inference",
+    node: str = "gpu-1",
+    model: str = "llama-8b",
+    flags: tuple[str, ...] = ("--max-num-seqs", "256"),
+    **more: Any,
+) -> Manifest:
     """Return a pod that serves a model with vLLM; it belongs to a ReplicaSet of the Deployment `workload`."""
     return pod(
         name,

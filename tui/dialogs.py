@@ -16,7 +16,6 @@ from widgets.etcd_members import LOOK as LOOK_OF_MEMBER
 from widgets.evidence import CardCommand
 from widgets.glyphs import EFFECT, color
 from widgets.gpu_states import LOOK
-from widgets.vllm_states import LOOK as LOOK_OF_SERVER
 
 HelpRow = tuple[str, str, str]
 """(keys, what they do, id for the configuration file)."""
@@ -31,9 +30,7 @@ _READING = (
     "Of etcd's members: " + ", ".join(f"{glyph} {state.value}" for state, (glyph, _) in LOOK_OF_MEMBER.items()) + "; "
     "the bar is the quota (█ in use, ▒ in the file and free again after defragmentation, ░ left), "
     "the curve WAL fsync p99 over five minutes, from 1 ms to 1 s. "
-    "Of model servers: " + ", ".join(f"{look.glyph} {look.word}" for look in LOOK_OF_SERVER.values()) + "; "
-    "the curve is the queue over the last minutes, up to its own highest, the bar the KV cache, "
-    "and – is what was not measured. "
+    "Of model servers the curve is the queue over three minutes, the bar the KV cache; – was not measured. "
     "Midwatch only reads, and never runs a command: it copies it."
 )
 

@@ -10,7 +10,9 @@ from situation.meta import Ref
 from situation.readings import SourceState
 from tests.build import NOW, Manifest, ago, event, meta, node, pod, situation
 from tests.diagnosis.model_servers import ME, OWNED, container, fault, findings, gpu_node, known, read, server
+from tests.diagnosis.objects import daemonset
 from tests.diagnosis.pod_faults import creating, ended, first_command, looping, running, status, text_of
+from tests.diagnosis.unscheduled import gpu_node as gpus
 from tests.diagnosis.unscheduled import none_of, waiting
 from tests.diagnosis.vllm_logs import DIED, FAILED, FREE, LOADED, LOGS, OOM, START
 
@@ -430,12 +432,12 @@ def test_its_dead_node_is_the_cause() -> None:
 
 
 def test_a_pending_server_folds_under_the_gpu_chain_and_no_vllm_rule_fires() -> None:
-    broken = gpu_node(**{"nvidia.com/gpu.present": "true"})
-    for where in ("capacity", "allocatable"):
-        broken["status"][where] = {"cpu": "64", "memory": "512Gi", "pods": "110"}
+    lost = gpus("g1", "0", labels={"nvidia.com/gpu.present": "true"})
+    operator = daemonset("nvidia-device-plugin-daemonset", namespace="gpu-operator", desired=1, ready=0)
     message = none_of(1, "1 Insufficient nvidia.com/gpu")
     pending = waiting(message, name="llm-1", container=container(*SMALL), **OWNED)
-    diagnosis = diagnose(known(pending, broken, log=OOM), NOW)
+    diagnosis = diagnose(known(pending, lost, operator, log=OOM), NOW)
     assert not [item.key for item in findings(diagnosis) if item.rule.startswith("vllm-") and ME in item.members]
     (cause,) = [item for item in diagnosis.causes if item.subject.kind == "Node"]
+    assert cause.rule == "node-gpus-lost"
     assert "gpus-short" in {item.rule for item in cause.consequences}

@@ -349,3 +349,24 @@ async def test_the_screen_paints_on_while_a_long_log_is_shown(tmp_path: Path) ->
         await pilot.resize_terminal(120, 40)
         await pilot.press("end")
         await until(pilot, lambda: "界" in screen_text(pilot))
+
+
+async def test_what_the_log_said_reaches_the_rules_until_the_container_ends_again(tmp_path: Path) -> None:
+    server = pod("llm-1", owner="ReplicaSet/llm-5d8", node="gpu-07", ready=False,
+                 labels={"app": "llm", "pod-template-hash": "5d8"},
+                 container={"image": "vllm/vllm-openai:v0.11.0", "args": ["--model", "m/Llama-3-8B"]},
+                 container_status={**LOOP, "ready": False, "restartCount": 4})  # fmt: skip
+    log = run(
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB\nEngine core initialization failed.\n"
+    )
+    async with cockpit(tmp_path, Logs(log, log), server) as (pilot, cluster):
+        assert "its log has not been read" in screen_text(pilot)
+        await open_log(pilot)
+        await pilot.press("escape")
+        await until(pilot, lambda: "llm runs out of GPU memory" in screen_text(pilot))
+        assert "line 1: torch.OutOfMemoryError" in screen_text(pilot)
+        status = server["status"]["containerStatuses"][0]
+        again = {**server, "status": {**server["status"], "containerStatuses": [{**status, "restartCount": 5}]}}
+        cluster.publish(Reading("kubernetes/pods", SourceState.LIVE, NOW, Changed("pods", (made(again),))))
+        await until(pilot, lambda: "5 restarts" in screen_text(pilot))
+        assert "its log has not been read" in screen_text(pilot)
