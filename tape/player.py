@@ -28,6 +28,8 @@ from tape.stamps import newest_stamp
 CLOCK_SLACK: Final = timedelta(seconds=2)
 """How far stamps may lie past the end of a recording: watch events are late, clocks differ a little."""
 READYZ_FRESH_S: Final = 30.0
+PAGES_KEPT_S: Final = 300.0
+"""Pages of so many seconds are told besides the last ones: rates need more than one."""
 _HEADER_SEARCHED: Final = 2**16
 """Bytes at the start that must hold the header of a tape: a dump of a large cluster is one line of 100 MB."""
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -52,6 +54,8 @@ class Playback(NamedTuple):
     """What could not be used, for people."""
     pages: tuple[PlayedPage, ...] = ()
     """The last of each; none while the API server is gone, through which they are read."""
+    page_history: tuple[tuple[datetime, PlayedPage], ...] = ()
+    """All that came in the last PAGES_KEPT_S, in order, with the time at which it did."""
 
 
 class _Folded(NamedTuple):
@@ -59,6 +63,8 @@ class _Folded(NamedTuple):
 
     sources: "dict[str, _Source]"
     pages: tuple[PlayedPage, ...]
+    page_history: tuple[tuple[float, PlayedPage], ...]
+    """Second and page, of all pages."""
     last_t: float
     down_at: float | None
     """Second since which the API server is gone."""
@@ -159,18 +165,21 @@ def play(path: Path, at: float | datetime | None = None) -> Playback:
     if path.is_dir():
         recording = Recording(path)
         until = _seconds(at, recording.started_at) if isinstance(at, datetime) else at
-        sources, pages, last_t, down_at = _fold(path, recording.frames, until)
+        sources, pages, _, last_t, down_at = _fold(path, recording.frames, until)
         now = at if isinstance(at, datetime) else _recorded_now(recording, sources, last_t)
         return Playback(_readings(sources, now, last_t, down_at), now, tuple(recording.notes), pages)
     tape = Tape(path)
     until = _seconds(at, lambda: tape.header.started_at) if isinstance(at, datetime) else at
-    sources, pages, last_t, down_at = _fold(path, tape.frames(), until)
+    sources, pages, history, last_t, down_at = _fold(path, tape.frames(), until)
     if tape.header.server and VERSION_SOURCE not in sources:
         version = sources[VERSION_SOURCE] = _Source()
         version.value, version.heard_at = ServerVersion(tape.header.server), 0.0
     end = last_t if until is None else until
     now = tape.header.started_at + timedelta(seconds=end)
-    return Playback(_readings(sources, now, end, down_at), now, tuple(tape.notes), pages)
+    earlier = tuple(
+        (tape.header.started_at + timedelta(seconds=t), page) for t, page in history if t > end - PAGES_KEPT_S
+    )
+    return Playback(_readings(sources, now, end, down_at), now, tuple(tape.notes), pages, earlier)
 
 
 def _seconds(at: datetime, started_at: Callable[[], datetime]) -> float:
@@ -183,6 +192,7 @@ def _seconds(at: datetime, started_at: Callable[[], datetime]) -> float:
 def _fold(path: Path, frames: Iterable[Frame], at: float | None) -> _Folded:
     sources: dict[str, _Source] = {}
     pages: dict[PageName, PlayedPage] = {}
+    history: list[tuple[float, PlayedPage]] = []
     last_t, down_at = 0.0, None
     for frame in frames:
         if at is not None and frame.t > at:
@@ -199,7 +209,8 @@ def _fold(path: Path, frames: Iterable[Frame], at: float | None) -> _Folded:
             sources.setdefault(frame.source, _Source(kind)).take(frame)
         elif page := page_name(frame.source):
             pages[page] = PlayedPage(page, frame.status or 200, frame.text or "", frame.error or "")
-    return _Folded(sources, tuple(pages.values()) if down_at is None else (), last_t, down_at)
+            history.append((frame.t, pages[page]))
+    return _Folded(sources, tuple(pages.values()) if down_at is None else (), tuple(history), last_t, down_at)
 
 
 def _kind_of(source: str) -> ObjectKind | None:

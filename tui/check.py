@@ -25,7 +25,8 @@ from tui.reach import Reach
 from tui.report import Report
 
 if TYPE_CHECKING:
-    from tape.player import Playback
+    from collectors.recorded_page import RecordedPage
+    from tape.player import Playback, PlayedPage
     from tui.connection import KubernetesConnection
 
 _STDIN: Final = Path("/dev/stdin")
@@ -116,16 +117,22 @@ def _from_pages(played: "Playback") -> Iterator[Reading]:
     if not played.pages:
         return
     from collectors.gpu_devices.recorded import devices_on_pages
-    from collectors.recorded_page import RecordedPage
     from collectors.vllm.recorded import servers_on_pages
 
     situation = Situation()
     for reading in played.readings:
         situation.apply(reading)
-    pages = [RecordedPage(*page.name, page.status, page.text.encode(), page.error) for page in played.pages]
+    pages = [_recorded(page) for page in played.pages]
     if (found := devices_on_pages(pages, situation, played.now)) is not None:
         yield found
-    yield from servers_on_pages(pages, situation, played.now)
+    earlier = [(at, _recorded(page)) for at, page in played.page_history]
+    yield from servers_on_pages(pages, situation, played.now, earlier)
+
+
+def _recorded(page: "PlayedPage") -> "RecordedPage":
+    from collectors.recorded_page import RecordedPage
+
+    return RecordedPage(*page.name, page.status, page.text.encode(), page.error)
 
 
 def _parse_time(text: str | None) -> datetime | None:

@@ -98,7 +98,8 @@ def server_lines(servers: Iterable[ModelServer], known: int, error: str = "") ->
 def _line(server: ModelServer) -> Line:
     page = server.page
     if page is None:
-        return None, NAME, f"{server.key}: {server.page_error or server.health_error}"
+        why = server.page_error or server.health_error
+        return None, NAME, why if server.key in why else f"{server.key}: {why}"
     kind = f"{server.software.value} {server.version}".rstrip()
     models = ", ".join(dict.fromkeys(engine.model for engine in page.engines if engine.model))
     told = f"{server.key}: {kind}, {_WAYS.get(server.origin, server.origin)}"

@@ -116,7 +116,7 @@ def test_pages_on_a_tape_are_readings(tmp_path: Path) -> None:
     )
     readings, now, _ = read_any(file, None)
     told = [item for item in readings if item.source == "vllm/servers"]
-    a, b = (item.value.server for item in told if isinstance(item.value, ServerReading))
+    _, a, b = (item.value.server for item in told if isinstance(item.value, ServerReading))
     assert a.page is not None and a.page.engines[0].running == 3
     assert (a.health, a.version, a.models_error) == (
         Health.ENGINE_DEAD, "0.32.0", "serving/a:8000/v1/models answered 401",
@@ -125,6 +125,15 @@ def test_pages_on_a_tape_are_readings(tmp_path: Path) -> None:
         None, Health.REFUSED, "serving/b:8000: connect: connection refused",
     )  # fmt: skip
     assert (told[-1].state, told[-1].observed_at, now) == (SourceState.LIVE, now, NOW + timedelta(seconds=5))
+
+
+def test_earlier_pages_on_a_tape_come_before_the_last(tmp_path: Path) -> None:
+    pages = [frame("/metrics", t, text=vllm_page(running=t).decode()) for t in (1, 200, 400, 405)]
+    readings, now, _ = read_any(tape(tmp_path, *pages), None)
+    told = [item.value for item in readings if isinstance(item.value, ServerReading)]
+    running = [item.server.page.engines[0].running for item in told if item.server.page is not None]
+    assert running == [200, 400, 405], "of the last five minutes"
+    assert [(now - item.read_at).total_seconds() for item in told] == [205, 5, 0]
 
 
 def test_a_tape_without_servers_says_nothing_of_them(tmp_path: Path) -> None:
