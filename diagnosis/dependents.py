@@ -11,6 +11,7 @@ from typing import Final
 from diagnosis.container_facts import siblings
 from diagnosis.gpu_facts import may_hold_gpus
 from diagnosis.node_agents import Agent, agent_of, is_nfd
+from diagnosis.serving_dependents import reached, reviewed, touches_setup
 from situation.cluster import Event, Namespace, Node
 from situation.gpu.chain import is_gpu_node
 from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver, ResourceClaim, ResourceSlice
@@ -59,6 +60,7 @@ class _Concerned:
         self._workload_namespaces: set[str] = set()
         """Where a workload, or a pod without one, came, went or got other labels: a Service may be meant for it."""
         self._policy_namespaces: set[str] = set()
+        self._review_namespaces: set[str] = set()
         self._nodes: set[str] = set()
         """Nodes whose unsettled pods are concerned."""
         self._services: set[Ref] = set()
@@ -84,6 +86,8 @@ class _Concerned:
         self._chains_changed = self._chains_changed or concerns_all(change, self._situation)
         if change.ref.kind != "Node":
             self._chain_nodes.update(nodes_of(change, self._situation))
+        if touches_setup(change):
+            self._review_namespaces.add(change.ref.namespace)
         if _may_be_meant(change):
             self._workload_namespaces.add(change.ref.namespace)
         for item in (change.old, change.new):
@@ -203,6 +207,8 @@ class _Concerned:
             for kind, name in _GPU_RESOURCES:
                 self._add(situation.table(name).values(), kind)
         self.refs |= dict.fromkeys(self._by_name(now))
+        self.refs |= dict.fromkeys(reviewed(situation, self._review_namespaces))
+        self.refs |= dict.fromkeys(reached(situation, bool(self._services), self._pod_namespaces))
 
     def _by_name(self, now: datetime) -> Iterator[Ref]:
         """Yield what refers to something changed by its name or by its labels."""

@@ -136,7 +136,7 @@ def arithmetic(spec: ServerSpec, fit: Fit) -> Iterator[Evidence]:
         return
     has = f"a GPU has {gib(fit.gpu_bytes)} ({fit.gpu_text})"
     if fit.cannot:
-        yield fact("nodes", f"{has}: the weights alone cannot fit")
+        yield fact("nodes", f"{has}: weights of that size cannot fit")
         return
     told = _utilization_text(spec.software, fit)
     if fit.room_bytes <= 0:

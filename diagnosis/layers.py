@@ -18,6 +18,12 @@ from situation.situation import Situation
 NOT_GIVEN: Final = ("not in the", "not read")
 """One of these starts the error of a kind that a dump or recording does not hold, or that nobody asked for; the cluster
 may have it."""
+_HOMES: Final = {
+    "virtualservices": ("istio-system",),
+    "destinationrules": ("istio-system",),
+    "inferenceservices": ("kserve", "knative-serving"),
+}
+"""Namespaces that come with an optional kind's controllers; the other optional kinds come with GPUs."""
 ESSENTIAL: Final[dict[Layer, tuple[str, ...]]] = {
     Layer.APPLICATION: ("pods",),
     Layer.SCHEDULING: ("pods",),
@@ -60,7 +66,7 @@ def _status(
         for name in needs
         if name not in ESSENTIAL[layer]
         and (text := doubt(situation.source(name), now))
-        and not (BY_NAME[name].optional and _is_of_no_use(situation))
+        and not (BY_NAME[name].optional and _is_of_no_use(name, situation))
     ]
     if layer is Layer.APPLICATION:
         partial += serving_doubts(situation, now)
@@ -102,11 +108,13 @@ def doubt(source: Source, now: datetime) -> str:
     return f"{_short(source)}: {state.value}" + (f" ({source.error})" if source.error else "")
 
 
-def _is_of_no_use(situation: Situation) -> bool:
+def _is_of_no_use(name: str, situation: Situation) -> bool:
     """Tell whether nothing hints at objects of an optional kind that could not be read.
 
     An API server refuses to show custom resources to those who may not see them also where it has none.
     """
+    if (homes := _HOMES.get(name)) is not None:
+        return not any(("", home) in situation.namespaces for home in homes)
     return next(agents(situation, Agent.GPU), None) is None
 
 

@@ -100,8 +100,10 @@ class LoadTime(msgspec.Struct, frozen=True):
     """How long a model takes to load."""
 
     text: str
+    least_s: int
+    """A window that is shorter is too short."""
     window_s: int
-    """A startup probe should allow so long at least."""
+    """What to set where it is."""
 
 
 def load_time(billions: float | None) -> LoadTime:
@@ -110,9 +112,9 @@ def load_time(billions: float | None) -> LoadTime:
     The window for small models, and both ends for those in between, are ours.
     """
     if billions is None:
-        return LoadTime("a few minutes to half an hour, by size and by where the weights come from", 1800)
+        return LoadTime("a few minutes to half an hour, by size and by where the weights come from", 120, 1800)
     if billions <= 9:
-        return LoadTime("60 to 120 s with the weights at hand, minutes more if they are downloaded", 600)
+        return LoadTime("60 to 120 s with the weights at hand, minutes more if they are downloaded", 120, 600)
     if billions < 60:
-        return LoadTime("between 2 minutes (weights at hand) and 30 (downloaded, cold)", 1800)
-    return LoadTime("15 to 30 minutes when cold", 1800)
+        return LoadTime("between 2 minutes (weights at hand) and 30 (downloaded, cold)", 120, 1800)
+    return LoadTime("15 to 30 minutes when cold", 900, 1800)

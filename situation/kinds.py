@@ -15,6 +15,8 @@ from situation.cluster import (
     RuntimeClass,
 )
 from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver, ResourceClaim, ResourceSlice
+from situation.istio import DestinationRule, VirtualService
+from situation.kserve import InferenceService
 from situation.meta import KubernetesObject
 from situation.network import (
     EndpointSlice,
@@ -157,6 +159,20 @@ KINDS: Final = (
         optional=True,
     ),
     ObjectKind("resourceclaims", "ResourceClaim", "resource.k8s.io/v1", ResourceClaim, on_demand=True, optional=True),
+    ObjectKind(
+        "virtualservices", "VirtualService", "networking.istio.io/v1", VirtualService, on_demand=True, optional=True
+    ),
+    ObjectKind(
+        "destinationrules", "DestinationRule", "networking.istio.io/v1", DestinationRule, on_demand=True, optional=True
+    ),
+    ObjectKind(
+        "inferenceservices",
+        "InferenceService",
+        "serving.kserve.io/v1beta1",
+        InferenceService,
+        on_demand=True,
+        optional=True,
+    ),
 )
 
 BY_NAME: Final = {kind.name: kind for kind in KINDS}

@@ -8,6 +8,7 @@ import msgspec
 
 from situation.command_secrets import without_secrets
 from situation.meta import (
+    Annotations,
     Condition,
     IntOrString,
     KubernetesObject,
@@ -324,6 +325,7 @@ class Pod(KubernetesObject, frozen=True):
 
 class TemplateMeta(Wire, frozen=True):
     labels: dict[str, str] = {}
+    annotations: Annotations = Annotations()
 
 
 class PodTemplate(Wire, frozen=True):

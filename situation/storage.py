@@ -26,6 +26,12 @@ class PersistentVolumeClaim(KubernetesObject, frozen=True):
     spec: ClaimSpec = ClaimSpec()
     status: ClaimStatus = ClaimStatus()
 
+    @property
+    def is_of_one_node(self) -> bool:
+        """It can be used on one node at a time only (ReadWriteOnce, or by one pod: ReadWriteOncePod)."""
+        modes = self.spec.access_modes
+        return bool(modes) and not {"ReadWriteMany", "ReadOnlyMany"}.intersection(modes)
+
 
 class ClaimRef(Wire, frozen=True):
     namespace: str = ""

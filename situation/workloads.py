@@ -91,10 +91,47 @@ class ScaleTarget(Wire, frozen=True):
     name: str = ""
 
 
+class MetricName(Wire, frozen=True):
+    name: str = ""
+
+
+class NamedMetric(Wire, frozen=True):
+    metric: MetricName = MetricName()
+
+
+class MetricSpec(Wire, frozen=True):
+    """What an autoscaler looks at; one of the fields is set, as `type` says."""
+
+    type: str = ""
+    resource: MetricName | None = None
+    container_resource: MetricName | None = None
+    pods: NamedMetric | None = None
+    object: NamedMetric | None = None
+    external: NamedMetric | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the resource or metric."""
+        named = self.pods or self.object or self.external
+        return (
+            named.metric.name if named is not None else (self.resource or self.container_resource or MetricName()).name
+        )
+
+
+class ScalingRules(Wire, frozen=True):
+    stabilization_window_seconds: int | None = None
+
+
+class ScalingBehavior(Wire, frozen=True):
+    scale_down: ScalingRules | None = None
+
+
 class AutoscalerSpec(Wire, frozen=True):
     scale_target_ref: ScaleTarget = ScaleTarget()
     min_replicas: int = 1
     max_replicas: int = 0
+    metrics: tuple[MetricSpec, ...] = ()
+    behavior: ScalingBehavior | None = None
 
 
 class AutoscalerStatus(Wire, frozen=True):

@@ -39,7 +39,9 @@ from diagnosis.rules import (
     gpu_upgrades,
     gpus,
     images,
+    inference_services,
     init_containers,
+    istio,
     leader_changes,
     leaders,
     mig_layouts,
@@ -68,6 +70,7 @@ from diagnosis.rules import (
     vllm_crash,
     vllm_memory,
     vllm_probes,
+    vllm_review,
     vllm_volumes,
     webhook_load,
     webhooks,
@@ -122,6 +125,8 @@ FAMILIES: Final = (
     serving_load,
     serving_latency,
     serving_errors,
+    inference_services,
+    vllm_review,
     gpu_upgrades,
     gpu_paused,
     gpu_modes,
@@ -139,6 +144,7 @@ FAMILIES: Final = (
     network,
     service_hints,
     addresses,
+    istio,
 )
 ALL: Final[tuple[Rule, ...]] = tuple(rule for family in FAMILIES for rule in family.RULES)
 BY_ID: Final = {rule.id: rule for rule in ALL}

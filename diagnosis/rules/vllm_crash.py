@@ -223,11 +223,13 @@ def vllm_crash(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     if loop.status.restart_count:
         title += f", {counted(loop.status.restart_count, 'restart')}"
     if fit.cannot:
-        title += ": the weights cannot fit its GPUs"
+        title += ": by its name, too large for its GPUs"
     elif crash.fault is not None:
         title += f": {crash.fault.meaning}"
-    evidence = [*run_evidence(loop, pod, situation), *_host_or_device(crash, situation), *crash.log_evidence()]
-    evidence += arithmetic(crash.spec, fit)
+    ended, *rest = run_evidence(loop, pod, situation)
+    fits = list(arithmetic(crash.spec, fit))
+    told = [*_host_or_device(crash, situation), *crash.log_evidence()]
+    evidence = [ended, *(fits + told if fit.cannot else told + fits), *rest]
     commands = (
         crash.log("host or GPU memory, or something else? The first error is the cause"),
         crash.limits("which memory limit, how many GPUs?"),

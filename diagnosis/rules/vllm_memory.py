@@ -68,14 +68,15 @@ def vllm_host_oom(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         title = f"exceeds its host memory limit {limit}{which}"
     else:
         title = f"is OOM-killed{which} without a memory limit of its own"
-    evidence = run_evidence(crash.loop, pod, situation)
+    ended, *rest = run_evidence(crash.loop, pod, situation)
+    evidence = [ended]
     if by_reason:
         evidence.append(fact("pods", "OOMKilled is the host's memory: the GPU's would end with exit 1", Mark.EXCLUDES))
     if crash.told is not None and by_log:
         evidence += crash.log_evidence()
         if not by_reason:
             evidence.append(fact("pods", "a worker was killed, not the main process: so not OOMKilled but an exit"))
-    evidence += _host_memory(crash, limit)
+    evidence += [*_host_memory(crash, limit), *rest]
     commands = (
         crash.limits("which memory limit?"),
         kubectl("top", "pod", pod.name, "--containers", purpose="how much does it use?", namespace=pod.namespace),
@@ -132,7 +133,9 @@ def vllm_device_oom(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     if crash.fault.id == "vllm-log-gpu-oom" and has_started:
         title += " after it had started"
     fit = crash.fit(situation)
-    evidence = [*run_evidence(crash.loop, pod, situation), *crash.log_evidence()]
+    ended, *rest = run_evidence(crash.loop, pod, situation)
+    evidence = [ended, *crash.log_evidence()]
+    evidence += [to_change(text) for text in advice(crash, fit, has_started)]
     if crash.loop.end is not None and crash.loop.end.reason != "OOMKilled":
         evidence.append(fact("pods", "not OOMKilled: not the host's memory limit", Mark.EXCLUDES))
     if has_started:
@@ -141,7 +144,7 @@ def vllm_device_oom(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     evidence += arithmetic(crash.spec, fit)
     if crash.fault.id == "vllm-log-gpu-not-free":
         evidence += _neighbours(pod, situation)
-    evidence += [to_change(text) for text in advice(crash, fit, has_started)]
+    evidence += rest
     commands = (
         crash.log("which line is the first with out of memory?"),
         crash.arguments("which arguments has it?"),

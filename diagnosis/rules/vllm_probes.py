@@ -22,7 +22,7 @@ from situation.serving.readings import Software
 from situation.serving.recognise import ServerSpec, recognise
 from situation.situation import Situation
 
-GRACE_S: Final = 60
+GRACE_S: Final = 40
 """A killed container may take its grace period (30 s unless set) to end, and the kubelet a sync or two to act."""
 
 
@@ -59,8 +59,7 @@ def vllm_killed_before_ready(pod: Pod, situation: Situation, now: datetime) -> V
         return CLEAR
     window = kill.window.budget_s
     ran = run_seconds(last_end(kill.status))
-    evidence = list(_evidence(pod, spec, kill, ran, situation))
-    evidence += _changes(spec, kill, ran)
+    evidence = [*_window(spec, kill, ran), *_changes(spec, kill, ran), *_events(pod, spec, kill, situation)]
     path = container_path(spec.container.name, False, f"{kill.probe}Probe")
     commands = (
         logs(pod, spec.container.name, kill.status, "does the log stop while it loads, without an error?"),
@@ -103,15 +102,12 @@ def _at_first_chance(container: Container, window: Probe, ran_s: float | None) -
     return ran_s <= window.budget_s + window.period_seconds + window.timeout_seconds + GRACE_S
 
 
-def _evidence(pod: Pod, spec: ServerSpec, kill: _Kill, ran: float | None, situation: Situation) -> Iterator[Evidence]:
-    end = last_end(kill.status)
+def _window(spec: ServerSpec, kill: _Kill, ran: float | None) -> Iterator[Evidence]:
+    """Yield how long it ran, how long the probe lets it, and how long it needs."""
+    end, window = last_end(kill.status), kill.window
     loop = Loop(spec.container, kill.status, end, False, ran, None)
     yield fact("pods", run_text(loop), at=end.finished_at if end else None)
-    yield said_by(kill.event)
-    if (failure := newest_failure(pod, spec.container, kill.probe.capitalize(), situation)) is not None:
-        yield said_by(failure.event)
     took = f"; the last run took {duration_text(ran)}" if ran is not None else ""
-    window = kill.window
     yield fact(
         "pods",
         f"{kill.probe} probe allows {duration_text(window.budget_s)} "
@@ -121,9 +117,14 @@ def _evidence(pod: Pod, spec: ServerSpec, kill: _Kill, ran: float | None, situat
     size = model_size(spec.arguments)
     of = f"a model of {size.billions:g}B (by its name)" if size is not None else "a model of unknown size"
     expected = load_time(size.billions if size is not None else None)
-    yield fact(
-        "pods", f"{of} takes {expected.text}", Mark.SUPPORTS if window.budget_s < expected.window_s else Mark.OPEN
-    )
+    mark = Mark.SUPPORTS if window.budget_s < expected.window_s else Mark.OPEN
+    yield fact("pods", f"{of} takes {expected.text}", mark)
+
+
+def _events(pod: Pod, spec: ServerSpec, kill: _Kill, situation: Situation) -> Iterator[Evidence]:
+    yield said_by(kill.event)
+    if (failure := newest_failure(pod, spec.container, kill.probe.capitalize(), situation)) is not None:
+        yield said_by(failure.event)
     if kill.event.times > 1:
         yield fact("events", f"killed so {counted(kill.event.times, 'time')}", at=kill.event.last_seen)
 

@@ -19,20 +19,12 @@ from situation.situation import Situation
 from situation.start_trouble import has_not_started, start_events, waiting_since
 from situation.storage import PersistentVolumeClaim
 
-SHARED_MODES: Final = frozenset({"ReadWriteMany", "ReadOnlyMany"})
-
-
-def is_single(claim: PersistentVolumeClaim) -> bool:
-    """Tell whether a claim can be used on one node at a time only."""
-    modes = claim.spec.access_modes
-    return bool(modes) and not SHARED_MODES.intersection(modes)
-
 
 def _held(pod: Pod, situation: Situation) -> Iterator[tuple[PersistentVolumeClaim, Pod]]:
     """Yield the pod's claims of one node with the pods on other nodes that use them."""
     for name in claim_names(pod):
         claim = situation.claims.get((pod.namespace, name))
-        if claim is None or not is_single(claim):
+        if claim is None or not claim.is_of_one_node:
             continue
         for other in situation.pods_by_claim.get((pod.namespace, name)).values():
             if other.key != pod.key and other.spec.node_name not in ("", pod.spec.node_name) and not is_finished(other):

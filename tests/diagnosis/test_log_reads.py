@@ -45,9 +45,9 @@ def of(container_status: Manifest, uid: str = "uid-web-1") -> Pod:
 def test_each_run_is_told_by_its_number(
     container_status: Manifest, previous: str | None, current: str | None, runs: dict[int, list[str]]
 ) -> None:
-    logs = [run(text) if text is not None else GONE for text in (previous, current)]
+    before, present = (run(text) if text is not None else GONE for text in (previous, current))
     now = of(container_status)
-    found = log_read(PodLog(TARGET, *logs, NOW), now, now)
+    found = log_read(PodLog(TARGET, before, present, NOW), now, now)
     assert found is not None
     assert {item.number: [said.id for said in item.said] for item in found.runs} == runs
     assert (found.container, found.uid, found.read_at) == ("app", "uid-web-1", NOW)

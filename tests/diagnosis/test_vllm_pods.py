@@ -83,7 +83,7 @@ CASES: Final[dict[str, tuple[list[Manifest], str | None, str, str]]] = {
     "read, and no known fault": ([server(*SMALL)], START + FREE, "vllm-crash", "llm crashes: exit 1, 4 restarts"),
     "not read, and it cannot fit": (
         [server(*LARGE)], None,
-        "vllm-crash", "llm crashes: exit 1, 4 restarts: the weights cannot fit its GPUs",
+        "vllm-crash", "llm crashes: exit 1, 4 restarts: by its name, too large for its GPUs",
     ),
     "a clean exit": (
         [server(*SMALL, container_status=ends(0, reason="Completed"))], None,
@@ -274,7 +274,7 @@ def test_host_memory_is_compared_with_the_rule_of_thumb() -> None:
                              "it takes 71.7 GiB: 56.8 GiB remain for the KV cache")),
         ((*LARGE, "-tp", "2", "--gpu-memory-utilization", "0.95"), 2, "81559",
          ("130.4 GiB of weights", "; 65.2 GiB on each of 2 GPUs", "at 0.95 it takes 75.7 GiB: 10.5 GiB remain")),
-        (LARGE, 1, "81559", ("the weights alone cannot fit",)),
+        (LARGE, 1, "81559", ("weights of that size cannot fit",)),
         (("--model", "m/Llama-3-70B-AWQ"), 1, "46068", ("32.6 GiB of weights: 70B parameters", "4 bit, by its name")),
         (("--model", "m/Llama-3-8B", "--quantization", "fp8"), 1, "24564", ("7.5 GiB of weights", "1 byte each")),
         (("--model", "m/Mixtral-8x7B"), 1, "81559", ("at most 8x7B parameters", "less than the weights")),
@@ -293,7 +293,7 @@ def test_the_arithmetic_is_shown(
 def test_a_mig_device_is_as_large_as_its_profile() -> None:
     limits = {"resources": {"limits": {"nvidia.com/mig-1g.10gb": "1", "memory": "24Gi"}}}
     found = fault(server(*SMALL, of=limits), gpu_node())
-    assert "a GPU has 10.0 GiB (by the name of MIG profile 1g.10gb): the weights alone cannot fit" in lines(found)
+    assert "a GPU has 10.0 GiB (by the name of MIG profile 1g.10gb): weights of that size cannot fit" in lines(found)
     labelled = gpu_node(None, **{"nvidia.com/mig-1g.10gb.memory": "9728"})
     assert "a GPU has 9.5 GiB (label nvidia.com/mig-1g.10gb.memory)" in lines(
         fault(server(*SMALL, of=limits), labelled)

@@ -1,0 +1,45 @@
+"""What rules about how model servers are set up and reached look at besides the object itself, told backwards."""
+
+from collections.abc import Iterator, Set
+from typing import Final
+
+from situation.meta import ObjectKey, Ref
+from situation.situation import Situation
+from situation.storage import PersistentVolumeClaim
+from situation.store import Change
+from situation.workloads import PodDisruptionBudget
+
+_BEHIND_SERVICES: Final = (("VirtualService", "virtualservices"), ("DestinationRule", "destinationrules"))
+
+
+def touches_setup(change: Change) -> bool:
+    """Tell whether a change may concern the review of a workload in its namespace: its budget, or a claim of it."""
+    item = change.new or change.old
+    return isinstance(item, PodDisruptionBudget) or (
+        isinstance(item, PersistentVolumeClaim) and (change.old is None or change.new is None)
+    )
+
+
+def reviewed(situation: Situation, namespaces: Set[str]) -> Iterator[Ref]:
+    """Yield the workloads of these namespaces, whose set-up may be reviewed (`vllm-review`)."""
+    if not namespaces:
+        return
+    tables: tuple[tuple[str, Set[ObjectKey]], ...] = (
+        ("Deployment", situation.deployments.keys()),
+        ("StatefulSet", situation.statefulsets.keys()),
+    )
+    for kind, keys in tables:
+        yield from (Ref(kind, *key) for key in keys if key[0] in namespaces)
+
+
+def reached(situation: Situation, services_changed: bool, pod_namespaces: Set[str]) -> Iterator[Ref]:
+    """Yield Istio's objects when a Service or its pods changed, and InferenceServices beside pods that did.
+
+    There are few of them, and none in most clusters.
+    """
+    if services_changed:
+        for kind, name in _BEHIND_SERVICES:
+            yield from (Ref(kind, *key) for key in situation.table(name))
+    for key in situation.table("inferenceservices"):
+        if key[0] in pod_namespaces:
+            yield Ref("InferenceService", *key)
