@@ -1,13 +1,13 @@
 """Which playbook is worked through, for what, how far, and what of it the panel shows."""
 
 import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Final
 
 import msgspec
 
-from diagnosis.rules import ALL
 from playbooks.checks import judge
 from playbooks.choices import Choice
 from playbooks.commands import CommandRefusedError, Target, render
@@ -22,7 +22,16 @@ from situation.meta import Ref
 from widgets.checklist import ChecklistView, StepView, Way
 
 QUICK: Final = "quick-checklist"
-RULES: Final = {rule.id: RuleFacts(rule.layer, rule.needs) for rule in ALL}
+
+
+@cache
+def rule_facts() -> Mapping[str, RuleFacts]:
+    """Return what is told of each rule, by its id."""
+    from diagnosis.catalogue import ALL  # all rules: not before the first paint
+
+    return {rule.id: RuleFacts(rule.layer, rule.needs) for rule in ALL}
+
+
 _ANSWERS: Final = {AnswerState.FINE: "yes", AnswerState.BROKEN: "no", AnswerState.UNKNOWN: ""}
 
 Listener = Callable[[ChecklistEvent], None]

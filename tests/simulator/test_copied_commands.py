@@ -36,7 +36,7 @@ from tape.etcd import METRICS_SOURCE
 from tape.format import page_name
 from tui.attention import Attention
 from tui.cards import object_card
-from tui.checklist import QUICK, RULES, Checklist
+from tui.checklist import QUICK, Checklist, rule_facts
 from tui.collect import collect_once
 from tui.connection import KubernetesConnection
 from tui.feed import Feed
@@ -180,7 +180,7 @@ def _of_findings(diagnosis: Diagnosis, target: Target) -> Iterator[Offer]:
 def _of_objects(feed: Feed, target: Target) -> Iterator[Offer]:
     """What is offered when a pod, a node or the object of an event is picked."""
     situation, now = feed.situation, datetime.now(UTC)
-    facts = Facts(situation, feed.diagnosis, feed.order.unsettled, now, RULES)
+    facts = Facts(situation, feed.diagnosis, feed.order.unsettled, now, rule_facts())
     checklist = Checklist("ana")
     checklist.library = load_playbooks()
     checklist.choose(QUICK)
