@@ -18,11 +18,14 @@ Every further line is a frame, `t` in seconds since `started_at`, never falling:
     {"t", "source": "page/serving/vllm-0:8000/metrics", "status": 200, "text": "..."}
     {"t", "source": "page/serving/vllm-0:8000/metrics", "error": "connect: connection refused"}
     {"t", "source": "gpus/gpu-1", "body": {"3": {"xid": 79, "lost": true}}}
+    {"t", "source": "gpu/nvml", "reading": {"type": "GpuReading", "value": {...}, "fresh_for_s": 60.0}}
+    {"t", "source": "kubernetes/pods", "reading": {}}
 
 `kubernetes/<name>` are the sources of `situation.kinds`; `tape.etcd` tells those of etcd and of the API server's own
 pages. `server` says that the API server went away or came back. `page/<namespace>/<pod>:<port>/<path>` is what a pod
 answers over HTTP from then on; with `error`, that nobody answers there. `gpus/<node>` holds, by GPU index, what a
-node's exporter shows beyond what the objects tell (`simulator.dcgm`).
+node's exporter shows beyond what the objects tell (`simulator.dcgm`). `reading` is what a running cockpit wrote down of
+a source that is no list of objects, as it was understood (`tape.readings`); without a value it confirms the last one.
 Sources that a reader does not know are passed over. Objects have the shape of the API, slimmed to the fields that
 Midwatch reads (`tape.slim`): no values of environment variables except `host:port`, no annotations, no managed fields.
 """
@@ -34,7 +37,8 @@ import msgspec
 
 from situation.readings import SourceState
 
-TAPE_VERSION: Final = 1
+TAPE_VERSION: Final = 2
+"""2 knows frames with `reading`; tapes of version 1 have none and play as they did."""
 SERVER_SOURCE: Final = "server"
 LOGS_SOURCE: Final = "logs"
 VERSION_SOURCE: Final = "kubernetes/version"
@@ -109,8 +113,24 @@ class WatchEvent(msgspec.Struct, frozen=True):
     object: msgspec.Raw
 
 
+class Said(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A reading as it was understood (`situation.readings.Reading`), its value as plain data."""
+
+    type: str = ""
+    """Name of the value's type; empty for a reading without a value."""
+    value: Any = None
+    state: SourceState = SourceState.LIVE
+    error: str = ""
+    fresh_for_s: float = 150.0
+    age_s: float = 0.0
+    """It was observed so long before it came."""
+
+
 class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One statement of one source. Exactly one of `list`, `watch`, `body`, `text`, `error` and `down` is set."""
+    """One statement of one source.
+
+    Exactly one of `list`, `watch`, `body`, `text`, `error`, `down` and `reading` is set.
+    """
 
     t: float
     """Seconds since `Header.started_at`."""
@@ -126,12 +146,13 @@ class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     state: SourceState | None = None
     """With `error`: what it means for the source; unreachable if absent."""
     down: bool | None = None
+    reading: Said | None = None
     pod: str = ""
     """With logs: `namespace/name`, or `namespace/name/container` for one of several containers."""
 
     def __post_init__(self) -> None:
-        given = (self.list, self.watch, self.body, self.text, self.error, self.down)
+        given = (self.list, self.watch, self.body, self.text, self.error, self.down, self.reading)
         if sum(item is not None for item in given) != 1:
-            raise ValueError("a frame holds exactly one of list, watch, body, text, error, down")
+            raise ValueError("a frame holds exactly one of list, watch, body, text, error, down, reading")
         if not 0 <= self.t < float("inf"):
             raise ValueError("t is not a number of seconds since the start")

@@ -82,6 +82,9 @@ class _Source:
         if frame.error is not None:
             self.error, self.state = frame.error, frame.state or SourceState.UNREACHABLE
             return
+        if frame.reading is not None and frame.reading.state is not SourceState.LIVE:
+            self.error, self.state = frame.reading.error, frame.reading.state
+            return
         if frame.watch is not None and frame.watch.type == "ERROR":
             self.error, self.state = _status_message(frame.watch.object), SourceState.UNREACHABLE
             return

@@ -1,0 +1,173 @@
+"""The last half hour of what the sources said, held in memory, compressed, ready to be saved as a tape.
+
+Held as segments. Each begins with the whole picture of its moment, so that the oldest can be dropped at any time and
+what is left is a tape that begins there.
+"""
+
+import gzip
+import os
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+import msgspec
+
+from situation.etcd.members import EtcdReading
+from situation.gpu.devices import GpuReading
+from situation.readings import Changed, Listed, Reading
+from tape.format import TAPE_VERSION, Header, TapeError
+from tape.readings import frames_of
+
+SPAN: Final = timedelta(minutes=30)
+SEGMENT: Final = timedelta(minutes=10)
+"""A picture of 10,000 pods takes about 2 MB: not more often than needed."""
+LIMIT_BYTES: Final = 24 * 2**20
+"""Of all segments together, compressed. Under heavy churn less than `SPAN` is held."""
+_SEGMENT_PART: Final = 4
+"""A segment ends early when it holds one part in so many of the limit: else dropping one would drop nearly all."""
+_LEVEL: Final = 1
+_OF_MANY: Final = (EtcdReading, GpuReading)
+"""Values of sources that tell of many things, each for itself."""
+_encode: Final = msgspec.json.Encoder().encode
+
+Objects = Callable[[], Iterable[Reading]]
+"""Returns one reading for each kind of objects that is known, with all of them (`Situation.listed`)."""
+
+
+class _Segment:
+    """A picture and what came after it."""
+
+    def __init__(self, began_at: datetime) -> None:
+        self.began_at = began_at
+        self.chunks: list[bytes] = []
+        """Lines of frames, each chunk compressed for itself."""
+        self.size_bytes = 0
+
+    def add(self, chunk: bytes) -> None:
+        self.chunks.append(chunk)
+        self.size_bytes += len(chunk)
+
+
+class Ring:
+    """Takes readings on the event loop (`add`, `begin_segment`); `pack` and `save` may be called in a thread."""
+
+    def __init__(
+        self, started_at: datetime, objects: Objects, *, span: timedelta = SPAN, limit_bytes: int = LIMIT_BYTES
+    ) -> None:
+        self.started_at = started_at
+        self._objects = objects
+        self._said: dict[tuple[str, str], Reading] = {}
+        """The last reading of each source, and of each member or node where a source tells of many."""
+        self._lock = Lock()
+        self._span = span
+        self._segment_span = min(SEGMENT, span / 3)
+        self._limit_bytes = limit_bytes
+        self._waiting: list[tuple[float, Reading]] = []
+        self._segments: deque[_Segment] = deque((_Segment(started_at),))
+        self._last_t = 0.0
+
+    def add(self, reading: Reading, at: datetime) -> None:
+        """Take a reading in; `at` is when it came. A clock that runs backwards stands still here."""
+        self._keep(reading)
+        self._waiting.append((self._seconds(at), reading))
+
+    def _seconds(self, at: datetime) -> float:
+        self._last_t = max(self._last_t, round((at - self.started_at).total_seconds(), 3))
+        return self._last_t
+
+    def begin_segment(self, at: datetime) -> bool:
+        """Begin a new segment if the present one is old or large enough. Returns whether it did. On the event loop."""
+        current = self._segments[-1]
+        is_due = at - current.began_at >= self._segment_span
+        if not is_due and current.size_bytes < self._limit_bytes // _SEGMENT_PART:
+            return False
+        self.pack()
+        self._segments.append(_Segment(at))
+        t = self._seconds(at)
+        self._waiting += ((t, reading) for reading in self._picture(at))
+        return True
+
+    def pack(self) -> None:
+        """Compress what has come since the last call, and drop what is too old or too much."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+            if waiting:
+                self._segments[-1].add(zlib.compress(b"".join(self._lines(waiting)), _LEVEL))
+            now = self.started_at + timedelta(seconds=self._last_t)
+            while len(self._segments) > 1 and (
+                now - self._segments[1].began_at >= self._span or self.size_bytes > self._limit_bytes
+            ):
+                self._segments.popleft()
+
+    def _lines(self, waiting: Iterable[tuple[float, Reading]]) -> Iterator[bytes]:
+        for t, reading in waiting:
+            for frame in frames_of(reading, t, self.started_at):
+                yield _encode(frame) + b"\n"
+
+    @property
+    def size_bytes(self) -> int:
+        """Compressed, of all segments."""
+        return sum(segment.size_bytes for segment in list(self._segments))
+
+    @property
+    def held(self) -> timedelta:
+        """How far back the ring reaches from its last reading."""
+        return self.started_at + timedelta(seconds=self._last_t) - self._segments[0].began_at
+
+    def save(self, path: Path, *, title: str, context: str, server: str) -> None:
+        """Write all that is held as a tape, readable by its owner only. Raises TapeError naming the file."""
+        self.pack()
+        with self._lock:
+            began_at = self._segments[0].began_at
+            chunks = [chunk for segment in self._segments for chunk in segment.chunks]
+        header = Header(
+            TAPE_VERSION,
+            name=path.name.partition(".")[0],
+            title=title,
+            started_at=self.started_at,
+            start_at=(began_at - self.started_at).total_seconds(),
+            context=context,
+            server=server,
+        )
+        part = path.with_name(path.name + ".part")
+        try:
+            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:
+                    packed.write(_encode(header) + b"\n")
+                    for chunk in chunks:
+                        packed.write(zlib.decompress(chunk))
+            os.replace(part, path)
+        except OSError as error:
+            raise TapeError(f"{path}: cannot write: {error.strerror or error}") from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _keep(self, reading: Reading) -> None:
+        """Keep what is no list of objects for later pictures, the newest last."""
+        match reading.value:
+            case Listed() | Changed():
+                self._said.pop((reading.source, "state"), None)
+                return
+            case EtcdReading() as said:
+                what = said.member.endpoint
+            case GpuReading() as said:
+                what = " ".join(item.node for item in said.nodes)
+            case None:
+                what = "state"
+            case other:
+                what = type(other).__name__
+        self._said.pop((reading.source, what), None)
+        self._said[reading.source, what] = reading
+
+    def _picture(self, at: datetime) -> Iterator[Reading]:
+        """Yield what is known at a moment: objects first, so that the states of their sources come after them."""
+        yield from self._objects()
+        for key, reading in list(self._said.items()):
+            if isinstance(reading.value, _OF_MANY) and at - reading.observed_at > self._span:
+                del self._said[key]  # a member or node that is gone
+            else:
+                yield reading
