@@ -41,6 +41,8 @@ class Playhead:
         """Kinds that the tape has told of, and not that they failed, by source."""
         self._confirmed_s = 0.0
         self.position_s = 0.0
+        self.last_s = 0.0
+        """Second of the last frame that was read."""
 
     @property
     def started_at(self) -> datetime:
@@ -50,6 +52,10 @@ class Playhead:
     def start_s(self) -> float:
         """The first second that the tape tells of."""
         return self.tape.header.start_at
+
+    def time_at(self, second: float) -> datetime:
+        """Return what the clock showed at a second of the tape."""
+        return self.started_at + timedelta(seconds=second)
 
     @property
     def is_at_end(self) -> bool:
@@ -71,6 +77,7 @@ class Playhead:
             yield from self._absent()
         while self._next is not None and self._next.t <= second:
             frame, self._next = self._next, next(self._frames, None)
+            self.last_s = frame.t
             yield from self._confirmed(frame.t)
             yield from self._readings(frame)
         yield from self._confirmed(second)

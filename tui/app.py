@@ -29,12 +29,15 @@ from tui.dialogs import ChooseScreen, HelpRow, HelpScreen
 from tui.feed import Feed, Turn
 from tui.log_desk import log_screen
 from tui.log_screen import LogScreen
+from tui.recorder import Recorder
 from tui.seen_nodes import seen_nodes
 from tui.themes import Themes, variable_defaults
 from widgets.evidence import CardCommand
 
 _TURN_S: Final = 0.1
 """Pause between turns, also where redraws are further apart (over SSH): a key waits less for small turns."""
+_PACK_S: Final = 1.0
+"""How often what was heard is compressed for the tape."""
 _IMPATIENT_S: Final = 0.02
 """Pause between turns until the first judgement, which is painted at once."""
 _GC_THRESHOLDS: Final = (700, 10, 1000)
@@ -68,6 +71,7 @@ class Cockpit(App[int]):
         Binding(
             "ctrl+p", "command_palette", "Palette", show=False, priority=True, id="palette", tooltip="Command palette"
         ),
+        Binding("S", "save_tape", "Save tape", show=False, id="save-tape", tooltip="Save the last half hour as a tape"),
         Binding("q", "quit", "Quit", id="quit", tooltip="Leave; nothing is changed anywhere"),
     ]
 
@@ -86,7 +90,9 @@ class Cockpit(App[int]):
         keymap: dict[str, str] | None = None,
         ansi_color: bool | None = None,
         clock: Callable[[], datetime] = utc_now,
+        records: bool = True,
     ) -> None:
+        """`records`: keep what is heard in memory for half an hour, so that it can be saved as a tape."""
         super().__init__(ansi_color=ansi_color)
         self._connection = connection
         self._clock = clock
@@ -96,8 +102,9 @@ class Cockpit(App[int]):
         self._state_dir = state_dir
         self._environ = environ
         self._kiosk = kiosk
-        self.feed = Feed(clock)
-        self.cockpit = CockpitScreen(self.feed, target, clock, mode)
+        self.recorder = Recorder(clock, lambda: self.feed.situation, state_dir) if records else None
+        self.feed = Feed(clock, self.recorder.hear if self.recorder else None)
+        self.cockpit = self.make_screen(target, mode)
         self._pressure = TerminalPressure(self)
         self._unpainted: list[Turn] = []
         self._touched_at = clock()
@@ -109,6 +116,10 @@ class Cockpit(App[int]):
         if keymap:
             self.set_keymap(keymap)
 
+    def make_screen(self, target: Target, mode: str) -> CockpitScreen:
+        """Return the one screen that shows the feed."""
+        return CockpitScreen(self.feed, target, self._clock, mode)
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults(self.current_theme.dark)
 
@@ -116,6 +127,8 @@ class Cockpit(App[int]):
         self.push_screen(self.cockpit)
         self.call_after_refresh(self._collect)
         self.set_timer(self._turn_s, self._turn)
+        if self.recorder is not None:
+            self._keep_tape(self.recorder)
         for problem in self._problems[:3]:
             self.notify(problem, title="Theme", severity="warning", markup=False, timeout=15)
 
@@ -136,6 +149,23 @@ class Cockpit(App[int]):
                     await asyncio.sleep(1.0)
         except ConnectionFailed as error:
             self.exit(return_code=64, message=Text(f"midwatch: {error}"))
+
+    @work(group="tape")
+    async def _keep_tape(self, recorder: Recorder) -> None:
+        """Pack what was heard, off the event loop."""
+        while True:
+            await asyncio.sleep(_PACK_S)
+            recorder.begin_segment()
+            await asyncio.to_thread(recorder.pack)
+
+    @work(group="save", exclusive=True)
+    async def action_save_tape(self) -> None:
+        """Save the last half hour as a tape."""
+        if self.recorder is None:
+            self.notify("this is a tape already", severity="warning", markup=False)
+            return
+        said = await asyncio.to_thread(self.recorder.save, self.cockpit.painter.target, self.feed.situation.version)
+        self.notify(said.text, title=said.title, severity="information" if said.is_saved else "error", markup=False)
 
     def _turn(self) -> None:
         """One turn of the feed. Re-armed after the work, so turns never overlap."""
@@ -199,12 +229,16 @@ class Cockpit(App[int]):
             return
         line = command.line if len(command.line) <= _NOTICE_CHARS else command.line[: _NOTICE_CHARS - 1] + "…"
         self.notify(
-            f"{line}\n{notice.sentence}",
+            "\n".join(filter(None, (line, notice.sentence, self.copied_from()))),
             title="Copied" if not notice.warning else "Not everything worked",
             severity="warning" if notice.warning else "information",
             markup=False,
             timeout=6,
         )
+
+    def copied_from(self) -> str:
+        """Return what a person must know of where a copied command comes from, empty for the live cluster."""
+        return ""
 
     def _write_to_terminal(self, sequence: str) -> None:
         driver = self._driver
@@ -242,6 +276,7 @@ class Cockpit(App[int]):
         yield SystemCommand("Checklist", "Open or close the quick checklist", cockpit.action_checklist)
         yield SystemCommand("GPU", "Go to the GPU chain, the fleet and the devices", cockpit.action_gpu)
         yield SystemCommand("Control plane", "Go to etcd, certificates and the API server", cockpit.action_etcd)
+        yield SystemCommand("Save tape", "Save the last half hour as a tape", self.action_save_tape)
         yield SystemCommand("Help", "Keys, and how to read the screen", self.action_help)
         for layer in Layer:
             yield SystemCommand(

@@ -51,7 +51,8 @@ def run_check(options: CheckOptions) -> int:
     return _check_cluster(options)
 
 
-def _print(report: Report, as_json: bool, notes: tuple[str, ...] = ()) -> int:
+def print_report(report: Report, as_json: bool, notes: tuple[str, ...] = ()) -> int:
+    """Print a report, its notes to standard error, and return the exit code."""
     if as_json:
         write_lines([json.dumps(report.json(), indent=1, ensure_ascii=not speaks_unicode())])
     else:
@@ -87,7 +88,7 @@ def _check_dump(options: CheckOptions, path: Path) -> int:
     for reading in readings:
         situation.apply(reading)
     report = Report(situation, diagnose(situation, now), Target(context=reach.context or ""), now)
-    return _print(report, options.as_json, notes)
+    return print_report(report, options.as_json, notes)
 
 
 def read_any(path: Path, at: datetime | None) -> tuple[tuple[Reading, ...], datetime, tuple[str, ...]]:
@@ -146,7 +147,7 @@ def _check_cluster(options: CheckOptions) -> int:
     log_to_file(state_dir())
     connection = options.reach.connection(config, plugin_deadline_s=options.timeout_s * 0.75)
     report, notes = asyncio.run(_judged(connection, options.timeout_s))
-    return _print(report, options.as_json, notes)
+    return print_report(report, options.as_json, notes)
 
 
 async def _judged(connection: "KubernetesConnection", timeout_s: float) -> tuple[Report, tuple[str, ...]]:

@@ -128,6 +128,38 @@ def demo(scenario: str, list_: bool, speed: float, theme: str | None) -> int:
 
 
 @app.command()
+@click.argument("file", type=FilePath())
+@click.option("--for", "lasts", metavar="TIME", help="Stop after so long: 90s, 10m, 2h; else at ctrl+c.")
+@reach_options
+def record(reach: Reach, file: Path, lasts: str | None) -> int:
+    """Write what the cluster says to a tape, without a screen; `midwatch replay` plays it.
+
+    The file is readable by you only, and nothing is overwritten.
+    """
+    from tui.record import run_record
+
+    return run_record(reach, file, lasts)
+
+
+@app.command()
+@click.argument("file", type=FilePath())
+@click.option("--speed", type=Number(0.1, 100), default=1.0, help="How fast it plays.")
+@click.option("--check", "at", metavar="TIME", help="Print what `check` would have said then; no screen.")
+@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", help="Of --check.")
+@theme_option
+def replay(file: Path, speed: float, at: str | None, output: str, theme: str | None) -> int:
+    """Play a tape in the cockpit: p pauses, . and , step, < and > change the speed, [ and ] go to where causes change.
+
+    TIME is that of a day (02:41:07, UTC), a moment (2026-11-23T02:41:07Z), or +MM:SS from the tape's start.
+    """
+    from tui.record import check_tape, open_replay
+
+    if at is not None:
+        return check_tape(file, at, as_json=output == "json")
+    return open_replay(file, speed, theme)
+
+
+@app.command()
 @click.argument("rule", required=False)
 @click.option("--list", "list_", is_flag=True, help="List all rules and log signatures.")
 @click.option("--log", type=FilePath(), help="Say which known faults a log tells; `-` reads a pipe.")
