@@ -19,6 +19,8 @@ from situation.readings import Changed, Listed, Readiness, Reading, ServerVersio
 from tape.format import READYZ_SOURCE, VERSION_SOURCE, Frame, ListBody, Said, TapeError, WatchEvent
 
 READYZ_FRESH_S: Final = 30.0
+_LISTED: Final = 100
+"""Objects in a list frame; more follow one by one: nobody needs to hold all of a large cluster as text at once."""
 _AGE_TOLD_S: Final = 1.0
 """Younger readings count as heard when they came."""
 FRESH_S: Final = Said().fresh_for_s
@@ -37,8 +39,11 @@ def frames_of(reading: Reading, t: float, started_at: datetime) -> Iterator[Fram
     age_s = age_s if age_s >= _AGE_TOLD_S else 0.0
     match reading.value:
         case Listed() as listed:
-            items = tuple(msgspec.Raw(_encode(item)) for item in listed.objects)
+            items = tuple(msgspec.Raw(_encode(item)) for item in listed.objects[:_LISTED])
             yield Frame(t, reading.source, list=ListBody(items))
+            kind = BY_NAME[listed.kind]
+            for item in listed.objects[_LISTED:]:
+                yield Frame(t, reading.source, watch=WatchEvent("ADDED", msgspec.Raw(_object(item, kind))))
             if age_s or reading.error or reading.fresh_for_s != FRESH_S or reading.state is not SourceState.LIVE:
                 yield _said(reading, t, age_s)
         case Changed() as changed:

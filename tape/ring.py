@@ -96,17 +96,20 @@ class Ring:
         with self._lock:
             waiting, self._waiting = self._waiting, []
             if waiting:
-                self._segments[-1].add(zlib.compress(b"".join(self._lines(waiting)), _LEVEL))
+                self._segments[-1].add(self._packed(waiting))
             now = self.started_at + timedelta(seconds=self._last_t)
             while len(self._segments) > 1 and (
                 now - self._segments[1].began_at >= self._span or self.size_bytes > self._limit_bytes
             ):
                 self._segments.popleft()
 
-    def _lines(self, waiting: Iterable[tuple[float, Reading]]) -> Iterator[bytes]:
+    def _packed(self, waiting: Iterable[tuple[float, Reading]]) -> bytes:
+        packer = zlib.compressobj(_LEVEL)
+        packed = bytearray()
         for t, reading in waiting:
             for frame in frames_of(reading, t, self.started_at):
-                yield _encode(frame) + b"\n"
+                packed += packer.compress(_encode(frame) + b"\n")
+        return bytes(packed + packer.flush())
 
     @property
     def size_bytes(self) -> int:

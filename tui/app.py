@@ -36,7 +36,8 @@ from widgets.evidence import CardCommand
 
 _TURN_S: Final = 0.1
 """Pause between turns, also where redraws are further apart (over SSH): a key waits less for small turns."""
-_PACK_S: Final = 1.0
+_PACK_FROM_S: Final = 20.0
+_PACK_S: Final = 2.0
 """How often what was heard is compressed for the tape."""
 _IMPATIENT_S: Final = 0.02
 """Pause between turns until the first judgement, which is painted at once."""
@@ -152,11 +153,12 @@ class Cockpit(App[int]):
 
     @work(group="tape")
     async def _keep_tape(self, recorder: Recorder) -> None:
-        """Pack what was heard, off the event loop."""
+        """Pack what was heard, off the event loop; not while the first picture is put together."""
+        await asyncio.sleep(_PACK_FROM_S)
         while True:
-            await asyncio.sleep(_PACK_S)
             recorder.begin_segment()
             await asyncio.to_thread(recorder.pack)
+            await asyncio.sleep(_PACK_S)
 
     @work(group="save", exclusive=True)
     async def action_save_tape(self) -> None:
