@@ -116,15 +116,16 @@ def check(reach: Reach, output: str, dump: Path | None, at: str | None, timeout:
 @click.argument("scenario", default="gpu_driver_nouveau")
 @click.option("--list", "list_", is_flag=True, help="Name the incidents and exit.")
 @click.option("--speed", type=Number(0.1, 100), default=1.0, help="How fast the incident plays.")
+@click.option("--drill", is_flag=True, help="Hide the diagnosis; D asks you for it, and scores.")
 @theme_option
-def demo(scenario: str, list_: bool, speed: float, theme: str | None) -> int:
+def demo(scenario: str, list_: bool, speed: float, drill: bool, theme: str | None) -> int:
     """Open the cockpit on a simulated incident on loopback; needs nothing installed."""
     from tui.demo import list_scenarios, open_demo
 
     if list_:
         write_lines(list_scenarios())
         return 0
-    return open_demo(scenario, speed, theme)
+    return open_demo(scenario, speed, theme, drill=drill)
 
 
 @app.command()

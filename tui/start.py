@@ -46,6 +46,8 @@ class CockpitOptions(msgspec.Struct, frozen=True):
     theme: str | None = None
     kiosk: bool = False
     mode: str = "read-only"
+    drill: str = ""
+    """Name of the incident whose diagnosis is to be guessed."""
 
 
 def read_config(path: Path | None) -> Config:
@@ -93,9 +95,12 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
     from tui.app import Cockpit
 
     connection = options.reach.connection(config)
-    app = Cockpit(
-        connection, connection.target, mode=_mode(options), kiosk=options.kiosk, **appearance(options, config)
-    )
+    look = appearance(options, config)
+    if options.drill:
+        from tui.drill_app import MODE, DrillCockpit
+
+        return DrillCockpit(connection, connection.target, scenario=options.drill, mode=MODE, **look)
+    app = Cockpit(connection, connection.target, mode=_mode(options), kiosk=options.kiosk, **look)
     app.animation_level = "full" if config.animates(dict(os.environ)) else "none"
     return app
 
