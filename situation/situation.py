@@ -169,6 +169,11 @@ class Situation(Store):
         """Return what `make` returned for `key` since the last reading, or call it: many pods ask the same question."""
         return self.derived.once(key, make)
 
+    def objects(self) -> Iterator[KubernetesObject]:
+        """Yield all objects of all kinds."""
+        for table in self._tables.values():
+            yield from table.values()
+
     def listed(self) -> Iterator[Reading]:
         """Yield one reading for each kind of objects that has been read, with all of them, as of now."""
         for kind in KINDS:

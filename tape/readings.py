@@ -16,11 +16,12 @@ from situation.decode import BadObjectError, decode_object
 from situation.kinds import BY_NAME, ObjectKind
 from situation.meta import KubernetesObject, ObjectKey
 from situation.readings import Changed, Listed, Readiness, Reading, ServerVersion, SourceState, Value
+from situation.text import harmless
 from tape.format import READYZ_SOURCE, VERSION_SOURCE, Frame, ListBody, Said, TapeError, WatchEvent
 
 READYZ_FRESH_S: Final = 30.0
 _LISTED: Final = 100
-"""Objects in a list frame; more follow one by one: nobody needs to hold all of a large cluster as text at once."""
+"""Objects in a list frame; more follow in the next: whoever writes never holds all of a large cluster as text."""
 _AGE_TOLD_S: Final = 1.0
 """Younger readings count as heard when they came."""
 FRESH_S: Final = Said().fresh_for_s
@@ -39,11 +40,11 @@ def frames_of(reading: Reading, t: float, started_at: datetime) -> Iterator[Fram
     age_s = age_s if age_s >= _AGE_TOLD_S else 0.0
     match reading.value:
         case Listed() as listed:
-            items = tuple(msgspec.Raw(_encode(item)) for item in listed.objects[:_LISTED])
-            yield Frame(t, reading.source, list=ListBody(items))
-            kind = BY_NAME[listed.kind]
-            for item in listed.objects[_LISTED:]:
-                yield Frame(t, reading.source, watch=WatchEvent("ADDED", msgspec.Raw(_object(item, kind))))
+            total = len(listed.objects)
+            for start in range(0, max(total, 1), _LISTED):
+                items = tuple(msgspec.Raw(_encode(item)) for item in listed.objects[start : start + _LISTED])
+                rest = max(0, total - start - _LISTED)
+                yield Frame(t, reading.source, list=ListBody(items, remaining_item_count=rest))
             if age_s or reading.error or reading.fresh_for_s != FRESH_S or reading.state is not SourceState.LIVE:
                 yield _said(reading, t, age_s)
         case Changed() as changed:
@@ -64,19 +65,24 @@ def reading_of(frame: Frame, started_at: datetime, kind: ObjectKind | None = Non
     `kind` is that of the frame's source, if it is one of objects. Raises TapeError for a value that cannot be read.
     """
     at = started_at + timedelta(seconds=frame.t)
+    is_served = kind is not None or frame.source in (VERSION_SOURCE, READYZ_SOURCE)
     if frame.error is not None:
-        return Reading(frame.source, frame.state or SourceState.UNREACHABLE, at, error=frame.error)
+        if not is_served and frame.state is None:
+            return None  # what a page or a member of etcd answered: no source of ours
+        return Reading(frame.source, frame.state or SourceState.UNREACHABLE, at, error=harmless(frame.error))
+    if frame.watch is not None and frame.watch.type == "ERROR":
+        return Reading(frame.source, SourceState.UNREACHABLE, at, error=_status_message(frame.watch.object))
     if frame.reading is not None:
         said = frame.reading
         observed_at = at - timedelta(seconds=said.age_s)
-        return Reading(frame.source, said.state, observed_at, _value(frame), said.error, said.fresh_for_s)
+        return Reading(frame.source, said.state, observed_at, _value(frame), harmless(said.error), said.fresh_for_s)
     if kind is not None:
         value = objects_of(frame, kind)
         return Reading(frame.source, SourceState.LIVE, at, value) if value is not None else None
     if frame.source == VERSION_SOURCE and frame.body is not None:
-        return Reading(frame.source, SourceState.LIVE, at, ServerVersion(str(frame.body.get("gitVersion", ""))))
+        return Reading(frame.source, SourceState.LIVE, at, ServerVersion(_git_version(frame)))
     if frame.source == READYZ_SOURCE and frame.text is not None:
-        ready = Readiness(frame.status == 200, failed_checks(frame.text))
+        ready = Readiness(frame.status == 200, _failed_checks(frame.text))
         return Reading(frame.source, SourceState.LIVE, at, ready, fresh_for_s=READYZ_FRESH_S)
     return None
 
@@ -95,9 +101,26 @@ def objects_of(frame: Frame, kind: ObjectKind) -> Listed | Changed | None:
     return Changed(kind.name, removed=(item.key,)) if frame.watch.type == "DELETED" else Changed(kind.name, (item,))
 
 
-def failed_checks(text: str) -> tuple[str, ...]:
+def _failed_checks(text: str) -> tuple[str, ...]:
     """Return the names of the checks that an answer of `/readyz?verbose` marks as failed."""
-    return tuple(line[3:].split(" ", 1)[0] for line in text.splitlines() if line.startswith("[-]"))
+    return tuple(harmless(line[3:].split(" ", 1)[0]) for line in text.splitlines() if line.startswith("[-]"))
+
+
+def _git_version(frame: Frame) -> str:
+    version = (frame.body or {}).get("gitVersion", "")
+    if not isinstance(version, str):
+        raise _bad(frame, "gitVersion is no text")
+    return harmless(version)
+
+
+def _status_message(raw: msgspec.Raw) -> str:
+    body: Any = msgspec.json.decode(raw)
+    message = body.get("message") if isinstance(body, dict) else None
+    return harmless(str(message or "the watch ended with an error"))
+
+
+def _bad(frame: Frame, what: str) -> TapeError:
+    return TapeError(f"bad frame at {frame.t:g} s: {frame.source}: {harmless(what)}")
 
 
 def _said(reading: Reading, t: float, age_s: float, value: Value | None = None) -> Frame:
@@ -129,11 +152,11 @@ def _value(frame: Frame) -> Value | None:
         return None
     known = _TYPES.get(said.type)
     if known is None:
-        raise TapeError(f"bad frame at {frame.t:g} s: {frame.source}: no reading of type {said.type!r} is known")
+        raise _bad(frame, f"no reading of type {said.type!r} is known")
     try:
         return msgspec.convert(_restored(said.value), type=known, strict=False)  # type: ignore[return-value]
-    except msgspec.ValidationError as error:
-        raise TapeError(f"bad frame at {frame.t:g} s: {frame.source}: {error}") from error
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise _bad(frame, str(error)) from error
 
 
 def _plain(value: Any) -> Any:
@@ -152,9 +175,14 @@ def _plain(value: Any) -> Any:
 
 
 def _restored(value: Any) -> Any:
-    """Return plain data with the keys that were tuples taken apart again."""
+    """Return plain data with the keys that were tuples taken apart again, and its text harmless: tapes are files."""
     if isinstance(value, dict):
-        return {
-            tuple(key.split(_KEY_PARTS)) if _KEY_PARTS in key else key: _restored(item) for key, item in value.items()
-        }
-    return [_restored(item) for item in value] if isinstance(value, list) else value
+        return {_restored_key(key): _restored(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_restored(item) for item in value]
+    return harmless(value) if isinstance(value, str) else value
+
+
+def _restored_key(key: str) -> str | tuple[str, ...]:
+    parts = tuple(map(harmless, key.split(_KEY_PARTS)))
+    return parts if len(parts) > 1 else parts[0]

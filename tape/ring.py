@@ -135,6 +135,7 @@ class Ring:
             start_at=(began_at - self.started_at).total_seconds(),
             context=context,
             server=server,
+            recorded_live=True,
         )
         part = path.with_name(path.name + ".part")
         try:

@@ -26,7 +26,8 @@ class Scribe:
         self.path = path
         self.started_at = started_at
         self._last_t = 0.0
-        header = Header(TAPE_VERSION, path.name.partition(".")[0], title, started_at, context=context)
+        name = path.name.partition(".")[0]
+        header = Header(TAPE_VERSION, name, title, started_at, context=context, recorded_live=True)
         try:
             self._file = open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
             self._packed = gzip.GzipFile(filename="", fileobj=self._file, mode="wb")

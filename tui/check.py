@@ -15,7 +15,7 @@ import msgspec
 from diagnosis.engine import diagnose
 from playbooks.commands import Target
 from situation.kinds import KINDS
-from situation.readings import Reading, Source
+from situation.readings import Source
 from situation.situation import Situation
 from situation.text import harmless
 from tui.etcd_options import EtcdArguments
@@ -25,7 +25,6 @@ from tui.reach import Reach
 from tui.report import Report
 
 if TYPE_CHECKING:
-    from tape.player import Playback
     from tui.connection import KubernetesConnection
 
 _STDIN: Final = Path("/dev/stdin")
@@ -83,47 +82,32 @@ def _check_dump(options: CheckOptions, path: Path) -> int:
     if reach.local or reach.etcd != EtcdArguments():
         raise UsageProblem("--dump judges files: leave --local and what begins with --etcd out")
     place = _STDIN if str(path) == "-" else path.expanduser()
-    readings, now, notes = read_any(place, _parse_time(options.at))
     situation = Situation()
-    for reading in readings:
-        situation.apply(reading)
+    now, notes = apply_files(situation, place, _parse_time(options.at))
     report = Report(situation, diagnose(situation, now), Target(context=reach.context or ""), now)
     return print_report(report, options.as_json, notes)
 
 
-def read_any(path: Path, at: datetime | None) -> tuple[tuple[Reading, ...], datetime, tuple[str, ...]]:
-    """Read a dump, a tape or a folder of recorded frames: (readings, the time that counts as now, notes for people).
+def apply_files(situation: Situation, path: Path, at: datetime | None) -> tuple[datetime, tuple[str, ...]]:
+    """Apply a dump, a tape or a folder of recorded frames; return the time that counts as now, and notes for people.
 
     Raises UsageProblem naming the file that cannot be read.
     """
     from collectors.dump import read_dump
     from collectors.errors import SourceError
     from tape.format import TapeError
-    from tape.player import is_playable, play
+    from tape.player import is_playable, play_to
+    from tui.recorded import RecordedPages
 
     try:
         if is_playable(path):
-            played = play(path, at)
-            return (*played.readings, *_devices(played)), played.now, played.notes
+            return play_to(situation.apply, path, at, RecordedPages)
         dump = read_dump(path)
     except (TapeError, SourceError) as error:
         raise UsageProblem(str(error)) from error
-    now = at or dump.now
-    return dump.readings, now, dump.notes
-
-
-def _devices(played: "Playback") -> Iterator[Reading]:
-    """Yield what the exporters' pages on a tape tell of GPUs."""
-    if not played.pages:
-        return
-    from collectors.gpu_devices.recorded import RecordedPage, devices_on_pages
-
-    situation = Situation()
-    for reading in played.readings:
+    for reading in dump.readings:
         situation.apply(reading)
-    pages = (RecordedPage(*page.name, page.status, page.text.encode(), page.error) for page in played.pages)
-    if (found := devices_on_pages(pages, situation, played.now)) is not None:
-        yield found
+    return at or dump.now, dump.notes
 
 
 def _parse_time(text: str | None) -> datetime | None:

@@ -14,6 +14,7 @@ from tui.output import write_lines
 from tui.reach import Reach
 
 if TYPE_CHECKING:
+    from tape.playhead import Playhead
     from tui.connection import KubernetesConnection
 
 _TURN_S: Final = 0.5
@@ -91,31 +92,38 @@ def open_replay(file: Path, speed: float, theme: str | None) -> int:
 def check_tape(file: Path, at: str, *, as_json: bool) -> int:
     """Print what `check` would have said at a moment of the tape, and return its exit code. Raises UsageProblem."""
     from diagnosis.engine import diagnose
+    from playbooks.commands import Target
     from situation.situation import Situation
-    from tape.format import TapeError
+    from tape.format import LONGEST_S, TapeError
     from tape.playhead import Playhead
     from tui.check import print_report
-    from tui.recorded import recorded_sources
+    from tui.recorded import RecordedPages
     from tui.replay import second_of
     from tui.report import Report
 
-    situation = Situation()
     try:
-        head = Playhead(file.expanduser(), recorded_sources(lambda: situation))
+        head = Playhead(file.expanduser(), RecordedPages)
         second = second_of(at, head)
-        for reading in head.until(second):
-            situation.apply(reading)
     except TapeError as error:
         raise UsageProblem(str(error)) from error
     except ValueError:
         raise UsageProblem(f"--check {at!r}: not a time on a tape; write it as 02:41:07 or +12:30") from None
+    if second < head.start_s:
+        raise UsageProblem(f"--check {at!r}: the tape does not reach there: it begins at {_moment(head, head.start_s)}")
+    situation = Situation()
+    for reading in head.to(min(second, LONGEST_S)):
+        situation.apply(reading)
+    if head.damage and second > head.last_s:
+        raise UsageProblem(head.damage)
+    if head.is_at_end and second > head.last_s + _GRACE_S:
+        raise UsageProblem(f"--check {at!r}: the tape does not reach there: it ends at {_moment(head, head.last_s)}")
     now = head.time_at(second)
-    if second < head.start_s or (head.is_at_end and second > head.last_s + _GRACE_S):
-        raise UsageProblem(f"--check {at!r}: the tape does not reach there")
-    from playbooks.commands import Target
+    report = Report(situation, diagnose(situation, now), Target(harmless(head.tape.header.context)), now)
+    return print_report(report, as_json, head.notes)
 
-    report = Report(situation, diagnose(situation, now), Target(head.tape.header.context), now)
-    return print_report(report, as_json, tuple(head.tape.notes))
+
+def _moment(head: "Playhead", second: float) -> str:
+    return f"{head.time_at(second):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _duration(text: str) -> float:

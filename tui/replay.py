@@ -11,10 +11,12 @@ import msgspec
 
 from playbooks.commands import Target
 from situation.readings import Reading
+from situation.text import harmless
+from tape.format import TapeError
 from tape.playhead import Playhead
 from tui.connection import Connected
 from tui.feed import Feed
-from tui.recorded import recorded_sources
+from tui.recorded import RecordedPages
 
 SPEEDS: Final = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 STEP_S: Final = 1.0
@@ -23,6 +25,10 @@ _OWN_LOAD: Final = "midwatch/load"
 """What the cockpit that was recorded cost its API server; this one asks nobody."""
 SCAN_S: Final = 1.0
 """While a tape is looked through for changes of its causes, it is judged once for so many seconds of it."""
+
+
+_SILENT_STEPS: Final = 50
+"""Where nothing is said for long, so small a part of what is left of the silence is passed over at once."""
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -47,9 +53,9 @@ class Replay:
         self.marks: tuple[Mark, ...] = ()
         self.end_s = 0.0
         """Last second of the tape; known when it was looked through."""
-        self.problem = ""
-        """Why it cannot be played on."""
-        self._head = Playhead(path, recorded_sources(lambda: self.feed.situation if self.feed else None))
+        self._gone = ""
+        """Why it cannot be wound back."""
+        self._head = Playhead(path, RecordedPages)
         self._second = self._head.start_s
         self._turned_at: float | None = None
         self._publish: Callable[[Reading], None] | None = None
@@ -66,12 +72,17 @@ class Replay:
 
     @property
     def target(self) -> Target:
-        return Target(self._head.tape.header.context)
+        return Target(harmless(self._head.tape.header.context))
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What is missing of the tape, as far as it was read."""
-        return tuple(self._head.tape.notes)
+        return self._head.notes
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be played on from here; empty if it can, or is at its end."""
+        return self._gone or (self._head.damage if self._head.is_at_end and self._second >= self._head.last_s else "")
 
     def time_at(self, second: float) -> datetime:
         """Return what the clock showed at a second of the tape."""
@@ -89,19 +100,13 @@ class Replay:
         yield Connected(self.target, lambda names: None)
 
     def advance(self) -> None:
-        """Go on by the time that passed since the last call, if it plays, and publish what was said meanwhile.
-
-        Raises TapeError where the tape is damaged.
-        """
+        """Go on by the time that passed since the last call, if it plays, and publish what was said meanwhile."""
         if self._publish is None:
             return
         now = monotonic()
         passed, self._turned_at = now - (self._turned_at or now), now
         if self.is_playing:
             self._second += passed * self.speed
-            if self._head.is_at_end and self._second >= self._head.last_s:
-                self._second = self._head.last_s
-                self.is_playing = False
         self._say()
 
     def toggle(self) -> None:
@@ -137,22 +142,31 @@ class Replay:
         """Go to a second of the tape; what lies behind is played again from its beginning, to the same picture."""
         self._second = max(self.start_s, min(second, self.end_s or second))
         if self._second < self._head.position_s and self.feed is not None:
-            self._head = self._head.rewound()
+            try:
+                self._head = self._head.rewound()
+            except TapeError as error:  # the file was taken away, or is another one now
+                self._gone, self._second, self.is_playing = str(error), self._head.position_s, False
+                return
             self.feed.forget()
         self._say()
 
     def _say(self) -> None:
+        if self._publish is None:
+            return  # nobody would hear it
         for reading in self._head.until(self._second):
-            if reading.source != _OWN_LOAD and self._publish is not None:
+            if reading.source != _OWN_LOAD:
                 self._publish(reading)
+        if self._head.is_at_end and self._second >= self._head.last_s:
+            self._second = max(self._head.last_s, self.start_s)
+            self.is_playing = False
 
 
 def look_through(path: Path, told: Callable[[tuple[Mark, ...], float], None], is_wanted: Callable[[], bool]) -> None:
-    """Judge a whole tape and tell of its marks and its end as they become known. For a thread of its own.
+    """Judge a whole tape and tell of its marks as they become known, of its end (else 0) when it was reached.
 
-    `is_wanted` turns false when nobody waits any more. Raises TapeError.
+    For a thread of its own; `is_wanted` turns false when nobody waits any more. Raises TapeError.
     """
-    head = Playhead(path, recorded_sources(lambda: feed.situation))
+    head = Playhead(path, RecordedPages)
     clock = head.started_at
     feed = Feed(lambda: clock)
     marks: list[Mark] = []
@@ -167,12 +181,13 @@ def look_through(path: Path, told: Callable[[tuple[Mark, ...], float], None], is
             appeared = tuple(title for key, title in found.items() if key not in causes)
             marks.append(Mark(second, appeared, len(causes.keys() - found.keys())))
             causes = found
-            told(tuple(marks), second)
+            told(tuple(marks), 0.0)
         if head.next_s is None:
             break
         # Waits of rules end between frames too, so a silent stretch is judged as well, in larger steps.
-        second = max(second + SCAN_S, min(head.next_s, second + 10 * SCAN_S))
-    told(tuple(marks), head.last_s)
+        silent_s = max(10 * SCAN_S, (head.next_s - second) / _SILENT_STEPS)
+        second = max(second + SCAN_S, min(head.next_s, second + silent_s))
+    told(tuple(marks), max(head.last_s, head.start_s))
 
 
 def second_of(text: str, tape: "Replay | Playhead") -> float:
@@ -181,12 +196,15 @@ def second_of(text: str, tape: "Replay | Playhead") -> float:
     Raises ValueError.
     """
     began = tape.time_at(tape.start_s)
+    text = text.strip().removesuffix("Z") if "T" not in text else text
     if "T" in text:
         moment = datetime.fromisoformat(text.strip())
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return tape.start_s + (moment - began).total_seconds()
     numbers = [float(part) for part in text.strip().lstrip("+").split(":")]
     if not 1 <= len(numbers) <= 3 or not all(0 <= number < 86_400 for number in numbers):
+        raise ValueError(text)
+    if any(number >= 60 for number in numbers[1:]):
         raise ValueError(text)
     if len(numbers) == 3 and not text.strip().startswith("+"):
         midnight = began.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

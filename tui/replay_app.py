@@ -29,13 +29,12 @@ class PlaceScreen(ModalScreen[str]):
     DEFAULT_CSS = """
     PlaceScreen { align: center middle; background: $background 60%; }
     PlaceScreen Container { width: 60; max-width: 96%; height: 4; background: $surface; border: round $midwatch-focus; }
-    PlaceScreen Input { border: none; height: 1; padding: 0; }
     """
 
     def compose(self) -> ComposeResult:
         with Container():
             yield Static("Go to: 12:30 from the start, or 02:41:07 (UTC)", markup=False)
-            yield Input()
+            yield Input(compact=True)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.dismiss(event.value)
@@ -45,8 +44,10 @@ class ReplayScreen(CockpitScreen):
     """The cockpit's screen with the line of the tape above it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("p", "app.toggle_tape", "Pause/play", id="tape.pause", tooltip="Pause the tape, or play on"),
-        Binding("full_stop", "app.step_tape(1)", "Step", id="tape.step", tooltip="Stop, and go one step on"),
+        Binding("p", "app.toggle_tape", "Pause", id="tape.pause", tooltip="Pause the tape, or play on"),
+        Binding(
+            "full_stop", "app.step_tape(1)", "Step", show=False, id="tape.step", tooltip="Stop, and go one step on"
+        ),
         Binding("comma", "app.step_tape(-1)", "Step back", show=False, id="tape.step-back"),
         Binding("greater_than_sign", "app.speed_tape(1)", "Faster", show=False, id="tape.faster"),
         Binding("less_than_sign", "app.speed_tape(-1)", "Slower", show=False, id="tape.slower"),
@@ -54,6 +55,7 @@ class ReplayScreen(CockpitScreen):
             "right_square_bracket",
             "app.change_of_tape(1)",
             "Next change",
+            show=False,
             id="tape.next-change",
             tooltip="Go to where the causes change next",
         ),
@@ -73,6 +75,7 @@ class ReplayCockpit(Cockpit):
         self.replay = replay
         super().__init__(replay.connection, replay.target, clock=replay.now, records=False, mode=MODE, **options)
         replay.feed = self.feed
+        self._noted: set[str] = set()
 
     def make_screen(self, target: Target, mode: str) -> CockpitScreen:
         return ReplayScreen(self.feed, target, self.replay.now, mode)
@@ -97,29 +100,22 @@ class ReplayCockpit(Cockpit):
 
         try:
             look_through(self.replay.path, told, lambda: not worker.is_cancelled)
-        except TapeError as error:
-            self.call_from_thread(self._take_problem, str(error))
+        except TapeError:
+            return  # it was taken away meanwhile; what is played of it says so itself
 
     def _take_marks(self, marks: tuple[Mark, ...], second: float) -> None:
         self.replay.marks = marks
         self.replay.end_s = max(self.replay.end_s, second)
 
-    def _take_problem(self, text: str) -> None:
-        self.replay.problem = text
-        self.replay.is_playing = False
-        self.notify(text, title="Tape", severity="error", markup=False, timeout=20)
-
     def _advance(self) -> None:
-        replay = self.replay
-        if not replay.problem:
-            try:
-                replay.advance()
-            except TapeError as error:
-                self._take_problem(str(error))
+        self.replay.advance()
         self._show_place()
 
     def _show_place(self) -> None:
         replay = self.replay
+        for note in sorted({*replay.notes, *filter(None, (replay.problem,))} - self._noted):
+            self._noted.add(note)
+            self.notify(note, title="Tape", severity="warning", markup=False, timeout=20)
         facts = TapeFacts(
             replay.second,
             replay.start_s,

@@ -18,7 +18,7 @@ from tape.playhead import Playhead
 from tests.tui.commands import midwatch
 from tui.demo import simulated_cluster
 from tui.feed import Feed
-from tui.recorded import recorded_sources
+from tui.recorded import RecordedPages
 from tui.recorder import Recorder
 from tui.replay import Mark, Replay, look_through, second_of
 from tui.replay_app import PlaceScreen, ReplayCockpit
@@ -47,7 +47,7 @@ def seen(path: Path, recorder_dir: Path | None = None) -> tuple[dict[int, list[o
     if recorder_dir is not None:
         recorder = Recorder(lambda: clock, lambda: feed.situation, recorder_dir)
         feed = Feed(lambda: clock, recorder.hear)
-    head = Playhead(path, recorded_sources(lambda: feed.situation))
+    head = Playhead(path, RecordedPages)
     found: dict[int, list[object]] = {}
     # A live cockpit is never asked at the very microsecond in which a rule's patience ends.
     second = head.start_s + (0.37 if recorder_dir is not None else 0.0)
