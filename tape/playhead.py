@@ -7,6 +7,7 @@ from typing import Final
 
 from situation.kinds import BY_NAME, KINDS, ObjectKind
 from situation.readings import Reading, ServerVersion, SourceState
+from situation.text import harmless
 from tape.format import READYZ_SOURCE, SERVER_SOURCE, VERSION_SOURCE, Frame, TapeError
 from tape.reader import Tape
 from tape.readings import READYZ_FRESH_S, reading_of
@@ -54,7 +55,7 @@ class Listener:
             yield Reading(kind.source, SourceState.ABSENT, self.started_at, error=NOT_THERE)
         if server:
             self._live.add(VERSION_SOURCE)
-            yield Reading(VERSION_SOURCE, SourceState.LIVE, self.started_at, ServerVersion(server))
+            yield Reading(VERSION_SOURCE, SourceState.LIVE, self.started_at, ServerVersion(harmless(server)))
 
     def hear(self, frame: Frame) -> Iterator[Reading]:
         """Yield what a frame says, after what its second confirms. Raises TapeError for one that cannot be read."""

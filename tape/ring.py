@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -28,7 +28,10 @@ SEGMENT: Final = timedelta(minutes=10)
 LIMIT_BYTES: Final = 24 * 2**20
 """Of all segments together, compressed. Under heavy churn less than `SPAN` is held."""
 _SEGMENT_PART: Final = 4
-"""A segment ends early when it holds one part in so many of the limit: else dropping one would drop nearly all."""
+"""A segment ends early when what came after its picture takes one part in so many of the limit, and as much as the
+picture: else dropping one would drop nearly all, and of a large cluster little but pictures would be held."""
+_PICTURE_PART: Final = 2
+"""A picture may take one part in so many of the limit; nothing is held of a cluster that is larger."""
 _LEVEL: Final = 1
 _OF_MANY: Final = (EtcdReading, GpuReading)
 """Values of sources that tell of many things, each for itself."""
@@ -38,22 +41,34 @@ Objects = Callable[[], Iterable[Reading]]
 """Returns one reading for each kind of objects that is known, with all of them (`Situation.listed`)."""
 
 
+class _Picture(NamedTuple):
+    """All that is known at a moment, for a new segment to begin with."""
+
+    at: datetime
+    readings: tuple[Reading, ...]
+
+
 class _Segment:
     """A picture and what came after it."""
 
-    def __init__(self, began_at: datetime) -> None:
+    def __init__(self, began_at: datetime, picture: bytes = b"") -> None:
         self.began_at = began_at
-        self.chunks: list[bytes] = []
+        self.picture_bytes = len(picture)
+        self.chunks = [picture]
         """Lines of frames, each chunk compressed for itself."""
-        self.size_bytes = 0
+        self.size_bytes = len(picture)
 
     def add(self, chunk: bytes) -> None:
         self.chunks.append(chunk)
         self.size_bytes += len(chunk)
 
+    @property
+    def changes_bytes(self) -> int:
+        return self.size_bytes - self.picture_bytes
+
 
 class Ring:
-    """Takes readings on the event loop (`add`, `begin_segment`); `pack` and `save` may be called in a thread."""
+    """Takes readings on the event loop (`add`, `begin_segment`), which never waits; `pack` and `save` are for threads."""
 
     def __init__(
         self, started_at: datetime, objects: Objects, *, span: timedelta = SPAN, limit_bytes: int = LIMIT_BYTES
@@ -62,16 +77,25 @@ class Ring:
         self._objects = objects
         self._said: dict[tuple[str, str], Reading] = {}
         """The last reading of each source, and of each member or node where a source tells of many."""
-        self._lock = Lock()
         self._span = span
         self._segment_span = min(SEGMENT, span / 3)
         self._limit_bytes = limit_bytes
-        self._waiting: list[tuple[float, Reading]] = []
-        self._segments: deque[_Segment] = deque((_Segment(started_at),))
         self._last_t = 0.0
+        self._waiting: deque[tuple[float, Reading | _Picture]] = deque()
+        """What has come: added on the event loop, taken away by `pack`."""
+        self._begins = False
+        """A picture waits to be packed."""
+        self._lock = Lock()
+        """Held by whoever packs or saves; guards what follows."""
+        self._segments: deque[_Segment] = deque((_Segment(started_at),))
+        """Empty after more came at once than may be held, until the next picture."""
+        self._too_large_bytes = 0
+        """Size of a picture that was too large; then nothing is held any more."""
 
     def add(self, reading: Reading, at: datetime) -> None:
         """Take a reading in; `at` is when it came. A clock that runs backwards stands still here."""
+        if self._too_large_bytes:
+            return
         self._keep(reading)
         self._waiting.append((self._seconds(at), reading))
 
@@ -79,34 +103,66 @@ class Ring:
         self._last_t = max(self._last_t, round((at - self.started_at).total_seconds(), 3))
         return self._last_t
 
+    def _time(self, t: float) -> datetime:
+        return self.started_at + timedelta(seconds=t)
+
     def begin_segment(self, at: datetime) -> bool:
-        """Begin a new segment if the present one is old or large enough. Returns whether it did. On the event loop."""
-        current = self._segments[-1]
-        is_due = at - current.began_at >= self._segment_span
-        if not is_due and current.size_bytes < self._limit_bytes // _SEGMENT_PART:
+        """Begin a new segment if the present one is old or large enough. Returns whether it did."""
+        if self._begins or self._too_large_bytes or not self._is_due(at):
             return False
-        self.pack()
-        self._segments.append(_Segment(at))
-        t = self._seconds(at)
-        self._waiting += ((t, reading) for reading in self._picture(at))
+        t, self._begins = self._seconds(at), True
+        self._waiting.append((t, _Picture(self._time(t), tuple(self._picture(at)))))
         return True
+
+    def _is_due(self, at: datetime) -> bool:
+        try:
+            current = self._segments[-1]
+        except IndexError:
+            return True
+        enough = max(self._limit_bytes // _SEGMENT_PART, current.picture_bytes)
+        return at - current.began_at >= self._segment_span or current.changes_bytes >= enough
 
     def pack(self) -> None:
         """Compress what has come since the last call, and drop what is too old or too much."""
         with self._lock:
-            waiting, self._waiting = self._waiting, []
-            if waiting:
-                self._segments[-1].add(self._packed(waiting))
-            now = self.started_at + timedelta(seconds=self._last_t)
-            while len(self._segments) > 1 and (
-                now - self._segments[1].began_at >= self._span or self.size_bytes > self._limit_bytes
-            ):
-                self._segments.popleft()
+            readings: list[tuple[float, Reading]] = []
+            for _ in range(len(self._waiting)):  # what comes meanwhile is for the next call
+                t, item = self._waiting.popleft()
+                if isinstance(item, Reading):
+                    readings.append((t, item))
+                    continue
+                self._add(readings)
+                readings = []
+                self._begin(t, item)
+            self._add(readings)
 
-    def _packed(self, waiting: Iterable[tuple[float, Reading]]) -> bytes:
+    def _add(self, readings: list[tuple[float, Reading]]) -> None:
+        if readings and self._segments:
+            self._segments[-1].add(self._packed(readings))
+            self._drop()
+
+    def _begin(self, t: float, picture: _Picture) -> None:
+        packed = self._packed((t, reading) for reading in picture.readings)
+        if len(packed) > self._limit_bytes // _PICTURE_PART:
+            self._too_large_bytes = len(packed)
+            self._segments.clear()
+            self._waiting.clear()
+        else:
+            self._segments.append(_Segment(picture.at, packed))
+            self._drop()
+        self._begins = False
+
+    def _drop(self) -> None:
+        now = self._time(self._last_t)
+        while len(self._segments) > 1 and now - self._segments[1].began_at >= self._span:
+            self._segments.popleft()
+        while self._segments and self.size_bytes > self._limit_bytes:
+            self._segments.popleft()
+
+    def _packed(self, readings: Iterable[tuple[float, Reading]]) -> bytes:
         packer = zlib.compressobj(_LEVEL)
         packed = bytearray()
-        for t, reading in waiting:
+        for t, reading in readings:
             for frame in frames_of(reading, t, self.started_at):
                 packed += packer.compress(_encode(frame) + b"\n")
         return bytes(packed + packer.flush())
@@ -114,19 +170,22 @@ class Ring:
     @property
     def size_bytes(self) -> int:
         """Compressed, of all segments."""
-        return sum(segment.size_bytes for segment in list(self._segments))
+        return sum(segment.size_bytes for segment in tuple(self._segments))
 
     @property
     def held(self) -> timedelta:
         """How far back the ring reaches from its last reading."""
-        return self.started_at + timedelta(seconds=self._last_t) - self._segments[0].began_at
+        began_at = next((segment.began_at for segment in tuple(self._segments)), None)
+        return self._time(self._last_t) - began_at if began_at is not None else timedelta()
 
     def save(self, path: Path, *, title: str, context: str, server: str) -> None:
         """Write all that is held as a tape, readable by its owner only. Raises TapeError naming the file."""
         self.pack()
         with self._lock:
+            if not self._segments:
+                raise TapeError(f"{path}: not written: {self._why_empty}")
             began_at = self._segments[0].began_at
-            chunks = [chunk for segment in self._segments for chunk in segment.chunks]
+            chunks = [chunk for segment in self._segments for chunk in segment.chunks if chunk]
         header = Header(
             TAPE_VERSION,
             name=path.name.partition(".")[0],
@@ -149,6 +208,13 @@ class Ring:
             raise TapeError(f"{path}: cannot write: {error.strerror or error}") from error
         finally:
             part.unlink(missing_ok=True)
+
+    @property
+    def _why_empty(self) -> str:
+        if not self._too_large_bytes:
+            return "too much came at once; try again in a few seconds"
+        size, limit = self._too_large_bytes / 2**20, self._limit_bytes / _PICTURE_PART / 2**20
+        return f"a picture of this cluster takes {size:.0f} MiB, more than {limit:.0f} MiB; use `midwatch record`"
 
     def _keep(self, reading: Reading) -> None:
         """Keep what is no list of objects for later pictures, the newest last."""

@@ -19,6 +19,7 @@ from situation.focus import Focus
 from situation.meta import Ref
 from situation.readings import Reading
 from tape.format import Frame, Header, ListBody, PageName
+from tape.player import play
 from tape.writer import write_tape
 from tests.build import NOW, node, pod, situation
 from tests.collectors.dcgm_pages import dcgm_page
@@ -32,6 +33,7 @@ from tui.app import Cockpit
 from tui.config import Config
 from tui.connection import Connected, device_options
 from tui.devices import nodes_first
+from tui.recorded import RecordedPages
 from widgets.nodes import NodesPane
 
 PROXY = "/api/v1/namespaces/gpu-operator/pods/exporter-1:9400/proxy/metrics"
@@ -115,8 +117,9 @@ async def test_the_exporters_pages_on_a_tape_are_judged(tmp_path: Path) -> None:
     before = await midwatch(tmp_path, "check", "--dump", "tape.jsonl", "--at", at)
     assert "row remapping failed" not in before.out
     write_tape(tmp_path / "down.jsonl", Header(1, "t", "t", NOW), [*frames, *pages, Frame(31, "server", down=True)])
-    gone = await midwatch(tmp_path, "check", "--dump", "down.jsonl")
-    assert "gpu/dcgm" in gone.out
+    gone = play(tmp_path / "down.jsonl", 600.0, RecordedPages)
+    read_at = [reading.observed_at for reading in gone.readings if reading.source == "gpu/dcgm"]
+    assert max(read_at) == NOW + timedelta(seconds=31), "nobody reads pages through a server that is gone"
 
 
 async def test_check_asks_at_urls(tmp_path: Path) -> None:
