@@ -68,7 +68,7 @@ class _Segment:
 
 
 class Ring:
-    """Takes readings on the event loop (`add`, `begin_segment`), which never waits; `pack` and `save` are for threads."""
+    """Takes readings on the event loop (`add`, `begin_segment`) without waiting; `pack` and `save` are for threads."""
 
     def __init__(
         self, started_at: datetime, objects: Objects, *, span: timedelta = SPAN, limit_bytes: int = LIMIT_BYTES
