@@ -24,26 +24,16 @@ Pages = Mapping[str, RecordedPage]
 """By path, of one server."""
 
 
-def servers_on_pages(
-    pages: Iterable[RecordedPage],
-    situation: Situation,
-    now: datetime,
-    earlier: Iterable[tuple[datetime, RecordedPage]] = (),
-) -> Iterator[Reading]:
+def servers_on_pages(pages: Iterable[RecordedPage], situation: Situation, now: datetime) -> Iterator[Reading]:
     """Yield what the model servers among the pods of `pages` said at `now`, and the source's state last.
 
-    `earlier` pages of metrics, with the time of each, come first: rates need more than one. Nothing if none of these
-    pods is a model server.
+    Nothing if none of these pods is a model server.
     """
     wishes = VllmWishes()
     wishes.tell(situation)
     by_key: dict[str, dict[str, RecordedPage]] = {}
     for page in pages:
         by_key.setdefault(f"{page.namespace}/{page.pod}:{page.port}", {})[page.path] = page
-    for at, page in earlier:
-        place = wishes.places.get(f"{page.namespace}/{page.pod}:{page.port}")
-        if place is not None and page.path == place.metrics_path and at < now:
-            yield Reading(SOURCE, SourceState.LIVE, at, ServerReading(_server(place, {page.path: page}), at))
     servers = [_server(wishes.places[key], found) for key, found in by_key.items() if key in wishes.places]
     for server in servers:
         yield Reading(SOURCE, SourceState.LIVE, now, ServerReading(server, now), fresh_for_s=FRESH_S)

@@ -9,18 +9,16 @@ from typing import Final
 
 from textual.pilot import Pilot
 
-from collectors.recorded_page import RecordedPage
 from collectors.vllm.page import parse_server_page
-from collectors.vllm.recorded import servers_on_pages
 from simulator.scenarios import open_scenario
 from simulator.scenarios.vllm_pages import SLOWER, read_pages
 from situation.findings import Finding
 from situation.readings import Reading
-from situation.situation import Situation
 from tape.player import play
 from tape.reader import Tape
 from tests.tui.cockpits import Cluster, open_cockpit, screen_text, until
 from tui.app import Cockpit
+from tui.recorded import RecordedSources
 
 EVERY_S: Final = 5.0
 """As often as model servers are asked."""
@@ -45,12 +43,8 @@ class Replay:
         return self._tape.header.started_at + timedelta(seconds=self.t)
 
     def _readings(self) -> tuple[Reading, ...]:
-        """What was heard since the last time: the objects as they are, and one round at the servers."""
-        played, known = play(self._tape.path, self.t), Situation()
-        for reading in played.readings:
-            known.apply(reading)
-        pages = [RecordedPage(*page.name, page.status, page.text.encode(), page.error) for page in played.pages]
-        return *played.readings, *servers_on_pages(pages, known, self.now())
+        """What was heard up to now, the rounds at the servers among it."""
+        return play(self._tape.path, self.t, RecordedSources).readings
 
     async def until(self, t: float, every_s: float = EVERY_S) -> str:
         """Play up to `t`, and return what then stands on the screen."""
