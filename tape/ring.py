@@ -18,7 +18,9 @@ import msgspec
 
 from situation.etcd.members import EtcdReading
 from situation.gpu.devices import GpuReading
+from situation.log_reads import LogRead
 from situation.readings import Changed, Listed, Reading
+from situation.serving.readings import ServerReading
 from tape.format import TAPE_VERSION, Header, TapeError
 from tape.readings import frames_of
 
@@ -33,7 +35,7 @@ picture: else dropping one would drop nearly all, and of a large cluster little 
 _PICTURE_PART: Final = 2
 """A picture may take one part in so many of the limit; nothing is held of a cluster that is larger."""
 _LEVEL: Final = 1
-_OF_MANY: Final = (EtcdReading, GpuReading)
+_OF_MANY: Final = (EtcdReading, GpuReading, ServerReading, LogRead)
 """Values of sources that tell of many things, each for itself."""
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -226,6 +228,10 @@ class Ring:
                 what = said.member.endpoint
             case GpuReading() as said:
                 what = " ".join(item.node for item in said.nodes)
+            case ServerReading() as said:
+                what = said.server.key
+            case LogRead() as said:
+                what = f"{said.namespace}/{said.pod}/{said.container}"
             case None:
                 what = "state"
             case other:
@@ -238,6 +244,6 @@ class Ring:
         yield from self._objects()
         for key, reading in list(self._said.items()):
             if isinstance(reading.value, _OF_MANY) and at - reading.observed_at > self._span:
-                del self._said[key]  # a member or node that is gone
+                del self._said[key]  # a member, node or server that is gone
             else:
                 yield reading

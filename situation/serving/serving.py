@@ -175,7 +175,8 @@ def _count_answers(known: KnownServer) -> tuple[float | None, float | None, floa
     if len(kept) < 2:
         return None, None, None
     (begin, first), (end, last) = kept[0], kept[-1]
-    minutes = (end - begin).total_seconds() / 60
+    if (minutes := (end - begin).total_seconds() / 60) <= 0:
+        return None, None, None
     rejected, answered, failed = (finite(now - then) for now, then in zip(last, first, strict=True))
     return (
         rejected / minutes if rejected is not None else None,

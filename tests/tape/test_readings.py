@@ -25,8 +25,28 @@ from situation.gpu.devices import Counts, GpuDevice, GpuReading, NodeDevices
 from situation.histograms import Histogram
 from situation.kinds import BY_NAME
 from situation.local_health import LocalCheck, LocalHealth
+from situation.log_reads import LogRead, LogSaid, RunRead
 from situation.meta import KubernetesObject, Ref
-from situation.readings import Changed, Listed, OwnLoad, Readiness, Reading, ServerVersion, SourceState, Value
+from situation.readings import (
+    Changed,
+    Listed,
+    OwnLoad,
+    Readiness,
+    Reading,
+    ServerClock,
+    ServerVersion,
+    SourceState,
+    Value,
+)
+from situation.serving.readings import (
+    EnginePage,
+    Health,
+    ModelServer,
+    ServedModel,
+    ServerPage,
+    ServerReading,
+    Software,
+)
 from situation.situation import Situation
 from tape.format import Frame, TapeError
 from tape.readings import frames_of, reading_of
@@ -61,6 +81,26 @@ VALUES: tuple[Value, ...] = (
     ),
     Liveness(True, ("ping",)),
     Certificates((Certificate("apiserver", "https://10.0.0.1:6443", NOW, is_served=True),)),
+    ServerClock(-1.5, 0.6),
+    ServerReading(
+        ModelServer(
+            "serving/a:8000",
+            Software.VLLM,
+            ("serving", "a"),
+            page=ServerPage(Software.VLLM, (EnginePage("m", ttft=SEEN, finished={"stop": 2.0}),), running_loras=("x",)),
+            health=Health.ENGINE_DEAD,
+            models=(ServedModel("m", max_model_len=4096),),
+        ),
+        NOW,
+    ),
+    LogRead(
+        "serving",
+        "a",
+        "uid-a",
+        "server",
+        (RunRead(3, (LogSaid("vllm-log-gpu-oom", "GPU memory", "CUDA out of memory", 7),)),),
+        NOW,
+    ),
     LocalHealth("cp-1", (LocalCheck("kubelet", "http://127.0.0.1:10248/healthz", None, "refused"),)),
 )
 
