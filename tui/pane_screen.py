@@ -31,7 +31,7 @@ from widgets.pods import PodsPane
 from widgets.table import RowTable
 from widgets.tabs import PaneTabs
 
-_TABS: Final = (("Causes", "causes"), ("Pods", "pods"), ("Nodes", "nodes"), ("Events", "events"))
+TABS: Final = (("Causes", "causes"), ("Pods", "pods"), ("Nodes", "nodes"), ("Events", "events"))
 _GPU_TAB: Final = ("GPU", "gpu")
 _ETCD_TAB: Final = ("Control plane", "etcd")
 _SIDE_BY_SIDE: Final = 158
@@ -51,7 +51,9 @@ class PaneScreen(Screen[None]):
         self._feed = feed
         self._clock = clock
         self._room = Room(self)
-        self._tabs: tuple[tuple[str, str], ...] = _TABS
+        self._always: tuple[tuple[str, str], ...] = TABS
+        """Tabs that do not depend on what is known."""
+        self._tabs = self._always
         self._asked = _GPU_TAB
         """Which of the panes in the middle was asked for last."""
         self.attention = attention
@@ -147,7 +149,7 @@ class PaneScreen(Screen[None]):
         """Show the optional panes and their tabs only while there is something in them; the tab in front stays."""
         painter, before = self.painter, self._tabs[self.tab]
         shown = ((_GPU_TAB, painter.gpus.has_gpus), (_ETCD_TAB, painter.control_plane.has_spoken))
-        self._tabs = (*_TABS, *(tab for tab, is_shown in shown if is_shown))
+        self._tabs = (*self._always, *(tab for tab, is_shown in shown if is_shown))
         for tab, is_shown in shown:
             self.set_class(not is_shown, f"-no-{tab[1]}")
         self.query_one(PaneTabs).names = tuple(name for name, _ in self._tabs)
@@ -191,7 +193,7 @@ class PaneScreen(Screen[None]):
 
     def watch_tab(self, number: int) -> None:
         shown = self._tabs[number]
-        for tab in (*_TABS, _GPU_TAB, _ETCD_TAB):
+        for tab in (*TABS, _GPU_TAB, _ETCD_TAB):
             self.set_class(tab is shown, f"tab-{tab[1]}")
         self.query_one(PaneTabs).current = number
         self._fit()

@@ -112,7 +112,8 @@ def appearance(options: CockpitOptions, config: Config) -> "Appearance":
 
     environ = dict(os.environ)
     themes = load_themes(themes_dir())
-    problems = check_keymap(cockpit_bindings(), dict(config.keys))
+    # What all screens are made of is read only where somebody has keys of their own.
+    problems = check_keymap(cockpit_bindings(), dict(config.keys)) if config.keys else ()
     if problems:
         raise UsageProblem("configuration, [keys]: " + "; ".join(problems))
     theme, wrong = theme_for(environ, options.theme or config.theme, [item.name for item in themes.themes])
@@ -144,6 +145,7 @@ def cockpit_bindings() -> "list[Binding]":
     from tui.app import Cockpit
     from tui.cockpit_screen import CockpitScreen
     from tui.dialogs import ChooseScreen, CommandList, HelpScreen
+    from tui.drill_app import AskScreen, Choices, DrillScreen, ScoreScreen
     from tui.log_screen import LogScreen
     from tui.replay_app import PlaceScreen, ReplayScreen
     from widgets.checklist import ChecklistPane
@@ -153,7 +155,8 @@ def cockpit_bindings() -> "list[Binding]":
 
     made: list[Binding] = []
     panes = (RowTable, EvidencePane.Body, ChecklistPane.Body)
-    screens = (CockpitScreen, ReplayScreen, PlaceScreen, HelpScreen, ChooseScreen, CommandList, LogScreen, LogView)
-    for owner in (Cockpit, *screens, *panes):
+    screens = (CockpitScreen, HelpScreen, ChooseScreen, CommandList, LogScreen, LogView)
+    of_tapes = (ReplayScreen, PlaceScreen, DrillScreen, AskScreen, Choices, ScoreScreen)
+    for owner in (Cockpit, *screens, *of_tapes, *panes):
         made += [binding for binding in owner.BINDINGS if isinstance(binding, Binding)]
     return made
