@@ -16,13 +16,19 @@ from situation.findings import Diagnosis, Layer, Severity
 from tui.app import Cockpit
 from tui.cockpit_screen import CockpitScreen
 from tui.drill import Answer, Choice, choices, score
+from tui.pane_screen import TABS
 from widgets.glyphs import color
+from widgets.pods import PodsPane
 
 _HIDDEN: Final = "-drilled"
+_OF_DIAGNOSIS: Final = frozenset(
+    {"copy", "choose", "layer", "checklist", "step", "tick", "timeline", "scroll_evidence"}
+)
+"""What these keys show would tell what was found."""
 MODE: Final = "drill · D answers"
 
 
-class _Choices(OptionList):
+class Choices(OptionList):
     """An option list that also obeys j and k."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -44,10 +50,10 @@ class AskScreen(ModalScreen[int]):
     def compose(self) -> ComposeResult:
         with VerticalScroll():
             yield Static(Content.styled(self._question, "bold"), markup=False)
-            yield _Choices(*(Option(Content(answer)) for answer in self._answers), markup=False)
+            yield Choices(*(Option(Content(answer)) for answer in self._answers), markup=False)
 
     def on_mount(self) -> None:
-        self.query_one(_Choices).focus()
+        self.query_one(Choices).focus()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option_index)
@@ -78,7 +84,7 @@ class DrillScreen(CockpitScreen):
     ]
 
     DEFAULT_CSS = """
-    DrillScreen.-drilled LayerStrip, DrillScreen.-drilled #top { display: none; }
+    DrillScreen.-drilled LayerStrip, DrillScreen.-drilled #top { display: none !important; }
     DrillScreen #task { display: none; height: auto; padding: 0 1; background: $panel; }
     DrillScreen.-drilled #task { display: block; }
     """
@@ -88,6 +94,10 @@ class DrillScreen(CockpitScreen):
         "GPUs and control plane; enter focuses, L reads a log. D answers, also if you give up."
     )
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._always = self._tabs = TABS[1:]
+
     def compose(self) -> ComposeResult:
         yield Static(self.TASK, id="task", markup=False)
         yield from super().compose()
@@ -95,6 +105,10 @@ class DrillScreen(CockpitScreen):
     def reveal(self) -> None:
         """Show the diagnosis."""
         self.remove_class(_HIDDEN)
+        self._always = TABS
+        self._note_panes()
+        self.tab = 0
+        self.refresh_bindings()
         self.paint(None)
 
     @property
@@ -104,6 +118,27 @@ class DrillScreen(CockpitScreen):
     def on_mount(self) -> None:
         self.add_class(_HIDDEN)
         super().on_mount()
+        self.call_after_refresh(self.query_one(PodsPane).table.focus)
+
+    # What the diagnosis leads to stays away as well
+
+    @property
+    def _evidence_is_below(self) -> bool:
+        return not self.is_hidden and super()._evidence_is_below
+
+    @property
+    def _shows_evidence(self) -> bool:
+        return not self.is_hidden and super()._shows_evidence
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return not (self.is_hidden and action in _OF_DIAGNOSIS)
+
+    def action_log(self) -> None:
+        """Show the log of what is focused; without a focus it would be that of the cause."""
+        if self.is_hidden and self.attention.focus.is_cluster:
+            self.notify("whose log? focus a pod with enter", severity="warning", markup=False)
+        else:
+            super().action_log()
 
 
 class DrillCockpit(Cockpit):

@@ -128,7 +128,8 @@ def appearance(options: CockpitOptions, config: Config) -> "Appearance":
 
     environ = dict(os.environ)
     themes = load_themes(themes_dir())
-    problems = check_keymap(cockpit_bindings(), dict(config.keys))
+    # What all screens are made of is read only where somebody has keys of their own.
+    problems = check_keymap(cockpit_bindings(), dict(config.keys)) if config.keys else ()
     if problems:
         raise UsageProblem("configuration, [keys]: " + "; ".join(problems))
     theme, wrong = theme_for(environ, options.theme or config.theme, [item.name for item in themes.themes])
@@ -161,6 +162,7 @@ def cockpit_bindings() -> "list[Binding]":
     from tui.choice_screen import ChoiceScreen
     from tui.cockpit_screen import CockpitScreen
     from tui.dialogs import ChooseScreen, CommandList, HelpScreen
+    from tui.drill_app import AskScreen, Choices, DrillScreen, ScoreScreen
     from tui.log_screen import LogScreen
     from tui.note_line import NoteLine
     from tui.replay_app import PlaceScreen, ReplayScreen
@@ -172,9 +174,9 @@ def cockpit_bindings() -> "list[Binding]":
     from widgets.timeline import TimelinePane
 
     made: list[Binding] = []
-    screens = (CockpitScreen, TimelineScreen, ReplayScreen, LogScreen)
+    screens = (CockpitScreen, TimelineScreen, ReplayScreen, DrillScreen, LogScreen)
     panes = (RowTable, EvidencePane.Body, ChecklistPane.Body, NoteInput, TimelinePane, NoteLine, LogView)
-    dialogs = (HelpScreen, ChooseScreen, CommandList, ChoiceScreen, PlaceScreen)
+    dialogs = (HelpScreen, ChooseScreen, CommandList, ChoiceScreen, PlaceScreen, AskScreen, Choices, ScoreScreen)
     for owner in (Cockpit, *screens, *panes, *dialogs):
         made += [binding for binding in owner.BINDINGS if isinstance(binding, Binding)]
     return made
