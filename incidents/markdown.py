@@ -9,6 +9,7 @@ from incidents.entries import Entry, Incident, Kind
 from incidents.stories import Story, in_order, layer_spells, stories
 from incidents.telling import Times, ending, flapped, remarks, span, subject_text
 from situation.findings import Mark, Severity
+from situation.quantity import counted
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
 _STEPS: Final = (Kind.TICKED, Kind.UNTICKED, Kind.NOT_APPLICABLE)
@@ -79,7 +80,7 @@ def _summary(told: Sequence[Story], times: Times, incident: Incident) -> Iterato
             yield "It still stood when the log ended."
         else:
             left = len(grave) - len(cleared)
-            yield f"When the log ended, {left} of {_number(len(grave), 'cause')} still stood."
+            yield f"When the log ended, {left} of {counted(len(grave), 'cause')} still stood."
         yield ""
     for title, hint in _TO_FILL:
         yield f"- **{title}:** _to be written: {hint}_"
@@ -90,12 +91,8 @@ def _first_sentence(story: Story, which: str, times: Times) -> str:
     first = story.begun
     layer = f"layer {first.layer.value} ({first.layer.title})" if first.layer else "no layer"
     how = "stood already when watching began at" if first.kind is Kind.FOUND else "appeared at"
-    follows = f" {_number(len(first.follows), 'other finding')} followed from it." if first.follows else ""
+    follows = f" {counted(len(first.follows), 'other finding')} followed from it." if first.follows else ""
     return f"{which}, *{_text(first.text)}* on {layer}, {how} {times.utc(first.at)}.{follows}"
-
-
-def _number(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _impact(told: Sequence[Story], times: Times, incident: Incident) -> Iterator[str]:

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from situation.clock import duration_text
+from situation.clock import duration_text, stepped_s
 from situation.findings import Severity
 from situation.quantity import short_count, short_latency
 from situation.serving.memory import Curve
+from situation.serving.readings import WAYS
 from situation.serving.view import EngineFigures, ServerView, Spread
 from situation.situation import Situation
 from tui.vllm_groups import engines_of, software_text
@@ -25,16 +26,9 @@ from widgets.glyphs import SEVERITY, SEVERITY_ROLE
 from widgets.vllm_detail import CURVE, Plot, ServerDetail, Words
 from widgets.vllm_states import RowState
 
-_AGE_STEP_S: Final = 5.0
 _DRAINS_PER_MIN: Final = -1.0
 """A queue that shrinks by less than a request a minute stands."""
 _NAMES_SHOWN: Final = 6
-_ORIGINS: Final = {
-    "url": "by its URL",
-    "proxy": "through the API server",
-    "pod-ip": "at the pod's address",
-    "prometheus": "through Prometheus",
-}
 
 
 def server_detail(
@@ -69,12 +63,10 @@ def asked_text(server: ServerView, now: datetime) -> str:
     """Return which way a server was asked, and how old its figures are."""
     if not server.origin:
         return "not asked"
-    way = _ORIGINS.get(server.origin, server.origin)
+    way = WAYS.get(server.origin, server.origin)
     if server.read_at is None:
         return f"{way}: no figures"
-    age_s = max(0.0, (now - server.read_at).total_seconds())
-    step_s = _AGE_STEP_S if age_s < 120 else 60.0
-    return f"{way}, {duration_text(age_s // step_s * step_s)} ago"
+    return f"{way}, {duration_text(stepped_s((now - server.read_at).total_seconds()))} ago"
 
 
 def remarks(server: ServerView, engines: Sequence[EngineFigures], now: datetime) -> Iterator[Words]:
