@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from diagnosis.catalogue import ALL
 from diagnosis.dependents import dependents
 from diagnosis.fold import Hit, fold
 from diagnosis.layers import layer_statuses
 from diagnosis.rule import Clear, Fired, Rule, Unknown, Wait
-from diagnosis.rules import ALL
 from situation.boundary import Boundary, Fault
 from situation.findings import Diagnosis, Layer
 from situation.kinds import BY_NAME, KINDS

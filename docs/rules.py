@@ -4,10 +4,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from diagnosis.catalogue import ALL
 from diagnosis.log_catalogue import ALL as SIGNATURES
 from diagnosis.log_catalogue.signature import Signature
 from diagnosis.rule import Rule
-from diagnosis.rules import ALL
 from situation.findings import Layer
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from time import monotonic
 from typing import ClassVar, Final
@@ -122,9 +123,15 @@ class Cockpit(App[int]):
     def on_mount(self) -> None:
         self.push_screen(self.cockpit)
         self.call_after_refresh(self._collect)
+        self.call_after_refresh(self._load_rules)
         self.set_timer(self._turn_s, self._turn)
         for problem in self._problems[:3]:
             self.notify(problem, title="Theme", severity="warning", markup=False, timeout=15)
+
+    @work(thread=True, group="rules")
+    def _load_rules(self) -> None:
+        """Import the rules while the connection is made."""
+        import_module("diagnosis.engine")
 
     @work(group="collect", exclusive=True)
     async def _collect(self) -> None:

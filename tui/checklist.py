@@ -1,13 +1,13 @@
 """Which playbook is worked through, for what, how far, and what of it the panel shows."""
 
 import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Final
 
 import msgspec
 
-from diagnosis.rules import ALL
 from playbooks.checks import judge
 from playbooks.choices import Choice
 from playbooks.commands import CommandRefusedError, Target, render
@@ -22,7 +22,16 @@ from situation.meta import Ref
 from widgets.checklist import ChecklistView, StepView, Way
 
 QUICK: Final = "quick-checklist"
-RULES: Final = {rule.id: RuleFacts(rule.layer, rule.needs) for rule in ALL}
+
+
+@cache
+def rule_facts() -> Mapping[str, RuleFacts]:
+    """Return what is told of each rule, by its id."""
+    from diagnosis.catalogue import ALL  # all rules: not before the first paint
+
+    return {rule.id: RuleFacts(rule.layer, rule.needs) for rule in ALL}
+
+
 _ANSWERS: Final = {AnswerState.FINE: "yes", AnswerState.BROKEN: "no", AnswerState.UNKNOWN: ""}
 
 Listener = Callable[[ChecklistEvent], None]
@@ -162,13 +171,13 @@ class Checklist:
         context, progress = self.context(base), self._here()
         subject = f"{self._subject.kind} {self._subject.name}" if self._subject and self._subject.name else ""
         return ChecklistView(
-            playbook.title,
-            playbook.summary,
-            subject,
-            self._steps(playbook, progress, facts, context, target),
-            self.number,
-            progress.done(playbook.steps),
-            bool(self._trail),
+            title=playbook.title,
+            summary=playbook.summary,
+            subject=subject,
+            steps=self._steps(playbook, progress, facts, context, target),
+            current=self.number,
+            done=progress.done(playbook.steps),
+            can_return=bool(self._trail),
         )
 
     def missing(self, base: Context) -> str:
@@ -204,22 +213,22 @@ class Checklist:
     def _step(self, step: Step, answer: Answer | None, entry: Entry, filled: Filled, target: Target) -> StepView:
         line, refused = _line(filled, target)
         return StepView(
-            step.id,
-            step.ask,
-            answer.state.value if answer is not None else "",
-            answer.evidence if answer is not None else "",
-            entry.mark.value if entry.mark is not None else "",
-            f"{entry.who} {entry.at:%H:%M}" if entry.at is not None else "",
-            entry.note,
-            line,
-            "" if line else " ".join(filled.command.argv),
-            filled.missing,
-            refused,
-            step.command.effect,
-            filled.command.where,
-            step.look_for,
-            step.notes,
-            tuple(self._way(way.answer, way.say, way.to, answer) for way in step.ways),
+            id=step.id,
+            ask=step.ask,
+            state=answer.state.value if answer is not None else "",
+            evidence=answer.evidence if answer is not None else "",
+            mark=entry.mark.value if entry.mark is not None else "",
+            by=f"{entry.who} {entry.at:%H:%M}" if entry.at is not None else "",
+            note=entry.note,
+            command=line,
+            template="" if line else " ".join(filled.command.argv),
+            missing=filled.missing,
+            refused=refused,
+            effect=step.command.effect,
+            where=filled.command.where,
+            look_for=step.look_for,
+            notes=step.notes,
+            ways=tuple(self._way(way.answer, way.say, way.to, answer) for way in step.ways),
         )
 
     def _way(self, answer: str, say: str, to: Place, told: Answer | None) -> Way:

@@ -52,9 +52,8 @@ class HelpScreen(ModalScreen[None]):
 
 
 def help_content(rows: Iterable[HelpRow]) -> Content:
-    """Build the help text: how to read the screen, then one line for each binding."""
-    lines = [Content.styled("How to read it", "bold"), Content(_READING), Content("")]
-    lines.append(Content.styled("Keys (right: the id for the configuration file)", "bold"))
+    """Build the help text: one line for each binding, then how to read the screen."""
+    lines = [Content.styled("Keys (right: the id for the configuration file)", "bold")]
     for keys, text, binding_id in rows:
         lines.append(
             Content.assemble(
@@ -63,6 +62,7 @@ def help_content(rows: Iterable[HelpRow]) -> Content:
                 (binding_id, color("dim")),
             )
         )
+    lines += [Content(""), Content.styled("How to read it", "bold"), Content(_READING)]
     return Content("\n").join(lines)
 
 

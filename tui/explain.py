@@ -4,9 +4,9 @@ import difflib
 import textwrap
 from collections.abc import Iterator
 
+from diagnosis.catalogue import ALL, BY_ID
 from diagnosis.log_catalogue import BY_ID as SIGNATURES
 from diagnosis.rule import Rule
-from diagnosis.rules import ALL, BY_ID
 from tui.exits import UsageProblem
 from tui.explain_log import explain_signature, list_signatures, signatures_named
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from diagnosis.engine import Engine
 from situation.boundary import Boundary, Fault
 from situation.findings import Diagnosis
 from situation.gpu.devices import GpuReading
@@ -17,6 +16,9 @@ from situation.readings import Reading, SourceState
 from situation.situation import Situation
 from situation.store import Change
 from tui.device_history import DeviceHistory
+
+if TYPE_CHECKING:
+    from diagnosis.engine import Engine
 
 RESORT: Final = timedelta(seconds=5)
 """Pods turn from "needs a look" to "settled" by time alone; those at the top are looked at again this often."""
@@ -47,7 +49,8 @@ class Feed:
         self.fleet = Fleet()
         self.devices = DeviceHistory()
         self._clock = clock
-        self._engine = Engine()
+        self._engine: Engine | None = None
+        """None before the first reading."""
         self._boundary = Boundary()
         self._waiting: list[Reading] = []
         self._resort_at: datetime | None = None
@@ -62,11 +65,15 @@ class Feed:
         """Apply all waiting readings and judge."""
         now = self._clock()
         readings, self._waiting = self._waiting, []
+        if self._engine is None:
+            if not readings:
+                return Turn(self.diagnosis, frozenset(), frozenset(), False)
+            self._engine = _new_engine()
         changes = [change for reading in readings for change in self._apply(reading)]
-        judged = self._boundary.attempt("diagnosis", self._judge, changes, now)
+        judged = self._boundary.attempt("diagnosis", self._judge, self._engine, changes, now)
         if isinstance(judged, Fault):
             self._unjudged = []
-            self._engine = Engine()  # what the old one kept may be half of the truth
+            self._engine = _new_engine()  # what the old one kept may be half of the truth
             self.diagnosis = self._engine.not_judged(self.situation, now, f"{judged.text} (see the log)")
         reordered = self._keep_order(changes, now)
         self._follow_gpus(readings, changes, now)
@@ -94,17 +101,17 @@ class Feed:
             return self.situation.apply(failed)
         return changes
 
-    def _judge(self, changes: list[Change], now: datetime) -> None:
+    def _judge(self, engine: "Engine", changes: list[Change], now: datetime) -> None:
         """Judge, but at the start not before every kind has been read: half a picture gives false findings."""
         if self._judge_from is None:
             self._judge_from = now + PATIENCE
         self._unjudged += changes
         starting = any(self.situation.source(kind.name).state is SourceState.STARTING for kind in WATCHED)
         if starting and now < self._judge_from:
-            self.diagnosis = self._engine.not_judged(self.situation, now)
+            self.diagnosis = engine.not_judged(self.situation, now)
             return
         self._judge_from = now
-        self.diagnosis = self._engine.judge(self.situation, self._unjudged, now)
+        self.diagnosis = engine.judge(self.situation, self._unjudged, now)
         self._unjudged = []
 
     def _keep_order(self, changes: list[Change], now: datetime) -> bool:
@@ -121,3 +128,10 @@ class Feed:
                 if (pod := self.situation.pods.get(key)) is not None:
                     moved |= self.order.put(pod, now)
         return moved
+
+
+def _new_engine() -> "Engine":
+    """Return an engine with all rules, which take a tenth of a second to import: not before the first paint."""
+    from diagnosis.engine import Engine
+
+    return Engine()

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 from diagnosis.layers import doubt
-from diagnosis.rules import BY_ID
 from situation.cluster import Node
 from situation.findings import Diagnosis, Finding, LayerState, LayerStatus
 from situation.kinds import NAMES_OF
@@ -43,6 +42,8 @@ def withdrawn_card(finding: Finding, at: datetime, situation: Situation, diagnos
 
 def _why_withdrawn(finding: Finding, when: str, situation: Situation, diagnosis: Diagnosis, now: datetime) -> str:
     """Say why, and call nothing recovered that merely cannot be judged, is told otherwise now, or is gone."""
+    from diagnosis.catalogue import BY_ID  # all rules: not before the first paint
+
     rule = BY_ID.get(finding.rule)
     doubts = [text for need in (rule.needs if rule else ()) if (text := doubt(situation.source(need), now))]
     if doubts:

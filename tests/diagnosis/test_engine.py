@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from diagnosis.catalogue import ALL
 from diagnosis.commands import fact, kubectl
 from diagnosis.engine import Engine
 from diagnosis.rule import CLEAR, Clear, Fired, Rule, Unknown, Verdict, Wait, rule
-from diagnosis.rules import ALL
 from situation.findings import Diagnosis, Layer, LayerState, Severity
 from situation.meta import CLUSTER, Ref
 from situation.readings import Changed, Listed, Reading, SourceState

@@ -3,9 +3,9 @@
 import pytest
 
 from diagnosis import explaining
+from diagnosis.catalogue import BY_ID
 from diagnosis.fold import Hit, fold
 from diagnosis.rule import Fired, Rule, Verdict, rule
-from diagnosis.rules import BY_ID
 from situation.etcd.cluster import ETCD
 from situation.findings import Layer, Severity
 from situation.meta import CLUSTER, Ref

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from diagnosis.catalogue import ALL
 from diagnosis.engine import Engine
 from diagnosis.gpu_readings import readable
 from diagnosis.rule import Unknown
-from diagnosis.rules import ALL, gpu_devices, gpu_load
+from diagnosis.rules import gpu_devices, gpu_load
 from diagnosis.rules.gpu_devices import XID_FRESH
 from diagnosis.xids import XIDS, XidClass, xid_of
 from situation.findings import Effect, Severity

@@ -8,10 +8,11 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from diagnosis.catalogue import ALL, BY_ID
 from diagnosis.commands import fact, kubectl
 from diagnosis.engine import Engine, diagnose
 from diagnosis.rule import Fired, Verdict, rule
-from diagnosis.rules import ALL, BY_ID, api_latency, leader_changes
+from diagnosis.rules import api_latency, leader_changes
 from situation.api_server import ApiServerPage, ListKey
 from situation.certificates import Certificate
 from situation.findings import Finding, Layer, LayerState, Severity

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diagnosis.catalogue import BY_ID as RULES
 from diagnosis.log_catalogue import ALL, BY_ID
 from diagnosis.log_catalogue.signature import PLACEHOLDERS, Signature, Weight, commands
 from diagnosis.log_signatures import BLOCK_CHARS, LINES_KEPT, Match, find_signatures, trigger
-from diagnosis.rules import BY_ID as RULES
 from playbooks.commands import Target, render
 from situation.findings import Effect
 from situation.text import harmless

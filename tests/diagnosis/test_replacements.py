@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from diagnosis.rules import ALL
+from diagnosis.catalogue import ALL
 from situation.findings import Finding
 from situation.readings import Readiness, Reading, SourceState
 from tests.build import NOW, Manifest, ago, meta, node, pod, situation

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from diagnosis.catalogue import ALL, BY_ID
 from diagnosis.engine import diagnose
 from diagnosis.layers import layer_statuses
-from diagnosis.rules import ALL, BY_ID, serving_errors, serving_health, serving_latency
+from diagnosis.rules import serving_errors, serving_health, serving_latency
 from playbooks.commands import Target, render
 from situation.findings import Layer, LayerState, Mark, Severity
 from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices

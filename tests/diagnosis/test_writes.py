@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from diagnosis.catalogue import ALL
 from diagnosis.layers import layer_statuses
-from diagnosis.rules import ALL, api_health, leaders, writes
+from diagnosis.rules import api_health, leaders, writes
 from situation.findings import Layer, LayerState, Mark, Severity
 from situation.readings import Readiness, Reading, ServerClock, SourceState
 from situation.situation import Situation

@@ -16,7 +16,7 @@ from situation.readings import Readiness, Reading, SourceState
 from situation.selectors import is_settled
 from situation.situation import Situation
 from tests.build import NOW, node, pod, situation
-from tui.checklist import RULES
+from tui.checklist import rule_facts
 
 FINE, BROKEN, UNKNOWN = AnswerState.FINE, AnswerState.BROKEN, AnswerState.UNKNOWN
 PULL = {"waiting": {"reason": "ImagePullBackOff", "message": "manifest unknown: not found"}}
@@ -26,7 +26,7 @@ SICK = pod("search-1", phase="Pending", ready=False, container_status={"state": 
 def facts(known: Situation, diagnosis: Diagnosis | None = None) -> Facts:
     judged = diagnose(known, NOW) if diagnosis is None else diagnosis
     unsettled = sum(not is_settled(item, NOW) for item in known.pods.values())
-    return Facts(known, judged, unsettled, NOW, RULES)
+    return Facts(known, judged, unsettled, NOW, rule_facts())
 
 
 def ask(text: str, known: Situation, diagnosis: Diagnosis | None = None) -> Answer:
@@ -78,11 +78,14 @@ def test_a_bound_only_tells_what_it_proves(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "is empty"), ("and", "there is no figure 'and'"), ("api.ready and", "the end"), ("(api.ready", "a ) is missing"),
+        ("", "is empty"), ("and", "there is no figure 'and'"), ("api.ready and", "the end"), 
+        ("(api.ready", "a ) is missing"),
         ("api.ready api.ready", "one word too many"), ("rule:", "cannot be read"), ("layer:7", "layers are 1 to 5"),
         ("pods.unsettled", "is no flag"), ("pods.unsettled == none", "a number"), ("api.ready < true", "has no order"),
-        ("api.ready == 3", "true or false"), ("etcd.alarms == 3", "a word, or none"), ("pods.unsetled > 0", "do you mean"),
-        ("api.ready; rm", "cannot be read"), ("__import__", "there is no figure"), ("not " * 99 + "api.ready", "too deeply"),
+        ("api.ready == 3", "true or false"), ("etcd.alarms == 3", "a word, or none"),
+        ("pods.unsetled > 0", "do you mean"),
+        ("api.ready; rm", "cannot be read"), ("__import__", "there is no figure"),
+        ("not " * 99 + "api.ready", "too deeply"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_told(text: str, says: str) -> None:
@@ -133,7 +136,7 @@ def test_layers_and_figures_of_what_cannot_be_read_are_unknown() -> None:
 def test_pods_that_were_last_seen_a_while_ago_are_unknown_with_their_age() -> None:
     known = situation(pod("web-1"))
     known.apply(Reading("kubernetes/pods", SourceState.UNREACHABLE, NOW, error="connection refused"))
-    later = Facts(known, Diagnosis(), 0, NOW + timedelta(seconds=90), RULES)
+    later = Facts(known, Diagnosis(), 0, NOW + timedelta(seconds=90), rule_facts())
     answer = judge(parse_expression("pods.unsettled == 0"), later)
     assert answer == Answer(UNKNOWN, "unreachable; 0 of 1 pods were not plainly fine 90s ago")
 

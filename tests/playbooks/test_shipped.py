@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from diagnosis.catalogue import ALL
 from diagnosis.engine import diagnose
-from diagnosis.rules import ALL
 from docs.playbook_pages import pages, with_tables
 from playbooks.commands import Target, render
 from playbooks.context import Context
@@ -22,7 +22,7 @@ from situation.meta import Ref
 from situation.selectors import is_settled
 from situation.situation import Situation
 from tape.player import play
-from tui.checklist import RULES, Checklist
+from tui.checklist import Checklist, rule_facts
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = load_playbooks()
@@ -91,7 +91,7 @@ def recorded(name: str) -> tuple[Situation, Diagnosis, Facts]:
         known.apply(reading)
     judged = diagnose(known, played.now)
     unsettled = sum(not is_settled(item, played.now) for item in known.pods.values())
-    return known, judged, Facts(known, judged, unsettled, played.now, RULES)
+    return known, judged, Facts(known, judged, unsettled, played.now, rule_facts())
 
 
 @pytest.mark.parametrize("scenario", ["faults_a", "gpu_mig_stuck", "etcd_fragmented"])

@@ -241,10 +241,10 @@ async def test_keys_can_be_remapped_and_the_help_tells_the_new_ones(cluster: Clu
         await until(pilot, (tmp_path / "last-command").exists)
         await pilot.press("question_mark")
         text = screen_text(pilot)
-        assert "How to read it" in text
+        assert "Keys (right: the id" in text
         assert any("y" in line and "Copy the next command" in line for line in text.splitlines())
         await pilot.press("escape")
-        assert "How to read it" not in screen_text(pilot)
+        assert "Keys (right: the id" not in screen_text(pilot)
 
 
 async def test_on_80x24_the_panes_are_tabs(cluster: Cluster, tmp_path: Path) -> None:
