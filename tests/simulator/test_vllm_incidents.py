@@ -19,6 +19,7 @@ from simulator.scenarios.vllm_incidents import DEAD_UNTIL, DIES_AGAIN_AT, FAULT_
 from simulator.scenarios.vllm_pages import SLOWER, read_pages
 from simulator.server import Simulator
 from simulator.show import Show
+from situation.findings import Severity
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.readings import Reading
@@ -56,7 +57,7 @@ FOUND: Final = {
     "vllm_stalled": {FAULT_AT: "", 70.0: "vllm-stalled"},
     "vllm_engine_dead": {FAULT_AT + 2: "vllm-engine-dead", READY_AGAIN_AT + 5: "", DEAD_UNTIL: "vllm-engine-dead"},
     "vllm_device_oom": {215.0: "vllm-crash"},
-    "vllm_killed_before_ready": {320.0: "vllm-killed-before-ready"},
+    "vllm_killed_before_ready": {85.0: "vllm-killed-before-ready", 320.0: "vllm-killed-before-ready"},
 }
 """What is found at some seconds, by what was heard until then; nothing where it is empty."""
 MESSAGES: Final = {
@@ -113,7 +114,7 @@ def test_the_tape_is_what_its_script_makes_and_small(name: str) -> None:
 def test_it_begins_healthy(name: str) -> None:
     known = situation_at(name, 4)
     assert all(map(is_ready, (pod for pod in known.pods.values() if pod.namespace == "serving")))
-    assert list(diagnose(known, open_scenario(name).header.started_at + 4 * SECOND).causes) == []
+    assert wrong(known, name, 4) == set()
 
 
 def rows() -> Iterator[tuple[str, float, bool, int]]:
@@ -168,9 +169,31 @@ def test_the_right_thing_is_found_and_withdrawn(name: str) -> None:
             known = heard(known, name, t)
             t += 5.0
         known = heard(known, name, moment)
+        assert wrong(known, name, moment) == set(filter(None, [wanted[moment]])), moment
         causes = diagnose(known, header.started_at + moment * SECOND).causes
-        assert {cause.rule for cause in causes} == set(filter(None, [wanted[moment]])), moment
         assert OTHER not in {cause.subject.name.rpartition("-7d9")[0] for cause in causes}
+
+
+@pytest.mark.parametrize(
+    ("name", "t", "rule"),
+    [
+        ("vllm_queue", 20.0, "vllm-saturated"),
+        ("vllm_queue", 515.0, ""),
+        ("vllm_preemption", 200.0, "vllm-preemption"),
+        ("vllm_stalled", FAULT_AT + 15, ""),
+        ("vllm_stalled", 140.0, "vllm-stalled"),
+        ("vllm_engine_dead", FAULT_AT + 2, "vllm-engine-dead"),
+        ("vllm_engine_dead", DEAD_UNTIL, "vllm-engine-dead"),
+    ],
+)
+def test_the_same_is_found_by_who_reads_the_tape_once(name: str, t: float, rule: str) -> None:
+    assert wrong(situation_at(name, t), name, t) == set(filter(None, [rule]))
+
+
+def wrong(known: Situation, name: str, t: float) -> set[str]:
+    """Return the rules of all causes but hints: one replica is a weak point in all of these."""
+    causes = diagnose(known, open_scenario(name).header.started_at + t * SECOND).causes
+    return {cause.rule for cause in causes if cause.severity is not Severity.INFO}
 
 
 def heard(known: Situation, name: str, t: float) -> Situation:
