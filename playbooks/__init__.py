@@ -1,1 +1,1 @@
-"""Playbooks as data: their format and loader, their automatic checks, and how their commands are filled and rendered."""
+"""Playbooks as data: format and loader, automatic checks, and how their commands are filled and rendered."""

@@ -1,7 +1,7 @@
 """Automatic checks: an expression judged over Situation and Diagnosis, in three-valued logic, with its evidence.
 
-What is true is fine, what is false is broken. `and` is broken by one broken term and `or` fine by one fine term whatever
-the others are; else one unknown term leaves all unknown (Kleene's strong logic).
+What is true is fine, what is false is broken. `and` is broken by one broken term and `or` fine by one fine term,
+whatever the others are; else one unknown term leaves all unknown (Kleene's strong logic).
 """
 
 from collections.abc import Iterable, Sequence

@@ -172,12 +172,12 @@ class _Parser:
         return FigureTerm(name, sign, self._value(name, figure.kind))
 
     def _value(self, name: str, kind: Kind) -> Value:
-        token, text = self._take()
-        if kind is Kind.NUMBER and token == "number":
+        sort, text = self._take()
+        if kind is Kind.NUMBER and sort == "number":
             return float(text)
         if kind is Kind.FLAG and text in ("true", "false"):
             return text == "true"
-        if kind is Kind.WORDS and token == "word":
+        if kind is Kind.WORDS and sort == "word":
             return frozenset() if text == "none" else frozenset({text})
         wanted = {Kind.NUMBER: "a number", Kind.FLAG: "true or false", Kind.WORDS: "a word, or none"}[kind]
         raise ExpressionError(f"{name} is compared with {wanted}, not with {text!r}")

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
 from zlib import crc32
 
 import msgspec
@@ -14,8 +13,6 @@ from simulator.vllm import Traffic, metrics_page, models_page, version_page
 from situation.pods import Pod
 from situation.serving.readings import Software
 from situation.serving.recognise import ServerSpec, recognise
-
-TLS_FLAG: Final = "--ssl-keyfile"
 
 
 def server_spec(manifest: Manifest) -> ServerSpec | None:

@@ -1,7 +1,7 @@
 """`GET .../pods/NAME:PORT/proxy/PATH`: what a pod answers over HTTP, fetched by the API server.
 
 A page that was recorded is served as it was; a DCGM exporter without one is played by `simulator.dcgm`, a vLLM server
-by `simulator.model_servers`. All other pods refuse the connection. A server with the flag of a TLS key speaks TLS.
+by `simulator.model_servers`. All other pods refuse the connection. A server whose spec says so speaks TLS.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from aiohttp import web
 
 from simulator.cluster import Cluster, Manifest
 from simulator.dcgm import PORT, Exporters, is_exporter
-from simulator.model_servers import TLS_FLAG, ModelServers, server_spec
+from simulator.model_servers import ModelServers, server_spec
 from simulator.pages import PLAIN_TEXT, Page
 from simulator.statuses import bad_request, not_found, unavailable
 from situation.kinds import BY_NAME
@@ -77,7 +77,7 @@ class PodProxy:
             await asyncio.get_running_loop().create_future()
         if page is None or page.error:
             raise _unreached(f"dial tcp {address}:{port}: {page.error if page else REFUSED}")
-        speaks_tls = spec is not None and TLS_FLAG in spec.arguments.flags
+        speaks_tls = spec is not None and spec.scheme == "https"
         if speaks_tls is not (scheme == "https"):
             raise _unreached(_ONLY_TLS if speaks_tls else _NOT_TLS)
         kind = _JSON if page.text.startswith("{") else PLAIN_TEXT

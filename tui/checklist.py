@@ -162,13 +162,13 @@ class Checklist:
         context, progress = self.context(base), self._here()
         subject = f"{self._subject.kind} {self._subject.name}" if self._subject and self._subject.name else ""
         return ChecklistView(
-            playbook.title,
-            playbook.summary,
-            subject,
-            self._steps(playbook, progress, facts, context, target),
-            self.number,
-            progress.done(playbook.steps),
-            bool(self._trail),
+            title=playbook.title,
+            summary=playbook.summary,
+            subject=subject,
+            steps=self._steps(playbook, progress, facts, context, target),
+            current=self.number,
+            done=progress.done(playbook.steps),
+            can_return=bool(self._trail),
         )
 
     def missing(self, base: Context) -> str:
@@ -204,22 +204,22 @@ class Checklist:
     def _step(self, step: Step, answer: Answer | None, entry: Entry, filled: Filled, target: Target) -> StepView:
         line, refused = _line(filled, target)
         return StepView(
-            step.id,
-            step.ask,
-            answer.state.value if answer is not None else "",
-            answer.evidence if answer is not None else "",
-            entry.mark.value if entry.mark is not None else "",
-            f"{entry.who} {entry.at:%H:%M}" if entry.at is not None else "",
-            entry.note,
-            line,
-            "" if line else " ".join(filled.command.argv),
-            filled.missing,
-            refused,
-            step.command.effect,
-            filled.command.where,
-            step.look_for,
-            step.notes,
-            tuple(self._way(way.answer, way.say, way.to, answer) for way in step.ways),
+            id=step.id,
+            ask=step.ask,
+            state=answer.state.value if answer is not None else "",
+            evidence=answer.evidence if answer is not None else "",
+            mark=entry.mark.value if entry.mark is not None else "",
+            by=f"{entry.who} {entry.at:%H:%M}" if entry.at is not None else "",
+            note=entry.note,
+            command=line,
+            template="" if line else " ".join(filled.command.argv),
+            missing=filled.missing,
+            refused=refused,
+            effect=step.command.effect,
+            where=filled.command.where,
+            look_for=step.look_for,
+            notes=step.notes,
+            ways=tuple(self._way(way.answer, way.say, way.to, answer) for way in step.ways),
         )
 
     def _way(self, answer: str, say: str, to: Place, told: Answer | None) -> Way:

@@ -1,6 +1,6 @@
 """The row in the middle: panes that are there only while they have something to show, as many of them as fit."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
 from textual.screen import Screen
@@ -29,6 +29,9 @@ MIDDLE: Final = (GPU, ETCD, VLLM)
 _KINDS: Final[dict[Tab, type[MiddlePane]]] = {GPU: GpuPane, ETCD: EtcdPane, VLLM: VllmPane}
 _UNASKED: Final = (GPU, VLLM, ETCD)
 """Which comes first where not all fit, until somebody asks for one or a cause is about one."""
+_NOTHING: Final = "-nothing"
+"""Class of a pane, or of the row, that has nothing to show. Of the pane and not of the screen, all of whose widgets
+would be styled anew."""
 _OF_LAYER: Final = {Layer.CONTROL_PLANE: ETCD, Layer.NODE: GPU}
 _SIDE_BY_SIDE: Final = ((220, 3), (158, 2))
 """(cells, how many panes stand side by side from there on)."""
@@ -49,6 +52,14 @@ def tab_of_cause(cause: Finding) -> Tab | None:
 def fitting(width: int) -> int:
     """Return how many panes stand side by side in so many cells."""
     return next((count for cells, count in _SIDE_BY_SIDE if width >= cells), 1)
+
+
+def middle_panes() -> Iterator[MiddlePane]:
+    """Yield new panes of the row, from left to right, which do not show before there is something in them."""
+    for tab in MIDDLE:
+        pane = _KINDS[tab](id=tab.id)
+        pane.add_class(_NOTHING)
+        yield pane
 
 
 class MiddleRow:
@@ -82,7 +93,8 @@ class MiddleRow:
         self.there, self._slight = there, slight
         self._caused = tab_of_cause(gravest) if gravest is not None else None
         for tab in MIDDLE:
-            self._screen.set_class(tab not in there, f"-no-{tab.id}")
+            self._screen.query_one(_KINDS[tab]).set_class(tab not in there, _NOTHING)
+        self._screen.query_one("#middle").set_class(not there, _NOTHING)
 
     def ask_for(self, tab: Tab) -> None:
         """Somebody wants this one."""

@@ -16,17 +16,15 @@ from tui.etcd_painter import NOTHING_SPOKE
 from tui.feed import Feed
 from tui.filter_line import FilterLine
 from tui.gpu_view import why_no_gpus
-from tui.middle_row import ETCD, GPU, MIDDLE, VLLM, MiddleRow, Tab, tab_of_layer
+from tui.middle_row import ETCD, GPU, MIDDLE, VLLM, MiddleRow, Tab, middle_panes, tab_of_layer
 from tui.note_line import NoteLine
 from tui.painter import Painter
 from tui.room import Room
 from tui.vllm_view import why_no_servers
 from widgets.causes import CausesPane
 from widgets.checklist import ChecklistPane
-from widgets.etcd import EtcdPane
 from widgets.events import EventsPane
 from widgets.evidence import EvidencePane
-from widgets.gpu import GpuPane
 from widgets.header import HeaderBar
 from widgets.layers import LayerStrip
 from widgets.nodes import NodesPane
@@ -34,7 +32,6 @@ from widgets.pods import PodsPane
 from widgets.table import RowTable
 from widgets.tabs import PaneTabs
 from widgets.timeline import TimelinePane
-from widgets.vllm import VllmPane
 
 _TABS: Final = (Tab("Causes", "causes"), Tab("Pods", "pods"), Tab("Nodes", "nodes"), Tab("Events", "events"))
 
@@ -48,7 +45,8 @@ class PaneScreen(Screen[None]):
     tab: reactive[int] = reactive(0, init=False)
 
     def __init__(self, feed: Feed, clock: Callable[[], datetime], painter: Painter, attention: Attention) -> None:
-        super().__init__()
+        # Each class that comes later has all widgets styled anew, which takes a good part of the first paint.
+        super().__init__(classes=f"tab-{_TABS[0].id}")
         self._feed = feed
         self._clock = clock
         self._room = Room(self)
@@ -58,6 +56,10 @@ class PaneScreen(Screen[None]):
         self.painter = painter
 
     def compose(self) -> ComposeResult:
+        for size, breakpoints in zip(
+            self.app.size, (self.HORIZONTAL_BREAKPOINTS, self.VERTICAL_BREAKPOINTS), strict=True
+        ):
+            self.add_class([name for least, name in breakpoints if size >= least][-1])
         yield HeaderBar()
         yield LayerStrip()
         yield PaneTabs()
@@ -66,10 +68,8 @@ class PaneScreen(Screen[None]):
                 with Container(id="top"):
                     yield CausesPane(id="causes")
                     yield EvidencePane(id="evidence")
-                with Container(id="middle"):
-                    yield GpuPane(id="gpu")
-                    yield EtcdPane(id="etcd")
-                    yield VllmPane(id="vllm")
+                with Container(id="middle", classes="-nothing"):
+                    yield from middle_panes()
                 yield NodesPane(id="nodes")
                 with Container(id="bottom"):
                     yield PodsPane(id="pods")
@@ -194,8 +194,7 @@ class PaneScreen(Screen[None]):
 
     def watch_tab(self, number: int) -> None:
         shown = self._tabs[number]
-        for tab in (*_TABS, *MIDDLE):
-            self.set_class(tab is shown, f"tab-{tab.id}")
+        self.update_classes({f"tab-{tab.id}": tab is shown for tab in (*_TABS, *MIDDLE)})
         self.query_one(PaneTabs).current = number
         self._fit()
         if self.query_one(FilterLine).display or self.query_one(NoteLine).display:

@@ -108,8 +108,12 @@ def crashes(
     """
     start, end, restarts, back_off = starts, starts + run_s if first_end is None else first_end, 0, 10
     while end <= until:
-        reason = "Error" if code else "Completed"
-        ended = {"exitCode": code, "reason": reason, "startedAt": at(start), "finishedAt": at(end)}
+        ended = {
+            "exitCode": code,
+            "reason": "Error" if code else "Completed",
+            "startedAt": at(start),
+            "finishedAt": at(end),
+        }
         last = {"terminated": ended}
         if restarts == 0:
             yield end, {"state": {"terminated": ended}, "last": {}, "restarts": 0}

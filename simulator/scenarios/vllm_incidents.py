@@ -4,6 +4,7 @@ All on two GPU nodes in order. Another model beside is served well; it is not on
 """
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any, Final
 
 from simulator.scenarios import vllm_logs as logs
@@ -36,7 +37,7 @@ LOADS_S: Final = 80.0
 """How long an 8B model takes from a warm cache (60 to 120 s are usual)."""
 DIES_AGAIN_AT: Final = 130.0
 ENDS_WITH: Final = 0
-"""Exit code of a server whose engine died: it shuts down in order."""
+"""Exit code of a server whose engine died (vLLM 0.32.0): it sees that, and shuts down in order."""
 STALLED_UNTIL: Final = 140.0
 DEAD_UNTIL: Final = 150.0
 OUT_OF_MEMORY_UNTIL: Final = 215.0
@@ -97,18 +98,21 @@ def stalled() -> GpuStory:
     (pod,) = pods_of(made)
     story.log(0, pod, logs.SERVES)
     serves(story, 0, pod, LLAMA_70B)
-    _traffic(story, pod, LLAMA_70B, 0, FAULT_AT, -WEEK_S)
+    _traffic(story, pod, LLAMA_70B, 0, STALLED_UNTIL, -WEEK_S, FAULT_AT)
     story.gpus(FAULT_AT, BAD, {number: {"utilization_ratio": 1.0} for number in range(LLAMA_70B.gpus)})
     story.log(FAULT_AT + 62, pod, logs.HANGS)
     return story
 
 
-def _traffic(story: GpuStory, pod: Manifest, model: Model, since: float, until: float, began: float) -> None:
-    """Pages of a server that is in order and has run since `began`."""
+def _traffic(
+    story: GpuStory, pod: Manifest, model: Model, since: float, until: float, began: float, stands_at: float = inf
+) -> None:
+    """Pages of a server that has run since `began` and is in order until `stands_at`: then they stay the same."""
     traffic = Traffic(1.1, running=8, kv_usage_ratio=0.44)
     for step in range(int((until - since) / PAGE_EVERY_S) + 1):
         t = since + step * PAGE_EVERY_S
-        says(story, t, pod, "/metrics", metrics_page(model.name, traffic, _unix(began), max(0.0, t - began - LOADS_S)))
+        served_s = max(0.0, min(t, stands_at) - began - LOADS_S)
+        says(story, t, pod, "/metrics", metrics_page(model.name, traffic, _unix(began), served_s))
 
 
 def engine_dead() -> GpuStory:

@@ -78,11 +78,14 @@ def test_a_bound_only_tells_what_it_proves(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "is empty"), ("and", "there is no figure 'and'"), ("api.ready and", "the end"), ("(api.ready", "a ) is missing"),
+        ("", "is empty"), ("and", "there is no figure 'and'"), ("api.ready and", "the end"), 
+        ("(api.ready", "a ) is missing"),
         ("api.ready api.ready", "one word too many"), ("rule:", "cannot be read"), ("layer:7", "layers are 1 to 5"),
         ("pods.unsettled", "is no flag"), ("pods.unsettled == none", "a number"), ("api.ready < true", "has no order"),
-        ("api.ready == 3", "true or false"), ("etcd.alarms == 3", "a word, or none"), ("pods.unsetled > 0", "do you mean"),
-        ("api.ready; rm", "cannot be read"), ("__import__", "there is no figure"), ("not " * 99 + "api.ready", "too deeply"),
+        ("api.ready == 3", "true or false"), ("etcd.alarms == 3", "a word, or none"),
+        ("pods.unsetled > 0", "do you mean"),
+        ("api.ready; rm", "cannot be read"), ("__import__", "there is no figure"),
+        ("not " * 99 + "api.ready", "too deeply"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_told(text: str, says: str) -> None:

@@ -239,9 +239,11 @@ def test_shipped_incidents(name: str) -> None:
 def test_there_are_these_incidents_and_no_other() -> None:
     from simulator.scenarios.make_etcd import INCIDENTS as OF_ETCD
     from simulator.scenarios.make_gpu import INCIDENTS as OF_GPUS
+    from simulator.scenarios.make_vllm import INCIDENTS as OF_MODEL_SERVERS
 
-    assert set(SCENARIOS) == {"api_outage", "faults_a", "gpu_driver_nouveau", *OF_GPUS, *OF_ETCD}
-    assert (len(OF_GPUS), len(OF_ETCD)) == (7, 8)
+    made = (OF_GPUS, OF_ETCD, OF_MODEL_SERVERS)
+    assert set(SCENARIOS) == {"api_outage", "faults_a", "gpu_driver_nouveau"}.union(*made)
+    assert [len(incidents) for incidents in made] == [7, 8, 6]
     with pytest.raises(KeyError, match="faults_a"):
         open_scenario("none")
 

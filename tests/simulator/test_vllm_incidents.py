@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -19,10 +19,9 @@ from simulator.scenarios.vllm_incidents import DEAD_UNTIL, DIES_AGAIN_AT, FAULT_
 from simulator.scenarios.vllm_pages import SLOWER, read_pages
 from simulator.server import Simulator
 from simulator.show import Show
-from situation.findings import Severity
+from situation.findings import Finding, Severity
 from situation.meta import Ref
 from situation.pods import Pod
-from situation.readings import Reading
 from situation.selectors import is_ready
 from situation.serving.recognise import recognise
 from situation.situation import Situation
@@ -36,7 +35,7 @@ LARGEST_BYTES: Final = 80_000
 SECOND: Final = timedelta(seconds=1)
 OTHER: Final = "mistral-7b"
 READY_AGAIN_AT: Final = FAULT_AT + 3 + LOADS_S
-STATES: Final = {
+STATES: Final[dict[str, list[tuple[float, bool, int]]]] = {
     "vllm_queue": [(100, True, 0)],
     "vllm_preemption": [(100, True, 0)],
     "vllm_stalled": [(100, True, 0)],
@@ -72,16 +71,12 @@ def path_of(name: str) -> Path:
     return open_scenario(name).path
 
 
-def readings_at(name: str, t: float) -> tuple[Reading, ...]:
-    started_at = open_scenario(name).header.started_at
-    readings, _, notes = read_any(path_of(name), started_at + t * SECOND)
-    assert notes == ()
-    return readings
-
-
 def situation_at(name: str, t: float) -> Situation:
+    """What is known at a second of a tape, with what the servers have said in the last minutes."""
+    readings, _, notes = read_any(path_of(name), open_scenario(name).header.started_at + t * SECOND)
+    assert notes == ()
     known = Situation()
-    for reading in readings_at(name, t):
+    for reading in readings:
         known.apply(reading)
     return known
 
@@ -114,7 +109,12 @@ def test_the_tape_is_what_its_script_makes_and_small(name: str) -> None:
 def test_it_begins_healthy(name: str) -> None:
     known = situation_at(name, 4)
     assert all(map(is_ready, (pod for pod in known.pods.values() if pod.namespace == "serving")))
-    assert wrong(known, name, 4) == set()
+    assert grave(known, open_scenario(name).header.started_at + 4 * SECOND) == []
+
+
+def grave(known: Situation, now: datetime) -> list[Finding]:
+    """What is found but hints."""
+    return [cause for cause in diagnose(known, now).causes if cause.severity is not Severity.INFO]
 
 
 def rows() -> Iterator[tuple[str, float, bool, int]]:
@@ -160,46 +160,11 @@ def test_events_are_worded_as_the_kubelet_does(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_right_thing_is_found_and_withdrawn(name: str) -> None:
-    """Asked every 5 s for the last minute, as by a cockpit that was open all the time."""
-    known, header = Situation(), open_scenario(name).header
-    wanted, t = dict(FOUND[name]), 0.0
-    for moment in sorted(wanted):
-        t = max(t, moment - 60.0)
-        while t < moment:
-            known = heard(known, name, t)
-            t += 5.0
-        known = heard(known, name, moment)
-        assert wrong(known, name, moment) == set(filter(None, [wanted[moment]])), moment
-        causes = diagnose(known, header.started_at + moment * SECOND).causes
-        assert OTHER not in {cause.subject.name.rpartition("-7d9")[0] for cause in causes}
-
-
-@pytest.mark.parametrize(
-    ("name", "t", "rule"),
-    [
-        ("vllm_queue", 20.0, "vllm-saturated"),
-        ("vllm_queue", 515.0, ""),
-        ("vllm_preemption", 200.0, "vllm-preemption"),
-        ("vllm_stalled", FAULT_AT + 15, ""),
-        ("vllm_stalled", 140.0, "vllm-stalled"),
-        ("vllm_engine_dead", FAULT_AT + 2, "vllm-engine-dead"),
-        ("vllm_engine_dead", DEAD_UNTIL, "vllm-engine-dead"),
-    ],
-)
-def test_the_same_is_found_by_who_reads_the_tape_once(name: str, t: float, rule: str) -> None:
-    assert wrong(situation_at(name, t), name, t) == set(filter(None, [rule]))
-
-
-def wrong(known: Situation, name: str, t: float) -> set[str]:
-    """Return the rules of all causes but hints: one replica is a weak point in all of these."""
-    causes = diagnose(known, open_scenario(name).header.started_at + t * SECOND).causes
-    return {cause.rule for cause in causes if cause.severity is not Severity.INFO}
-
-
-def heard(known: Situation, name: str, t: float) -> Situation:
-    for reading in readings_at(name, t):
-        known.apply(reading)
-    return known
+    started_at = open_scenario(name).header.started_at
+    for t, rule in FOUND[name].items():
+        causes = grave(situation_at(name, t), started_at + t * SECOND)
+        assert [cause.rule for cause in causes] == ([rule] if rule else []), t
+        assert not [cause for cause in causes if cause.subject.name.startswith(OTHER)]
 
 
 @pytest.mark.parametrize(("name", "recorded"), [("vllm_queue", "queue"), ("vllm_preemption", "preemption")])

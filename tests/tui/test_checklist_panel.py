@@ -120,12 +120,12 @@ async def test_what_a_command_lacks_is_chosen_with_enter(own: Path, tmp_path: Pa
     async with open_cockpit(cluster, tmp_path) as pilot:
         await pilot.press("l", "n", "n", "c")
         assert "kubectl describe pod <pod>" in screen_text(pilot)
-        assert "not known: <pod>, <namespace> · enter chooses" in screen_text(pilot)
+        assert "not known: <pod>, <namespace>" in screen_text(pilot)
         assert not (tmp_path / "last-command").exists()
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, ChoiceScreen))
         await pilot.press(*"db", "enter")
-        await until(pilot, lambda: "-n data describe pod" in screen_text(pilot))
+        await until(pilot, lambda: "describe pod db-1" in screen_text(pilot))
 
 
 async def test_what_changes_something_is_held_back_until_the_look_before_is_ticked(pilot: Pilot[int]) -> None:

@@ -80,7 +80,7 @@ async def test_the_doctor_tells_how_each_is_reached(tmp_path: Path) -> None:
         open_ = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig")
         simulator.faults.forbid.add("pods/proxy")
         shut = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "--vllm", model.url)
-    assert line_of(open_, "model servers").endswith("serving/a:9: vLLM, through the API server, serves llama-8b")
+    assert line_of(open_, "model servers").endswith("serving/a:9: vLLM 0.32.0, through the API server, serves llama-8b")
     lines = [line for line in shut.out.splitlines() if " model servers " in line]
     assert lines[0].startswith("● ") and "RBAC: verb get, resource pods/proxy" in lines[0]
     assert lines[1].startswith("✓ ") and "vLLM 0.32.0, at the URL given, serves llama-8b" in lines[1]

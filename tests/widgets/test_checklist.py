@@ -13,7 +13,8 @@ STEPS = (
     StepView("c", "Slow?", "unknown", "not judged yet", mark="not applicable", by="bo 02:42"),
     StepView(
         "d", "Drain it", template="kubectl drain <node>", missing=("node",), effect=Effect.DISRUPTIVE,
-        where="node <node>", look_for="It `empties`.", ways=(Way("yes", "Go on.", "step 1", True), Way("no", "Stop.", "DNS")),
+        where="node <node>", look_for="It `empties`.",
+        ways=(Way("yes", "Go on.", "step 1", True), Way("no", "Stop.", "DNS")),
     ),
 )  # fmt: skip
 
@@ -57,7 +58,8 @@ def test_the_current_step_says_what_it_does_what_it_lacks_and_where_it_leads() -
 
 
 def test_nothing_is_wider_than_the_panel() -> None:
-    long = StepView("x", "word " * 20, "broken", "evidence " * 30, command="kubectl " + "--flag " * 20, look_for="see " * 30,
+    long = StepView("x", "word " * 20, "broken", "evidence " * 30, command="kubectl " + "--flag " * 20,
+                    look_for="see " * 30,
                     notes="note " * 30, ways=(Way("yes", "say " * 20, "there"),))  # fmt: skip
     for width in (30, 46, 76):
         rows, _, _ = drawn(ChecklistView("T", "sum " * 20, "", (long, *STEPS), 0), width, "asdf")
