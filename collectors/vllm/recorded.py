@@ -1,4 +1,4 @@
-"""Model servers as the pages on a tape tell of them. Source `vllm/servers`, as if they were asked then.
+"""Model servers as the pages on a tape tell of them, as if they were asked then.
 
 A page on a tape is what a server answers from then on. It was asked all the while, so what did not move is told too.
 """
@@ -16,12 +16,12 @@ from collectors.vllm.rounds import EVERY_S, FRESH_S
 from collectors.vllm.wishes import Place, VllmWishes
 from situation.readings import Reading, SourceState
 from situation.serving.readings import Health, ModelServer, ServerReading, Software
+from situation.serving.serving import SOURCE
 from situation.situation import Situation
 from situation.text import harmless
 
 T = TypeVar("T")
 
-SOURCE: Final = "vllm/servers"
 _REFUSED: Final = "connection refused"
 
 Pages = Mapping[str, RecordedPage]

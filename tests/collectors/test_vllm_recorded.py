@@ -15,7 +15,7 @@ GONE = METRICS._replace(status=0, body=b"", error="connect: connection refused")
 
 
 def state(pages: tuple[RecordedPage, ...], *earlier: tuple[float, RecordedPage]) -> ServerState:
-    known = situation(server_pod(1))
+    known = situation(server_pod(1, status={"podIP": "10.0.0.9"}))
     before = [(NOW - timedelta(seconds=ago_s), page) for ago_s, page in earlier]
     for reading in servers_on_pages(pages, known, NOW, before):
         known.apply(reading)
