@@ -56,7 +56,8 @@ class Playback(NamedTuple):
     pages: tuple[PlayedPage, ...] = ()
     """The last of each; none while the API server is gone, through which they are read."""
     page_history: tuple[tuple[datetime, PlayedPage], ...] = ()
-    """All that came in the last PAGES_KEPT_S, in order, with the time at which it did."""
+    """All that came in the last PAGES_KEPT_S, in order, with the time at which it did; before them, as of the begin of
+    that time, what was answered then."""
     control_plane: tuple[Frame, ...] = ()
     """All that etcd's members and the API server's own pages said until then, in order (`tape.etcd`)."""
     began: datetime | None = None
@@ -184,7 +185,7 @@ def play(path: Path, at: float | datetime | None = None) -> Playback:
     began = tape.header.started_at
     now = began + timedelta(seconds=end)
     readings = _readings(sources, now, end, down_at)
-    earlier = tuple((began + timedelta(seconds=t), page) for t, page in history if t > end - PAGES_KEPT_S)
+    earlier = tuple((began + timedelta(seconds=t), page) for t, page in _kept(history, end - PAGES_KEPT_S))
     return Playback(readings, now, tuple(tape.notes), pages, earlier, control_plane, began)
 
 
@@ -193,6 +194,17 @@ def _seconds(at: datetime, started_at: Callable[[], datetime]) -> float:
     if seconds < 0:
         raise TapeError(f"{at:%Y-%m-%dT%H:%M:%SZ} is before the recording began ({started_at():%Y-%m-%dT%H:%M:%SZ})")
     return seconds
+
+
+def _kept(history: Iterable[tuple[float, PlayedPage]], since: float) -> list[tuple[float, PlayedPage]]:
+    """Return the pages that were answered from `since` on: those that came, and before them those that still held."""
+    held, kept = dict[PageName, PlayedPage](), list[tuple[float, PlayedPage]]()
+    for t, page in history:
+        if t > since:
+            kept.append((t, page))
+        else:
+            held[page.name] = page
+    return [*((since, page) for page in held.values()), *kept]
 
 
 def _fold(path: Path, frames: Iterable[Frame], at: float | None) -> _Folded:

@@ -61,6 +61,14 @@ def test_events_fold_into_one_list(tmp_path: Path) -> None:
     assert known.sources["kubernetes/pods"].state_at(now) is SourceState.LIVE
 
 
+def test_a_page_holds_until_the_next_one(tmp_path: Path) -> None:
+    source = "page/serving/vllm-0:8000/metrics"
+    pages = [Frame(t, source, text=text) for t, text in ((0, "long ago"), (100, "before"), (500, "now"))]
+    played = play(tape(tmp_path, *pages, Frame(600, "kubernetes/version", body={"gitVersion": "v1.36.2"})))
+    told = [((at - START).total_seconds(), page.text) for at, page in played.page_history]
+    assert told == [(300, "before"), (500, "now")], "what held when the last five minutes began is known too"
+
+
 def test_until_a_moment(tmp_path: Path) -> None:
     path = tape(tmp_path, listed(0, pod("a")), event(5, "ADDED", pod("b")))
     readings, now = readings_until(path, 3.5)
