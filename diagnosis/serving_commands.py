@@ -12,6 +12,8 @@ from situation.situation import Situation
 from situation.workloads import Deployment, StatefulSet
 
 _SCALED: Final = {"Deployment": "deployment", "StatefulSet": "statefulset"}
+_CURL_WAITS_S: Final = 5
+"""A server that hangs must not hang who asks it."""
 ROOM_RATIO: Final = 0.6
 """With less of the KV cache in use, more requests fit beside those that run."""
 USUAL_UTILISATION: Final = 0.90
@@ -30,11 +32,16 @@ def health(view: ServerView, purpose: str) -> Command:
 
 def _get(view: ServerView, path: str, purpose: str) -> Command:
     """Return what asks a pod through the API server, and what no pod has where it was asked."""
-    if view.pod is None:
-        return Command(("curl", "-si", f"{view.key.rstrip('/')}{path}"), purpose)
-    namespace, name = view.pod
-    base = f"/api/v1/namespaces/{namespace}/pods/{name}:{view.key.rpartition(':')[2]}/proxy"
-    return kubectl("get", "--raw", f"{view.url if view.url.startswith('/api/') else base}{path}", purpose=purpose)
+    place, _, port = view.key.rpartition(":")
+    if view.pod is None and (view.key.startswith(("http://", "https://")) or "/" not in place):
+        wait = f"--max-time={_CURL_WAITS_S}"
+        return Command(("curl", "-sSi", wait, f"{view.key.rstrip('/')}{path}"), purpose)
+    if view.url.startswith("/api/"):
+        return kubectl("get", "--raw", f"{view.url}{path}", purpose=purpose)
+    namespace, name = view.pod or place.split("/", 1)  # a Prometheus may name pods that nobody else knows of
+    scheme = "https:" if view.url.startswith("https://") else ""
+    raw = f"/api/v1/namespaces/{namespace}/pods/{scheme}{name}:{port}/proxy{path}"
+    return kubectl("get", "--raw", raw, purpose=purpose)
 
 
 def log(view: ServerView, situation: Situation, purpose: str) -> tuple[Command, ...]:

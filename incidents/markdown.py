@@ -28,15 +28,14 @@ def markdown(incident: Incident, now: datetime, zone: tzinfo | None = None, vers
     yield f"# Incident {_text(incident.id)}"
     yield ""
     made = f"{now.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    yield f"> Draft made by Midwatch {version} on {made} from what it saw and what was written down meanwhile.".replace(
-        "  ", " "
-    )
+    by = f"Midwatch {version}".rstrip()
+    yield f"> Draft made by {by} on {made} from what it saw and what was written down meanwhile."
     yield "> Times are UTC. A cause that stood when watching began may be older than its time."
     yield ""
     yield from _overview(incident, told, times, now)
-    yield from _summary(told, times, incident)
+    yield from _summary(told, times)
     yield from _impact(told, times, incident)
-    yield from _causes(told, times, incident)
+    yield from _causes(told, times)
     yield from _timeline(incident, times)
     yield from _commands(incident, times)
     yield from _listed("Steps", incident, _STEPS, times, "No step was ticked.")
@@ -62,7 +61,7 @@ def _overview(incident: Incident, told: Sequence[Story], times: Times, now: date
     yield ""
 
 
-def _summary(told: Sequence[Story], times: Times, incident: Incident) -> Iterator[str]:
+def _summary(told: Sequence[Story], times: Times) -> Iterator[str]:
     yield "## Summary"
     yield ""
     grave = [story for story in told if story.gravest is not Severity.INFO]
@@ -117,7 +116,7 @@ def _impact(told: Sequence[Story], times: Times, incident: Incident) -> Iterator
     yield ""
 
 
-def _causes(told: Sequence[Story], times: Times, incident: Incident) -> Iterator[str]:
+def _causes(told: Sequence[Story], times: Times) -> Iterator[str]:
     yield "## Causes, with the evidence as it was"
     yield ""
     if not told:

@@ -9,12 +9,12 @@ from situation.findings import Severity
 from situation.quantity import short_count, short_latency
 from situation.serving.memory import Curve
 from situation.serving.readings import WAYS
-from situation.serving.view import EngineFigures, ServerView, Spread
+from situation.serving.view import EngineFigures, ServerView, Spread, highest, total
 from situation.situation import Situation
 from tui.vllm_groups import engines_of, software_text
 from tui.vllm_history import ServingCurves, heights, latency_heights, top_of
 from tui.vllm_judging import kv_severity, preemptions_severity, queue_severity, row_state, saturation_severity, worst
-from tui.vllm_rows import figures_severities, highest, total
+from tui.vllm_rows import figures_severities
 from widgets.glyphs import SEVERITY, SEVERITY_ROLE
 from widgets.vllm_detail import CURVE, Plot, ServerDetail, Words
 from widgets.vllm_states import RowState

@@ -1,11 +1,12 @@
 """Models, servers and engines as lines of the pane of model servers."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
+from situation.clock import stepped_s
 from situation.findings import Severity
-from situation.serving.view import EngineFigures, ServerView
+from situation.serving.view import EngineFigures, ServerView, highest, total
 from situation.situation import Situation
 from tui.vllm_groups import Group, engines_of, rest_key, short_name, software_text
 from tui.vllm_judging import (
@@ -23,7 +24,6 @@ from widgets.vllm_table import RowKey, RowKind, ServingRow
 
 LISTED: Final = 4
 """Servers of a model that are listed; of more, only those that are not healthy, and one line for all others."""
-_AGE_STEP_S: Final = 5.0
 _EMPTY: Final = EngineFigures("")
 
 
@@ -104,8 +104,7 @@ class Rows:
     def _server(self, group: Group, server: ServerView, *, is_last: bool) -> ServingRow:
         engines = engines_of(server, group.model.name)
         key = RowKey(RowKind.SERVER, group.model.name, group.model.workload, server.key)
-        row = self._figures(key, server, engines, short_name(server), server.node or server.key, is_last=is_last)
-        return row
+        return self._figures(key, server, engines, short_name(server), server.node or server.key, is_last=is_last)
 
     def _engines(self, group: Group, server: ServerView, depth: int) -> Iterator[ServingRow]:
         """Yield the ranks of a server that has several."""
@@ -174,9 +173,7 @@ class Rows:
     def _since_s(self, server: ServerView) -> float | None:
         if server.read_at is None:
             return None
-        age_s = max(0.0, (self._now - server.read_at).total_seconds())
-        step_s = _AGE_STEP_S if age_s < 120 else 60.0
-        return age_s // step_s * step_s
+        return stepped_s((self._now - server.read_at).total_seconds())
 
     def _is_related(self, servers: Iterable[ServerView]) -> bool:
         return bool(self._related) and any(server.key in self._related for server in servers)
@@ -193,14 +190,3 @@ def figures_severities(judged: Sequence[Judged], now: datetime) -> dict[str, Sev
         "kv_severity": worst(kv_severity, judged),
         "preemptions_severity": worst(preemptions_severity, judged),
     }
-
-
-def total(engines: Iterable[EngineFigures], of: Callable[[EngineFigures], float | None]) -> float | None:
-    """Return the sum of a figure over those engines that measure it; None if none does."""
-    found = [value for engine in engines if (value := of(engine)) is not None]
-    return sum(found) if found else None
-
-
-def highest(engines: Iterable[EngineFigures], of: Callable[[EngineFigures], float | None]) -> float | None:
-    """Return the highest of a figure over those engines that measure it; None if none does."""
-    return max((value for engine in engines if (value := of(engine)) is not None), default=None)

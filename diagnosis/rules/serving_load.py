@@ -8,6 +8,7 @@ from typing import Final
 
 from diagnosis import serving_commands as commands
 from diagnosis import serving_facts as facts
+from diagnosis.commands import counted
 from diagnosis.rule import Fired, Rule, Unknown, Verdict, rule
 from situation.clock import duration_text
 from situation.findings import Command, Evidence, Layer, Mark, Severity
@@ -23,11 +24,20 @@ GROWS_CRITICAL: Final = timedelta(minutes=5)
 """Playbook F: critical when the queue grows for 5 minutes."""
 
 
+_WORDS: Final = {
+    "preempted": "its preemptions are",
+    "kv_usage_ratio": "the usage of its KV cache is",
+    "running": "how many requests run is",
+    "waiting": "its queue is",
+}
+"""Figures of an engine, as they are told of."""
+
+
 def _unless(view: ServerView, of: str) -> Verdict | None:
     """Return what is said without figures, or without this one; None if there are some to judge."""
     if (verdict := facts.unless_measured(view)) is not None:
         return verdict
-    return None if facts.is_measured(view, of) else Unknown(f"{view.key}: {of} is not measured")
+    return None if facts.is_measured(view, of) else Unknown(f"{view.key}: {_WORDS[of]} not measured")
 
 
 def _look(view: ServerView, situation: Situation, now: datetime, why: str) -> tuple[Command, ...]:
@@ -71,7 +81,7 @@ def _preemption(servers: tuple[ServerView, ...], situation: Situation, now: date
     count = facts.total(engines, lambda item: item.preempted)
     worst = max(engines, key=lambda item: item.preempted or 0.0)
     per_min = facts.total(engines, lambda item: item.preemptions_per_min)
-    times = f"{count:.0f} preemption{'' if count == 1 else 's'} in {facts.window_text(worst)}"
+    times = f"{counted(round(count), 'preemption')} in {facts.window_text(worst)}"
     evidence = facts.lines(servers, _preemption_text)
     if text := facts.ttft_text(worst):
         evidence.append(facts.told(servers[0], f"{text}: a request that is thrown out is computed from its start"))

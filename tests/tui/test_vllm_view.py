@@ -247,9 +247,10 @@ def test_the_card_tells_the_server_and_how_to_read_more_of_it() -> None:
     assert card.title == f"model server {BUSY}: answers"
     assert "Deployment/inference/llama-8b · on node gpu-1" in card.about
     assert [command.line.removeprefix("kubectl --context prod ") for command in card.commands] == [
-        f"-n inference logs {BUSY} -c app --tail=100",
+        f"-n inference logs {BUSY} --tail=100",
         f"-n inference describe pod {BUSY}",
         f"get --raw /api/v1/namespaces/inference/pods/{BUSY}:8000/proxy/metrics",
+        f"get --raw /api/v1/namespaces/inference/pods/{BUSY}:8000/proxy/health",
     ]
     gone = server_card(Ref("ModelServer", "inference", "gone"), known, Target("prod"), NOW)
     assert "not among the model servers" in gone.lines[0].text
