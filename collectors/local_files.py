@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Final, TypeVar
 
@@ -44,7 +45,7 @@ class LocalFiles:
         def run() -> None:
             outcome.append(self._boundary.attempt(self._what, attempt))
             self._hangs_since = None
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
                 loop.call_soon_threadsafe(done.set)
 
         self._hangs_since = monotonic()

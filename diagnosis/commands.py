@@ -6,6 +6,7 @@ from situation.cluster import Event
 from situation.findings import Command, Effect, Evidence, Mark
 from situation.kinds import BY_NAME
 from situation.logs import LogTarget
+from situation.quantity import counted as counted
 
 
 def kubectl(
@@ -46,8 +47,3 @@ def shorten(text: str, limit: int) -> str:
     """Return `text` cut to `limit` characters, with an ellipsis if anything was cut."""
     text = text.strip()
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return `1 pod`, `2 pods`; for nouns whose plural ends in `s` alone."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

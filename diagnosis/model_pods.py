@@ -12,7 +12,7 @@ from diagnosis.probe_text import newest_kill
 from situation.crashes import Loop
 from situation.findings import Command, Evidence, Mark
 from situation.log_reads import LOG_SOURCE, LogSaid, RunRead, ended_run
-from situation.pods import Pod
+from situation.pods import Container, Pod, VolumeMount
 from situation.serving.readings import Software
 from situation.serving.recognise import ServerSpec, recognise
 from situation.situation import Situation
@@ -34,6 +34,7 @@ FLAGS: Final[Mapping[Software, Mapping[str, str]]] = {
     },
 }  # fmt: skip
 """How each engine calls the same thing."""
+SHM: Final = "/dev/shm"  # noqa: S108 - a mount path to look for, not a file of ours
 
 
 class ServerCrash(NamedTuple):
@@ -106,6 +107,11 @@ def server_crash(pod: Pod, situation: Situation, now: datetime) -> ServerCrash |
     if read is not None:
         return ServerCrash(pod, spec, loop, *read)
     return ServerCrash(pod, spec, loop, said_in_message(loop.end, ended_run(loop.status) or 0), None)
+
+
+def shm_mount(container: Container) -> VolumeMount | None:
+    """Return the volume that is mounted at /dev/shm, None if it has the 64 MiB of its runtime."""
+    return next((mount for mount in container.volume_mounts if mount.mount_path.rstrip("/") == SHM), None)
 
 
 def _probe_ended(loop: Loop, pod: Pod, situation: Situation) -> bool:

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from diagnosis.commands import fact
 from diagnosis.gpu_fit import gpus_asked, gpus_needed
-from diagnosis.model_pods import FLAGS
+from diagnosis.model_pods import FLAGS, SHM, shm_mount
 from diagnosis.model_size import GIB, host_memory_gib, load_time, model_size
 from situation.clock import duration_text
 from situation.findings import Evidence, Mark
@@ -18,7 +18,6 @@ from situation.storage import PersistentVolumeClaim
 
 UTILIZATION_MOST: Final = 0.90
 """Playbooks G: more leaves too little for CUDA graphs, NCCL and what the allocator wastes."""
-SHM: Final = "/dev/shm"  # noqa: S108 - a mount path to look for, not a file of ours
 
 
 class Setup(NamedTuple):
@@ -100,7 +99,7 @@ def _volumes(setup: Setup) -> Iterator[tuple[str, str]]:
     volumes = {volume.name: volume for volume in spec.volumes}
     mounts = server.container.volume_mounts
     if (server.arguments.tensor_parallel or 1) > 1:
-        shm = next((mount for mount in mounts if mount.mount_path.rstrip("/") == SHM), None)
+        shm = shm_mount(server.container)
         volume = volumes.get(shm.name) if shm is not None else None
         if shm is None or (volume is not None and volume.empty_dir is not None and volume.empty_dir.medium != "Memory"):
             yield "shared memory", f"tensor parallel without an emptyDir of medium Memory at {SHM}: NCCL gets 64 MiB"
@@ -109,10 +108,8 @@ def _volumes(setup: Setup) -> Iterator[tuple[str, str]]:
     for claim in setup.claims:
         if setup.replicas > 1 and claim.is_of_one_node:
             modes = ", ".join(claim.spec.access_modes)
-            yield (
-                "claim of one node",
-                (f"{setup.replicas} replicas share claim {claim.name} ({modes}): those on other nodes cannot start"),
-            )
+            what = f"{setup.replicas} replicas share claim {claim.name} ({modes})"
+            yield "claim of one node", f"{what}: those on other nodes cannot start"
 
 
 def _is_downloaded(server: ServerSpec) -> bool:

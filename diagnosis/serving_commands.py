@@ -4,14 +4,16 @@ from typing import Final
 
 from diagnosis.commands import kubectl
 from diagnosis.container_facts import describe, logs
+from diagnosis.serving_facts import pod_of
 from situation.findings import Command, Effect, Evidence
-from situation.pods import Pod
 from situation.selectors import container_pairs
-from situation.serving.view import ServerView
+from situation.serving.view import ServerView, highest
 from situation.situation import Situation
 from situation.workloads import Deployment, StatefulSet
 
 _SCALED: Final = {"Deployment": "deployment", "StatefulSet": "statefulset"}
+_CURL_WAITS_S: Final = 5
+"""A server that hangs must not hang who asks it."""
 ROOM_RATIO: Final = 0.6
 """With less of the KV cache in use, more requests fit beside those that run."""
 USUAL_UTILISATION: Final = 0.90
@@ -30,16 +32,21 @@ def health(view: ServerView, purpose: str) -> Command:
 
 def _get(view: ServerView, path: str, purpose: str) -> Command:
     """Return what asks a pod through the API server, and what no pod has where it was asked."""
-    if view.pod is None:
-        return Command(("curl", "-si", f"{view.key.rstrip('/')}{path}"), purpose)
-    namespace, name = view.pod
-    base = f"/api/v1/namespaces/{namespace}/pods/{name}:{view.key.rpartition(':')[2]}/proxy"
-    return kubectl("get", "--raw", f"{view.url if view.url.startswith('/api/') else base}{path}", purpose=purpose)
+    place, _, port = view.key.rpartition(":")
+    if view.pod is None and (view.key.startswith(("http://", "https://")) or "/" not in place):
+        wait = f"--max-time={_CURL_WAITS_S}"
+        return Command(("curl", "-sSi", wait, f"{view.key.rstrip('/')}{path}"), purpose)
+    if view.url.startswith("/api/"):
+        return kubectl("get", "--raw", f"{view.url}{path}", purpose=purpose)
+    namespace, name = view.pod or place.split("/", 1)  # a Prometheus may name pods that nobody else knows of
+    scheme = "https:" if view.url.startswith("https://") else ""
+    raw = f"/api/v1/namespaces/{namespace}/pods/{scheme}{name}:{port}/proxy{path}"
+    return kubectl("get", "--raw", raw, purpose=purpose)
 
 
 def log(view: ServerView, situation: Situation, purpose: str) -> tuple[Command, ...]:
     """Return the command that prints the server's log: of the last run, if that one failed."""
-    if (pod := _pod(view, situation)) is None:
+    if (pod := pod_of(view, situation)) is None:
         return ()
     container = view.container or next((item.name for item in pod.spec.containers), "")
     status = next((status for item, status in container_pairs(pod) if item.name == container), None)
@@ -48,7 +55,7 @@ def log(view: ServerView, situation: Situation, purpose: str) -> tuple[Command, 
 
 def described(view: ServerView, situation: Situation, purpose: str) -> tuple[Command, ...]:
     """Return the command that describes the server's pod."""
-    pod = _pod(view, situation)
+    pod = pod_of(view, situation)
     return (describe(pod, purpose),) if pod is not None else ()
 
 
@@ -67,10 +74,6 @@ def scale(view: ServerView, situation: Situation, purpose: str) -> tuple[Command
     return ()
 
 
-def _pod(view: ServerView, situation: Situation) -> Pod | None:
-    return situation.pods.get(view.pod) if view.pod is not None else None
-
-
 def change(view: ServerView, text: str) -> Evidence:
     """Return an argument to change as evidence."""
     return Evidence(f"to change: {text}", view.source, view.read_at)
@@ -79,7 +82,7 @@ def change(view: ServerView, text: str) -> Evidence:
 def more_at_once(view: ServerView) -> Evidence:
     """Return what lets a saturated server take more requests at once, by how full its KV cache is."""
     limit = view.arguments.max_num_seqs
-    usage = max((item.kv_usage_ratio for item in view.engines if item.kv_usage_ratio is not None), default=None)
+    usage = highest(view.engines, lambda item: item.kv_usage_ratio)
     if limit is None:
         return change(view, "more replicas; or a higher --max-num-seqs, which its command line does not set")
     if usage is None:

@@ -10,10 +10,11 @@ from diagnosis.rule import CLEAR, Clear, Fired, Unknown, Verdict
 from situation.clock import duration_text
 from situation.findings import Evidence, Mark
 from situation.meta import Ref
+from situation.pods import Pod
 from situation.quantity import latency_text
 from situation.selectors import is_ready
 from situation.serving.serving import serving_of
-from situation.serving.view import EngineFigures, ServerState, ServerView
+from situation.serving.view import EngineFigures, ServerState, ServerView, highest
 from situation.situation import Situation
 
 SERVERS_SHOWN: Final = 4
@@ -30,6 +31,11 @@ Holds = Callable[[EngineFigures, ServerView], bool]
 def about(view: ServerView) -> Ref:
     """Return the subject: what manages the pods, so that replicas become one finding; else the server itself."""
     return view.workload or view.ref
+
+
+def pod_of(view: ServerView, situation: Situation) -> Pod | None:
+    """Return the pod that a server runs in, as it is known now; None at a URL that no pod has."""
+    return situation.pods.get(view.pod) if view.pod is not None else None
 
 
 def unless_measured(view: ServerView) -> Clear | Unknown | None:
@@ -140,7 +146,7 @@ def limit_of(view: ServerView) -> int | None:
 def at_limit(engine: EngineFigures, view: ServerView) -> bool:
     """Tell whether the engine runs as many requests at once as it is told to."""
     limit = limit_of(view)
-    return limit is not None and engine.running is not None and engine.running >= limit
+    return limit is not None and engine.running is not None and engine.running >= limit > 0
 
 
 def ttft_text(engine: EngineFigures) -> str:
@@ -153,12 +159,13 @@ def ttft_text(engine: EngineFigures) -> str:
 
 
 def window_text(engine: EngineFigures) -> str:
+    """Return what the rates of an engine span: `60s`."""
     return duration_text(engine.window.total_seconds())
 
 
 def work_text(view: ServerView) -> str:
     """Return `8 run, 52 wait, KV cache 38 %`; what is not measured is left out."""
-    usage = max((item.kv_usage_ratio for item in view.engines if item.kv_usage_ratio is not None), default=None)
+    usage = highest(view.engines, lambda item: item.kv_usage_ratio)
     parts = []
     if (running := view.total("running")) is not None:
         parts.append(f"{running:.0f} run")
@@ -181,7 +188,7 @@ def replicas_down(servers: tuple[ServerView, ...], situation: Situation, now: da
 
 def _others_down(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> Iterator[Ref]:
     for other in others(servers, situation, now):
-        pod = situation.pods.get(other.pod) if other.pod is not None else None
+        pod = pod_of(other, situation)
         if other.state in (ServerState.DEAD, ServerState.STALLED):
             yield other.ref
         if pod is not None and not is_ready(pod):

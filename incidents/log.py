@@ -44,7 +44,7 @@ class Log:
         self._said = ""
         self._noted = ""
         if resumed is not None:
-            self._begun = {entry.key: n for n, entry in enumerate(self._entries) if entry.kind.begins_cause}
+            self._begun = self._index()
             self._writer = Writer(folder, context, resumed.began, resumed=path, on_disk=resumed.entries)
 
     @property
@@ -83,14 +83,16 @@ class Log:
         if self._writer is None and _makes_incident(entry):
             self._begin(entry)
             return
-        if self._writer is None and len(self._entries) > _BEFORE_LIMIT:
-            del self._entries[1]  # the first tells since when this cockpit watches
-        self._begun = self._begun if self._writer else self._index()
-        if entry.kind.begins_cause:
+        if self._writer is None:
+            if len(self._entries) > _BEFORE_LIMIT:
+                del self._entries[1]  # the first tells since when this cockpit watches
+            self._begun = self._index()
+        elif entry.kind.begins_cause:
             self._begun[entry.key] = len(self._entries) - 1
         self._put(len(self._entries) - 1)
 
     def _index(self) -> dict[str, int]:
+        """Return for each key the number of the last entry that began something."""
         return {entry.key: number for number, entry in enumerate(self._entries) if entry.kind.begins_cause}
 
     def _begin(self, entry: Entry) -> None:

@@ -9,6 +9,7 @@ from incidents.entries import Entry, Incident, Kind
 from incidents.stories import Story, in_order, layer_spells, stories
 from incidents.telling import Times, ending, flapped, remarks, span, subject_text
 from situation.findings import Mark, Severity
+from situation.quantity import counted
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
 _STEPS: Final = (Kind.TICKED, Kind.UNTICKED, Kind.NOT_APPLICABLE)
@@ -27,15 +28,14 @@ def markdown(incident: Incident, now: datetime, zone: tzinfo | None = None, vers
     yield f"# Incident {_text(incident.id)}"
     yield ""
     made = f"{now.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    yield f"> Draft made by Midwatch {version} on {made} from what it saw and what was written down meanwhile.".replace(
-        "  ", " "
-    )
+    by = f"Midwatch {version}".rstrip()
+    yield f"> Draft made by {by} on {made} from what it saw and what was written down meanwhile."
     yield "> Times are UTC. A cause that stood when watching began may be older than its time."
     yield ""
     yield from _overview(incident, told, times, now)
-    yield from _summary(told, times, incident)
+    yield from _summary(told, times)
     yield from _impact(told, times, incident)
-    yield from _causes(told, times, incident)
+    yield from _causes(told, times)
     yield from _timeline(incident, times)
     yield from _commands(incident, times)
     yield from _listed("Steps", incident, _STEPS, times, "No step was ticked.")
@@ -61,7 +61,7 @@ def _overview(incident: Incident, told: Sequence[Story], times: Times, now: date
     yield ""
 
 
-def _summary(told: Sequence[Story], times: Times, incident: Incident) -> Iterator[str]:
+def _summary(told: Sequence[Story], times: Times) -> Iterator[str]:
     yield "## Summary"
     yield ""
     grave = [story for story in told if story.gravest is not Severity.INFO]
@@ -79,7 +79,7 @@ def _summary(told: Sequence[Story], times: Times, incident: Incident) -> Iterato
             yield "It still stood when the log ended."
         else:
             left = len(grave) - len(cleared)
-            yield f"When the log ended, {left} of {_number(len(grave), 'cause')} still stood."
+            yield f"When the log ended, {left} of {counted(len(grave), 'cause')} still stood."
         yield ""
     for title, hint in _TO_FILL:
         yield f"- **{title}:** _to be written: {hint}_"
@@ -90,12 +90,8 @@ def _first_sentence(story: Story, which: str, times: Times) -> str:
     first = story.begun
     layer = f"layer {first.layer.value} ({first.layer.title})" if first.layer else "no layer"
     how = "stood already when watching began at" if first.kind is Kind.FOUND else "appeared at"
-    follows = f" {_number(len(first.follows), 'other finding')} followed from it." if first.follows else ""
+    follows = f" {counted(len(first.follows), 'other finding')} followed from it." if first.follows else ""
     return f"{which}, *{_text(first.text)}* on {layer}, {how} {times.utc(first.at)}.{follows}"
-
-
-def _number(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _impact(told: Sequence[Story], times: Times, incident: Incident) -> Iterator[str]:
@@ -120,7 +116,7 @@ def _impact(told: Sequence[Story], times: Times, incident: Incident) -> Iterator
     yield ""
 
 
-def _causes(told: Sequence[Story], times: Times, incident: Incident) -> Iterator[str]:
+def _causes(told: Sequence[Story], times: Times) -> Iterator[str]:
     yield "## Causes, with the evidence as it was"
     yield ""
     if not told:

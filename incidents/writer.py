@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from incidents.entries import Entry
+from situation.boundary import Boundary, Fault
 
 if TYPE_CHECKING:
     from incidents.store import Store
@@ -26,8 +27,6 @@ class Written(msgspec.Struct, frozen=True):
 
     id: str = ""
     """The incident; empty while there is no file."""
-    entries: int = 0
-    """Entries that are on disk."""
     problem: str = ""
     """Why some are in memory only."""
     note: str = ""
@@ -60,15 +59,15 @@ class Writer:
         size_limit_bytes: int = SIZE_LIMIT_BYTES,
     ) -> None:
         """Begin a new file, or go on with the one `resumed`, in which `on_disk` stand already."""
-        self.written = Written(resumed.stem if resumed else "", len(on_disk))
+        self.written = Written(resumed.stem if resumed else "")
         self._folder, self._context, self._began, self._resumed = folder, context, began, resumed
         self._retry_s, self._size_limit_bytes = retry_s, size_limit_bytes
         self._queue: SimpleQueue[_Put | _End] = SimpleQueue()
         self._all: dict[int, Entry] = dict(enumerate(on_disk))
         """Everything, so that a new file can take the place of a damaged one."""
-        self._saved: set[int] = set(self._all)
         self._waiting: dict[int, Entry] = {}
         self._store: Store | None = None
+        self._boundary = Boundary()
         self._thread = threading.Thread(target=self._run, name="incident log", daemon=True)
         self._thread.start()
 
@@ -92,7 +91,9 @@ class Writer:
                 ended = job.at
             elif job is not None:
                 self._all[job.number] = self._waiting[job.number] = job.entry
-            self._write(ended)
+            outcome = self._boundary.attempt("the log of the incident", self._write, ended)
+            if isinstance(outcome, Fault):  # else nobody would hear that the thread has ended
+                self._tell(problem=outcome.text)
 
     def _write(self, ended: datetime | None) -> None:
         """Write all that waits, and the end; on an error it goes on waiting."""
@@ -110,7 +111,6 @@ class Writer:
         for number, entry in list(self._waiting.items()):
             store.put(number, entry)
             del self._waiting[number]
-            self._saved.add(number)
         is_full = store.size_bytes >= self._size_limit_bytes
         self._tell(id=store.id, problem="", is_full=is_full)
         if ended is not None:
@@ -133,7 +133,7 @@ class Writer:
         from incidents.store import StoreError
 
         store, self._store, self._resumed = self._store, None, None
-        self._waiting, self._saved = dict(self._all), set()
+        self._waiting = dict(self._all)
         try:
             if store is not None:
                 store.close()
@@ -146,4 +146,4 @@ class Writer:
             self._tell(problem=f"{problem}; {error}")
 
     def _tell(self, **changes: object) -> None:
-        self.written = msgspec.structs.replace(self.written, entries=len(self._saved), **changes)
+        self.written = msgspec.structs.replace(self.written, **changes)

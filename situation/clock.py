@@ -1,6 +1,11 @@
 """Ages as people read them."""
 
 from datetime import datetime
+from typing import Final
+
+_STEP_S: Final = 5.0
+_FINE_S: Final = 120.0
+"""So long ages are told in steps of five seconds, then in minutes."""
 
 
 def age_text(since: datetime | None, now: datetime) -> str:
@@ -11,6 +16,13 @@ def age_text(since: datetime | None, now: datetime) -> str:
     if since is None:
         return "?"
     return duration_text((now - since).total_seconds())
+
+
+def stepped_s(age_s: float) -> float:
+    """Return an age in seconds rounded down to a step, so that what shows it is not written anew each second."""
+    age_s = max(0.0, age_s)
+    step_s = _STEP_S if age_s < _FINE_S else 60.0
+    return age_s // step_s * step_s
 
 
 def duration_text(seconds: float) -> str:

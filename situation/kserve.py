@@ -1,6 +1,11 @@
 """KServe's InferenceService: what a rule about its readiness reads."""
 
+from typing import Final
+
 from situation.meta import Condition, KubernetesObject, Wire
+
+LABEL: Final = "serving.kserve.io/inferenceservice"
+"""On the pods of a predictor, transformer or explainer: the name of their InferenceService."""
 
 
 class Predictor(Wire, frozen=True):

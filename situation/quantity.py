@@ -31,6 +31,11 @@ def parse_quantity(text: str | int | float) -> float | None:
         return None
 
 
+def counted(count: int, noun: str) -> str:
+    """Return `1 pod`, `2 pods`; for nouns whose plural ends in `s` alone."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def human_bytes(count: float) -> str:
     """Return a size in binary units as people write it, for example `1.4 GiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):

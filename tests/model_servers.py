@@ -89,7 +89,8 @@ def said(name: str, *engines: EnginePage, namespace: str = "inference", at: date
         **fields,
     }
     key = f"{namespace}/{name}:8000"
-    server = ModelServer(key, Software.VLLM, (namespace, name), "proxy", f"/api/v1/{key}", **told)
+    url = f"/api/v1/namespaces/{namespace}/pods/{name}:8000/proxy"
+    server = ModelServer(key, Software.VLLM, (namespace, name), "proxy", url, **told)
     return Reading(SOURCE, SourceState.LIVE, at, ServerReading(server, at), fresh_for_s=30.0)
 
 

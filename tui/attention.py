@@ -137,11 +137,13 @@ class Attention:
         return next((cause for cause in diagnosis.causes if layer is None or cause.layer is layer), None)
 
     def pod(self, diagnosis: Diagnosis) -> Ref | None:
-        """The pod that placeholders in commands are filled from."""
+        """The pod that placeholders in commands are filled from: the one that is looked at, else one of the finding."""
         if isinstance(self.selection, Ref):
-            return self.selection if self.selection.kind == "Pod" else pod_of_server(self.selection)
+            return _pod_of(self.selection)
+        if self.focus.ref is not None and (pod := _pod_of(self.focus.ref)) is not None:
+            return pod
         finding = self.finding(diagnosis)
-        return next((ref for ref in finding.members if ref.kind == "Pod"), None) if finding else None
+        return next(filter(None, map(_pod_of, finding.members)), None) if finding else None
 
     @property
     def text(self) -> str:
@@ -154,6 +156,10 @@ class Attention:
         if self.focus.layer is not None:
             return f"layer {self.focus.layer.value}"
         return "related to the cause" if self.focus.cause else ""
+
+
+def _pod_of(ref: Ref) -> Ref | None:
+    return ref if ref.kind == "Pod" else pod_of_server(ref)
 
 
 def _about(ref: Ref, node: str, diagnosis: Diagnosis) -> Finding | None:

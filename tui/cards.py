@@ -55,9 +55,14 @@ def _origin(line: Evidence, situation: Situation, now: datetime) -> str:
     source = situation.source(line.source)
     name = line.source.removeprefix("kubernetes/")
     age = source.age_s(now) if line.observed_at is None else (now - line.observed_at).total_seconds()
-    if age is None:
+    return origin_text(name, age)
+
+
+def origin_text(name: str, age_s: float | None) -> str:
+    """Return who told something and how old it is: `pods · 20s`; without the age where that is not known."""
+    if age_s is None:
         return name
-    return f"{name} · {duration_text(max(0.0, age) // 10 * 10)}" if age >= 10 else f"{name} · now"
+    return f"{name} · {duration_text(age_s // 10 * 10)}" if age_s >= 10 else f"{name} · now"
 
 
 def card_commands(commands: tuple[Command, ...], target: Target) -> tuple[CardCommand, ...]:

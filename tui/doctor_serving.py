@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from situation.kinds import BY_NAME
 from situation.readings import Listed, Reading, SourceState
-from situation.serving.readings import ModelServer, ServerReading
+from situation.serving.readings import WAYS, ModelServer, ServerReading
 from situation.situation import Situation
 from tui.doctor_devices import Line, one_pass
 
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 NAME: Final = "model servers"
 _LINES: Final = 8
 """So many servers get a line of their own."""
-_WAYS: Final = {
-    "url": "at the URL given",
-    "proxy": "through the API server",
-    "pod-ip": "at its pod's IP",
-    "prometheus": "in Prometheus",
-}
 
 
 async def serving_lines(client: "Client | None", namespace: str | None, options: "VllmOptions | None") -> list[Line]:
@@ -86,7 +80,7 @@ def server_lines(servers: Iterable[ModelServer], known: int, error: str = "") ->
         yield _line(server)
     rest = asked[_LINES:]
     if rest:
-        ways = Counter(_WAYS.get(server.origin, server.origin) for server in rest if server.page is not None)
+        ways = Counter(WAYS.get(server.origin, server.origin) for server in rest if server.page is not None)
         told = [f"{count} answer {way}" for way, count in ways.most_common()]
         silent = sum(server.page is None for server in rest)
         told += [f"{silent} do not answer"] if silent else []
@@ -102,7 +96,7 @@ def _line(server: ModelServer) -> Line:
         return None, NAME, why if server.key in why else f"{server.key}: {why}"
     kind = f"{server.software.value} {server.version}".rstrip()
     models = ", ".join(dict.fromkeys(engine.model for engine in page.engines if engine.model))
-    told = f"{server.key}: {kind}, {_WAYS.get(server.origin, server.origin)}"
+    told = f"{server.key}: {kind}, {WAYS.get(server.origin, server.origin)}"
     lacking = ""
     if not page.engines and not page.routed:
         lacking = "; its page has no metrics of an engine: are statistics disabled?"

@@ -6,6 +6,7 @@ from typing import Final
 from diagnosis.etcd_facts import BEHIND_ENTRIES
 from diagnosis.rules.etcd_database import CRITICAL_RATIO, WARN_RATIO
 from diagnosis.rules.etcd_disk import COMMIT_HEALTHY_S, FSYNC_HEALTHY_S, FSYNC_MIXIN_CRITICAL_S
+from situation.clock import stepped_s
 from situation.etcd.cluster import EtcdCluster, member_ref
 from situation.etcd.places import member_nodes
 from situation.etcd.view import MemberView, Role, Standing
@@ -13,8 +14,6 @@ from situation.findings import Severity
 from situation.focus import Relation
 from situation.situation import Situation
 from widgets.etcd_members import MemberRow, MemberState
-
-_AGE_STEP_S: Final = 5.0
 
 _STATES: Final = {
     Standing.SILENT: MemberState.SILENT,
@@ -70,9 +69,7 @@ def _since_s(view: MemberView, now: datetime) -> float | None:
     since = {Standing.SILENT: view.silent_since, Standing.STALE: view.heard_at}.get(view.standing)
     if since is None:
         return None
-    age_s = max(0.0, (now - since).total_seconds())
-    step_s = _AGE_STEP_S if age_s < 120 else 60.0
-    return age_s // step_s * step_s
+    return stepped_s((now - since).total_seconds())
 
 
 def band(value: float | None, warning: float, critical: float | None = None) -> Severity | None:

@@ -10,6 +10,7 @@ from typing import Final
 from diagnosis.log_catalogue import ALL, BY_ID
 from diagnosis.log_catalogue.signature import Signature, Step, Weight
 from diagnosis.log_signatures import LINES_KEPT, Match, find_signatures, trigger
+from situation.quantity import counted
 from tui.exits import UsageProblem
 from widgets.glyphs import EFFECT
 
@@ -112,8 +113,8 @@ def _through(command: str) -> str:
 
 def _found(shown: str, matches: tuple[Match, ...]) -> Iterator[str]:
     first = trigger(matches)
-    count = f"{len(matches)} known text{'' if len(matches) == 1 else 's'}"
-    yield f"{shown}: {count}" + (f"; line {first.line} came first: {first.signature.id}" if first else "")
+    came_first = f"; line {first.line} came first: {first.signature.id}" if first else ""
+    yield f"{shown}: {counted(len(matches), 'known text')}{came_first}"
     for match in sorted(matches, key=lambda match: (match is not first, bool(match.explained_by))):
         yield ""
         yield from _explained(match)

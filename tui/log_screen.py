@@ -18,6 +18,7 @@ from playbooks.commands import Target
 from situation.log_reads import LOG_SOURCE
 from situation.logs import LogTarget, PodLog, last_line
 from situation.pods import Pod
+from situation.quantity import counted
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
 from situation.text import harmless
@@ -191,8 +192,7 @@ class LogScreen(Screen[None]):
         else:
             state, role = f"read at {self._read_at.astimezone(UTC):%H:%M:%S} UTC" if self._read_at else "", "dim"
         if words := self.view.words:
-            hits = self.view.hits
-            state = f"“{words}” in {hits} line{'' if hits == 1 else 's'} · {state}"
+            state = f"“{words}” in {counted(self.view.hits, 'line')} · {state}"
         state = f" {state} "
         name = f" Log of {target.pod}{container} · {target.namespace} "
         self.query_one("#log-title", Static).update(

@@ -8,6 +8,7 @@ from playbooks.commands import Target
 from situation.focus import Relation, related
 from situation.kinds import WATCHED
 from situation.meta import Ref
+from situation.quantity import counted
 from situation.readings import SourceState
 from situation.serving.view import MODEL_SERVER
 from situation.situation import Situation
@@ -92,8 +93,7 @@ class Painter:
         self._stay_with_gravest(pane, before)
         explained = sum(cause.explains + cause.count for cause in diagnosis.causes)
         verb = "explains" if len(diagnosis.causes) == 1 else "explain"
-        symptoms = f"{explained} symptom{'' if explained == 1 else 's'}"
-        note = f"{len(diagnosis.causes)} {verb} {symptoms}" if diagnosis.causes else ""
+        note = f"{len(diagnosis.causes)} {verb} {counted(explained, 'symptom')}" if diagnosis.causes else ""
         pane.tell(pane_state(situation.source("pods"), now=now), note)
 
     def _stay_with_gravest(self, pane: CausesPane, before: object) -> None:

@@ -2,23 +2,20 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Final
 
+from diagnosis import serving_commands
 from playbooks.commands import Target
-from situation.clock import duration_text
 from situation.findings import Command
 from situation.meta import Ref
 from situation.serving.serving import serving_of
 from situation.serving.view import ServerView
 from situation.situation import Situation
-from tui.cards import card_commands
+from tui.cards import card_commands, origin_text
 from tui.vllm_facts import asked_text, facts, remarks
 from tui.vllm_groups import software_text
 from tui.vllm_judging import row_state
 from widgets.evidence import Card, CardLine
 from widgets.vllm_states import LOOK
-
-_CURL_WAITS_S: Final = 5
 
 
 def server_card(ref: Ref, situation: Situation, target: Target, now: datetime) -> Card:
@@ -35,12 +32,13 @@ def server_card(ref: Ref, situation: Situation, target: Target, now: datetime) -
         role=look.role,
         about=" · ".join(filter(None, places)),
         lines=tuple(_lines(server, now)),
-        commands=card_commands(tuple(_commands(server)), target),
+        commands=card_commands(tuple(_commands(server, situation)), target),
     )
 
 
 def _lines(server: ServerView, now: datetime) -> Iterator[CardLine]:
-    origin = _origin(server, now)
+    age_s = (now - server.read_at).total_seconds() if server.read_at is not None else None
+    origin = origin_text("vllm", age_s)
     yield CardLine(f"{server.why} ({asked_text(server, now)})", origin)
     if server.is_fresh:
         for words in remarks(server, server.engines, now):
@@ -51,25 +49,8 @@ def _lines(server: ServerView, now: datetime) -> Iterator[CardLine]:
         yield CardLine(f"known as a model server by its {server.recognised_by}", "pods")
 
 
-def _origin(server: ServerView, now: datetime) -> str:
-    """Return where the figures are from and how old they are: `vllm · 10s`."""
-    if server.read_at is None:
-        return "vllm"
-    age_s = (now - server.read_at).total_seconds()
-    return f"vllm · {duration_text(age_s // 10 * 10)}" if age_s >= 10 else "vllm · now"
-
-
-def _commands(server: ServerView) -> Iterator[Command]:
-    if server.pod is None:
-        if "@" not in server.key and server.key.startswith(("http://", "https://")):
-            health = f"{server.key.rstrip('/')}/health"
-            yield Command(("curl", "-sSi", f"--max-time={_CURL_WAITS_S}", health), "does it say that it lives?")
-        return
-    namespace, pod = server.pod
-    which = ("-c", server.container) if server.container else ("--all-containers",)
-    yield Command(("kubectl", "logs", pod, *which, "--tail=100"), "what does it log?", namespace)
-    yield Command(("kubectl", "describe", "pod", pod), "all about its pod", namespace)
-    port = server.key.rpartition(":")[2]
-    if port.isdigit():
-        path = f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/metrics"
-        yield Command(("kubectl", "get", "--raw", path), "its metrics, through the API server")
+def _commands(server: ServerView, situation: Situation) -> Iterator[Command]:
+    yield from serving_commands.log(server, situation, "what does it log?")
+    yield from serving_commands.described(server, situation, "all about its pod")
+    yield serving_commands.metrics(server, "what do its metrics say?")
+    yield serving_commands.health(server, "does it say that it lives?")

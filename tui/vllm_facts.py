@@ -4,37 +4,24 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from situation.clock import duration_text
+from situation.clock import duration_text, stepped_s
 from situation.findings import Severity
 from situation.quantity import short_count, short_latency
 from situation.serving.memory import Curve
-from situation.serving.view import EngineFigures, ServerView, Spread
+from situation.serving.readings import WAYS
+from situation.serving.view import EngineFigures, ServerView, Spread, highest, total
 from situation.situation import Situation
 from tui.vllm_groups import engines_of, software_text
 from tui.vllm_history import ServingCurves, heights, latency_heights, top_of
-from tui.vllm_judging import (
-    gravest,
-    is_saturated,
-    kv_severity,
-    preemptions_severity,
-    queue_severity,
-    row_state,
-)
-from tui.vllm_rows import highest, total
+from tui.vllm_judging import kv_severity, preemptions_severity, queue_severity, row_state, saturation_severity, worst
+from tui.vllm_rows import figures_severities
 from widgets.glyphs import SEVERITY, SEVERITY_ROLE
 from widgets.vllm_detail import CURVE, Plot, ServerDetail, Words
 from widgets.vllm_states import RowState
 
-_AGE_STEP_S: Final = 5.0
 _DRAINS_PER_MIN: Final = -1.0
 """A queue that shrinks by less than a request a minute stands."""
 _NAMES_SHOWN: Final = 6
-_ORIGINS: Final = {
-    "url": "by its URL",
-    "proxy": "through the API server",
-    "pod-ip": "at the pod's address",
-    "prometheus": "through Prometheus",
-}
 
 
 def server_detail(
@@ -69,23 +56,23 @@ def asked_text(server: ServerView, now: datetime) -> str:
     """Return which way a server was asked, and how old its figures are."""
     if not server.origin:
         return "not asked"
-    way = _ORIGINS.get(server.origin, server.origin)
+    way = WAYS.get(server.origin, server.origin)
     if server.read_at is None:
         return f"{way}: no figures"
-    age_s = max(0.0, (now - server.read_at).total_seconds())
-    step_s = _AGE_STEP_S if age_s < 120 else 60.0
-    return f"{way}, {duration_text(age_s // step_s * step_s)} ago"
+    return f"{way}, {duration_text(stepped_s((now - server.read_at).total_seconds()))} ago"
 
 
 def remarks(server: ServerView, engines: Sequence[EngineFigures], now: datetime) -> Iterator[Words]:
     """Yield what the figures mean: how the queue moves, and what is at its limit."""
-    if (queue := _queue(engines, now)) is not None:
+    judged = [(engine, server) for engine in engines]
+    if (queue := _queue(server, engines, now)) is not None:
         yield queue
-    if any(is_saturated(engine, server.arguments.max_num_seqs) for engine in engines):
-        yield _graded("runs as many as it may (max-num-seqs)", Severity.WARNING)
-    if severity := gravest(map(kv_severity, engines)):
-        yield _graded("KV cache stays full: requests will be pushed out", severity)
-    if severity := gravest(map(preemptions_severity, engines)):
+    if severity := worst(saturation_severity, judged):
+        limit = f" (max-num-seqs {server.arguments.max_num_seqs})" if server.arguments.max_num_seqs else ""
+        yield _graded(f"runs as many as it may{limit}, and others wait", severity)
+    if severity := worst(kv_severity, judged):
+        yield _graded("KV cache stays full", severity)
+    if severity := worst(preemptions_severity, judged):
         yield _graded("requests are pushed out and computed again", severity)
     if server.rejections_per_min:
         yield _graded(f"refuses {short_count(server.rejections_per_min)}/min", Severity.WARNING)
@@ -99,11 +86,11 @@ def _graded(text: str, severity: Severity) -> Words:
     return Words(f"{SEVERITY[severity]} {text}", SEVERITY_ROLE[severity])
 
 
-def _queue(engines: Sequence[EngineFigures], now: datetime) -> Words | None:
+def _queue(server: ServerView, engines: Sequence[EngineFigures], now: datetime) -> Words | None:
     """Return how the queue moves; None where nobody waits, or it is not measured."""
     waiting = total(engines, lambda engine: engine.waiting)
     slope = total(engines, lambda engine: engine.queue_slope_per_min)
-    severity = gravest(queue_severity(engine, now) for engine in engines)
+    severity = worst(lambda engine, view: queue_severity(engine, view, now), [(engine, server) for engine in engines])
     if severity is not None and slope is not None:
         since = min(engine.growing_since for engine in engines if engine.growing_since is not None)
         text = f"queue grows by {short_count(slope)}/min"
@@ -128,24 +115,23 @@ def _plots(
         return curves.values(of, curve, memory, now, CURVE)
 
     most = _most_running(server, engines)
-    judged = engines if server.is_fresh else ()
+    grave = figures_severities([(engine, server) for engine in engines if server.is_fresh], now)
     queue, running, cache = values(Curve.WAITING), values(Curve.RUNNING), values(Curve.KV_USAGE)
     tokens, preempted = values(Curve.GENERATION_TOKENS), values(Curve.PREEMPTIONS)
     yield _plot("waiting", queue, Curve.WAITING, _number(total(engines, lambda item: item.waiting)),
-                gravest(queue_severity(item, now) for item in judged))  # fmt: skip
+                grave["waiting_severity"])  # fmt: skip
     yield _plot("KV cache", cache, Curve.KV_USAGE, _percent(highest(engines, lambda item: item.kv_usage_ratio)),
-                gravest(map(kv_severity, judged)))  # fmt: skip
-    is_full = any(is_saturated(item, server.arguments.max_num_seqs) for item in judged)
+                grave["kv_severity"])  # fmt: skip
     limit = f" of {most}" if most is not None else ""
     yield _plot("running", running, Curve.RUNNING, _number(total(engines, lambda item: item.running)) + limit,
-                Severity.WARNING if is_full else None, most)  # fmt: skip
+                grave["running_severity"], most)  # fmt: skip
     yield Plot("TTFT p99", latency_heights(curves.ttft(of, memory, now, CURVE)),
                _latency(highest(engines, lambda item: item.ttft.p99)))  # fmt: skip
     yield _plot("tokens/s", tokens, Curve.GENERATION_TOKENS,
                 _number(total(engines, lambda item: item.generation_tokens_per_s)))  # fmt: skip
     yield _plot("preempt", preempted, Curve.PREEMPTIONS,
                 _number(total(engines, lambda item: item.preemptions_per_min), "/min"),
-                gravest(map(preemptions_severity, judged)))  # fmt: skip
+                grave["preemptions_severity"])  # fmt: skip
 
 
 def _plot(

@@ -1,22 +1,18 @@
-"""How bad a model server's figures are: for the colour and glyph beside a number, and for remarks about it."""
+"""How bad a model server's figures are: for the colour and glyph beside a number, and for remarks about it.
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+As the rules judge them: what no finding is about has no colour of its own.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Final
 
+from diagnosis.rules import serving_load as rules
 from situation.findings import Severity
 from situation.readings import SourceState
 from situation.serving.view import EngineFigures, ServerState, ServerView
 from situation.situation import Situation
 from widgets.vllm_states import RowState
-
-GROWS_TOO_LONG: Final = timedelta(minutes=5)
-"""A queue that grows for so long will not drain by itself (playbook F)."""
-KV_WARN_RATIO: Final = 0.90
-KV_CRITICAL_RATIO: Final = 0.95
-"""Near preemption; sequences must go or memory must come (playbook F)."""
-PREEMPTIONS_CRITICAL_PER_MIN: Final = 1.0
-"""Above it memory is over-committed (playbook F); below, any at all is a warning."""
 
 _STATES: Final = {
     ServerState.HEALTHY: RowState.HEALTHY,
@@ -48,37 +44,36 @@ def row_state(server: ServerView, situation: Situation, now: datetime) -> RowSta
     return _BY_SOURCE.get(state, RowState.UNKNOWN)
 
 
-def gravest(severities: Iterable[Severity | None]) -> Severity | None:
-    """Return the worst of several."""
-    found = set(severities)
+Judged = tuple[EngineFigures, ServerView]
+"""An engine with its server."""
+
+
+def worst(of: Callable[[EngineFigures, ServerView], Severity | None], judged: Iterable[Judged]) -> Severity | None:
+    """Return the worst that is found of several engines."""
+    found = {of(engine, view) for engine, view in judged}
     return next((severity for severity in _GRAVE if severity in found), None)
 
 
-def queue_severity(engine: EngineFigures, now: datetime) -> Severity | None:
+def queue_severity(engine: EngineFigures, view: ServerView, now: datetime) -> Severity | None:
     """Return how bad it is that requests wait: only that they are getting more is."""
-    if engine.growing_since is None:
+    if engine.growing_since is None or not rules.queue_grows(engine, view):
         return None
-    return Severity.CRITICAL if now - engine.growing_since >= GROWS_TOO_LONG else Severity.WARNING
+    return rules.growth_severity(engine.growing_since, now)
 
 
-def kv_severity(engine: EngineFigures) -> Severity | None:
-    """Return how bad the usage of the KV cache is that lasts; one full scrape is nothing yet."""
-    held = engine.kv_held_ratio
-    if held is None or held <= KV_WARN_RATIO:
-        return None
-    return Severity.CRITICAL if held > KV_CRITICAL_RATIO else Severity.WARNING
+def kv_severity(engine: EngineFigures, view: ServerView) -> Severity | None:
+    """Return how bad the usage of the KV cache is: a full one is well used until somebody is short of it."""
+    return rules.kv_severity(engine.kv_held_ratio or 0.0) if rules.kv_hurts(engine, view) else None
 
 
-def preemptions_severity(engine: EngineFigures) -> Severity | None:
+def preemptions_severity(engine: EngineFigures, view: ServerView) -> Severity | None:
     """Return how bad it is that requests are pushed out and computed again."""
-    if not engine.preemptions_per_min:
-        return None
-    return Severity.CRITICAL if engine.preemptions_per_min > PREEMPTIONS_CRITICAL_PER_MIN else Severity.WARNING
+    return rules.preemption_severity(engine) if rules.preempts(engine, view) else None
 
 
-def is_saturated(engine: EngineFigures, max_num_seqs: int | None) -> bool:
-    """Tell whether an engine runs as many requests as it may."""
-    return max_num_seqs is not None and engine.running is not None and engine.running >= max_num_seqs > 0
+def saturation_severity(engine: EngineFigures, view: ServerView) -> Severity | None:
+    """Return how bad it is that an engine runs as many requests as it may: only that others wait is."""
+    return Severity.WARNING if rules.is_saturated(engine, view) else None
 
 
 def replicas_severity(ready: int, wanted: int | None) -> Severity | None:

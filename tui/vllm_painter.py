@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from situation.focus import Relation
+from situation.quantity import counted
 from situation.readings import Source, SourceState
 from situation.serving.serving import SOURCE, serving_of
 from situation.serving.view import ServerView, Serving
@@ -114,13 +115,10 @@ class VllmPainter:
     def _note(self, groups: Sequence[Group], serving: Serving, now: datetime) -> str:
         """Say how many there are, and how many of them are not well."""
         servers = serving.servers
-        counted = [
-            f"{len(groups)} model{'' if len(groups) == 1 else 's'}",
-            f"{len(servers)} server{'' if len(servers) == 1 else 's'}",
-        ]
         states = Counter(row_state(server, self._feed.situation, now) for server in servers)
         unwell = [f"{states[state]} {LOOK[state].word}" for state in RowState if states[state] and state not in _QUIET]
-        return ", ".join(counted) + (f" · {', '.join(unwell)}" if unwell else "")
+        count = f"{counted(len(groups), 'model')}, {counted(len(servers), 'server')}"
+        return count + (f" · {', '.join(unwell)}" if unwell else "")
 
 
 def _engines(group: Group, key: RowKey) -> list[EngineOf]:

@@ -1,28 +1,29 @@
 """Models, servers and engines as lines of the pane of model servers."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
+from situation.clock import stepped_s
 from situation.findings import Severity
-from situation.serving.view import EngineFigures, ServerView
+from situation.serving.view import EngineFigures, ServerView, highest, total
 from situation.situation import Situation
 from tui.vllm_groups import Group, engines_of, rest_key, short_name, software_text
 from tui.vllm_judging import (
-    gravest,
-    is_saturated,
+    Judged,
     kv_severity,
     preemptions_severity,
     queue_severity,
     replicas_severity,
     row_state,
+    saturation_severity,
+    worst,
 )
 from widgets.vllm_states import RowState
 from widgets.vllm_table import RowKey, RowKind, ServingRow
 
 LISTED: Final = 4
 """Servers of a model that are listed; of more, only those that are not healthy, and one line for all others."""
-_AGE_STEP_S: Final = 5.0
 _EMPTY: Final = EngineFigures("")
 
 
@@ -66,12 +67,15 @@ class Rows:
         return listed, tuple(server for server in servers if server.key not in names)
 
     def _is_fine(self, server: ServerView) -> bool:
-        return row_state(server, self._situation, self._now) is RowState.HEALTHY and self._queue(server.engines) is None
+        return row_state(server, self._situation, self._now) is RowState.HEALTHY and not any(
+            figures_severities([(engine, server) for engine in server.engines], self._now).values()
+        )
 
     def _model(self, group: Group) -> ServingRow:
         model, first = group.model, group.servers[0]
         state, count = self._state(group.servers)
-        engines = [engine for server in group.servers if server.is_fresh for engine in engines_of(server, model.name)]
+        judged = [(engine, server) for server in group.servers if server.is_fresh
+                  for engine in engines_of(server, model.name)]  # fmt: skip
         place = f"{model.workload.kind} {model.workload.name}" if model.workload is not None else first.ref.name
         return ServingRow(
             key=group.key,
@@ -83,13 +87,9 @@ class Rows:
             wanted=model.replicas_wanted,
             ready_severity=replicas_severity(model.replicas_ready, model.replicas_wanted),
             running=model.running,
-            running_severity=self._saturation(group.servers, model.name),
             waiting=model.waiting,
-            waiting_severity=self._queue(engines),
             kv_usage_ratio=model.kv_usage_ratio,
-            kv_severity=gravest(map(kv_severity, engines)),
             preemptions_per_min=model.preemptions_per_min,
-            preemptions_severity=gravest(map(preemptions_severity, engines)),
             ttft=model.ttft,
             itl=model.itl,
             generation_tokens_per_s=model.generation_tokens_per_s,
@@ -98,13 +98,13 @@ class Rows:
             place=first.node if group.is_one and first.node else place,
             related=self._is_related(group.servers),
             dimmed=self._is_dimmed(group.servers),
+            **figures_severities(judged, self._now),
         )
 
     def _server(self, group: Group, server: ServerView, *, is_last: bool) -> ServingRow:
         engines = engines_of(server, group.model.name)
         key = RowKey(RowKind.SERVER, group.model.name, group.model.workload, server.key)
-        row = self._figures(key, server, engines, short_name(server), server.node or server.key, is_last=is_last)
-        return row
+        return self._figures(key, server, engines, short_name(server), server.node or server.key, is_last=is_last)
 
     def _engines(self, group: Group, server: ServerView, depth: int) -> Iterator[ServingRow]:
         """Yield the ranks of a server that has several."""
@@ -125,7 +125,7 @@ class Rows:
         is_last: bool,
         depth: int = 1,
     ) -> ServingRow:
-        judged = engines if server.is_fresh else ()
+        judged = [(engine, server) for engine in engines if server.is_fresh]
         state = row_state(server, self._situation, self._now)
         one = engines[0] if len(engines) == 1 else None
         return ServingRow(
@@ -136,13 +136,9 @@ class Rows:
             is_last=is_last,
             since_s=self._since_s(server) if state is RowState.STALE else None,
             running=total(engines, lambda engine: engine.running),
-            running_severity=self._saturation((server,), key.model),
             waiting=total(engines, lambda engine: engine.waiting),
-            waiting_severity=self._queue(judged),
             kv_usage_ratio=highest(engines, lambda engine: engine.kv_usage_ratio),
-            kv_severity=gravest(map(kv_severity, judged)),
             preemptions_per_min=total(engines, lambda engine: engine.preemptions_per_min),
-            preemptions_severity=gravest(map(preemptions_severity, judged)),
             ttft=one.ttft if one else _EMPTY.ttft,
             itl=one.itl if one else _EMPTY.itl,
             generation_tokens_per_s=total(engines, lambda engine: engine.generation_tokens_per_s),
@@ -152,6 +148,7 @@ class Rows:
             is_past=not server.is_fresh,
             related=key.kind is RowKind.SERVER and self._is_related((server,)),
             dimmed=self._is_dimmed((server,)),
+            **figures_severities(judged, self._now),
         )
 
     def _rest(self, group: Group, rest: Sequence[ServerView]) -> ServingRow:
@@ -173,23 +170,10 @@ class Rows:
         alike = states.count(states[0])
         return states[0], 0 if alike == len(states) else alike
 
-    def _queue(self, engines: Iterable[EngineFigures]) -> Severity | None:
-        return gravest(queue_severity(engine, self._now) for engine in engines)
-
-    def _saturation(self, servers: Iterable[ServerView], model: str) -> Severity | None:
-        full = any(
-            server.is_fresh and is_saturated(engine, server.arguments.max_num_seqs)
-            for server in servers
-            for engine in engines_of(server, model)
-        )
-        return Severity.WARNING if full else None
-
     def _since_s(self, server: ServerView) -> float | None:
         if server.read_at is None:
             return None
-        age_s = max(0.0, (self._now - server.read_at).total_seconds())
-        step_s = _AGE_STEP_S if age_s < 120 else 60.0
-        return age_s // step_s * step_s
+        return stepped_s((self._now - server.read_at).total_seconds())
 
     def _is_related(self, servers: Iterable[ServerView]) -> bool:
         return bool(self._related) and any(server.key in self._related for server in servers)
@@ -198,12 +182,11 @@ class Rows:
         return bool(self._related) and not self._is_related(servers)
 
 
-def total(engines: Iterable[EngineFigures], of: Callable[[EngineFigures], float | None]) -> float | None:
-    """Return the sum of a figure over those engines that measure it; None if none does."""
-    found = [value for engine in engines if (value := of(engine)) is not None]
-    return sum(found) if found else None
-
-
-def highest(engines: Iterable[EngineFigures], of: Callable[[EngineFigures], float | None]) -> float | None:
-    """Return the highest of a figure over those engines that measure it; None if none does."""
-    return max((value for engine in engines if (value := of(engine)) is not None), default=None)
+def figures_severities(judged: Sequence[Judged], now: datetime) -> dict[str, Severity | None]:
+    """Return how bad the figures of some engines are, by the fields of a line; a line shows the worst of them."""
+    return {
+        "running_severity": worst(saturation_severity, judged),
+        "waiting_severity": worst(lambda engine, view: queue_severity(engine, view, now), judged),
+        "kv_severity": worst(kv_severity, judged),
+        "preemptions_severity": worst(preemptions_severity, judged),
+    }

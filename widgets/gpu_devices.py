@@ -10,9 +10,10 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from situation.clock import duration_text
+from situation.clock import duration_text, stepped_s
 from situation.gpu.devices import GpuDevice, NodeDevices
 from situation.gpu.sharing import GpuSharing
+from situation.quantity import counted
 from situation.readings import SourceState
 from widgets.blocks import bar, curve
 from widgets.columns import Cell, Column
@@ -24,7 +25,6 @@ _CURVE: Final = 10
 _GIB: Final = 2**30
 _NONE: Final[Cell] = ("–", "dim")
 """Not measured: never to be taken for 0."""
-_AGE_STEP_S: Final = 5.0
 
 
 class DevicesState(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class DevicesState(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        age = "" if self.age_s is None else f" {duration_text(self.age_s // _AGE_STEP_S * _AGE_STEP_S)}"
+        age = "" if self.age_s is None else f" {duration_text(stepped_s(self.age_s))}"
         error = f": {self.error}" if self.error else ""
         return f"{self.source} {self.state.value}{age}{error}".lstrip()
 
@@ -117,10 +117,10 @@ class GpuDevices(Vertical):
 
 def devices_line(node: str, known: NodeDevices | None, count: int, state: DevicesState, sharing: GpuSharing) -> Content:
     """Build the line about all devices of a node: how many, from where and how old, how they are shared."""
-    counted = f"{count} device{'' if count == 1 else 's'}" if known and known.observed_at else "devices not read"
+    devices = counted(count, "device") if known and known.observed_at else "devices not read"
     driver = f" · driver {known.driver_version}" if known and known.driver_version else ""
     return Content.assemble(
-        (f"{node} · {counted}", "bold"),
+        (f"{node} · {devices}", "bold"),
         (" · ", color("dim")),
         (state.text, color(STATE_ROLE[state.state])),
         *sharing_parts(sharing),

@@ -11,13 +11,11 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from situation.clock import duration_text
+from situation.clock import duration_text, stepped_s
 from situation.readings import Source, SourceState
 from widgets.glyphs import STATE_ROLE, color
 
 _RULE: Final = "─"
-_STEP_S: Final = 5.0
-"""Ages are told in steps (of a minute from two minutes on): each change of a title is sent to the terminal."""
 
 
 class PaneState(msgspec.Struct, frozen=True):
@@ -48,14 +46,11 @@ def pane_state(*sources: Source, now: datetime, frozen_since: datetime | None = 
     """Return the state of the worst of several sources; `frozen_since`: since when they can only tell history."""
     order = list(SourceState)
     worst = max(sources, key=lambda source: (order.index(source.state_at(now)), source.age_s(now) or 0.0))
-    age_s = worst.age_s(now)
-    if age_s is not None:
-        step = _STEP_S if age_s < 120 else 60.0
-        age_s = age_s // step * step
-    state = worst.state_at(now)
+    age_s, state = worst.age_s(now), worst.state_at(now)
+    shown_s = None if age_s is None else stepped_s(age_s)
     if state is SourceState.LIVE and frozen_since is not None:
         return PaneState(SourceState.STALE, as_of=frozen_since)
-    return PaneState(state, age_s, polled=state is SourceState.LIVE and bool(worst.error))
+    return PaneState(state, shown_s, polled=state is SourceState.LIVE and bool(worst.error))
 
 
 class PaneTitle(Widget):

@@ -1,19 +1,18 @@
 """Model servers as a Prometheus knows them, or a server that answers as one does: for those that nobody else hears.
 
-Some instant queries, each for a few metrics, instead of a scrape of each server. What comes is as old as its scrape.
+What comes is as old as its scrape.
 """
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
 from typing import Final, NamedTuple
 
-from collectors.errors import SourceError, UnauthorizedError
-from collectors.gpu_devices.prometheus import parse_answer
-from collectors.http import HttpReader, with_path, without_password
+from collectors.http import HttpReader
+from collectors.prometheus_api import PrometheusApi, queries_for
 from collectors.prometheus_text import Page, Sample
 from collectors.vllm import names
 from collectors.vllm.page import read_samples
@@ -22,12 +21,8 @@ from situation.serving.readings import ModelServer, ServerReading, Software
 
 EVERY_S: Final = 15.0
 """Prometheus itself scrapes every 15 to 60 s."""
-DEADLINE_S: Final = 10.0
-"""For one query."""
 FIRST_S: Final = 4.0
 """The first round waits so long for it: whoever looks once wants it included."""
-ANSWER_LIMIT_BYTES: Final = 64 * 2**20
-NAMES_AT_ONCE: Final = 6
 _WHERE: Final = ("namespace", "pod", "instance")
 _KEPT_LABELS: Final = (
     *_WHERE, "model_name", "model", "engine", "dp_rank", "version", "le", "reason", "finished_reason", "sleep_state",
@@ -52,10 +47,7 @@ class _Found(NamedTuple):
 def queries(softwares: Collection[Software]) -> list[str]:
     """Return the instant queries that tell all of these kinds of server, vLLM always among them."""
     families = (family for family in names.FAMILIES if family is names.VLLM or family.software in softwares)
-    wanted = sorted(name for family in families for name in names.wanted_of(family))
-    groups = [wanted[start : start + NAMES_AT_ONCE] for start in range(0, len(wanted), NAMES_AT_ONCE)]
-    kept = ",".join(("__name__", *_KEPT_LABELS))
-    return [f'max by ({kept}) ({{__name__=~"{"|".join(group)}"}})' for group in groups]
+    return queries_for([name for family in families for name in names.wanted_of(family)], _KEPT_LABELS)
 
 
 class PrometheusServers:
@@ -64,11 +56,8 @@ class PrometheusServers:
     def __init__(
         self, url: str, http: HttpReader, clock: Callable[[], datetime], token_file: Path | None = None
     ) -> None:
-        self._url = with_path(url, "/api/v1/query")
-        self._shown = without_password(url)
-        self._http = http
+        self._api = PrometheusApi(url, http, token_file)
         self._clock = clock
-        self._token_file = token_file
         self._task: asyncio.Task[list[_Found]] | None = None
         self._due = 0.0
         self._is_first = True
@@ -102,34 +91,10 @@ class PrometheusServers:
     async def _ask_all(self, softwares: Collection[Software]) -> list[_Found]:
         by_target: dict[_Target, list[Sample]] = {}
         for query in queries(softwares):
-            for sample in await self._ask(query):
+            for sample in await self._api.ask(query):
                 by_target.setdefault(_target(sample), []).append(sample)
-        scraped = await self._scraped_at()
+        scraped = {_target(sample): at for sample, at in await self._api.scraped_at(_WHERE, _AGES)}
         return [_Found(target, tuple(samples), scraped.get(target)) for target, samples in by_target.items()]
-
-    async def _ask(self, query: str) -> list[Sample]:
-        try:
-            body = await self._http.get(
-                self._url,
-                {"query": query},
-                deadline_s=DEADLINE_S,
-                token_file=self._token_file,
-                limit_bytes=ANSWER_LIMIT_BYTES,
-            )
-        except UnauthorizedError as error:
-            hint = "put USER:PASSWORD@ into the URL, or name a file with a token: prometheus_token_file"
-            raise UnauthorizedError(f"{error}; {hint}") from error
-        return await asyncio.to_thread(parse_answer, body, self._shown)
-
-    async def _scraped_at(self) -> dict[_Target, datetime]:
-        query = f'max by ({",".join(_WHERE)}) (timestamp({{__name__=~"{_AGES}"}}))'
-        try:
-            samples = await self._ask(query)
-        except SourceError:
-            return {}  # some that answer like Prometheus do not know it
-        return {
-            _target(sample): datetime.fromtimestamp(sample.value, UTC) for sample in samples if 0 < sample.value < 2**33
-        }
 
     def _readings(
         self, found: Iterable[_Found], places: Mapping[str, Place], missing: Collection[str]
@@ -146,7 +111,7 @@ class PrometheusServers:
             page = read_samples(Page(samples, 0, False))
             key = known.key if known is not None else _key(target)
             pod = (known.namespace, known.pod) if known is not None else None
-            server = ModelServer(key, page.software, pod, "prometheus", self._shown, page)
+            server = ModelServer(key, page.software, pod, "prometheus", self._api.shown, page)
             yield ServerReading(server, min(now, scraped_at or now))
 
 

@@ -1,16 +1,19 @@
 """One model server, asked again and again: its page each time, the rest when it is due."""
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from collectors.errors import SourceError, UnreachableError
 from collectors.vllm.answers import HEALTH, MODELS, VERSION, health_of, parse_models, parse_version
-from collectors.vllm.doors import Answer, Door, NoAnswerError, NobodyListensError, leads_nowhere
+from collectors.vllm.doors import Door, NoAnswerError, NobodyListensError, leads_nowhere
 from collectors.vllm.page import parse_server_page
 from situation.meta import ObjectKey
 from situation.serving.readings import Health, ModelServer, ServedModel, ServerPage, Software
 from situation.text import harmless
+
+T = TypeVar("T")
 
 DEADLINE_S: Final = 3.0
 """For the page."""
@@ -26,7 +29,7 @@ _WANTS_KEY: Final = "wants an API key (401), which is normal with --api-key; all
 
 
 class _Static(NamedTuple):
-    """What a process does not change while it lives."""
+    """What a process does not change while it lives, as the last fields of `ModelServer`."""
 
     version: str = ""
     version_error: str = ""
@@ -74,18 +77,18 @@ class ServerReader:
             health, health_error = Health.REFUSED, str(error)
             self._health = health
         else:
-            static = asyncio.create_task(self._ask_static(door)) if is_there else None
-            try:
+            async with asyncio.TaskGroup() as besides:
+                if is_there:
+                    besides.create_task(self._ask_static(door))
                 if page is None or self._health is not Health.OK or self._rounds % HEALTH_EVERY == 1:
                     health, health_error = await self._ask_health(door)
-            finally:
-                if static is not None:
-                    await static
         return self._server(door, page, str(error or ""), health, health_error)
 
     def not_asked(self, why: str, origin: str = "", shown: str = "") -> ModelServer:
         """Return what is said of a server to which no way leads."""
-        return ModelServer(self.key, self._software, self.pod, origin, shown, page_error=harmless(why), **self._known())
+        return ModelServer(
+            self.key, self._software, self.pod, origin, shown, None, harmless(why), None, "", *self._static
+        )
 
     def _server(
         self, door: Door, page: ServerPage | None, error: str, health: Health | None, health_error: str
@@ -100,11 +103,8 @@ class ServerReader:
             harmless(error),
             health,
             harmless(health_error),
-            **self._known(),
+            *self._static,
         )
-
-    def _known(self) -> dict[str, Any]:
-        return self._static._asdict()
 
     async def _page(self, door: Door, path: str) -> tuple[ServerPage | None, SourceError | None]:
         try:
@@ -149,35 +149,19 @@ class ServerReader:
         if monotonic() < self._static_due:
             return
         async with self._gate:
-            version = await self._once(door, VERSION.get(self._software))
-            models = await self._once(door, MODELS.get(self._software))
-        found = _Static()
-        if isinstance(version, Answer):
-            try:
-                found = found._replace(version=parse_version(version.body, f"{door.shown}{VERSION[self._software]}"))
-            except SourceError as error:
-                found = found._replace(version_error=harmless(str(error)))
-        else:
-            found = found._replace(version_error=version)
-        if isinstance(models, Answer):
-            try:
-                found = found._replace(models=parse_models(models.body, f"{door.shown}{MODELS[self._software]}"))
-            except SourceError as error:
-                found = found._replace(models_error=harmless(str(error)))
-        else:
-            found = found._replace(models_error=models)
-        self._static = found
-        failed = found.version_error or found.models_error
-        self._static_due = monotonic() + RETRY_S if failed else float("inf")
+            version, version_error = await self._once(door, VERSION.get(self._software), parse_version)
+            models, models_error = await self._once(door, MODELS.get(self._software), parse_models)
+        self._static = _Static(version or "", version_error, models or (), models_error)
+        self._static_due = monotonic() + RETRY_S if version_error or models_error else float("inf")
 
-    async def _once(self, door: Door, path: str | None) -> Answer | str:
-        """Return the answer, or why there is none; empty where this kind of server has no such thing."""
+    async def _once(self, door: Door, path: str | None, parse: Callable[[bytes, str], T]) -> tuple[T | None, str]:
+        """Return what an answer says, and why it says nothing; neither where this kind of server has no such thing."""
         if path is None:
-            return ""
+            return None, ""
         try:
             answer = await door.get(path, AFTER_PAGE_S)
+            if answer.status == 200:
+                return parse(answer.body, f"{door.shown}{path}"), ""
         except SourceError as error:
-            return harmless(str(error))
-        if answer.status == 200:
-            return answer
-        return f"{path} {_WANTS_KEY}" if answer.status == 401 else harmless(answer.said)
+            return None, harmless(str(error))
+        return None, f"{path} {_WANTS_KEY}" if answer.status == 401 else harmless(answer.said)

@@ -15,6 +15,7 @@ from collectors.vllm.ways import Ways, address_of
 from collectors.vllm.wishes import Place, VllmWishes
 from situation.readings import Reading, SourceState
 from situation.serving.readings import Health, ModelServer, ServerReading
+from situation.serving.serving import SOURCE
 from situation.text import harmless
 
 EVERY_S: Final = 5.0
@@ -49,7 +50,7 @@ class VllmCollector:
     Prometheus, where there is one, tells of those that were not heard.
     """
 
-    name = "vllm/servers"
+    name = SOURCE
     deadline_s = None
 
     def __init__(

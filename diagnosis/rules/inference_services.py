@@ -7,14 +7,12 @@ from diagnosis.commands import counted, fact, kubectl, shorten
 from diagnosis.model_size import load_time
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
 from situation.findings import Evidence, Layer, Mark, Severity
-from situation.kserve import InferenceService
+from situation.kserve import LABEL, InferenceService
 from situation.meta import Condition, Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_ready
 from situation.situation import Situation
 
-LABEL: Final = "serving.kserve.io/inferenceservice"
-"""On the pods of a predictor, transformer or explainer."""
 START: Final = timedelta(seconds=load_time(None).window_s)
 """While pods come up: a large model that is downloaded takes half an hour (playbooks F)."""
 NO_POD: Final = timedelta(seconds=120)

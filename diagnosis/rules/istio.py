@@ -14,14 +14,13 @@ from situation.istio import DestinationRule, HttpRoute, VirtualService
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.serving.recognise import ServerSpec
+from situation.serving.serving import SOURCE
 from situation.situation import Situation
 
 GENERATION_S: Final = 60.0
 """Ours: a thousand tokens at 50 ms each, and the wait for the first; a route that ends sooner cuts off long answers."""
 SEQUENCES: Final = 256
 """Requests that one server takes at once where `--max-num-seqs` is not set: the default of most versions of vLLM."""
-SERVERS: Final = "vllm/servers"
-"""Name of the source that asks model servers."""
 E2E_LEAST: Final = 100
 """Finished requests of which a 99th percentile is worth its name."""
 
@@ -61,7 +60,7 @@ def istio_route_timeout(item: VirtualService, situation: Situation, now: datetim
     else:
         verdict = "longer than the route lets them" if is_cut else "shorter than the route allows"
         text = f"p99 of all requests since the servers started: {duration_text(measured)}, {verdict}"
-        evidence.append(Evidence(text, SERVERS, None, Mark.SUPPORTS if is_cut else Mark.OPEN))
+        evidence.append(Evidence(text, SOURCE, None, Mark.SUPPORTS if is_cut else Mark.OPEN))
     evidence.append(fact("virtualservices", "to change: leave the timeout out, or set it above the longest answer"))
     return Fired(
         Ref("VirtualService", item.namespace, item.name),

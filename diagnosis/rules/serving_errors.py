@@ -5,7 +5,7 @@ from typing import Final
 
 from diagnosis import serving_commands as commands
 from diagnosis import serving_facts as facts
-from diagnosis.commands import shorten
+from diagnosis.commands import counted, shorten
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from situation.findings import Layer, Mark, Severity
 from situation.serving.serving import serving_of
@@ -164,7 +164,7 @@ def vllm_lora_waiting(view: ServerView, situation: Situation, now: datetime) -> 
     running = shorten(", ".join(view.running_loras), 120)
     return Fired(
         facts.about(view),
-        f"has {len(waiting)} adapter{'' if len(waiting) == 1 else 's'} waiting for the LoRA budget",
+        f"has {counted(len(waiting), 'adapter')} waiting for the LoRA budget",
         (
             facts.said(view, f"wait: {names}; run: {running}"),
             facts.said(view, kept),

@@ -20,6 +20,7 @@ GPU_FAULTS: Final = ("gpu-off-bus", "gpu-memory-errors", "gpu-xid", "gpu-nvlink-
 """A device that fails ends or hangs the engine on it."""
 OUT_OF_MEMORY: Final = ("oom-killed", "vllm-host-oom", "vllm-device-oom")
 """What ends the process, as its container's end or its log tells."""
+NO_STATS: Final = "--disable-log-stats"
 _AFTER_DEATH: Final = (ServerState.STARTING, ServerState.DOWN)
 """Its container is started again: the engine has been dead and is not back yet."""
 
@@ -79,12 +80,12 @@ def vllm_engine_dead(view: ServerView, situation: Situation, now: datetime) -> V
 
 def _is_leaving(view: ServerView, situation: Situation) -> bool:
     """Tell whether its pod is not meant to run any more: it is being deleted, or was evicted."""
-    pod = situation.pods.get(view.pod) if view.pod is not None else None
+    pod = facts.pod_of(view, situation)
     return pod is not None and (pod.metadata.deletion_timestamp is not None or is_finished(pod))
 
 
 def _status(view: ServerView, situation: Situation) -> ContainerStatus | None:
-    pod = situation.pods.get(view.pod) if view.pod is not None else None
+    pod = facts.pod_of(view, situation)
     if pod is None:
         return None
     return next((status for item, status in container_pairs(pod) if item.name == view.container), None)
@@ -164,8 +165,8 @@ def vllm_not_measured(view: ServerView, situation: Situation, now: datetime) -> 
         return Unknown(f"{view.key}: {view.why}")
     if view.state is not ServerState.NOT_MEASURED:
         return CLEAR
-    off = next((flag for flag in ("--disable-log-stats",) if flag in view.arguments.flags), "")
-    why = f"its command line has {off}" if off else "statistics are disabled, or another server answers on this port"
+    is_off = NO_STATS in view.arguments.flags
+    why = f"its command line has {NO_STATS}" if is_off else "statistics are off, or another server answers on this port"
     return Fired(
         facts.about(view),
         "is not measured: its page has no series of its engine",

@@ -8,6 +8,7 @@ from typing import Final
 
 from diagnosis import serving_commands as commands
 from diagnosis import serving_facts as facts
+from diagnosis.commands import counted
 from diagnosis.rule import Fired, Rule, Unknown, Verdict, rule
 from situation.clock import duration_text
 from situation.findings import Command, Evidence, Layer, Mark, Severity
@@ -23,11 +24,20 @@ GROWS_CRITICAL: Final = timedelta(minutes=5)
 """Playbook F: critical when the queue grows for 5 minutes."""
 
 
+_WORDS: Final = {
+    "preempted": "its preemptions are",
+    "kv_usage_ratio": "the usage of its KV cache is",
+    "running": "how many requests run is",
+    "waiting": "its queue is",
+}
+"""Figures of an engine, as they are told of."""
+
+
 def _unless(view: ServerView, of: str) -> Verdict | None:
     """Return what is said without figures, or without this one; None if there are some to judge."""
     if (verdict := facts.unless_measured(view)) is not None:
         return verdict
-    return None if facts.is_measured(view, of) else Unknown(f"{view.key}: {of} is not measured")
+    return None if facts.is_measured(view, of) else Unknown(f"{view.key}: {_WORDS[of]} not measured")
 
 
 def _look(view: ServerView, situation: Situation, now: datetime, why: str) -> tuple[Command, ...]:
@@ -40,7 +50,8 @@ def _look(view: ServerView, situation: Situation, now: datetime, why: str) -> tu
     )
 
 
-def _preempts(engine: EngineFigures, _: ServerView) -> bool:
+def preempts(engine: EngineFigures, _: ServerView) -> bool:
+    """Tell whether requests were thrown out within the window."""
     return (engine.preempted or 0.0) > 0
 
 
@@ -61,17 +72,16 @@ def vllm_preemption(view: ServerView, situation: Situation, now: datetime) -> Ve
     """A model server throws running requests out of its KV cache and computes them anew: memory is over-committed."""
     if (verdict := _unless(view, "preempted")) is not None:
         return verdict
-    servers = facts.showing(view, situation, now, "vllm-preemption", _preempts)
+    servers = facts.showing(view, situation, now, "vllm-preemption", preempts)
     return facts.fired(view, servers, situation, now, _preemption)
 
 
 def _preemption(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> Fired:
-    engines = facts.engines_of(servers, _preempts)
+    engines = facts.engines_of(servers, preempts)
     count = facts.total(engines, lambda item: item.preempted)
     worst = max(engines, key=lambda item: item.preempted or 0.0)
     per_min = facts.total(engines, lambda item: item.preemptions_per_min)
-    minutes = max(1.0, worst.window.total_seconds() / 60)
-    times = f"{count:.0f} preemption{'' if count == 1 else 's'} in {facts.window_text(worst)}"
+    times = f"{counted(round(count), 'preemption')} in {facts.window_text(worst)}"
     evidence = facts.lines(servers, _preemption_text)
     if text := facts.ttft_text(worst):
         evidence.append(facts.told(servers[0], f"{text}: a request that is thrown out is computed from its start"))
@@ -81,9 +91,15 @@ def _preemption(servers: tuple[ServerView, ...], situation: Situation, now: date
         f"preempts running requests: {times} ({per_min:.0f} a minute)",
         tuple(evidence),
         _look(servers[0], situation, now, "does vllm:num_preemptions_total grow?"),
-        severity=Severity.CRITICAL if (worst.preempted or 0.0) / minutes > PREEMPTED_CRITICAL else None,
+        severity=preemption_severity(worst),
         node=servers[0].node,
     )
+
+
+def preemption_severity(engine: EngineFigures) -> Severity:
+    """Return how bad the preemptions of the window are; of a short one, as if no more came within a minute."""
+    minutes = max(1.0, engine.window.total_seconds() / 60)
+    return Severity.CRITICAL if (engine.preempted or 0.0) / minutes > PREEMPTED_CRITICAL else Severity.WARNING
 
 
 def _preemption_text(view: ServerView) -> str:
@@ -93,11 +109,11 @@ def _preemption_text(view: ServerView) -> str:
     return f"{count:.0f} more preempted in {span}; {facts.work_text(view)}"
 
 
-def _kv_hurts(engine: EngineFigures, view: ServerView) -> bool:
+def kv_hurts(engine: EngineFigures, view: ServerView) -> bool:
     """A full cache alone is a well-used one: it hurts when requests are thrown out, or wait though more may run."""
     if engine.kv_held_ratio is None or engine.kv_held_ratio <= KV_NEAR or not (engine.running or engine.waiting):
         return False
-    return _preempts(engine, view) or (facts.has_queue(engine) and not facts.at_limit(engine, view))
+    return preempts(engine, view) or (facts.has_queue(engine) and not facts.at_limit(engine, view))
 
 
 @rule(
@@ -119,12 +135,12 @@ def vllm_kv_pressure(view: ServerView, situation: Situation, now: datetime) -> V
     """The KV cache of a model server is full, and requests wait for room in it or are thrown out of it."""
     if (verdict := _unless(view, "kv_usage_ratio")) is not None:
         return verdict
-    servers = facts.showing(view, situation, now, "vllm-kv-pressure", _kv_hurts)
+    servers = facts.showing(view, situation, now, "vllm-kv-pressure", kv_hurts)
     return facts.fired(view, servers, situation, now, _kv_pressure)
 
 
 def _kv_pressure(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> Fired:
-    engines = facts.engines_of(servers, _kv_hurts)
+    engines = facts.engines_of(servers, kv_hurts)
     held = max(item.kv_held_ratio or 0.0 for item in engines)
     waiting = facts.total(engines, lambda item: item.waiting)
     hurt = f"{waiting:.0f} wait for room" if waiting else "running requests are thrown out"
@@ -133,19 +149,25 @@ def _kv_pressure(servers: tuple[ServerView, ...], situation: Situation, now: dat
         f"has its KV cache full ({held:.0%}), and {hurt}",
         (*facts.lines(servers, facts.work_text), *commands.less_memory(servers[0])),
         _look(servers[0], situation, now, "how full is the KV cache, and does anybody wait for it?"),
-        severity=Severity.CRITICAL if held > KV_FULL else None,
+        severity=kv_severity(held),
         node=servers[0].node,
     )
 
 
-def _saturated(engine: EngineFigures, view: ServerView) -> bool:
+def is_saturated(engine: EngineFigures, view: ServerView) -> bool:
+    """Tell whether an engine runs as many requests as it may, while others wait for room."""
     if not facts.has_queue(engine) or engine.running is None:
         return False
     if facts.limit_of(view) is not None:
         return facts.at_limit(engine, view)
     # The limit is not known: what ran most while others waited stands for it, unless memory is what they wait for.
-    short = _preempts(engine, view) or _kv_hurts(engine, view)
+    short = preempts(engine, view) or kv_hurts(engine, view)
     return not short and bool(engine.most_running) and engine.running >= (engine.most_running or 0.0)
+
+
+def kv_severity(held_ratio: float) -> Severity:
+    """Return how bad it is that a cache which is short stays so full."""
+    return Severity.CRITICAL if held_ratio > KV_FULL else Severity.WARNING
 
 
 @rule(
@@ -167,12 +189,12 @@ def vllm_saturated(view: ServerView, situation: Situation, now: datetime) -> Ver
     """A model server runs as many requests at once as it may, and others wait."""
     if (verdict := _unless(view, "running")) is not None:
         return verdict
-    servers = facts.showing(view, situation, now, "vllm-saturated", _saturated)
+    servers = facts.showing(view, situation, now, "vllm-saturated", is_saturated)
     return facts.fired(view, servers, situation, now, _saturation)
 
 
 def _saturation(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> Fired:
-    engines = facts.engines_of(servers, _saturated)
+    engines = facts.engines_of(servers, is_saturated)
     running = facts.total(engines, lambda item: item.running)
     waiting = facts.total(engines, lambda item: item.waiting)
     worst = servers[0]
@@ -195,7 +217,8 @@ def _saturation(servers: tuple[ServerView, ...], situation: Situation, now: date
     )
 
 
-def _grows(engine: EngineFigures, _: ServerView) -> bool:
+def queue_grows(engine: EngineFigures, _: ServerView) -> bool:
+    """Tell whether more and more requests wait for room."""
     return engine.growing_since is not None and facts.has_queue(engine)
 
 
@@ -217,17 +240,16 @@ def vllm_queue_growing(view: ServerView, situation: Situation, now: datetime) ->
     """More requests come to a model than its servers finish: the queue grows, and first tokens come later."""
     if (verdict := _unless(view, "waiting")) is not None:
         return verdict
-    servers = facts.showing(view, situation, now, "vllm-queue-growing", _grows)
+    servers = facts.showing(view, situation, now, "vllm-queue-growing", queue_grows)
     return facts.fired(view, servers, situation, now, _growth)
 
 
 def _growth(servers: tuple[ServerView, ...], situation: Situation, now: datetime) -> Fired:
-    engines = facts.engines_of(servers, _grows)
+    engines = facts.engines_of(servers, queue_grows)
     waiting = facts.total(engines, lambda item: item.waiting)
     slope = facts.total(engines, lambda item: item.queue_slope_per_min)
     since = min(item.growing_since for item in engines if item.growing_since is not None)
     doubles = duration_text(waiting / slope * 60) if slope > 0 else "?"
-    long = now - since >= GROWS_CRITICAL
     growth = f"grows since {since:%H:%M:%S} ({duration_text((now - since).total_seconds())})"
     evidence: list[Evidence] = [
         *facts.lines(servers, facts.work_text),
@@ -239,10 +261,15 @@ def _growth(servers: tuple[ServerView, ...], situation: Situation, now: datetime
         f"gets more than it finishes: {waiting:.0f} wait, {slope:+.0f} a minute",
         tuple(evidence),
         _look(servers[0], situation, now, "does the queue still grow?"),
-        severity=Severity.CRITICAL if long else None,
+        severity=growth_severity(since, now),
         follows=facts.replicas_down(servers, situation, now),
         node=servers[0].node,
     )
+
+
+def growth_severity(since: datetime, now: datetime) -> Severity:
+    """Return how bad it is that a queue has been growing since then."""
+    return Severity.CRITICAL if now - since >= GROWS_CRITICAL else Severity.WARNING
 
 
 RULES: Final[tuple[Rule, ...]] = (vllm_preemption, vllm_kv_pressure, vllm_saturated, vllm_queue_growing)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from diagnosis.commands import counted, fact, kubectl, on_node
 from diagnosis.container_facts import exit_text, one_of_many
 from diagnosis.gpu_fit import arithmetic, gpus_asked, gpus_needed
-from diagnosis.model_pods import ServerCrash, server_crash, to_change
+from diagnosis.model_pods import ServerCrash, server_crash, shm_mount, to_change
 from diagnosis.pod_verdict import fired, run_evidence
 from diagnosis.rule import CLEAR, Rule, Verdict, rule
 from diagnosis.rules.containers import node_oom
@@ -61,7 +61,6 @@ _CLASSES: Final = {
     "vllm-log-architecture": _Class("does not know its model's architecture", "a newer image"),
 }  # fmt: skip
 _ESTIMATE: Final = re.compile(r"estimated maximum model length is (\d{1,9})")
-_SHM: Final = "/dev/shm"  # noqa: S108 - a mount path to look for, not a file of ours
 
 
 @rule(
@@ -120,7 +119,7 @@ def _circumstances(crash: ServerCrash) -> Iterator[Evidence]:
         yield fact("pods", f"its container asks for {has}; tensor parallel {arguments.tensor_parallel or 1}, "
                    f"pipeline parallel {arguments.pipeline_parallel or 1}")  # fmt: skip
     if id in ("vllm-log-shm", "vllm-log-nccl"):
-        mounted = any(mount.mount_path.rstrip("/") == _SHM for mount in crash.spec.container.volume_mounts)
+        mounted = shm_mount(crash.spec.container) is not None
         text = "a volume is mounted at /dev/shm" if mounted else "nothing is mounted at /dev/shm: it has 64 MiB"
         yield fact("pods", text, Mark.EXCLUDES if mounted and id == "vllm-log-nccl" else Mark.SUPPORTS)
 
@@ -250,10 +249,8 @@ def _host_or_device(crash: ServerCrash, situation: Situation) -> Iterator[Eviden
     if end.exit_code == 137:
         yield fact("pods", "exit 137 is SIGKILL, which a full GPU does not send", Mark.EXCLUDES)
         yield fact("pods", f"no reason OOMKilled ({has}): the host's memory is likely, and not proven", Mark.OPEN)
-        if not situation.knows("events"):
-            yield fact("pods", "events could not be read: a kill by a probe is not excluded", Mark.OPEN)
-        return
-    yield fact("pods", f"not OOMKilled ({has}): the main process did not hit the host's limit", Mark.EXCLUDES)
+    else:
+        yield fact("pods", f"not OOMKilled ({has}): the main process did not hit the host's limit", Mark.EXCLUDES)
     if end.exit_code == 1:
         yield fact("pods", "exit 1 is how a full GPU ends it, and every other error of its start", Mark.OPEN)
         if (crash.spec.arguments.tensor_parallel or 1) > 1:

@@ -71,10 +71,15 @@ def vllm_killed_before_ready(pod: Pod, situation: Situation, now: datetime) -> V
 
 
 def _server(pod: Pod) -> ServerSpec | None:
-    if not in_service(pod) or not any(status.restart_count for status in pod.status.container_statuses):
+    if not in_service(pod) or not any(map(_may_be_killed, pod.status.container_statuses)):
         return None
     spec = recognise(pod)
     return spec if spec is not None and spec.software is not Software.ROUTER else None
+
+
+def _may_be_killed(status: ContainerStatus) -> bool:
+    """Tell whether a container was started anew, or runs for the first time and has not passed its startup probe."""
+    return status.restart_count > 0 or (status.started is False and status.state.running is not None)
 
 
 def _kill(pod: Pod, spec: ServerSpec, situation: Situation) -> _Kill | None:
@@ -85,8 +90,14 @@ def _kill(pod: Pod, spec: ServerSpec, situation: Situation) -> _Kill | None:
         return None
     probe, event = kill
     window = spec.container.startup_probe if probe == "startup" else spec.container.liveness_probe
-    end = last_end(status)
-    if window is None or end is None or end.reason == "OOMKilled":
+    end, running = last_end(status), status.state.running
+    if window is None:
+        return None
+    if end is None:  # asked to end for the first time: it may take its grace period for that
+        began = running.started_at if running is not None else None
+        is_ending = began is not None and event.last_seen is not None and event.last_seen >= began
+        return _Kill(probe, event, window, status) if probe == "startup" and is_ending else None
+    if end.reason == "OOMKilled":
         return None
     if end.started_at is not None and event.last_seen is not None and event.last_seen < end.started_at:
         return None
@@ -105,8 +116,11 @@ def _at_first_chance(container: Container, window: Probe, ran_s: float | None) -
 def _window(spec: ServerSpec, kill: _Kill, ran: float | None) -> Iterator[Evidence]:
     """Yield how long it ran, how long the probe lets it, and how long it needs."""
     end, window = last_end(kill.status), kill.window
-    loop = Loop(spec.container, kill.status, end, False, ran, None)
-    yield fact("pods", run_text(loop), at=end.finished_at if end else None)
+    if end is not None:
+        loop = Loop(spec.container, kill.status, end, False, ran, None)
+        yield fact("pods", run_text(loop), at=end.finished_at)
+    else:
+        yield fact("events", f"container {spec.container.name} is asked to end", at=kill.event.last_seen)
     took = f"; the last run took {duration_text(ran)}" if ran is not None else ""
     yield fact(
         "pods",

@@ -9,6 +9,7 @@ from diagnosis.istio_facts import gets_sidecar
 from diagnosis.model_pods import ENGINES
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.server_review import Point, Setup, cannot_tell, review
+from diagnosis.serving_facts import pod_of
 from situation.findings import Evidence, Layer, Severity
 from situation.meta import ObjectMeta, Ref
 from situation.pods import Pod, PodTemplate
@@ -61,7 +62,7 @@ def vllm_review(item: Deployment | StatefulSet | ServerView, situation: Situatio
 def _setup(item: Deployment | StatefulSet | ServerView, situation: Situation) -> Setup | None:
     match item:
         case ServerView():
-            pod = situation.pods.get(item.pod) if item.pod is not None else None
+            pod = pod_of(item, situation)
             if pod is None or pod.metadata.controller is not None or pod.metadata.deletion_timestamp is not None:
                 return None
             return _made(Ref("Pod", *pod.key), "pods", pod, 1, situation)

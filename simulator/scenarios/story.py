@@ -134,7 +134,7 @@ def pod_of(story: Story, name: str, namespace: str, node: str, **over: Any) -> M
     """A pod with one container, running and ready unless `state` (of the container) says otherwise.
 
     Also read: `gpus`, `memory`, `image`, `container`, `ports`, `last`, `restarts`, `since`, `born`, `phase`, `labels`,
-    `owner`.
+    `owner`; `turned`, when its conditions became what they are, if not `since`.
     """
     born = over.get("born", -WEEK_S)
     gpus, state, since = over.get("gpus", 0), over.get("state"), over.get("since", -WEEK_S)
@@ -149,7 +149,7 @@ def pod_of(story: Story, name: str, namespace: str, node: str, **over: Any) -> M
         {
             "type": kind,
             "status": "True" if kind == "PodScheduled" or is_ready else "False",
-            "lastTransitionTime": at(since),
+            "lastTransitionTime": at(over.get("turned", since)),
         }
         for kind in ("PodScheduled", "ContainersReady", "Ready")
     ]

@@ -136,7 +136,8 @@ def engine_dead() -> GpuStory:
     last = changes[1][1]["last"]
     changes.append((ready_at, {"state": None, "since": second_start, "restarts": 1, "last": last}))
     for t, now in sorted(changes, key=lambda change: change[0]):
-        _change(story, t, LLAMA_8B, now)
+        turned = max(moment for moment in (first_end, ready_at, DIES_AGAIN_AT + 2) if moment <= t)
+        _change(story, t, LLAMA_8B, {**now, "turned": turned})
     serves(story, ready_at, pod, LLAMA_8B)
     _traffic(story, pod, LLAMA_8B, ready_at, DIES_AGAIN_AT, second_start)
     _probe_failed(story, (FAULT_AT + 1,), pod, "Readiness", "HTTP probe failed with statuscode: 503")
@@ -157,7 +158,7 @@ def device_oom() -> GpuStory:
     for t, now in crashes("vllm", _full(pod), FAULT_AT + 1, 38, OUT_OF_MEMORY_UNTIL):
         if "running" not in now["state"]:
             story.log(t, pod, logs.GPU_MEMORY_RAN_OUT)
-        _change(story, t, model, {**now, "born": FAULT_AT})
+        _change(story, t, model, {**now, "born": FAULT_AT, "turned": FAULT_AT})
     _probe_failed(story, [FAULT_AT + 11 + 10 * n for n in range(3)], pod, "Startup", _refusal(pod))
     return story
 
@@ -175,7 +176,7 @@ def killed_before_ready() -> GpuStory:
     story.log(starts, pod, logs.LOADING)
     runs, failures, kills = [starts], [], []
     for t, now in crashes("vllm", _full(pod), starts, WINDOW_S + GRACE_S, KILLED_UNTIL, code=137):
-        _change(story, t, model, {**now, "born": FAULT_AT})
+        _change(story, t, model, {**now, "born": FAULT_AT, "turned": FAULT_AT})
         if "running" in now["state"]:
             runs.append(t)
     for began in runs:

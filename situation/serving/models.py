@@ -1,7 +1,7 @@
 """All servers of one model of one workload together."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 from situation.histograms import Histogram, merged
 from situation.meta import Ref
@@ -9,7 +9,7 @@ from situation.selectors import is_ready
 from situation.serving.figures import latencies, spread
 from situation.serving.memory import KnownServer
 from situation.serving.readings import Software
-from situation.serving.view import EngineFigures, ModelView, ServerState, ServerView
+from situation.serving.view import EngineFigures, ModelView, ServerState, ServerView, highest, total
 from situation.situation import Situation
 from situation.workloads import Deployment, ReplicaSet, StatefulSet
 
@@ -52,20 +52,15 @@ def _model(name: str, workload: Ref | None, pairs: Sequence[_Pair], ready: int, 
         servers=tuple(view for view, _ in pairs),
         replicas_ready=ready,
         replicas_wanted=wanted,
-        running=_sum(engines, lambda item: item.running),
-        waiting=_sum(engines, lambda item: item.waiting),
-        kv_usage_ratio=max((item.kv_usage_ratio for item in engines if item.kv_usage_ratio is not None), default=None),
-        preemptions_per_min=_sum(engines, lambda item: item.preemptions_per_min),
-        generation_tokens_per_s=_sum(engines, lambda item: item.generation_tokens_per_s),
+        running=total(engines, lambda item: item.running),
+        waiting=total(engines, lambda item: item.waiting),
+        kv_usage_ratio=highest(engines, lambda item: item.kv_usage_ratio),
+        preemptions_per_min=total(engines, lambda item: item.preemptions_per_min),
+        generation_tokens_per_s=total(engines, lambda item: item.generation_tokens_per_s),
         ttft=spread(merged(ttft)),
         itl=spread(merged(itl)),
         prefix_hit_ratio=_hit_ratio(engines),
     )
-
-
-def _sum(engines: Iterable[EngineFigures], of: Callable[[EngineFigures], float | None]) -> float | None:
-    found = [value for item in engines if (value := of(item)) is not None]
-    return sum(found) if found else None
 
 
 def _hit_ratio(engines: Iterable[EngineFigures]) -> float | None:
@@ -74,10 +69,10 @@ def _hit_ratio(engines: Iterable[EngineFigures]) -> float | None:
     known = [(ratio, weight) for ratio, weight in found if ratio is not None]
     if not known:
         return None
-    total = sum(weight for _, weight in known)
-    if not total:
+    weights = sum(weight for _, weight in known)
+    if not weights:
         return sum(ratio for ratio, _ in known) / len(known)
-    return sum(ratio * weight for ratio, weight in known) / total
+    return sum(ratio * weight for ratio, weight in known) / weights
 
 
 def _replicas(workload: Ref | None, views: Sequence[ServerView], situation: Situation) -> tuple[int, int | None]:

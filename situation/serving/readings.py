@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -126,6 +127,15 @@ class ServedModel(msgspec.Struct, frozen=True):
     max_model_len: int | None = None
 
 
+WAYS: Final[Mapping[str, str]] = {
+    "url": "at the URL given",
+    "proxy": "through the API server",
+    "pod-ip": "at its pod's IP",
+    "prometheus": "in Prometheus",
+}
+"""`ModelServer.origin` in words: where it was read."""
+
+
 class ModelServer(msgspec.Struct, frozen=True):
     """What one round at one server brought. Each part has its own error; a part without either was not asked for."""
 
@@ -135,7 +145,7 @@ class ModelServer(msgspec.Struct, frozen=True):
     pod: ObjectKey | None = None
     """(namespace, name); None at a URL that no known pod has."""
     origin: str = ""
-    """The way it was asked: `url`, `proxy`, `pod-ip` or `prometheus`."""
+    """The way it was asked: a key of `WAYS`; empty if there was none."""
     url: str = ""
     """As asked, without password: a URL, or the path on the API server."""
     page: ServerPage | None = None

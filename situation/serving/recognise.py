@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from situation.kserve import LABEL as KSERVE_LABEL
 from situation.pods import Container, Pod
 from situation.serving.arguments import EngineArguments, read_arguments, words_of
 from situation.serving.readings import Software
@@ -51,7 +52,6 @@ _DEFAULT_PORT: Final = {
 }
 _TLS_FLAGS: Final = frozenset({"--ssl-keyfile", "--ssl-certfile"})
 _KSERVE_PORT: Final = 8080
-_KSERVE_LABEL: Final = "serving.kserve.io/inferenceservice"
 _PORT_NAMES: Final = ("metrics", "http", "serve", "server", "api", "http1", "user-port", "container-port", "h2c")
 """Names of the port that serves, the likeliest first."""
 
@@ -93,7 +93,7 @@ def as_server(pod: Pod, container: Container, software: Software, why: str) -> S
     """Return where and how a container serves, given that it does."""
     arguments = read_arguments(container)
     annotations = pod.metadata.annotations
-    kserve = pod.metadata.labels.get(_KSERVE_LABEL, "")
+    kserve = pod.metadata.labels.get(KSERVE_LABEL, "")
     port = _port(container, software, arguments, annotations.scrape_port, bool(kserve))
     # A port of another container has another page: its path and scheme say nothing of this one.
     is_annotated = annotations.scrape_port in ("", str(port))

@@ -14,7 +14,7 @@ from situation.serving.pods import spec_of
 from situation.serving.readings import Health, Software
 from situation.serving.states import Subject, Told, is_heard, state_of
 from situation.serving.tracks import finite
-from situation.serving.view import ServerState, ServerView, Serving, server_ref
+from situation.serving.view import ServerState, ServerView, Serving, highest, server_ref
 from situation.situation import Situation
 
 SOURCE: Final = "vllm/servers"
@@ -194,5 +194,5 @@ def _error(source: Source, known: KnownServer | None) -> str:
 
 def _rank(view: ServerView) -> tuple[int, float, float, str]:
     """Worst first: by state, then the longer queue, then the fuller cache."""
-    usage = max((item.kv_usage_ratio or 0.0 for item in view.engines), default=0.0)
+    usage = highest(view.engines, lambda item: item.kv_usage_ratio) or 0.0
     return (_RANK[view.state], -(view.total("waiting") or 0.0), -usage, view.key)

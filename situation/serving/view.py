@@ -1,6 +1,6 @@
 """Model servers as they stand now: state, figures over the last window, and the pods and models they belong to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -189,6 +189,17 @@ class Serving(msgspec.Struct, frozen=True):
     def of(self, ref: Ref) -> ServerView | None:
         """Return the server that `ref` (kind `ModelServer`) names."""
         return self.by_ref.get(ref)
+
+
+def total(engines: Iterable[EngineFigures], of: Callable[[EngineFigures], float | None]) -> float | None:
+    """Return the sum of a figure over those engines that measure it; None if none does."""
+    found = [value for engine in engines if (value := of(engine)) is not None]
+    return sum(found) if found else None
+
+
+def highest(engines: Iterable[EngineFigures], of: Callable[[EngineFigures], float | None]) -> float | None:
+    """Return the highest of a figure over those engines that measure it; None if none does."""
+    return max((value for engine in engines if (value := of(engine)) is not None), default=None)
 
 
 def server_ref(pod: ObjectKey | None, key: str) -> Ref:

@@ -10,9 +10,10 @@ import pytest
 from collectors.errors import AbsentError, BadAnswerError, RefusedError, SourceError, UnauthorizedError
 from collectors.gpu_devices import prometheus
 from collectors.gpu_devices.dcgm import WANTED
-from collectors.gpu_devices.prometheus import PrometheusCollector, parse_answer, queries
+from collectors.gpu_devices.prometheus import PrometheusCollector, queries
 from collectors.gpu_devices.wishes import DeviceWishes
 from collectors.http import HttpReader
+from collectors.prometheus_api import parse_answer
 from situation.gpu.devices import GpuReading, NodeDevices
 from situation.readings import SourceState
 from tests.build import NOW, node, situation

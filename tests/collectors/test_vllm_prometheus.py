@@ -138,7 +138,7 @@ async def test_its_own_failure_is_told_and_ends_nothing(tmp_path: Path) -> None:
 async def test_one_that_is_slow_delays_only_the_first_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FIRST_S", 0.1)
     monkeypatch.setattr(module, "EVERY_S", 0.0)
-    monkeypatch.setattr(module, "DEADLINE_S", 600.0)
+    monkeypatch.setattr("collectors.prometheus_api.DEADLINE_S", 600.0)
     wishes = wishes_for(engine("a"), engine("b"))
     async with Slow() as slow, Loopback(served(proxy("a"))) as api:
         options = VllmOptions(prometheus=f"{slow.url}/prom")

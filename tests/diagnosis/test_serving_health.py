@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from diagnosis import serving_commands
 from diagnosis.catalogue import ALL, BY_ID
 from diagnosis.engine import diagnose
 from diagnosis.layers import layer_statuses
@@ -11,10 +12,11 @@ from diagnosis.rules import serving_errors, serving_health, serving_latency
 from playbooks.commands import Target, render
 from situation.findings import Layer, LayerState, Mark, Severity
 from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
-from situation.meta import Ref
+from situation.meta import ObjectKey, Ref
 from situation.readings import Reading, SourceState
-from situation.serving.readings import Health
+from situation.serving.readings import Health, Software
 from situation.serving.serving import SOURCE
+from situation.serving.view import ServerState, ServerView, server_ref
 from situation.situation import Situation
 from tests.build import NOW, Manifest, ago, node, situation
 from tests.diagnosis.objects import causes_of, texts
@@ -303,7 +305,23 @@ def test_at_a_url_commands_go_where_it_was_asked() -> None:
     tell(known, None, health=Health.ENGINE_DEAD, page_error="503")
     finding = causes_of(HEALTH, known)["vllm-engine-dead"]
     assert finding.subject == Ref("ModelServer", "", URL)
-    assert [render(command, Target("prod")) for command in finding.next] == [f"curl -si {URL}/health"]
+    assert [render(command, Target("prod")) for command in finding.next] == [f"curl -sSi --max-time=5 {URL}/health"]
+
+
+@pytest.mark.parametrize(
+    ("pod", "key", "url", "line"),
+    [
+        (None, "10.0.0.1:8000", "", "curl -sSi --max-time=5 10.0.0.1:8000/metrics"),
+        (None, "ai/a:8000", "http://prom", "kubectl get --raw /api/v1/namespaces/ai/pods/a:8000/proxy/metrics"),
+        (("ai", "a"), "ai/a:8000", "https://10.0.0.1:8000",
+         "kubectl get --raw /api/v1/namespaces/ai/pods/https:a:8000/proxy/metrics"),
+        (("ai", "a"), "ai/a:8000", "", "kubectl get --raw /api/v1/namespaces/ai/pods/a:8000/proxy/metrics"),
+    ],
+    ids=["an instance of a Prometheus", "a pod that only it knows", "TLS", "not asked yet"],
+)  # fmt: skip
+def test_a_page_is_asked_for_where_it_is(pod: ObjectKey | None, key: str, url: str, line: str) -> None:
+    view = ServerView(server_ref(pod, key), key, Software.VLLM, ServerState.HEALTHY, "", pod, url=url)
+    assert " ".join(serving_commands.metrics(view, "?").argv) == line
 
 
 def doubts(known: Situation) -> tuple[LayerState, str]:

@@ -123,6 +123,16 @@ def test_the_limit_of_bytes_is_noticed(folder: Path) -> None:
     writer.end(at(1))
 
 
+def test_a_fault_of_ours_is_said_and_the_writer_goes_on(folder: Path) -> None:
+    writer = Writer(folder, "prod", NOW)
+    writer.put(0, entry(text="\ud800"))  # what `kept_text` lets nobody pass
+    until(lambda: "internal error in the log of the incident: UnicodeEncodeError" in writer.written.problem)
+    writer.put(0, entry(text="fine"))
+    until(lambda: not writer.written.problem)
+    writer.end(at(1))
+    assert [item.text for item in read(folder / f"{writer.written.id}.db").entries] == ["fine"]
+
+
 def test_a_folder_that_cannot_be_written_is_said_once_and_tried_again(tmp_path: Path) -> None:
     folder = tmp_path / "incidents"
     folder.write_text("in the way")

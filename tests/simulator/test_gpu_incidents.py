@@ -190,6 +190,6 @@ async def test_an_exporter_without_a_runtime_does_not_answer() -> None:
 
 
 def test_a_pod_that_waits_for_gpus_whose_layout_is_being_changed_is_a_consequence() -> None:
-    causes = {cause.rule: cause for cause in at_hold("gpu_mig_stuck")[1].causes}
+    causes = {cause.rule: cause for cause in grave(at_hold("gpu_mig_stuck")[1])}
     assert list(causes) == ["mig-change-stuck"]
     assert {item.rule for item in causes["mig-change-stuck"].consequences} == {"gpus-short", "node-gpus-lost"}

@@ -57,7 +57,7 @@ FOUND: Final = {
     "vllm_stalled": {FAULT_AT: "", 70.0: "vllm-stalled"},
     "vllm_engine_dead": {FAULT_AT + 2: "vllm-engine-dead", READY_AGAIN_AT + 5: "", DEAD_UNTIL: "vllm-engine-dead"},
     "vllm_device_oom": {215.0: "vllm-crash"},
-    "vllm_killed_before_ready": {320.0: "vllm-killed-before-ready"},
+    "vllm_killed_before_ready": {85.0: "vllm-killed-before-ready", 320.0: "vllm-killed-before-ready"},
 }
 """What is found at some seconds, by what was heard until then; nothing where it is empty."""
 MESSAGES: Final = {

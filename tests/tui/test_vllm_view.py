@@ -3,12 +3,15 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
+from diagnosis.rules.serving_load import GROWS_CRITICAL, KV_FULL, KV_NEAR
 from playbooks.commands import Target
 from situation.findings import Diagnosis, Severity
 from situation.focus import EVERYTHING, Focus, Relation
 from situation.meta import Ref
 from situation.readings import Reading, SourceState
+from situation.serving.arguments import EngineArguments
 from situation.serving.memory import Curve
 from situation.serving.readings import Software
 from situation.serving.serving import serving_of
@@ -21,7 +24,7 @@ from tui.vllm_card import server_card
 from tui.vllm_facts import remarks, server_detail
 from tui.vllm_groups import groups_of, short_name
 from tui.vllm_history import ServingCurves, added, heights, stepped, topmost
-from tui.vllm_judging import is_saturated, kv_severity, preemptions_severity, queue_severity, row_state
+from tui.vllm_judging import kv_severity, preemptions_severity, queue_severity, row_state, saturation_severity
 from tui.vllm_rows import LISTED, Rows
 from tui.vllm_view import passes, related_servers, shown_server, why_no_servers
 from widgets.blocks import NOT_MEASURED
@@ -134,18 +137,25 @@ def test_each_source_state_of_an_unknown_server_is_told_apart() -> None:
     assert {row_state(server, known, later) for server in serving_of(known, later).servers} == {RowState.STALE}
 
 
-def test_figures_are_judged_by_what_lasts() -> None:
-    grows = EngineFigures("m", growing_since=NOW - timedelta(minutes=5))
-    assert queue_severity(grows, NOW) is Severity.CRITICAL
-    assert queue_severity(grows, NOW - timedelta(seconds=1)) is Severity.WARNING
-    assert queue_severity(EngineFigures("m", waiting=500.0), NOW) is None
-    held = (EngineFigures("m", kv_usage_ratio=1.0, kv_held_ratio=ratio) for ratio in (None, 0.9, 0.91, 0.96))
-    assert [kv_severity(item) for item in held] == [None, None, Severity.WARNING, Severity.CRITICAL]
-    assert [preemptions_severity(EngineFigures("m", preemptions_per_min=n)) for n in (None, 0.0, 1.0, 1.1)] == [
+def test_figures_are_judged_as_the_rules_do() -> None:
+    view = ServerView(Ref("ModelServer", "x", "llama"), "k", Software.VLLM, ServerState.HEALTHY, "",
+                      arguments=EngineArguments(max_num_seqs=256))  # fmt: skip
+    waits = EngineFigures("m", running=200.0, waiting=500.0, window=timedelta(minutes=1))
+    grows = replace(waits, growing_since=NOW - GROWS_CRITICAL)
+    assert queue_severity(grows, view, NOW) is Severity.CRITICAL
+    assert queue_severity(grows, view, NOW - timedelta(seconds=1)) is Severity.WARNING
+    assert queue_severity(waits, view, NOW) is None
+    assert queue_severity(replace(grows, waiting=1.0), view, NOW) is None, "one that waits for the next step"
+    held = [replace(waits, kv_held_ratio=ratio) for ratio in (None, KV_NEAR, KV_NEAR + 0.01, KV_FULL + 0.01)]
+    assert [kv_severity(item, view) for item in held] == [None, None, Severity.WARNING, Severity.CRITICAL]
+    assert kv_severity(replace(held[-1], waiting=0.0), view) is None, "a full cache that nobody waits for is well used"
+    preempted = [replace(waits, preempted=count) for count in (None, 0.0, 1.0, 2.0)]
+    assert [preemptions_severity(item, view) for item in preempted] == [
         None, None, Severity.WARNING, Severity.CRITICAL,
     ]  # fmt: skip
-    assert is_saturated(EngineFigures("m", running=256.0), 256)
-    assert not is_saturated(EngineFigures("m", running=256.0), None)
+    full = replace(waits, running=256.0)
+    assert saturation_severity(full, view) is Severity.WARNING
+    assert saturation_severity(replace(full, waiting=0.0), view) is None, "it runs as many as it may, and nobody waits"
 
 
 def test_the_remarks_say_how_the_queue_moves() -> None:
@@ -237,9 +247,10 @@ def test_the_card_tells_the_server_and_how_to_read_more_of_it() -> None:
     assert card.title == f"model server {BUSY}: answers"
     assert "Deployment/inference/llama-8b · on node gpu-1" in card.about
     assert [command.line.removeprefix("kubectl --context prod ") for command in card.commands] == [
-        f"-n inference logs {BUSY} -c app --tail=100",
+        f"-n inference logs {BUSY} --tail=100",
         f"-n inference describe pod {BUSY}",
         f"get --raw /api/v1/namespaces/inference/pods/{BUSY}:8000/proxy/metrics",
+        f"get --raw /api/v1/namespaces/inference/pods/{BUSY}:8000/proxy/health",
     ]
     gone = server_card(Ref("ModelServer", "inference", "gone"), known, Target("prod"), NOW)
     assert "not among the model servers" in gone.lines[0].text
