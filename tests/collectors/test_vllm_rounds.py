@@ -106,6 +106,25 @@ async def test_everything_of_a_server_through_the_api_server(tmp_path: Path) -> 
     assert asked(api).count(f"{proxy('a')}/version") == asked(api).count(f"{proxy('a')}/v1/models") == 1
 
 
+@pytest.mark.parametrize(("ranks", "due"), [((0, 1), False), ((0,), True), ((), True)])
+async def test_health_is_not_asked_for_while_all_ranks_make_progress(
+    ranks: tuple[int, ...], due: bool, tmp_path: Path
+) -> None:
+    def page(number: int) -> bytes:
+        text = vllm_page(engines=("0", "1")).decode()
+        for rank in ranks:
+            labels = f'{{model_name="llama-8b",engine="{rank}"}}'
+            text = text.replace(f"tokens_total{labels} 2000", f"tokens_total{labels} {2000 + number}")
+        return text.encode()
+
+    async with Loopback(served(proxy("a"))) as api, collecting(api, tmp_path, wishes_for(engine("a"))) as one:
+        for number in range(4):
+            api.answers[f"{proxy('a')}/metrics"] = http(page(number))
+            last = servers_in(await round_of(one))["serving/a:8000"]
+    assert asked(api).count(f"{proxy('a')}/health") == 1 + due
+    assert last.health is (Health.OK if due else None)
+
+
 BAD = {
     "web": (http("<html>", Content_Type="text/html"), "web page"),
     "login": (http("<html>login"), "web page"),
