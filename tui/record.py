@@ -30,7 +30,7 @@ def run_record(reach: Reach, file: Path, lasts: str | None) -> int:
     from tui.paths import state_dir
     from tui.start import read_config
 
-    lasts_s = _duration(lasts) if lasts else None
+    lasts_s = _duration(lasts) if lasts is not None else None
     path = file.expanduser()
     if path.exists():
         raise UsageProblem(f"{path}: there is a file of that name; nothing is overwritten")

@@ -119,7 +119,7 @@ def test_it_stays_within_its_bytes_by_holding_less_time() -> None:
 
 
 def test_more_at_once_than_may_be_held_leaves_nothing_until_the_next_picture(tmp_path: Path) -> None:
-    recorded = Recorded(limit := 64 * 1024)
+    recorded = Recorded(limit := 16 * 1024)
     recorded.hear([listed("web-1")], NOW)
     flood = (changed("web-1", NOW, restarts=scattered(number)) for number in range(10_000))
     recorded.hear(flood, NOW + timedelta(seconds=2))

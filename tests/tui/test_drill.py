@@ -15,6 +15,7 @@ from tui.drill import BEST, OPTIONS, Answer, Choice, choices, score
 from tui.drill_app import AskScreen, DrillCockpit, ScoreScreen
 from tui.themes import load_themes
 from widgets.causes import CausesPane
+from widgets.checklist import ChecklistPane
 from widgets.evidence import EvidencePane
 from widgets.layers import LayerStrip
 
@@ -75,7 +76,8 @@ def test_without_a_cause_nothing_is_compared() -> None:
     assert score(answer(Layer.NODE, "image-pull"), Diagnosis(judged_at=NOW)).points == 0
 
 
-async def test_the_diagnosis_is_hidden_until_the_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
+async def test_the_diagnosis_is_hidden_until_the_answer(size: tuple[int, int], tmp_path: Path) -> None:
     broken = pod("web-1", ready=False, container_status={"state": {"waiting": {"reason": "ImagePullBackOff"}}})
     app = DrillCockpit(
         Cluster(cluster_readings(broken)),
@@ -91,12 +93,18 @@ async def test_the_diagnosis_is_hidden_until_the_answer(tmp_path: Path) -> None:
         keymap={},
         clock=lambda: NOW,
     )
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=size) as pilot:
         while app.feed.diagnosis.judged_at is None:
             await pilot.pause(0.05)
         await pilot.pause()
         hidden = [app.cockpit.query_one(kind) for kind in (LayerStrip, CausesPane, EvidencePane)]
         assert not any(pane.is_on_screen for pane in hidden)
+        for key in ("c", "C", "l", "n", str(int(Layer.APPLICATION)), "L", "tab", "tab"):
+            await pilot.press(key)
+        assert app.screen is app.cockpit
+        assert not (tmp_path / "last-command").exists()
+        assert app.cockpit.attention.focus.is_cluster
+        assert not any(pane.is_on_screen for pane in (*hidden, app.cockpit.query_one(ChecklistPane)))
         cause = app.feed.diagnosis.causes[0]
         await pilot.press("D")
         assert isinstance(app.screen, AskScreen)

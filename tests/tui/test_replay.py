@@ -1,6 +1,8 @@
 """Tapes from recording to replay: finding by finding what was seen live, and a player that gets everywhere."""
 
 import asyncio
+import gzip
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -208,6 +210,51 @@ async def test_a_damaged_tape_plays_up_to_the_damage_and_says_so(tmp_path: Path)
     assert "Surprise" in replay.problem
 
 
+def replayed(path: Path) -> Replay:
+    """Return a tape to whose words nobody but a feed listens."""
+    replay = Replay(path)
+    replay.is_playing = False
+    replay.feed = Feed(replay.now)
+    return replay
+
+
+async def test_steps_do_not_depend_on_how_far_the_tape_was_looked_through(tmp_path: Path) -> None:
+    replay = replayed(open_scenario("gpu_lost").path)
+    assert replay.feed is not None
+    async with replay.connection(replay.feed.publish):
+        before = replay.second
+        replay.step(1)
+        assert replay.second > before
+        heard: list[float] = []
+        look_through(replay.path, lambda marks, end: heard.append(end), lambda: True)
+    assert set(heard[:-1]) == {0.0}, "the end is told when it was reached"
+    assert heard[-1] > 0
+
+
+async def test_a_tape_that_was_taken_away_says_so_instead_of_winding_back(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl.gz"
+    path.write_bytes(open_scenario("gpu_lost").path.read_bytes())
+    replay = replayed(path)
+    assert replay.feed is not None
+    async with replay.connection(replay.feed.publish):
+        replay.step(1)
+        path.unlink()
+        replay.seek(replay.start_s)
+    assert str(path) in replay.problem
+    assert not replay.is_playing
+
+
+def test_a_long_silence_is_looked_through_in_few_steps(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl"
+    path.write_text(
+        '{"midwatch_tape":1,"name":"a","title":"b","started_at":"2026-11-24T02:41:00Z"}\n'
+        '{"t":2600000,"source":"kubernetes/pods","list":{"items":[]}}\n'
+    )
+    asked: list[bool] = []
+    look_through(path, lambda marks, end: None, lambda: not asked.append(True))
+    assert len(asked) < 1_000
+
+
 async def test_record_and_check_a_second_of_it(tmp_path: Path) -> None:
     """The commands themselves, against the simulated cluster."""
     tape, kubeconfig = tmp_path / "tape.jsonl.gz", tmp_path / "kubeconfig"
@@ -218,6 +265,11 @@ async def test_record_and_check_a_second_of_it(tmp_path: Path) -> None:
     done = await midwatch(tmp_path, "replay", str(tape), "--check", "+0:05")
     assert done.code == 2, done.err
     assert "▲" in done.out
+    last = [json.loads(line) for line in gzip.decompress(tape.read_bytes()).splitlines()]
+    end = datetime.fromisoformat(last[0]["started_at"]) + timedelta(seconds=last[-1]["t"])
+    replayed = await midwatch(tmp_path, "replay", str(tape), "--check", end.isoformat())
+    dumped = await midwatch(tmp_path, "check", "--dump", str(tape), "--context", last[0]["context"])
+    assert (replayed.code, replayed.out) == (dumped.code, dumped.out)
     done = await midwatch(tmp_path, "replay", str(tape), "--check", "+59:00")
     assert (done.code, done.out) == (64, "")
     assert "does not reach" in done.complaint
