@@ -31,7 +31,12 @@ from widgets.pods import PodsPane
 from widgets.table import RowTable
 from widgets.tabs import PaneTabs
 
-TABS: Final = (("Causes", "causes"), ("Pods", "pods"), ("Nodes", "nodes"), ("Events", "events"))
+TABS: Final[tuple[tuple[str, str], ...]] = (
+    ("Causes", "causes"),
+    ("Pods", "pods"),
+    ("Nodes", "nodes"),
+    ("Events", "events"),
+)
 _GPU_TAB: Final = ("GPU", "gpu")
 _ETCD_TAB: Final = ("Control plane", "etcd")
 _SIDE_BY_SIDE: Final = 158
@@ -53,7 +58,7 @@ class PaneScreen(Screen[None]):
         self._room = Room(self)
         self._always: tuple[tuple[str, str], ...] = TABS
         """Tabs that do not depend on what is known."""
-        self._tabs = self._always
+        self._tabs: tuple[tuple[str, str], ...] = self._always
         self._asked = _GPU_TAB
         """Which of the panes in the middle was asked for last."""
         self.attention = attention
