@@ -66,7 +66,7 @@ def test_a_list_that_was_cut_off_says_nothing(tmp_path: Path) -> None:
     """At each byte: all that is known is one of the whole lists."""
     path = tmp_path / "whole.jsonl"
     lists = [[f"web-{number}" for number in range(count)] for count in (3, 250)]
-    frames = []
+    frames: list[Frame] = []
     for second, names in enumerate(lists):
         value = Listed("pods", tuple(made(pod(name)) for name in names))
         frames += frames_of(Reading(PODS, SourceState.LIVE, NOW, value), float(second), NOW)
