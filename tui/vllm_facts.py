@@ -8,6 +8,7 @@ from situation.clock import duration_text
 from situation.findings import Severity
 from situation.quantity import short_count, short_latency
 from situation.serving.memory import Curve
+from situation.serving.readings import LEFT_OUT
 from situation.serving.view import EngineFigures, ServerView, Spread
 from situation.situation import Situation
 from tui.vllm_groups import engines_of, software_text
@@ -60,7 +61,7 @@ def _about(server: ServerView, now: datetime, note: str) -> Iterator[str]:
 
 def asked_text(server: ServerView, now: datetime) -> str:
     """Return which way a server was asked, and how old its figures are."""
-    if not server.origin:
+    if server.origin in ("", LEFT_OUT):
         return "not asked"
     way = _ORIGINS.get(server.origin, server.origin)
     if server.read_at is None:

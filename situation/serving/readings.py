@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,10 @@ class Software(StrEnum):
     ROUTER = "vLLM router"
     """The production stack's router: it stands before engines and reuses the prefix `vllm:` with a label `server`."""
     UNKNOWN = "model server"
+
+
+LEFT_OUT: Final = "left out"
+"""`ModelServer.origin` of a server that the configuration says not to ask."""
 
 
 class CacheConfig(msgspec.Struct, frozen=True):
@@ -135,7 +140,7 @@ class ModelServer(msgspec.Struct, frozen=True):
     pod: ObjectKey | None = None
     """(namespace, name); None at a URL that no known pod has."""
     origin: str = ""
-    """The way it was asked: `url`, `proxy`, `pod-ip` or `prometheus`."""
+    """The way it was asked: `url`, `proxy`, `pod-ip` or `prometheus`; LEFT_OUT if it is not to be asked."""
     url: str = ""
     """As asked, without password: a URL, or the path on the API server."""
     page: ServerPage | None = None
