@@ -10,21 +10,20 @@ from typing import Final
 
 from diagnosis.container_facts import siblings
 from diagnosis.gpu_facts import may_hold_gpus
+from diagnosis.name_dependents import callers, may_be_meant, webhooks
 from diagnosis.node_agents import Agent, agent_of, is_nfd
 from diagnosis.serving_dependents import reached, reviewed, touches_setup
 from situation.cluster import Event, Namespace, Node
 from situation.gpu.chain import is_gpu_node
 from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver, ResourceClaim, ResourceSlice
 from situation.gpu.touched import concerns_all, nodes_of
-from situation.meta import KubernetesObject, ObjectKey, Ref
+from situation.meta import KubernetesObject, Ref
 from situation.network import (
     EndpointSlice,
-    MutatingWebhookConfiguration,
     NetworkPolicy,
     Service,
-    ValidatingWebhookConfiguration,
 )
-from situation.pods import Pod, PodSpec
+from situation.pods import Pod
 from situation.selectors import claim_names, is_settled
 from situation.situation import Situation
 from situation.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
@@ -88,7 +87,7 @@ class _Concerned:
             self._chain_nodes.update(nodes_of(change, self._situation))
         if touches_setup(change):
             self._review_namespaces.add(change.ref.namespace)
-        if _may_be_meant(change):
+        if may_be_meant(change):
             self._workload_namespaces.add(change.ref.namespace)
         for item in (change.old, change.new):
             if item is not None:
@@ -206,11 +205,11 @@ class _Concerned:
         if self._gpu_stack_changed:
             for kind, name in _GPU_RESOURCES:
                 self._add(situation.table(name).values(), kind)
-        self.refs |= dict.fromkeys(self._by_name(now))
+        self.refs |= dict.fromkeys(self._by_name())
         self.refs |= dict.fromkeys(reviewed(situation, self._review_namespaces))
         self.refs |= dict.fromkeys(reached(situation, bool(self._services), self._pod_namespaces))
 
-    def _by_name(self, now: datetime) -> Iterator[Ref]:
+    def _by_name(self) -> Iterator[Ref]:
         """Yield what refers to something changed by its name or by its labels."""
         situation = self._situation
         if self._offers_changed or self._pod_namespaces:
@@ -222,9 +221,9 @@ class _Concerned:
                 if deployment.spec.replicas == 0 and (self._names_changed or key[0] in self._pod_namespaces):
                     yield Ref("Deployment", *key)
         if self._names_changed:
-            yield from _callers(situation)
+            yield from callers(situation)
         if self._services:
-            yield from _webhooks(situation, self._services)
+            yield from webhooks(situation, self._services)
         if self._cron_jobs:
             for key, job in situation.jobs.items():
                 if situation.workload_of(job, "Job") in self._cron_jobs:
@@ -265,51 +264,3 @@ def _same_offer(old: Node, new: Node) -> bool:
         and [(c.type, c.status, c.reason) for c in old.status.conditions]
         == [(c.type, c.status, c.reason) for c in new.status.conditions]
     )
-
-
-def _may_be_meant(change: Change) -> bool:
-    """Tell whether a Service may now be, or no more be, meant for a workload or a pod without one."""
-    return _meant_labels(change.old) != _meant_labels(change.new)
-
-
-def _meant_labels(item: KubernetesObject | None) -> Mapping[str, str] | None:
-    match item:
-        case Pod():
-            return item.metadata.labels if item.metadata.controller is None else None
-        case Deployment() | StatefulSet() | DaemonSet():
-            return item.spec.template.metadata.labels
-    return None
-
-
-def _callers(situation: Situation) -> Iterator[Ref]:
-    """Yield what refers to Services by name: Ingresses, and workloads by an address or a nameserver of their own."""
-    for key in situation.table("ingresses"):
-        yield Ref("Ingress", *key)
-    tables: tuple[tuple[str, Mapping[ObjectKey, Deployment | StatefulSet | DaemonSet]], ...] = (
-        ("Deployment", situation.deployments),
-        ("StatefulSet", situation.statefulsets),
-        ("DaemonSet", situation.daemonsets),
-    )
-    for kind, table in tables:
-        for key, workload in table.items():
-            if _asks_by_name(workload.spec.template.spec):
-                yield Ref(kind, *key)
-
-
-def _asks_by_name(spec: PodSpec) -> bool:
-    return spec.dns_policy == "None" or any(
-        variable.value for container in spec.init_containers + spec.containers for variable in container.env
-    )
-
-
-def _webhooks(situation: Situation, services: set[Ref]) -> Iterator[Ref]:
-    """Yield the configurations of which a webhook is served by one of `services`."""
-    for kind, name in (
-        ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
-        ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
-    ):
-        for key, item in situation.table(name).items():
-            if isinstance(item, ValidatingWebhookConfiguration | MutatingWebhookConfiguration):
-                targets = (webhook.client_config.service for webhook in item.webhooks)
-                if any(target and Ref("Service", target.namespace, target.name) in services for target in targets):
-                    yield Ref(kind, *key)

@@ -12,10 +12,11 @@ from diagnosis.probe_text import newest_kill
 from situation.crashes import Loop
 from situation.findings import Command, Evidence, Mark
 from situation.log_reads import LOG_SOURCE, LogSaid, RunRead, ended_run
-from situation.pods import Container, Pod, VolumeMount
+from situation.pods import Container, Pod
 from situation.serving.readings import Software
 from situation.serving.recognise import ServerSpec, recognise
 from situation.situation import Situation
+from situation.volumes import VolumeMount
 
 ENGINES: Final = frozenset({Software.VLLM, Software.SGLANG, Software.TGI})
 """They load the model themselves and take their memory by flags; routers do not, and Triton is set up by files."""

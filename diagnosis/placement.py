@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from situation import placing
+from situation.affinity import NodeSelectorTerm
 from situation.cluster import Node, Taint
-from situation.pods import Container, NodeSelectorTerm, Pod
+from situation.pods import Container, Pod
 from situation.quantity import human_bytes, parse_quantity
 from situation.selectors import is_finished, is_sidecar
 from situation.situation import Situation

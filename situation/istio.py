@@ -35,7 +35,6 @@ class TcpPool(Wire, frozen=True):
 class HttpPool(Wire, frozen=True):
     http1_max_pending_requests: int | None = None
     http2_max_requests: int | None = None
-    idle_timeout: str = ""
 
 
 class ConnectionPool(Wire, frozen=True):

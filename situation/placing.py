@@ -3,8 +3,9 @@
 Follows the filters NodeAffinity and TaintToleration of kube-scheduler.
 """
 
+from situation.affinity import NodeSelectorTerm, Toleration
 from situation.cluster import Node, Taint
-from situation.pods import NodeSelectorTerm, PodSpec, Toleration
+from situation.pods import PodSpec
 
 
 def tolerates(toleration: Toleration, taint: Taint) -> bool:

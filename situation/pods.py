@@ -6,17 +6,10 @@ from typing import Final
 
 import msgspec
 
+from situation.affinity import Affinity, Toleration, TopologySpreadConstraint
 from situation.command_secrets import without_secrets
-from situation.meta import (
-    Annotations,
-    Condition,
-    IntOrString,
-    KubernetesObject,
-    LabelSelector,
-    Quantities,
-    SelectorRequirement,
-    Wire,
-)
+from situation.meta import Annotations, Condition, IntOrString, KubernetesObject, Quantities, Wire
+from situation.volumes import Volume, VolumeMount
 
 _SERVES_MODELS: Final = re.compile(
     r"vllm|sglang|text-generation|(?:^|/)tgi[:@]|triton|huggingfaceserver|llm-d|lmstack|--(?:served-model-name|model-id)"
@@ -99,12 +92,6 @@ class Probe(Wire, frozen=True):
         return self.initial_delay_seconds + self.period_seconds * self.failure_threshold
 
 
-class VolumeMount(Wire, frozen=True):
-    name: str = ""
-    mount_path: str = ""
-    read_only: bool = False
-
-
 class Container(Wire, frozen=True):
     """Command line and mounts are kept of model servers only (rules read them there), with secrets masked."""
 
@@ -137,82 +124,6 @@ class Container(Wire, frozen=True):
             masked = without_secrets(words)
             set_(self, "command", masked[: len(self.command)])
             set_(self, "args", masked[len(self.command) :])
-
-
-class ClaimVolume(Wire, frozen=True):
-    claim_name: str = ""
-
-
-class ConfigMapVolume(Wire, frozen=True):
-    name: str = ""
-    optional: bool = False
-
-
-class SecretVolume(Wire, frozen=True):
-    secret_name: str = ""
-    optional: bool = False
-
-
-class EmptyDirVolume(Wire, frozen=True):
-    medium: str = ""
-    """`Memory` for a tmpfs."""
-    size_limit: str = ""
-
-
-class HostPathVolume(Wire, frozen=True):
-    path: str = ""
-
-
-class Volume(Wire, frozen=True):
-    name: str
-    empty_dir: EmptyDirVolume | None = None
-    host_path: HostPathVolume | None = None
-    persistent_volume_claim: ClaimVolume | None = None
-    config_map: ConfigMapVolume | None = None
-    secret: SecretVolume | None = None
-
-
-class Toleration(Wire, frozen=True):
-    key: str = ""
-    operator: str = "Equal"
-    value: str = ""
-    effect: str = ""
-
-
-class NodeSelectorTerm(Wire, frozen=True):
-    match_expressions: tuple[SelectorRequirement, ...] = ()
-    match_fields: tuple[SelectorRequirement, ...] = ()
-
-
-class NodeSelector(Wire, frozen=True):
-    node_selector_terms: tuple[NodeSelectorTerm, ...] = ()
-
-
-class NodeAffinity(Wire, frozen=True):
-    required: NodeSelector | None = msgspec.field(default=None, name="requiredDuringSchedulingIgnoredDuringExecution")
-
-
-class PodAffinityTerm(Wire, frozen=True):
-    topology_key: str = ""
-    label_selector: LabelSelector | None = None
-
-
-class PodAffinity(Wire, frozen=True):
-    required: tuple[PodAffinityTerm, ...] = msgspec.field(
-        default=(), name="requiredDuringSchedulingIgnoredDuringExecution"
-    )
-
-
-class Affinity(Wire, frozen=True):
-    node_affinity: NodeAffinity | None = None
-    pod_affinity: PodAffinity | None = None
-    pod_anti_affinity: PodAffinity | None = None
-
-
-class TopologySpreadConstraint(Wire, frozen=True):
-    topology_key: str = ""
-    max_skew: int = 1
-    when_unsatisfiable: str = "DoNotSchedule"
 
 
 class DnsConfig(Wire, frozen=True):

@@ -7,7 +7,8 @@ from msgspec.structs import force_setattr
 
 from situation.meta import KubernetesObject, ObjectMeta
 from situation.network import EndpointConditions, EndpointSlice
-from situation.pods import Container, Pod, PodSpec, Volume
+from situation.pods import Container, Pod, PodSpec
+from situation.volumes import Volume
 
 _SPEC_PARTS: Final = (
     "containers",

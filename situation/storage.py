@@ -1,7 +1,7 @@
 """Claims, volumes and the classes that make them."""
 
+from situation.affinity import NodeSelector
 from situation.meta import Condition, KubernetesObject, LabelSelector, Quantities, Wire
-from situation.pods import NodeSelector
 
 
 class VolumeResources(Wire, frozen=True):

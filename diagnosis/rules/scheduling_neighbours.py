@@ -10,9 +10,10 @@ from diagnosis.placement import admits
 from diagnosis.rule import CLEAR, Rule, Verdict, rule
 from diagnosis.rules.scheduling_facts import SHOWN, fired, names, refusal, still_young
 from diagnosis.scheduler_text import AFFINITY, ANTI_AFFINITY, HOST_PORT, SPREAD
+from situation.affinity import PodAffinityTerm
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import LabelSelector
-from situation.pods import Pod, PodAffinityTerm
+from situation.pods import Pod
 from situation.selectors import is_finished
 from situation.situation import Situation
 from situation.workloads import selector_text

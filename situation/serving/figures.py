@@ -115,13 +115,17 @@ def _hit_ratio(hits: float | None, queries: float | None, page: EnginePage) -> f
 
 def _grown(values: Iterable[float]) -> float | None:
     """Return how much a total grew, None if it was not measured twice."""
-    known = [value for value in values if value == value]  # not NaN
+    known = _measured(values)
     return known[-1] - known[0] if len(known) > 1 else None
 
 
 def _mean(values: Iterable[float]) -> float | None:
-    known = [value for value in values if value == value]  # not NaN
+    known = _measured(values)
     return sum(known) / len(known) if known else None
+
+
+def _measured(values: Iterable[float]) -> list[float]:
+    return [value for value in values if not math.isnan(value)]
 
 
 def _slope(times: Sequence[float], values: Sequence[float]) -> float | None:
@@ -137,7 +141,7 @@ def _slope(times: Sequence[float], values: Sequence[float]) -> float | None:
 def _grows(queue: float | None, waiting: Sequence[float], slope: float | None, span_s: float) -> bool:
     if not queue or slope is None or slope < GROWS_PER_MIN or span_s < GROWTH_LEAST_S:
         return False
-    return queue >= NEAR_ITS_HIGHEST * max(value for value in waiting if not math.isnan(value))
+    return queue >= NEAR_ITS_HIGHEST * max(_measured(waiting))
 
 
 def _growing_since(track: EngineTrack) -> datetime:
@@ -160,5 +164,5 @@ def _held(track: EngineTrack) -> float | None:
     """Return the usage of the KV cache that half of the last scrapes reached: of 30 s, or the last three."""
     rows = track.rows
     begin = max(rows.start(HELD_AT_MOST), min(rows.start(HELD), len(rows) - HELD_SCRAPES))
-    values = [value for value in rows.column(Column.KV_USAGE, begin) if not math.isnan(value)]
+    values = _measured(rows.column(Column.KV_USAGE, begin))
     return median(values) if len(values) >= HELD_SCRAPES else None

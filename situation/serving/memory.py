@@ -4,7 +4,7 @@ Bounded in time and number. Kept in the Situation and not in a collector, so tha
 """
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
@@ -231,27 +231,13 @@ def _is_restart(before: ServerPage, now: ServerPage) -> bool:
     """Tell whether two pages are of different processes: by their start, else by a counter that fell."""
     if before.started_at is not None and now.started_at is not None:
         return abs(now.started_at - before.started_at) > SAME_START_S
-    earlier = {(engine.model, engine.engine): engine for engine in before.engines}
+    earlier = {(engine.model, engine.engine): _counted(engine) for engine in before.engines}
     return any(
-        _fell(of, earlier.get((engine.model, engine.engine)), engine)
+        then is not None and value is not None and value < then
         for engine in now.engines
-        for of in (_prompt_tokens, _generation_tokens, _preemptions)
+        for then, value in zip(earlier.get((engine.model, engine.engine), ()), _counted(engine), strict=False)
     )
 
 
-def _fell(of: Callable[[EnginePage], float | None], before: EnginePage | None, now: EnginePage) -> bool:
-    then = of(before) if before is not None else None
-    value = of(now)
-    return then is not None and value is not None and value < then
-
-
-def _prompt_tokens(page: EnginePage) -> float | None:
-    return page.prompt_tokens
-
-
-def _generation_tokens(page: EnginePage) -> float | None:
-    return page.generation_tokens
-
-
-def _preemptions(page: EnginePage) -> float | None:
-    return page.preemptions
+def _counted(page: EnginePage) -> tuple[float | None, ...]:
+    return page.prompt_tokens, page.generation_tokens, page.preemptions
