@@ -102,9 +102,9 @@ class PrometheusServers:
     ) -> Iterable[ServerReading]:
         now = self._clock()
         by_pod: dict[tuple[str, str], list[Place]] = {}
-        for place in places.values():
-            by_pod.setdefault((place.namespace, place.pod), []).append(place)
-        by_address = {place.address: place for place in places.values()}
+        for known in places.values():
+            by_pod.setdefault((known.namespace, known.pod), []).append(known)
+        by_address = {known.address: known for known in places.values()}
         first: dict[str, _Found] = {}
         for item in sorted(found, key=lambda item: item.target):
             place = _place(item.target, by_pod, by_address)
