@@ -6,6 +6,7 @@ import multiprocessing
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter, process_time
@@ -25,6 +26,8 @@ from situation.situation import Situation
 
 SERVERS: Final = 200
 _PAGE: Final = Path(__file__).parents[1] / "tests" / "data" / "vllm_0.32.0_metrics.txt.gz"
+_TOKENS: Final = b"20659.0"
+"""What the page says of the tokens that its engine has generated: served, they are more each time."""
 _RUNS: Final = 51
 _ROUNDS: Final = 7
 
@@ -94,8 +97,9 @@ def _served() -> Iterator[int]:
 
 
 def _serve(pipe: Connection, body: bytes) -> None:
+    before, after = body.split(_TOKENS)
+    moved = count(20_660)
     answers = {
-        "metrics": _answer(body),
         "version": _answer(b'{"version":"0.32.0"}'),
         "models": _answer(b'{"data":[]}'),
         "health": _answer(b""),
@@ -105,7 +109,9 @@ def _serve(pipe: Connection, body: bytes) -> None:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(answers[head.split(b" ", 2)[1].decode().rpartition("/")[2]])
+                asked = head.split(b" ", 2)[1].decode().rpartition("/")[2]
+                progress = b"%d" % next(moved)
+                writer.write(answers.get(asked) or _answer(before + progress + after))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()

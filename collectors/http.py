@@ -40,6 +40,8 @@ _TOKEN_LIMIT: Final = 64 * 2**10
 _TIMEOUT_S: Final = 30.0
 _CONNECTIONS: Final = 100
 _IDLE_CONNECTIONS: Final = 20
+"""With TLS. Others are not kept: httpx looks at all that it keeps with each request, which costs more than a new one,
+and a server that closes idle ones after 5 s, as uvicorn does, might do so while we ask it again after 5 s."""
 _KEPT_S: Final = 5.0
 _KEPT_WITH_TLS_S: Final = 30.0
 """Idle connections are kept so long: a handshake with certificates costs more than all else of a small request."""
@@ -110,7 +112,8 @@ class HttpReader:
     """Reads from any server. Connections are kept while it is entered."""
 
     def __init__(self) -> None:
-        self._clients: dict[Tls | None, httpx.AsyncClient] = {}
+        self._clients: dict[tuple[Tls | None, bool], httpx.AsyncClient] = {}
+        """By what they are asked with, and whether over TLS."""
         self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -119,21 +122,23 @@ class HttpReader:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for tls in list(self._clients):
+        for tls in {tls for tls, _ in self._clients}:
             await self.forget(tls)
 
     async def forget(self, tls: Tls | None) -> None:
         """Close the connections that were opened with `tls`: it is not going to be used again."""
-        client = self._clients.pop(tls, None)
-        if client is not None:
-            await client.aclose()
+        for is_secure in (False, True):
+            client = self._clients.pop((tls, is_secure), None)
+            if client is not None:
+                await client.aclose()
 
-    async def _opened(self, tls: Tls | None) -> "httpx.AsyncClient":
+    async def _opened(self, tls: Tls | None, is_secure: bool) -> "httpx.AsyncClient":
         """Open a client, one for all that ask at the same time."""
         async with self._opening:
-            client = self._clients.get(tls)
+            client = self._clients.get((tls, is_secure))
             if client is None:
-                client = self._clients[tls] = await asyncio.to_thread(_open_client, tls)
+                client = await asyncio.to_thread(_open_client, tls, is_secure)
+                self._clients[tls, is_secure] = client
             return client
 
     async def get(
@@ -159,9 +164,10 @@ class HttpReader:
         headers = {}
         if token_file is not None:
             headers["Authorization"] = f"Bearer {await asyncio.to_thread(_token, token_file)}"
-        client = self._clients.get(tls) or await self._opened(tls)
+        is_secure = plain.startswith("https")
+        client = self._clients.get((tls, is_secure)) or await self._opened(tls, is_secure)
         handshake = Handshake()
-        traced = {"trace": handshake.note} if plain.startswith("https") else {}
+        traced = {"trace": handshake.note} if is_secure else {}
         try:
             async with asyncio.timeout(deadline_s), handshake:
                 async with client.stream(
@@ -181,7 +187,7 @@ class HttpReader:
         return body
 
 
-def _open_client(tls: Tls | None) -> "httpx.AsyncClient":
+def _open_client(tls: Tls | None, is_secure: bool) -> "httpx.AsyncClient":
     """Open a client; slow (it loads all certificates), so it is done in a thread. `HttpReader.get` has the deadline."""
     import httpx
 
@@ -196,7 +202,7 @@ def _open_client(tls: Tls | None) -> "httpx.AsyncClient":
         trust_env=tls is None,
         limits=httpx.Limits(
             max_connections=_CONNECTIONS,
-            max_keepalive_connections=_IDLE_CONNECTIONS,
+            max_keepalive_connections=_IDLE_CONNECTIONS if is_secure else 0,
             keepalive_expiry=_KEPT_S if tls is None else _KEPT_WITH_TLS_S,
         ),
         headers={"User-Agent": user_agent()},

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from diagnosis.autoscalers import autoscalers_of
 from diagnosis.commands import kubectl
 from diagnosis.container_facts import describe, logs
 from diagnosis.serving_facts import pod_of
@@ -15,7 +16,9 @@ _SCALED: Final = {"Deployment": "deployment", "StatefulSet": "statefulset"}
 _CURL_WAITS_S: Final = 5
 """A server that hangs must not hang who asks it."""
 ROOM_RATIO: Final = 0.6
-"""With less of the KV cache in use, more requests fit beside those that run."""
+"""With less of the KV cache in use, more requests fit beside those that run ..."""
+FILLED_RATIO: Final = 0.85
+"""... until it is as full as this: above 0.90 preemption is near (playbook F)."""
 USUAL_UTILISATION: Final = 0.90
 """vLLM's default of `--gpu-memory-utilization`; more leaves too little for CUDA graphs and NCCL (playbook G)."""
 
@@ -67,6 +70,9 @@ def scale(view: ServerView, situation: Situation, purpose: str) -> tuple[Command
     match situation.get(workload):
         case Deployment() | StatefulSet() as owner:
             target = f"{_SCALED[workload.kind]}/{workload.name}"
+            for scaler in autoscalers_of(workload, situation)[:1]:
+                bounds = f"{scaler.spec.min_replicas} to {scaler.spec.max_replicas}"
+                purpose += f"; autoscaler {scaler.name} ({bounds}) sets it back: raise its bounds"
             return (
                 kubectl("scale", target, f"--replicas={owner.spec.replicas + 1}", purpose=purpose,
                         namespace=workload.namespace, effect=Effect.MUTATING),
@@ -88,7 +94,8 @@ def more_at_once(view: ServerView) -> Evidence:
     if usage is None:
         return change(view, f"more replicas; --max-num-seqs {limit} may go up if its KV cache has room")
     if usage < ROOM_RATIO:
-        return change(view, f"--max-num-seqs {limit} -> {2 * limit}: only {usage:.0%} of its KV cache is in use")
+        more = min(2 * limit, int(limit * FILLED_RATIO / usage)) if usage else 2 * limit
+        return change(view, f"--max-num-seqs {limit} -> {more}: only {usage:.0%} of its KV cache is in use")
     return change(
         view,
         f"more replicas: {usage:.0%} of its KV cache is in use, so a higher --max-num-seqs would end in preemption",

@@ -9,8 +9,8 @@ from situation.serving.serving import SOURCE, serving_of
 from situation.serving.view import ServerState
 from situation.situation import Situation
 
-_NOT_UP: Final = (ServerState.DOWN, ServerState.STARTING)
-"""Nobody expects these to answer; their pods are judged."""
+_NOT_ASKED: Final = (ServerState.DOWN, ServerState.STARTING, ServerState.LEFT_OUT)
+"""Nobody expects these to answer, or wants them asked; their pods are judged."""
 _WHY_CHARS: Final = 60
 
 
@@ -21,7 +21,7 @@ def serving_doubts(situation: Situation, now: datetime) -> list[str]:
     """
     if SOURCE not in situation.sources:
         return []
-    asked = [view for view in serving_of(situation, now).servers if view.state not in _NOT_UP]
+    asked = [view for view in serving_of(situation, now).servers if view.state not in _NOT_ASKED]
     unread = [view for view in asked if view.state is ServerState.UNKNOWN]
     if not unread:
         engines = [engine for view in asked for engine in view.engines]

@@ -23,7 +23,7 @@ def decode_object(raw: bytes, kind: ObjectKind) -> KubernetesObject:
     try:
         value = _decoder(kind.type).decode(raw)
     except msgspec.ValidationError:
-        value = _decode_tolerantly(raw, kind)
+        value = decode_tolerantly(raw, kind)
     except msgspec.DecodeError as error:
         raise BadObjectError(f"{kind.kind}: not JSON: {harmless(str(error))}") from error
     except UnicodeDecodeError as error:
@@ -50,11 +50,14 @@ def _decoder(type: type[KubernetesObject]) -> msgspec.json.Decoder[KubernetesObj
     return msgspec.json.Decoder(type)
 
 
-def _decode_tolerantly(raw: bytes, kind: ObjectKind) -> KubernetesObject:
+def decode_tolerantly(raw: bytes, kind: ObjectKind) -> KubernetesObject:
+    """Decode one object's JSON, nulls dropped, text as it is. Raises BadObjectError."""
     try:
         return convert_object(msgspec.json.decode(raw), kind)
     except msgspec.DecodeError as error:
         raise BadObjectError(f"{kind.kind}: not JSON: {harmless(str(error))}") from error
+    except UnicodeDecodeError as error:  # of a text that a time was expected to be
+        raise BadObjectError(f"{kind.kind}: not UTF-8: {error.reason}") from error
 
 
 def convert_object(value: Any, kind: ObjectKind) -> KubernetesObject:

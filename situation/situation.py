@@ -1,6 +1,6 @@
 """The Situation: every reading with its age and state, and the cluster's objects with their relations."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final, TypeVar, cast
 
@@ -16,7 +16,7 @@ from situation.etcd.memory import EtcdMemory
 from situation.gpu.devices import GpuReading, NodeDevices
 from situation.gpu.memory import believed, remembering
 from situation.indexes import controller_ref
-from situation.kinds import BY_NAME
+from situation.kinds import BY_NAME, KINDS
 from situation.local_health import LocalHealth
 from situation.log_reads import LogRead, LogReads
 from situation.meta import KubernetesObject, LabelSelector, ObjectKey, Ref
@@ -200,6 +200,19 @@ class Situation(Store):
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what `make` returned for `key` since the last reading, or call it: many pods ask the same question."""
         return self.derived.once(key, make)
+
+    def objects(self) -> Iterator[KubernetesObject]:
+        """Yield all objects of all kinds."""
+        for table in self._tables.values():
+            yield from table.values()
+
+    def listed(self) -> Iterator[Reading]:
+        """Yield one reading for each kind of objects that has been read, with all of them, as of now."""
+        for kind in KINDS:
+            source = self.source(kind.name)
+            if source.observed_at is not None:
+                listed = Listed(kind.name, tuple(self._tables[kind.name].values()), source.skipped)
+                yield Reading(kind.source, SourceState.LIVE, source.observed_at, listed, fresh_for_s=source.fresh_for_s)
 
     # What is known of the sources
 

@@ -3,12 +3,13 @@
 The first line is the header:
 
     {"midwatch_tape": 1, "name": "...", "title": "...", "started_at": "2026-11-23T06:56:55Z", "start_at": 12.0,
-     "hold_at": null, "context": "...", "server": "v1.36.2"}
+     "hold_at": null, "context": "...", "server": "v1.36.2", "recorded_live": false}
 
 `started_at` is the time of t=0. A demo opens at `start_at` seconds and stops playing at `hold_at` (null: at the end).
 Every further line is a frame, `t` in seconds since `started_at`, never falling:
 
     {"t", "source": "kubernetes/pods", "list": {"resourceVersion": "17", "items": [...]}}
+    {"t", "source": "kubernetes/pods", "list": {"items": [...], "remainingItemCount": 900}}
     {"t", "source": "kubernetes/pods", "watch": {"type": "MODIFIED", "object": {...}}}
     {"t", "source": "kubernetes/version", "body": {"gitVersion": "v1.36.2"}}
     {"t", "source": "kubernetes/readyz", "status": 200, "text": "[+]ping ok ..."}
@@ -18,13 +19,26 @@ Every further line is a frame, `t` in seconds since `started_at`, never falling:
     {"t", "source": "page/serving/vllm-0:8000/metrics", "status": 200, "text": "..."}
     {"t", "source": "page/serving/vllm-0:8000/metrics", "error": "connect: connection refused"}
     {"t", "source": "gpus/gpu-1", "body": {"3": {"xid": 79, "lost": true}}}
+    {"t", "source": "gpu/nvml", "reading": {"type": "GpuReading", "value": {...}, "fresh_for_s": 60.0}}
+    {"t", "source": "kubernetes/pods", "reading": {}}
+
+A list with a `remainingItemCount` above 0 goes on in the next frame, which is of the same source: as in the API, it is
+true only as a whole, and one that was cut off says nothing.
 
 `kubernetes/<name>` are the sources of `situation.kinds`; `tape.etcd` tells those of etcd and of the API server's own
 pages. `server` says that the API server went away or came back. `page/<namespace>/<pod>:<port>/<path>` is what a pod
 answers over HTTP from then on; with `error`, that nobody answers there (`tape.serving` shows those of model servers).
 `gpus/<node>` holds, by GPU index, what a node's exporter shows beyond what the objects tell (`simulator.dcgm`).
+
+`reading` is what a running cockpit wrote down of a source that is no list of objects, as it was understood
+(`tape.readings`): `type` names a type of `situation.readings.Value`, `value` is that as plain data; without them the
+last value is confirmed, or with another `state` than `live` doubted, for the reason in `error`. It was observed `age_s`
+before `t`, and is true for `fresh_for_s` without further word. On a tape that is `recorded_live` each source says
+itself that nothing changed; on others, what is not said to fail was read all the time.
+
 Sources that a reader does not know are passed over. Objects have the shape of the API, slimmed to the fields that
-Midwatch reads (`tape.slim`): no values of environment variables except `host:port`, no annotations, no managed fields.
+Midwatch reads (`tape.slim`): no values of environment variables except `host:port`, no annotations but those that are
+read, no managed fields.
 """
 
 from datetime import datetime
@@ -34,7 +48,11 @@ import msgspec
 
 from situation.readings import SourceState
 
-TAPE_VERSION: Final = 1
+TAPE_VERSION: Final = 2
+"""2 knows frames with `reading` and lists of several frames; tapes of version 1 have none and play as they did."""
+LONGEST_S: Final = 10 * 366 * 86_400
+"""Seconds that a tape may tell of, and ages on it: what lies beyond is damage."""
+_YEARS: Final = range(1970, 9_000)
 SERVER_SOURCE: Final = "server"
 LOGS_SOURCE: Final = "logs"
 VERSION_SOURCE: Final = "kubernetes/version"
@@ -93,13 +111,24 @@ class Header(msgspec.Struct, frozen=True):
     """Name of the kubeconfig context it was recorded from."""
     server: str = ""
     """`gitVersion` of the API server; empty if unknown."""
+    recorded_live: bool = False
+    """Written by a running cockpit: of what it does not confirm nothing was heard."""
+
+    def __post_init__(self) -> None:
+        if self.started_at.year not in _YEARS:
+            raise ValueError(f"started_at lies in the year {self.started_at.year}")
+        for name, second in (("start_at", self.start_at), ("hold_at", self.hold_at)):
+            if second is not None and not 0 <= second <= LONGEST_S:
+                raise ValueError(f"{name} is no number of seconds since the start")
 
 
-class ListBody(msgspec.Struct, frozen=True, rename="camel"):
-    """All objects of a kind."""
+class ListBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """All objects of a kind, or a part of them."""
 
     items: tuple[msgspec.Raw, ...] = ()
     resource_version: str = ""
+    remaining_item_count: int = 0
+    """So many more objects belong to this list; they are in the next frames."""
 
 
 class WatchEvent(msgspec.Struct, frozen=True):
@@ -109,8 +138,28 @@ class WatchEvent(msgspec.Struct, frozen=True):
     object: msgspec.Raw
 
 
+class Said(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A reading as it was understood (`situation.readings.Reading`), its value as plain data."""
+
+    type: str = ""
+    """Name of the value's type; empty for a reading without a value."""
+    value: Any = None
+    state: SourceState = SourceState.LIVE
+    error: str = ""
+    fresh_for_s: float = 150.0
+    age_s: float = 0.0
+    """It was observed so long before it came."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.age_s <= LONGEST_S and 0 <= self.fresh_for_s <= LONGEST_S):
+            raise ValueError("age_s or fresh_for_s is no number of seconds")
+
+
 class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One statement of one source. Exactly one of `list`, `watch`, `body`, `text`, `error` and `down` is set."""
+    """One statement of one source.
+
+    Exactly one of `list`, `watch`, `body`, `text`, `error`, `down` and `reading` is set.
+    """
 
     t: float
     """Seconds since `Header.started_at`."""
@@ -126,12 +175,13 @@ class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     state: SourceState | None = None
     """With `error`: what it means for the source; unreachable if absent."""
     down: bool | None = None
+    reading: Said | None = None
     pod: str = ""
     """With logs: `namespace/name`, or `namespace/name/container` for one of several containers."""
 
     def __post_init__(self) -> None:
-        given = (self.list, self.watch, self.body, self.text, self.error, self.down)
+        given = (self.list, self.watch, self.body, self.text, self.error, self.down, self.reading)
         if sum(item is not None for item in given) != 1:
-            raise ValueError("a frame holds exactly one of list, watch, body, text, error, down")
-        if not 0 <= self.t < float("inf"):
+            raise ValueError("a frame holds exactly one of list, watch, body, text, error, down, reading")
+        if not 0 <= self.t <= LONGEST_S:
             raise ValueError("t is not a number of seconds since the start")

@@ -1,5 +1,6 @@
 """Reads tapes, one frame at a time."""
 
+import errno
 import gzip
 import zlib
 from collections.abc import Generator, Iterator
@@ -9,7 +10,7 @@ from typing import IO, Final, cast
 
 import msgspec
 
-from tape.format import TAPE_VERSION, Frame, Header, NotATapeError, TapeError
+from tape.format import TAPE_VERSION, Frame, Header, ListBody, NotATapeError, TapeError
 
 LINE_LIMIT: Final = 256 * 2**20
 """Bytes. The list of 10,000 pods of a real cluster, slimmed, takes about 30 MB."""
@@ -40,10 +41,22 @@ class Tape:
         self.header = self._read_header(line, number)
 
     def frames(self) -> Iterator[Frame]:
-        """Yield all frames in order. Raises TapeError, naming the line, for a bad one.
+        """Yield all frames in order, lists whole. Raises TapeError, naming the line, for a bad one.
 
         A last line that was cut off ends the tape there; `notes` then says so.
         """
+        pages: list[ListBody] = []
+        for frame in self._single_frames():
+            if frame.list is None:
+                pages.clear()
+                yield frame
+                continue
+            pages.append(frame.list)
+            if not frame.list.remaining_item_count:
+                yield _whole(frame, pages) if len(pages) > 1 else frame
+                pages.clear()
+
+    def _single_frames(self) -> Iterator[Frame]:
         self.notes.clear()
         lines = self._lines()
         next(lines)
@@ -51,7 +64,7 @@ class Tape:
         for number, line, complete in lines:
             try:
                 frame = _decode_frame(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 if not complete and not isinstance(error, msgspec.ValidationError):
                     self._note_cut(number)
                     return
@@ -64,14 +77,14 @@ class Tape:
     def _read_header(self, line: bytes, number: int) -> Header:
         try:
             version = msgspec.json.decode(line, type=_Version).midwatch_tape
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise NotATapeError(f"{self.path}, line {number}: not a tape: the first line is no tape header") from error
         if version > TAPE_VERSION:
             message = f"this tape has format version {version}; this program reads up to {TAPE_VERSION}: update it"
             raise TapeError(f"{self.path}: {message}")
         try:
             header = _decode_header(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise TapeError(f"{self.path}, line {number}: bad tape header: {error}") from error
         if header.started_at.tzinfo is None:
             raise TapeError(f"{self.path}, line {number}: bad tape header: started_at has no time zone")
@@ -101,7 +114,14 @@ class Tape:
             raise TapeError(f"{self.path}: cannot read: {reason}") from error
 
 
+def _whole(last: Frame, pages: list[ListBody]) -> Frame:
+    items = tuple(item for page in pages for item in page.items)
+    return msgspec.structs.replace(last, list=ListBody(items, pages[0].resource_version))
+
+
 def _open(path: Path) -> IO[bytes]:
+    if path.is_fifo():  # would be waited for, and could be read only once
+        raise OSError(errno.ESPIPE, "a pipe; a tape is read several times, so it has to be a file")
     file = path.open("rb")
     if file.peek(2)[:2] != _GZIP_MAGIC:
         return file

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from situation.decode import BadObjectError, convert_object
+from situation.decode import BadObjectError, decode_tolerantly
 from situation.kinds import BY_NAME, ObjectKind
 from situation.meta import KubernetesObject
 from situation.text import harmless
@@ -29,7 +29,7 @@ def read_object(raw: bytes, kind: ObjectKind) -> KubernetesObject:
     try:
         return msgspec.json.decode(raw, type=kind.type)
     except msgspec.ValidationError:
-        return convert_object(msgspec.json.decode(raw), kind)
+        return decode_tolerantly(raw, kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadObjectError(f"{kind.kind}: not JSON: {harmless(str(error))}") from error
 

@@ -13,13 +13,12 @@ from typing import ClassVar, Final
 
 from rich.text import Text
 from textual import work
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from incidents.store import StoreError
 from playbooks.commands import Target
-from situation.boundary import Boundary
 from situation.findings import Layer
 from situation.readings import Reading
 from tui.backpressure import TerminalPressure
@@ -30,10 +29,12 @@ from tui.copying import ChooseCommand, CopyCommand
 from tui.devices import nodes_first
 from tui.dialogs import ChooseScreen, HelpRow, HelpScreen
 from tui.feed import Feed, Turn
+from tui.keeping_app import KeepingApp
 from tui.log_desk import log_screen
 from tui.log_screen import LogScreen
 from tui.recorder import Recorder
 from tui.seen_nodes import seen_nodes
+from tui.tape_keeper import TapeKeeper
 from tui.themes import Themes, variable_defaults
 from widgets.evidence import CardCommand
 
@@ -59,7 +60,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Cockpit(App[int]):
+class Cockpit(KeepingApp):
     """The cockpit. `connection` is entered after the first paint, because its imports take longer than that."""
 
     CSS_PATH = Path(__file__).parent.parent / "themes" / "cockpit.tcss"
@@ -72,6 +73,7 @@ class Cockpit(App[int]):
         Binding(
             "ctrl+p", "command_palette", "Palette", show=False, priority=True, id="palette", tooltip="Command palette"
         ),
+        Binding("S", "save_tape", "Save tape", show=False, id="save-tape", tooltip="Save the last half hour as a tape"),
         Binding("q", "quit", "Quit", id="quit", tooltip="Leave; nothing is changed anywhere"),
     ]
 
@@ -92,7 +94,9 @@ class Cockpit(App[int]):
         keymap: dict[str, str] | None = None,
         ansi_color: bool | None = None,
         clock: Callable[[], datetime] = utc_now,
+        records: bool = True,
     ) -> None:
+        """`records`: write the log of the incident, and keep the last half hour so that it can be saved as a tape."""
         super().__init__(ansi_color=ansi_color)
         self._connection = connection
         self._clock = clock
@@ -102,20 +106,24 @@ class Cockpit(App[int]):
         self._state_dir = state_dir
         self._environ = environ
         self._kiosk = kiosk
-        self.feed = Feed(clock)
         self.recorder = Recorder(state_dir, who, clock, resume)
-        self.cockpit = CockpitScreen(self.feed, target, clock, mode, self.recorder)
+        self.tape = TapeKeeper(clock, lambda: self.feed.situation, state_dir) if records else None
+        self.feed = Feed(clock, self.tape.hear if self.tape else None)
+        self.cockpit = self.make_screen(target, mode)
         self._pressure = TerminalPressure(self)
         self._unpainted: list[Turn] = []
         self._touched_at = clock()
         self._connected: Connected | None = None
         self._problems = themes.problems
-        self._boundary = Boundary()
         for item in themes.themes:
             self.register_theme(item)
         self.theme = theme
         if keymap:
             self.set_keymap(keymap)
+
+    def make_screen(self, target: Target, mode: str) -> CockpitScreen:
+        """Return the one screen that shows the feed."""
+        return CockpitScreen(self.feed, target, self._clock, mode, self.recorder)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults(self.current_theme.dark)
@@ -125,6 +133,7 @@ class Cockpit(App[int]):
         self.call_after_refresh(self._collect)
         self.call_after_refresh(self._load_rules)
         self.set_timer(self._turn_s, self._turn)
+        self.keep_tape()
         for problem in self._problems[:3]:
             self.notify(problem, title="Theme", severity="warning", markup=False, timeout=15)
 
@@ -140,7 +149,7 @@ class Cockpit(App[int]):
             async with self._connection(self.feed.publish) as connected:
                 self.cockpit.painter.target = connected.target
                 self._connected = connected
-                for note in (*connected.notes, *await self.recorder.connect(connected.target.context)):
+                for note in (*connected.notes, *await self.open_log(connected.target.context)):
                     self.notify(note, title="Connection", markup=False, timeout=15)
                 while True:
                     situation, diagnosis = self.feed.situation, self.feed.diagnosis
@@ -151,13 +160,6 @@ class Cockpit(App[int]):
         except (ConnectionFailed, StoreError) as error:
             self.exit(return_code=64, message=Text(f"midwatch: {error}"))
 
-    def on_unmount(self) -> None:
-        self.close_log()
-
-    def close_log(self) -> None:
-        """Close the log; a second time does nothing."""
-        self.recorder.close()
-
     def _turn(self) -> None:
         """One turn of the feed. Re-armed after the work, so turns never overlap."""
         if not self.is_running:
@@ -165,7 +167,7 @@ class Cockpit(App[int]):
         was_judged = self._is_judged
         self._unpainted.append(self.feed.turn())
         is_first = self._is_judged and not was_judged
-        self._record()
+        self.write_down()
         if not gc.isenabled() and self._is_judged:
             gc.freeze()  # the first picture lives long: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLDS)
@@ -177,12 +179,6 @@ class Cockpit(App[int]):
         if self._kiosk and (self._clock() - self._touched_at).total_seconds() > _KIOSK_IDLE_S:
             self.cockpit.attention.reset()
         self.set_timer(self._turn_s if self._is_judged else _IMPATIENT_S, self._turn)
-
-    def _record(self) -> None:
-        """Write down what the turn brought; what goes wrong with that never holds the cockpit up."""
-        self._boundary.attempt("incident log", self.recorder.take, self.feed)
-        for sentence in self.recorder.news():
-            self.notify(sentence, title="Log", severity="warning", markup=False, timeout=15)
 
     @property
     def _is_judged(self) -> bool:
@@ -229,12 +225,16 @@ class Cockpit(App[int]):
             self.recorder.copied(command, notice.way, self.feed, self.cockpit.attention)
         line = command.line if len(command.line) <= _NOTICE_CHARS else command.line[: _NOTICE_CHARS - 1] + "…"
         self.notify(
-            f"{line}\n{notice.sentence}",
+            "\n".join(filter(None, (line, notice.sentence, self.copied_from()))),
             title="Copied" if not notice.warning else "Not everything worked",
             severity="warning" if notice.warning else "information",
             markup=False,
             timeout=6,
         )
+
+    def copied_from(self) -> str:
+        """Return what a person must know of where a copied command comes from, empty for the live cluster."""
+        return ""
 
     def _write_to_terminal(self, sequence: str) -> None:
         driver = self._driver
@@ -277,6 +277,7 @@ class Cockpit(App[int]):
         yield SystemCommand("GPU", "Go to the GPU chain, the fleet and the devices", cockpit.action_gpu)
         yield SystemCommand("Control plane", "Go to etcd, certificates and the API server", cockpit.action_etcd)
         yield SystemCommand("vLLM", "Go to the model servers", cockpit.action_vllm)
+        yield SystemCommand("Save tape", "Save the last half hour as a tape", self.action_save_tape)
         yield SystemCommand("Help", "Keys, and how to read the screen", self.action_help)
         for layer in Layer:
             yield SystemCommand(

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +15,7 @@ import msgspec
 from diagnosis.engine import diagnose
 from playbooks.commands import Target
 from situation.kinds import KINDS
-from situation.readings import Reading, Source
+from situation.readings import Source
 from situation.situation import Situation
 from situation.text import harmless
 from tui.etcd_options import EtcdArguments
@@ -25,8 +25,6 @@ from tui.reach import Reach
 from tui.report import Report
 
 if TYPE_CHECKING:
-    from collectors.recorded_page import RecordedPage
-    from tape.player import Playback, PlayedPage
     from tui.connection import KubernetesConnection
 
 _STDIN: Final = Path("/dev/stdin")
@@ -52,7 +50,8 @@ def run_check(options: CheckOptions) -> int:
     return _check_cluster(options)
 
 
-def _print(report: Report, as_json: bool, notes: tuple[str, ...] = ()) -> int:
+def print_report(report: Report, as_json: bool, notes: tuple[str, ...] = ()) -> int:
+    """Print a report, its notes to standard error, and return the exit code."""
     if as_json:
         write_lines([json.dumps(report.json(), indent=1, ensure_ascii=not speaks_unicode())])
     else:
@@ -78,84 +77,37 @@ def _check_dump(options: CheckOptions, path: Path) -> int:
     reach = options.reach
     if reach.kubeconfig is not None:
         raise UsageProblem("--dump judges files: leave --kubeconfig out (--context only goes into the commands)")
-    if reach.dcgm or reach.prometheus or reach.vllm:
-        raise UsageProblem("--dump judges files: leave --dcgm and --prometheus out, and --vllm")
+    if reach.dcgm or reach.prometheus:
+        raise UsageProblem("--dump judges files: leave --dcgm and --prometheus out")
     if reach.local or reach.etcd != EtcdArguments():
         raise UsageProblem("--dump judges files: leave --local and what begins with --etcd out")
     place = _STDIN if str(path) == "-" else path.expanduser()
-    readings, now, notes = read_any(place, _parse_time(options.at))
     situation = Situation()
-    for reading in readings:
-        situation.apply(reading)
+    now, notes = apply_files(situation, place, _parse_time(options.at))
     report = Report(situation, diagnose(situation, now), Target(context=reach.context or ""), now)
-    return _print(report, options.as_json, notes)
+    return print_report(report, options.as_json, notes)
 
 
-def read_any(path: Path, at: datetime | None) -> tuple[tuple[Reading, ...], datetime, tuple[str, ...]]:
-    """Read a dump, a tape or a folder of recorded frames: (readings, the time that counts as now, notes for people).
+def apply_files(situation: Situation, path: Path, at: datetime | None) -> tuple[datetime, tuple[str, ...]]:
+    """Apply a dump, a tape or a folder of recorded frames; return the time that counts as now, and notes for people.
 
     Raises UsageProblem naming the file that cannot be read.
     """
     from collectors.dump import read_dump
     from collectors.errors import SourceError
     from tape.format import TapeError
-    from tape.player import is_playable, play
+    from tape.player import is_playable, play_to
+    from tui.recorded import RecordedSources
 
     try:
         if is_playable(path):
-            played = play(path, at)
-            return (*played.readings, *_from_pages(played), *_control_plane(played)), played.now, played.notes
+            return play_to(situation.apply, path, at, RecordedSources)
         dump = read_dump(path)
     except (TapeError, SourceError) as error:
         raise UsageProblem(str(error)) from error
-    now = at or dump.now
-    return dump.readings, now, dump.notes
-
-
-def _from_pages(played: "Playback") -> Iterator[Reading]:
-    """Yield what the pages on a tape tell: those of exporters of GPUs, those of model servers of themselves."""
-    if not played.pages:
-        return
-    from collectors.gpu_devices.recorded import devices_on_pages
-    from collectors.vllm.recorded import servers_on_pages
-
-    situation = Situation()
-    for reading in played.readings:
+    for reading in dump.readings:
         situation.apply(reading)
-    pages = [_recorded(page) for page in played.pages]
-    if (found := devices_on_pages(pages, situation, played.now)) is not None:
-        yield found
-    earlier = [(at, _recorded(page)) for at, page in played.page_history]
-    yield from servers_on_pages(pages, situation, played.now, earlier)
-
-
-def _recorded(page: "PlayedPage") -> "RecordedPage":
-    from collectors.recorded_page import RecordedPage
-
-    return RecordedPage(*page.name, page.status, page.text.encode(), page.error)
-
-
-def _control_plane(played: "Playback") -> Iterator[Reading]:
-    """Yield what etcd's members and the API server's own pages on a tape tell. Raises SourceError."""
-    if not played.control_plane or played.began is None:
-        return
-    from collectors.control_plane.recorded import RecordedPage, pages_on_tape, unready
-    from collectors.etcd.recorded import RecordedAnswer, members_on_tape
-    from tape.etcd import ETCD_SOURCE, etcd_name
-
-    answers, pages, is_down = [], [], False
-    for frame in played.control_plane:
-        at, text, error = played.began + timedelta(seconds=frame.t), frame.text or "", frame.error or ""
-        if (name := etcd_name(frame.source)) is not None:
-            answers.append(RecordedAnswer(at, name.member, name.part, frame.body, text, error))
-        elif frame.source == ETCD_SOURCE:
-            is_down = bool(frame.down)
-        else:
-            pages.append(RecordedPage(at, "/" + frame.source.partition("/")[2], frame.status, text, error))
-    yield from members_on_tape(answers, played.now)
-    yield from pages_on_tape(pages, played.now)
-    if is_down:
-        yield unready(played.now)
+    return at or dump.now, dump.notes
 
 
 def _parse_time(text: str | None) -> datetime | None:
@@ -179,7 +131,7 @@ def _check_cluster(options: CheckOptions) -> int:
     log_to_file(state_dir())
     connection = options.reach.connection(config, plugin_deadline_s=options.timeout_s * 0.75)
     report, notes = asyncio.run(_judged(connection, options.timeout_s))
-    return _print(report, options.as_json, notes)
+    return print_report(report, options.as_json, notes)
 
 
 async def _judged(connection: "KubernetesConnection", timeout_s: float) -> tuple[Report, tuple[str, ...]]:

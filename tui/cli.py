@@ -128,15 +128,48 @@ def check(reach: Reach, output: str, dump: Path | None, at: str | None, timeout:
 @click.argument("scenario", default="gpu_driver_nouveau")
 @click.option("--list", "list_", is_flag=True, help="Name the incidents and exit.")
 @click.option("--speed", type=Number(0.1, 100), default=1.0, help="How fast the incident plays.")
+@click.option("--drill", is_flag=True, help="Hide the diagnosis; D asks you for it, and scores.")
 @theme_option
-def demo(scenario: str, list_: bool, speed: float, theme: str | None) -> int:
+def demo(scenario: str, list_: bool, speed: float, drill: bool, theme: str | None) -> int:
     """Open the cockpit on a simulated incident on loopback; needs nothing installed."""
     from tui.demo import list_scenarios, open_demo
 
     if list_:
         write_lines(list_scenarios())
         return 0
-    return open_demo(scenario, speed, theme)
+    return open_demo(scenario, speed, theme, drill=drill)
+
+
+@app.command()
+@click.argument("file", type=FilePath())
+@click.option("--for", "lasts", metavar="TIME", help="Stop after so long: 90s, 10m, 2h; else at ctrl+c.")
+@reach_options
+def record(reach: Reach, file: Path, lasts: str | None) -> int:
+    """Write what the cluster says to a tape, without a screen; `midwatch replay` plays it.
+
+    The file is readable by you only, and nothing is overwritten.
+    """
+    from tui.record import run_record
+
+    return run_record(reach, file, lasts)
+
+
+@app.command()
+@click.argument("file", type=FilePath())
+@click.option("--speed", type=Number(0.1, 100), default=1.0, help="How fast it plays.")
+@click.option("--check", "at", metavar="TIME", help="Print what `check` would have said then; no screen.")
+@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", help="Of --check.")
+@theme_option
+def replay(file: Path, speed: float, at: str | None, output: str, theme: str | None) -> int:
+    """Play a tape in the cockpit: p pauses, . and , step, < and > change the speed, [ and ] go to where causes change.
+
+    TIME is that of a day (02:41:07, UTC), a moment (2026-11-23T02:41:07Z), or +MM:SS from the tape's start.
+    """
+    from tui.record import check_tape, open_replay
+
+    if at is not None:
+        return check_tape(file, at, as_json=output == "json")
+    return open_replay(file, speed, theme)
 
 
 @app.command()

@@ -35,7 +35,7 @@ def list_scenarios() -> Iterator[str]:
         yield f"{name:<24} {title}"
 
 
-def open_demo(scenario: str, speed: float, theme: str | None) -> int:
+def open_demo(scenario: str, speed: float, theme: str | None, *, drill: bool = False) -> int:
     """Run the demo until the user leaves and return the exit code. Raises UsageProblem for an unknown scenario."""
     from simulator.scenarios import SCENARIOS
 
@@ -45,7 +45,8 @@ def open_demo(scenario: str, speed: float, theme: str | None) -> int:
         kubeconfig = Path(folder) / "kubeconfig"
         with simulated_cluster([scenario, "--speed", str(speed)], kubeconfig) as simulated:
             reach = Reach(kubeconfig, etcd=simulated.etcd)
-            return open_cockpit(CockpitOptions(reach, theme, mode="demo · read-only"))
+            options = CockpitOptions(reach, theme, mode="demo · read-only", drill=scenario if drill else "")
+            return open_cockpit(options)
 
 
 @contextmanager

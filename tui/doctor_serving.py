@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from situation.kinds import BY_NAME
 from situation.readings import Listed, Reading, SourceState
-from situation.serving.readings import WAYS, ModelServer, ServerReading
+from situation.serving.readings import LEFT_OUT, WAYS, ModelServer, ServerReading
 from situation.situation import Situation
 from tui.doctor_devices import Line, one_pass
 
@@ -72,8 +72,14 @@ async def _pods(client: "Client | None", namespace: str | None) -> Reading:
 
 def server_lines(servers: Iterable[ModelServer], known: int, error: str = "") -> Iterator[Line]:
     """Yield what there is to say of servers that were asked, out of `known` ones; those that fail come first."""
-    asked = sorted(servers, key=lambda server: (server.page is not None, server.key))
-    if not asked:
+    found = list(servers)
+    asked = sorted(
+        (server for server in found if server.origin != LEFT_OUT),
+        key=lambda server: (server.page is not None, server.key),
+    )
+    if left_out := len(found) - len(asked):
+        yield True, NAME, f"{left_out} left out by the configuration (vllm_skipped_pods)"
+    if not asked and (error or not left_out):
         yield (None if error else True), NAME, error or (f"{known} found, none asked" if known else "none found")
         return
     for server in asked[:_LINES]:

@@ -1,6 +1,6 @@
 """Folds readings into the Situation, coalesced, and judges. Knows no terminal: cockpit and `check` turn it alike."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -27,6 +27,9 @@ PATIENCE: Final = timedelta(seconds=3)
 """At the start, kinds that have not been read are waited for this long; then what is there is judged."""
 
 
+Heard = Callable[[Sequence[Reading], datetime], None]
+
+
 class Turn(NamedTuple):
     """What one turn brought."""
 
@@ -40,18 +43,26 @@ class Turn(NamedTuple):
 
 
 class Feed:
-    """Collects readings from `publish`; each `turn` folds all of them in at once and judges what they concern."""
+    """Collects readings from `publish`; each `turn` folds all of them in at once and judges what they concern.
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    `heard` is told of the readings of each turn after they were folded in, and when that was.
+    """
+
+    def __init__(self, clock: Callable[[], datetime], heard: Heard | None = None) -> None:
+        self._clock = clock
+        self._heard = heard
+        self._boundary = Boundary()
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, knowing nothing: what is heard from now on is of another time."""
         self.situation = Situation()
         self.diagnosis = Diagnosis()
         self.order = PodOrder()
         self.fleet = Fleet()
         self.devices = DeviceHistory()
-        self._clock = clock
         self._engine: Engine | None = None
         """None before the first reading."""
-        self._boundary = Boundary()
         self._waiting: list[Reading] = []
         self._resort_at: datetime | None = None
         self._judge_from: datetime | None = None
@@ -70,6 +81,8 @@ class Feed:
                 return Turn(self.diagnosis, frozenset(), frozenset(), False)
             self._engine = _new_engine()
         changes = [change for reading in readings for change in self._apply(reading)]
+        if self._heard is not None and readings:
+            self._heard(readings, now)
         judged = self._boundary.attempt("diagnosis", self._judge, self._engine, changes, now)
         if isinstance(judged, Fault):
             self._unjudged = []

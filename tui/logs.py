@@ -12,6 +12,7 @@ _LIMIT_BYTES: Final = 1_000_000
 
 def log_to_file(directory: Path) -> None:
     """Log to `midwatch.log` in `directory`, two files of 1 MB at most; without a writable directory, nowhere."""
+    logging.raiseExceptions = False  # a full disk is told where something is lost by it, not with each line of the log
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     root.handlers.clear()

@@ -33,7 +33,7 @@ from widgets.table import RowTable
 from widgets.tabs import PaneTabs
 from widgets.timeline import TimelinePane
 
-_TABS: Final = (Tab("Causes", "causes"), Tab("Pods", "pods"), Tab("Nodes", "nodes"), Tab("Events", "events"))
+TABS: Final = (Tab("Causes", "causes"), Tab("Pods", "pods"), Tab("Nodes", "nodes"), Tab("Events", "events"))
 
 
 class PaneScreen(Screen[None]):
@@ -46,11 +46,13 @@ class PaneScreen(Screen[None]):
 
     def __init__(self, feed: Feed, clock: Callable[[], datetime], painter: Painter, attention: Attention) -> None:
         # Each class that comes later has all widgets styled anew, which takes a good part of the first paint.
-        super().__init__(classes=f"tab-{_TABS[0].id}")
+        super().__init__(classes=f"tab-{TABS[0].id}")
         self._feed = feed
         self._clock = clock
         self._room = Room(self)
-        self._tabs: tuple[Tab, ...] = _TABS
+        self._always: tuple[Tab, ...] = TABS
+        """Tabs that do not depend on what is known."""
+        self._tabs: tuple[Tab, ...] = self._always
         self.middle = MiddleRow(self)
         self.attention = attention
         self.painter = painter
@@ -165,7 +167,7 @@ class PaneScreen(Screen[None]):
         there = tuple(tab for tab in MIDDLE if present[tab])
         slight = () if painter.control_plane.has_figures else (ETCD,)
         self.middle.note(there, slight, next(iter(self._feed.diagnosis.causes), None))
-        self._tabs = (*_TABS, *there)
+        self._tabs = (*self._always, *there)
         self.query_one(PaneTabs).names = tuple(tab.title for tab in self._tabs)
         number = self._tabs.index(before) if before in self._tabs else min(self.tab, len(self._tabs) - 1)
         if number != self.tab:
@@ -194,7 +196,7 @@ class PaneScreen(Screen[None]):
 
     def watch_tab(self, number: int) -> None:
         shown = self._tabs[number]
-        self.update_classes({f"tab-{tab.id}": tab is shown for tab in (*_TABS, *MIDDLE)})
+        self.update_classes({f"tab-{tab.id}": tab is shown for tab in (*TABS, *MIDDLE)})
         self.query_one(PaneTabs).current = number
         self._fit()
         if self.query_one(FilterLine).display or self.query_one(NoteLine).display:

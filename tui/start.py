@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 import msgspec
 
@@ -18,11 +18,25 @@ if TYPE_CHECKING:
     from textual.binding import Binding
 
     from tui.app import Cockpit
+    from tui.replay import Replay
+    from tui.themes import Themes
 
 
 _FRAMES_PER_S: Final = 120
 """A change waits 8 ms at most for its frame. What the cluster does is painted 10 times a second at most in any case;
 only what a key does comes sooner."""
+
+
+class Appearance(TypedDict):
+    """Arguments of a cockpit that do not depend on what it shows."""
+
+    themes: "Themes"
+    theme: str
+    ansi_color: bool | None
+    hz: float
+    state_dir: Path
+    environ: dict[str, str]
+    keymap: dict[str, str]
 
 
 class CockpitOptions(msgspec.Struct, frozen=True):
@@ -36,6 +50,8 @@ class CockpitOptions(msgspec.Struct, frozen=True):
     """Who writes the log; None: the login name."""
     resume: str | None = None
     """Incident whose log goes on; empty: the last of this context that was left open; None: a new one."""
+    drill: str = ""
+    """Name of the incident whose diagnosis is to be guessed."""
 
 
 def read_config(path: Path | None) -> Config:
@@ -48,8 +64,7 @@ def read_config(path: Path | None) -> Config:
 
 def open_cockpit(options: CockpitOptions) -> int:
     """Run the cockpit until the user leaves and return the exit code. Raises UsageProblem."""
-    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        raise UsageProblem("the cockpit needs a terminal (also for errors); without one use `midwatch check`")
+    _need_terminal()
     gc.disable()  # until the first picture is complete: all that is allocated before stays
     config = read_config(options.reach.config)
     os.environ.setdefault("TEXTUAL_FPS", str(_FRAMES_PER_S))  # read when textual is imported
@@ -63,17 +78,58 @@ def open_cockpit(options: CockpitOptions) -> int:
     return app.return_code or 0
 
 
+def _need_terminal() -> None:
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        raise UsageProblem("the cockpit needs a terminal (also for errors); without one use `midwatch check`")
+
+
+def run_replay(replay: "Replay", options: CockpitOptions) -> int:
+    """Play a tape until the user leaves and return the exit code. Raises UsageProblem."""
+    _need_terminal()
+    config = read_config(options.reach.config)
+    os.environ.setdefault("TEXTUAL_FPS", str(_FRAMES_PER_S))
+    from tui.replay_app import ReplayCockpit
+
+    environ = dict(os.environ)
+    app = ReplayCockpit(replay, **appearance(options, config))
+    log_to_file(state_dir())
+    app.run(mouse=config.takes_mouse(environ))
+    return app.return_code or 0
+
+
 def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
     """Put the application together. Raises UsageProblem for a theme or a key map that cannot be used."""
     from tui.app import Cockpit
-    from tui.keymap import check_keymap
     from tui.recorder import login_name
+
+    connection = options.reach.connection(config)
+    look = appearance(options, config)
+    if options.drill:
+        from tui.drill_app import MODE, DrillCockpit
+
+        return DrillCockpit(connection, connection.target, scenario=options.drill, mode=MODE, **look)
+    app = Cockpit(
+        connection,
+        connection.target,
+        mode=_mode(options),
+        kiosk=options.kiosk,
+        who=login_name(dict(os.environ)) if options.who is None else options.who,
+        resume=options.resume,
+        **look,
+    )
+    app.animation_level = "full" if config.animates(dict(os.environ)) else "none"
+    return app
+
+
+def appearance(options: CockpitOptions, config: Config) -> "Appearance":
+    """Return what a cockpit looks like and which keys it has. Raises UsageProblem for what cannot be used."""
+    from tui.keymap import check_keymap
     from tui.themes import ansi_color, load_themes, theme_for
 
     environ = dict(os.environ)
     themes = load_themes(themes_dir())
-    connection = options.reach.connection(config)
-    problems = check_keymap(cockpit_bindings(), dict(config.keys))
+    # What all screens are made of is read only where somebody has keys of their own.
+    problems = check_keymap(cockpit_bindings(), dict(config.keys)) if config.keys else ()
     if problems:
         raise UsageProblem("configuration, [keys]: " + "; ".join(problems))
     theme, wrong = theme_for(environ, options.theme or config.theme, [item.name for item in themes.themes])
@@ -81,23 +137,15 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
         raise UsageProblem(wrong.replace(" is used", " would be the default"))
     if wrong:
         themes = themes._replace(problems=(*themes.problems, wrong))
-    app = Cockpit(
-        connection,
-        connection.target,
-        themes,
-        theme=theme,
-        ansi_color=ansi_color(environ),
-        hz=config.redraws_per_s(environ),
-        mode=_mode(options),
-        state_dir=state_dir(),
-        environ=environ,
-        kiosk=options.kiosk,
-        who=login_name(environ) if options.who is None else options.who,
-        resume=options.resume,
-        keymap=dict(config.keys),
-    )
-    app.animation_level = "full" if config.animates(environ) else "none"
-    return app
+    return {
+        "themes": themes,
+        "theme": theme,
+        "ansi_color": ansi_color(environ),
+        "hz": config.redraws_per_s(environ),
+        "state_dir": state_dir(),
+        "environ": environ,
+        "keymap": dict(config.keys),
+    }
 
 
 def _mode(options: CockpitOptions) -> str:
@@ -114,8 +162,10 @@ def cockpit_bindings() -> "list[Binding]":
     from tui.choice_screen import ChoiceScreen
     from tui.cockpit_screen import CockpitScreen
     from tui.dialogs import ChooseScreen, CommandList, HelpScreen
+    from tui.drill_app import AskScreen, Choices, DrillScreen, ScoreScreen
     from tui.log_screen import LogScreen
     from tui.note_line import NoteLine
+    from tui.replay_app import PlaceScreen, ReplayScreen
     from tui.timeline_screen import TimelineScreen
     from widgets.checklist import ChecklistPane, NoteInput
     from widgets.evidence import EvidencePane
@@ -124,9 +174,9 @@ def cockpit_bindings() -> "list[Binding]":
     from widgets.timeline import TimelinePane
 
     made: list[Binding] = []
-    screens = (Cockpit, CockpitScreen, TimelineScreen)
-    panes = (RowTable, EvidencePane.Body, ChecklistPane.Body, NoteInput, TimelinePane, NoteLine)
-    dialogs = (HelpScreen, ChooseScreen, CommandList, ChoiceScreen)
-    for owner in (*screens, *panes, *dialogs, LogScreen, LogView):
+    screens = (CockpitScreen, TimelineScreen, ReplayScreen, DrillScreen, LogScreen)
+    panes = (RowTable, EvidencePane.Body, ChecklistPane.Body, NoteInput, TimelinePane, NoteLine, LogView)
+    dialogs = (HelpScreen, ChooseScreen, CommandList, ChoiceScreen, PlaceScreen, AskScreen, Choices, ScoreScreen)
+    for owner in (Cockpit, *screens, *panes, *dialogs):
         made += [binding for binding in owner.BINDINGS if isinstance(binding, Binding)]
     return made

@@ -8,7 +8,7 @@ from situation.clock import duration_text, stepped_s
 from situation.findings import Severity
 from situation.quantity import short_count, short_latency
 from situation.serving.memory import Curve
-from situation.serving.readings import WAYS
+from situation.serving.readings import LEFT_OUT, WAYS
 from situation.serving.view import EngineFigures, ServerView, Spread, highest, total
 from situation.situation import Situation
 from tui.vllm_groups import engines_of, software_text
@@ -54,7 +54,7 @@ def _about(server: ServerView, now: datetime, note: str) -> Iterator[str]:
 
 def asked_text(server: ServerView, now: datetime) -> str:
     """Return which way a server was asked, and how old its figures are."""
-    if not server.origin:
+    if server.origin in ("", LEFT_OUT):
         return "not asked"
     way = WAYS.get(server.origin, server.origin)
     if server.read_at is None:

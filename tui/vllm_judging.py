@@ -22,6 +22,7 @@ _STATES: Final = {
     ServerState.DEAD: RowState.DEAD,
     ServerState.DOWN: RowState.DOWN,
     ServerState.NOT_MEASURED: RowState.NOT_MEASURED,
+    ServerState.LEFT_OUT: RowState.LEFT_OUT,
 }
 _BY_SOURCE: Final = {
     SourceState.STARTING: RowState.ASKING,

@@ -25,7 +25,7 @@ from widgets.vllm_detail import ServerDetail
 from widgets.vllm_states import LOOK, RowState
 from widgets.vllm_table import CURVE, RowKey, RowKind, ServingRow
 
-_QUIET: Final = (RowState.HEALTHY, RowState.SLEEPING)
+_QUIET: Final = (RowState.HEALTHY, RowState.SLEEPING, RowState.LEFT_OUT)
 
 
 class VllmPainter:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, TypedDict
 
 from situation.clock import stepped_s
 from situation.findings import Severity
@@ -182,8 +182,17 @@ class Rows:
         return bool(self._related) and not self._is_related(servers)
 
 
-def figures_severities(judged: Sequence[Judged], now: datetime) -> dict[str, Severity | None]:
-    """Return how bad the figures of some engines are, by the fields of a line; a line shows the worst of them."""
+class _Severities(TypedDict):
+    """How bad figures are, by the fields of a line."""
+
+    running_severity: Severity | None
+    waiting_severity: Severity | None
+    kv_severity: Severity | None
+    preemptions_severity: Severity | None
+
+
+def figures_severities(judged: Sequence[Judged], now: datetime) -> _Severities:
+    """Return how bad the figures of some engines are; a line shows the worst of them."""
     return {
         "running_severity": worst(saturation_severity, judged),
         "waiting_severity": worst(lambda engine, view: queue_severity(engine, view, now), judged),

@@ -27,6 +27,8 @@ class RowState(StrEnum):
     FORBIDDEN = "forbidden"
     """We may not ask."""
     UNREACHABLE = "no answer"
+    LEFT_OUT = "left out"
+    """Not asked, because the configuration says so."""
     UNKNOWN = "unknown"
 
 
@@ -42,5 +44,6 @@ LOOK: Final = {
     RowState.STALE: Look("?", "stale", "warning"),
     RowState.FORBIDDEN: Look("?", "forbidden", "warning"),
     RowState.UNREACHABLE: Look("?", "no answer", "warning"),
+    RowState.LEFT_OUT: Look("·", "left out", "dim"),
     RowState.UNKNOWN: Look("?", "unknown", "warning"),
 }

@@ -1,6 +1,5 @@
 """What the API server says of itself, as a tape has it."""
 
-from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -27,24 +26,19 @@ class RecordedPage(NamedTuple):
     error: str = ""
 
 
-def pages_on_tape(pages: Iterable[RecordedPage], now: datetime) -> Iterator[Reading]:
-    """Yield a reading for each page; `/livez` holds until it says something else, so its last one is of now."""
-    last: Reading | None = None
-    for page in pages:
-        source = METRICS if page.path == "/metrics" else LIVEZ
-        try:
-            found = _read(page, source)
-        except BadAnswerError as error:
-            found = Reading(source, SourceState.UNREACHABLE, page.at, error=harmless(str(error)))
-        yield found
-        last = found if source == LIVEZ else last
-    if last is not None and last.state is SourceState.LIVE:
-        yield Reading(LIVEZ, SourceState.LIVE, now, last.value, fresh_for_s=READYZ_FRESH_S)
+def page_on_tape(page: RecordedPage) -> Reading:
+    """Return what a page says."""
+    source = METRICS if page.path == "/metrics" else LIVEZ
+    try:
+        return _read(page, source)
+    except BadAnswerError as error:
+        return Reading(source, SourceState.UNREACHABLE, page.at, error=harmless(str(error)))
 
 
-def unready(now: datetime) -> Reading:
-    """Return the checks of an API server that gets no answers from etcd."""
-    return Reading(READYZ, SourceState.LIVE, now, Readiness(False, _ETCD_CHECKS), fresh_for_s=READYZ_FRESH_S)
+def readiness(at: datetime, *, has_etcd: bool) -> Reading:
+    """Return the checks of an API server that gets, or does not get, answers from etcd."""
+    checks = Readiness(True) if has_etcd else Readiness(False, _ETCD_CHECKS)
+    return Reading(READYZ, SourceState.LIVE, at, checks, fresh_for_s=READYZ_FRESH_S)
 
 
 def _read(page: RecordedPage, source: str) -> Reading:

@@ -1,7 +1,7 @@
 """etcd's members as a tape tells of them: asked now and then while it was recorded, as the collector would have."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -22,13 +22,10 @@ from situation.etcd.members import (
     MemberPage,
     MemberStatus,
 )
-from situation.etcd.memory import SPAN
 from situation.etcd.standing import source_name
 from situation.readings import Reading, SourceState
 from situation.text import harmless
 
-EVERY: Final = timedelta(seconds=5)
-"""So often a member is taken to have been asked: what its pages count is told per window of time."""
 _TLS_PARTS: Final = frozenset({"status", "members", "alarms"})
 """What is asked at the client port; pages are served without TLS too (`--listen-metrics-urls`)."""
 _SILENT: Final = {"hangs": "did not answer", "refuses": "connection refused"}
@@ -97,51 +94,40 @@ class _Server(_Gateway, frozen=True):
     trusts: str = "ca"
 
 
-def members_on_tape(answers: Iterable[RecordedAnswer], now: datetime) -> Iterator[Reading]:
-    """Yield what the collector would have told up to `now`, of the last hour; nothing if the tape tells of no member.
+class RecordedMembers:
+    """All members of a tape. An answer holds until the member says something else."""
 
-    `answers` are in order of time. Raises BadAnswerError for a body that is not etcd's.
-    """
-    left = list(answers)
-    if not left:
-        return
-    told = {answer.member: _Told(answer.member) for answer in left}
-    endpoints = _endpoints(left)
-    at, source = max(left[0].at, now - SPAN), "etcd/access"
-    yield Reading(source, SourceState.LIVE, at, EtcdAccess(found_by="the recording", asked=len(told)))
-    waiting = iter(left)
-    answer = next(waiting, None)
-    while True:
-        while answer is not None and answer.at <= at:
-            told[answer.member].take(answer)
-            answer = next(waiting, None)
-        yield from _round(told, endpoints, at)
-        if at >= now:
-            return
-        at = min(at + EVERY, now)
+    def __init__(self) -> None:
+        self._told: dict[str, _Told] = {}
+        self._endpoints: dict[str, str] = {}
+        """By name, as the member list has them: one member has one endpoint."""
 
-
-def _endpoints(answers: Iterable[RecordedAnswer]) -> Mapping[str, str]:
-    """Return by name where members are asked, as any member list on the tape has it: one member has one endpoint."""
-    scout = _Told("")
-    found: dict[str, str] = {}
-    for answer in answers:
+    def take(self, answer: RecordedAnswer) -> None:
+        """Fold an answer in. Raises BadAnswerError for a body that is not etcd's."""
+        told = self._told.setdefault(answer.member, _Told(answer.member))
+        told.take(answer)
         if answer.part == "members":
-            scout.take(answer)
-            found |= {row.name: row.client_urls[0] for row in scout.listed if row.client_urls}
-    return found
+            self._endpoints |= {row.name: row.client_urls[0] for row in told.listed if row.client_urls}
 
+    @property
+    def have_endpoints(self) -> bool:
+        """Whether a member list was heard: before that members have made-up endpoints."""
+        return bool(self._endpoints)
 
-def _round(told: Mapping[str, "_Told"], endpoints: Mapping[str, str], at: datetime) -> Iterator[Reading]:
-    for name, item in told.items():
-        if item.was_reached:
-            yield item.reading(endpoints.get(name, f"https://{name}:2379"), at)
-    reached = [item for item in told.values() if not item.fails("members")]
-    if listed := next((item.listed for item in reached if item.listed), ()):
-        yield Reading("etcd/members", SourceState.LIVE, at, EtcdMembership(listed))
-    alarms = next((item.alarms for item in reached if item.alarms is not None), None)
-    if alarms is not None:
-        yield Reading("etcd/alarms", SourceState.LIVE, at, EtcdAlarms(alarms))
+    def round(self, at: datetime) -> Iterator[Reading]:
+        """Yield what the collector would tell of a round at `at`; nothing before any member was heard."""
+        reached = {name: item for name, item in self._told.items() if item.was_reached}
+        if not reached:
+            return
+        yield Reading("etcd/access", SourceState.LIVE, at, EtcdAccess(found_by="the recording", asked=len(self._told)))
+        for name, item in reached.items():
+            yield item.reading(self._endpoints.get(name, f"https://{name}:2379"), at)
+        answering = [item for item in self._told.values() if not item.fails("members")]
+        if listed := next((item.listed for item in answering if item.listed), ()):
+            yield Reading("etcd/members", SourceState.LIVE, at, EtcdMembership(listed))
+        alarms = next((item.alarms for item in answering if item.alarms is not None), None)
+        if alarms is not None:
+            yield Reading("etcd/alarms", SourceState.LIVE, at, EtcdAlarms(alarms))
 
 
 class _Told:

@@ -17,6 +17,7 @@ from collectors.prometheus_text import Page, Sample
 from collectors.vllm import names
 from collectors.vllm.page import read_samples
 from collectors.vllm.wishes import Place
+from situation.meta import ObjectKey
 from situation.serving.readings import ModelServer, ServerReading, Software
 
 EVERY_S: Final = 15.0
@@ -104,15 +105,33 @@ class PrometheusServers:
         for place in places.values():
             by_pod.setdefault((place.namespace, place.pod), []).append(place)
         by_address = {place.address: place for place in places.values()}
-        for target, samples, scraped_at in found:
-            known = _place(target, by_pod, by_address)
-            if places and (known is None or known.key not in missing):
-                continue  # heard directly, or of another cluster
-            page = read_samples(Page(samples, 0, False))
-            key = known.key if known is not None else _key(target)
-            pod = (known.namespace, known.pod) if known is not None else None
-            server = ModelServer(key, page.software, pod, "prometheus", self._api.shown, page)
-            yield ServerReading(server, min(now, scraped_at or now))
+        first: dict[str, _Found] = {}
+        for item in sorted(found, key=lambda item: item.target):
+            place = _place(item.target, by_pod, by_address)
+            if place is not None and (place.key not in first or _port(item.target) == place.port):
+                first[place.key] = item
+        for item in found:
+            place = _place(item.target, by_pod, by_address)
+            if place is None and not places:
+                yield _reading(item, _key(item.target), None, self._api.shown, now)
+            elif place is None:
+                continue  # of another cluster
+            elif first[place.key] is item:
+                if place.key in missing:
+                    yield _reading(item, place.key, (place.namespace, place.pod), self._api.shown, now)
+            elif _ranks(item) != _ranks(first[place.key]):  # a port of its own for each rank, else one server twice
+                yield _reading(item, _key(item.target), None, self._api.shown, now)
+
+
+def _reading(found: _Found, key: str, pod: ObjectKey | None, shown: str, now: datetime) -> ServerReading:
+    page = read_samples(Page(found.samples, 0, False))
+    server = ModelServer(key, page.software, pod, "prometheus", shown, page)
+    return ServerReading(server, min(now, found.scraped_at or now))
+
+
+def _ranks(found: _Found) -> frozenset[tuple[str, str]]:
+    """Return model and rank of all engines that a target tells of."""
+    return frozenset((engine.model, engine.engine) for engine in read_samples(Page(found.samples, 0, False)).engines)
 
 
 def _target(sample: Sample) -> _Target:
@@ -125,9 +144,7 @@ def _place(
 ) -> Place | None:
     """Return the pod that is meant: of the same name, and where the instance is an address, at that address."""
     namespace, pod, instance = target
-    host, _, port = instance.rpartition(":")
-    host = host.strip("[]")
-    number = int(port) if port.isascii() and port.isdigit() else 0
+    host, number = instance.rpartition(":")[0].strip("[]"), _port(target)
     named = by_pod.get((namespace, pod), [])
     if not _is_ip(host):
         return named[0] if named else None
@@ -137,6 +154,11 @@ def _place(
         or by_address.get((host, number))
         or (same[0] if same else None)
     )
+
+
+def _port(target: _Target) -> int:
+    port = target[2].rpartition(":")[2]
+    return int(port) if port.isascii() and port.isdigit() else 0
 
 
 def _is_ip(host: str) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from operator import ne
 from time import monotonic
 from typing import Final, NamedTuple, TypeVar
 
@@ -10,7 +11,7 @@ from collectors.vllm.answers import HEALTH, MODELS, VERSION, health_of, parse_mo
 from collectors.vllm.doors import Door, NoAnswerError, NobodyListensError, leads_nowhere
 from collectors.vllm.page import parse_server_page
 from situation.meta import ObjectKey
-from situation.serving.readings import Health, ModelServer, ServedModel, ServerPage, Software
+from situation.serving.readings import EnginePage, Health, ModelServer, ServedModel, ServerPage, Software
 from situation.text import harmless
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ DEADLINE_S: Final = 3.0
 AFTER_PAGE_S: Final = 1.5
 """For all that is asked after the page: a round must end before the next one."""
 HEALTH_EVERY: Final = 3
-"""Rounds, while all is well."""
+"""Rounds, while all is well; an engine that makes progress lives, and is not asked about."""
 RETRY_S: Final = 60.0
 """For what is asked once and failed."""
 _IN_THREAD_BYTES: Final = 2**19
@@ -56,6 +57,8 @@ class ServerReader:
         self._software = software
         self._rounds = 0
         self._health: Health | None = Health.OK
+        self._engines: tuple[EnginePage, ...] = ()
+        """Of its last page."""
         self._static = _Static()
         self._static_due = 0.0
         self._process: float | None = None
@@ -80,8 +83,9 @@ class ServerReader:
             async with asyncio.TaskGroup() as besides:
                 if is_there:
                     besides.create_task(self._ask_static(door))
-                if page is None or self._health is not Health.OK or self._rounds % HEALTH_EVERY == 1:
+                if page is None or self._health is not Health.OK or self._is_health_due(page):
                     health, health_error = await self._ask_health(door)
+        self._engines = page.engines if page is not None else ()
         return self._server(door, page, str(error or ""), health, health_error)
 
     def not_asked(self, why: str, origin: str = "", shown: str = "") -> ModelServer:
@@ -126,6 +130,14 @@ class ServerReader:
             self._static_due = 0.0
         elif page is not None and page.started_at != self._process:
             self._process, self._static_due = page.started_at, 0.0
+
+    def _is_health_due(self, page: ServerPage) -> bool:
+        """Tell whether it is time to ask about an engine that was well: not of one all of whose ranks moved."""
+        if self._rounds % HEALTH_EVERY != 1:
+            return False
+        before, now = self._engines, page.engines
+        have_moved = bool(now) and len(before) == len(now) and all(map(ne, before, now))
+        return not have_moved
 
     async def _ask_health(self, door: Door) -> tuple[Health | None, str]:
         path = HEALTH.get(self._software)

@@ -1,56 +1,39 @@
-"""Model servers as the pages on a tape tell of them, as if they were asked then.
-
-A page on a tape is what a server answers from then on. It was asked all the while, so what did not move is told too.
-"""
+"""Model servers as the pages on a tape tell of them. Source `vllm/servers`, as if they were asked then."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
-from itertools import pairwise
+from datetime import datetime
 from typing import Final, TypeVar
 
 from collectors.errors import SourceError
 from collectors.recorded_page import RecordedPage
 from collectors.vllm.answers import HEALTH, MODELS, VERSION, health_of, parse_models, parse_version
 from collectors.vllm.page import parse_server_page
-from collectors.vllm.rounds import EVERY_S, FRESH_S
+from collectors.vllm.rounds import FRESH_S
 from collectors.vllm.wishes import Place, VllmWishes
 from situation.readings import Reading, SourceState
 from situation.serving.readings import Health, ModelServer, ServerReading, Software
-from situation.serving.serving import SOURCE
 from situation.situation import Situation
 from situation.text import harmless
 
 T = TypeVar("T")
 
+SOURCE: Final = "vllm/servers"
 _REFUSED: Final = "connection refused"
 
 Pages = Mapping[str, RecordedPage]
 """By path, of one server."""
 
 
-def servers_on_pages(
-    pages: Iterable[RecordedPage],
-    situation: Situation,
-    now: datetime,
-    earlier: Iterable[tuple[datetime, RecordedPage]] = (),
-) -> Iterator[Reading]:
+def servers_on_pages(pages: Iterable[RecordedPage], situation: Situation, now: datetime) -> Iterator[Reading]:
     """Yield what the model servers among the pods of `pages` said at `now`, and the source's state last.
 
-    `earlier` pages, with the time of each and in order, come first: rates need more than one. Nothing if none of these
-    pods is a model server.
+    Nothing if none of these pods is a model server.
     """
     wishes = VllmWishes()
     wishes.tell(situation)
     by_key: dict[str, dict[str, RecordedPage]] = {}
     for page in pages:
-        by_key.setdefault(_key(page), {})[page.path] = page
-    before: dict[str, list[tuple[datetime, RecordedPage]]] = {}
-    for at, page in earlier:
-        if at < now:
-            before.setdefault(_key(page), []).append((at, page))
-    for key, told in before.items():
-        if key in wishes.places:
-            yield from _rounds(wishes.places[key], told, now)
+        by_key.setdefault(f"{page.namespace}/{page.pod}:{page.port}", {})[page.path] = page
     servers = [_server(wishes.places[key], found) for key, found in by_key.items() if key in wishes.places]
     for server in servers:
         yield Reading(SOURCE, SourceState.LIVE, now, ServerReading(server, now), fresh_for_s=FRESH_S)
@@ -60,23 +43,6 @@ def servers_on_pages(
         state = SourceState.UNREACHABLE if is_silent else SourceState.LIVE
         error = next((server.page_error or server.health_error for server in failed), "")
         yield Reading(SOURCE, state, now, None, error, FRESH_S)
-
-
-def _key(page: RecordedPage) -> str:
-    return f"{page.namespace}/{page.pod}:{page.port}"
-
-
-def _rounds(place: Place, told: list[tuple[datetime, RecordedPage]], now: datetime) -> Iterator[Reading]:
-    """Yield what one server said at each time at which it told something new, and every EVERY_S between them."""
-    pages: dict[str, RecordedPage] = {}
-    for (at, page), (until, _) in pairwise((*told, (now, told[-1][1]))):
-        pages[page.path] = page
-        if until == at or place.metrics_path not in pages:
-            continue  # more is told of this moment, or nothing yet of what it does
-        server = _server(place, pages)
-        for number in range(-((at - until) // timedelta(seconds=EVERY_S))):
-            heard = at + number * timedelta(seconds=EVERY_S)
-            yield Reading(SOURCE, SourceState.LIVE, heard, ServerReading(server, heard))
 
 
 def _server(place: Place, pages: Pages) -> ModelServer:

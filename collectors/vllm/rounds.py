@@ -14,7 +14,7 @@ from collectors.vllm.reader import ServerReader
 from collectors.vllm.ways import Ways, address_of
 from collectors.vllm.wishes import Place, VllmWishes
 from situation.readings import Reading, SourceState
-from situation.serving.readings import Health, ModelServer, ServerReading
+from situation.serving.readings import LEFT_OUT, Health, ModelServer, ServerReading
 from situation.serving.serving import SOURCE
 from situation.text import harmless
 
@@ -93,13 +93,16 @@ class VllmCollector:
         await self._ways.prepare()
         self._began = monotonic()
         self._round += 1
+        for place in tuple(self._wishes.left_out.values()):
+            pod = (place.namespace, place.pod)
+            yield self._reading(ModelServer(place.key, place.software, pod, LEFT_OUT), False)
         direct, proxied = self._chosen()
         known = {*self._wishes.places, *(item.reader.key for item in direct)}
         if not known and self._prometheus is None:
             self._state = SourceState.ABSENT
-            raise AbsentError(
-                "no model server runs in this cluster (by image or command line); --vllm URL names one", RETRY_S
-            )
+            none = "no model server runs in this cluster (by image or command line); --vllm URL names one"
+            skipped = "all model servers of this cluster are left out by the configuration (vllm_skipped_pods)"
+            raise AbsentError(skipped if self._wishes.left_out else none, RETRY_S)
         heard: list[ModelServer] = []
         failed: list[ModelServer] = []
         async for server in self._all(direct, proxied):

@@ -45,6 +45,8 @@ class VllmWishes:
     def __init__(self, pods: tuple[str, ...] = (), skipped: tuple[str, ...] = ()) -> None:
         self.places: Mapping[str, Place] = {}
         """By key."""
+        self.left_out: Mapping[str, Place] = {}
+        """Those that are not to be asked, by key."""
         self.first: tuple[str, ...] = ()
         """Keys of servers to be asked before all others, the most wanted first."""
         self._added = pods
@@ -59,10 +61,14 @@ class VllmWishes:
             return
         on_node: dict[str, list[str]] = {}
         places: dict[str, Place] = {}
+        left_out: dict[str, Place] = {}
         for place, node in self._places(situation):
+            if self._is_skipped(f"{place.namespace}/{place.pod}"):
+                left_out[place.key] = place
+                continue
             places[place.key] = place
             on_node.setdefault(node, []).append(place.key)
-        self.places = places
+        self.places, self.left_out = places, left_out
         self.first = tuple(dict.fromkeys(key for node in first for key in on_node.get(node, ())))
         self._told.set()
 
@@ -80,10 +86,11 @@ class VllmWishes:
                 place = Place(*key, pod.status.pod_ip, spec.port, spec.scheme, spec.metrics_path, spec.software)
                 yield place, pod.spec.node_name
 
+    def _is_skipped(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self._skipped)
+
     def _spec(self, pod: Pod) -> ServerSpec | None:
         name = f"{pod.namespace}/{pod.name}"
-        if any(fnmatchcase(name, pattern) for pattern in self._skipped):
-            return None
         found = recognise(pod)
         if found is None and pod.spec.containers and any(fnmatchcase(name, pattern) for pattern in self._added):
             return as_server(pod, pod.spec.containers[0], Software.UNKNOWN, "the configuration names it")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
+from diagnosis.autoscalers import autoscalers_of
 from diagnosis.commands import counted, fact, kubectl
 from diagnosis.istio_facts import gets_sidecar
 from diagnosis.model_pods import ENGINES
@@ -92,7 +93,7 @@ def _made(about: Ref, kind: str, pod: Pod, replicas: int, situation: Situation) 
 
 def _beside(setup: Setup, item: Deployment | StatefulSet | ServerView, situation: Situation) -> Iterator[Point]:
     """Yield what is off in what stands beside the template."""
-    autoscalers = _autoscalers(setup.about, situation)
+    autoscalers = autoscalers_of(setup.about, situation)
     least = min((scaler.spec.min_replicas for scaler in autoscalers), default=setup.replicas)
     if setup.about.kind == "Pod":
         yield Point("no workload", fact(setup.kind, "a pod of its own: nothing starts it anew on another node"))
@@ -106,16 +107,6 @@ def _beside(setup: Setup, item: Deployment | StatefulSet | ServerView, situation
     if not isinstance(item, ServerView) and (why := gets_sidecar(item, situation)):
         text = f"Istio puts a sidecar beside it ({why}): 100m CPU and 128Mi unless set, and another hop for each token"
         yield Point("sidecar", fact(setup.kind, text))
-
-
-def _autoscalers(about: Ref, situation: Situation) -> list[HorizontalPodAutoscaler]:
-    return [
-        scaler
-        for (namespace, _), scaler in situation.table("horizontalpodautoscalers").items()
-        if isinstance(scaler, HorizontalPodAutoscaler)
-        and namespace == about.namespace
-        and (scaler.spec.scale_target_ref.kind, scaler.spec.scale_target_ref.name) == (about.kind, about.name)
-    ]
 
 
 def _scaling(scaler: HorizontalPodAutoscaler) -> Iterator[Point]:

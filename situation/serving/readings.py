@@ -23,6 +23,10 @@ class Software(StrEnum):
     UNKNOWN = "model server"
 
 
+LEFT_OUT: Final = "left out"
+"""`ModelServer.origin` of a server that the configuration says not to ask."""
+
+
 class CacheConfig(msgspec.Struct, frozen=True):
     """Labels of `vllm:cache_config_info`. None: this version does not tell."""
 
@@ -145,7 +149,7 @@ class ModelServer(msgspec.Struct, frozen=True):
     pod: ObjectKey | None = None
     """(namespace, name); None at a URL that no known pod has."""
     origin: str = ""
-    """The way it was asked: a key of `WAYS`; empty if there was none."""
+    """The way it was asked: a key of `WAYS`; empty if there was none, LEFT_OUT if it is not to be asked."""
     url: str = ""
     """As asked, without password: a URL, or the path on the API server."""
     page: ServerPage | None = None

@@ -28,6 +28,7 @@ _WORST_FIRST: Final = (
     ServerState.NOT_MEASURED,
     ServerState.HEALTHY,
     ServerState.SLEEPING,
+    ServerState.LEFT_OUT,
 )
 _RANK: Final = {state: rank for rank, state in enumerate(_WORST_FIRST)}
 
@@ -62,7 +63,9 @@ def _subjects(situation: Situation) -> Iterator[Subject]:
     source, memory = situation.source(SOURCE), situation.serving
     pods = situation.model_server_pods.get(True)
     for key, pod in pods.items():
-        yield Subject(pod, spec_of(pod, memory.specs), _best(memory.by_pod.get(key, {}).values()), source)
+        spec = spec_of(pod, memory.specs)
+        port = str(spec.port) if spec is not None else ""
+        yield Subject(pod, spec, _best(memory.by_pod.get(key, {}).values(), port), source)
     for known in memory.known.values():
         if known.server.pod is None:
             yield Subject(None, None, known, source)
@@ -73,9 +76,18 @@ def _subjects(situation: Situation) -> Iterator[Subject]:
             yield Subject(owner, None, _best(ways.values()), source)
 
 
-def _best(ways: Iterable[KnownServer]) -> KnownServer | None:
-    """Return, of several ways to one server, the one that brought figures last."""
-    return max(ways, key=lambda known: (known.server.answers, known.read_at, known.server.key), default=None)
+def _best(ways: Iterable[KnownServer], port: str = "") -> KnownServer | None:
+    """Return, of several ports of one pod, one that answers: that of its spec, else the one that was heard last."""
+    return max(
+        ways,
+        key=lambda known: (
+            known.server.answers,
+            known.server.key.rpartition(":")[2] == port,
+            known.read_at,
+            known.server.key,
+        ),
+        default=None,
+    )
 
 
 def _views(situation: Situation, now: datetime) -> list[tuple[Subject, ServerView]]:
@@ -175,7 +187,8 @@ def _count_answers(known: KnownServer) -> tuple[float | None, float | None, floa
     if len(kept) < 2:
         return None, None, None
     (begin, first), (end, last) = kept[0], kept[-1]
-    minutes = (end - begin).total_seconds() / 60
+    if (minutes := (end - begin).total_seconds() / 60) <= 0:
+        return None, None, None
     rejected, answered, failed = (finite(now - then) for now, then in zip(last, first, strict=True))
     return (
         rejected / minutes if rejected is not None else None,

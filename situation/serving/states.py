@@ -10,7 +10,7 @@ from situation.selectors import is_finished, is_ready, pod_status_text
 from situation.serving.figures import figures
 from situation.serving.memory import KnownServer
 from situation.serving.pods import running_since, runs, server_status
-from situation.serving.readings import Health, Software
+from situation.serving.readings import LEFT_OUT, Health, Software
 from situation.serving.recognise import ServerSpec
 from situation.serving.view import ServerState
 
@@ -65,6 +65,8 @@ def state_of(subject: Subject, now: datetime) -> Told:
     known = subject.known
     if known is None:
         return _unasked(subject)
+    if known.server.origin == LEFT_OUT:
+        return Told(ServerState.LEFT_OUT, "not asked: left out by the configuration (vllm_skipped_pods)")
     if not is_heard(subject, known.read_at, now):
         return Told(ServerState.UNKNOWN, f"not heard of since {known.read_at:%H:%M:%S}")
     health = known.health if is_heard(subject, known.health_at, now) else None

@@ -30,6 +30,8 @@ class ServerState(StrEnum):
     """Its pod does not run: Pending, crashing, being pulled; the pod's own finding says why."""
     NOT_MEASURED = "not measured"
     """It answers, without a single series of its engine: statistics are disabled."""
+    LEFT_OUT = "left out"
+    """The configuration says not to ask it."""
     UNKNOWN = "unknown"
     """It could not be asked, or has not been asked yet; `why` says which."""
 

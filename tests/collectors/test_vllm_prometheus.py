@@ -118,6 +118,18 @@ async def test_an_instance_that_is_no_address_is_found_by_its_pod(tmp_path: Path
     assert servers_in(readings)["serving/b:8000"].page is not None
 
 
+async def test_ranks_at_ports_of_their_own_are_servers_of_their_own(tmp_path: Path) -> None:
+    """External load balancing: their figures are never those of one server, which would jump to and fro."""
+    wishes = wishes_for(engine("b", ip="10.0.0.8"))
+    rank = series("vllm:num_requests_running", 9, instance="10.0.0.8:8001", engine="1")
+    twice = series("vllm:num_requests_running", 4, instance="10.0.0.8:9088")
+    async with Loopback() as api:
+        found = servers_in(await collected(wishes, tmp_path, (rank, twice, *PAGE), api))
+    told = {key: server.page.engines[0].running for key, server in found.items() if server.page is not None}
+    assert told == {"serving/b:8000": 4, "serving/b:8001": 9}, "the same rank at another port is the same server"
+    assert found["serving/b:8001"].pod is None
+
+
 async def test_without_any_pods_known_all_are_told(tmp_path: Path) -> None:
     found = servers_in(await collected(wishes_for(), tmp_path, PAGE))
     assert set(found) == {"serving/b:8000"}

@@ -15,9 +15,15 @@ GONE = METRICS._replace(status=0, body=b"", error="connect: connection refused")
 
 
 def state(pages: tuple[RecordedPage, ...], *earlier: tuple[float, RecordedPage]) -> ServerState:
+    """Return the state of the server that shows `pages` now and showed others before, asked every five seconds."""
     known = situation(server_pod(1, status={"podIP": "10.0.0.9"}))
-    before = [(NOW - timedelta(seconds=ago_s), page) for ago_s, page in earlier]
-    for reading in servers_on_pages(pages, known, NOW, before):
+    shown: dict[str, RecordedPage] = {}
+    begins = [(ago_s, page) for ago_s, page in earlier]
+    for ago_s in range(int(max(ago_s for ago_s, _ in begins)), 0, -5):
+        shown |= {page.path: page for since_s, page in begins if since_s >= ago_s}
+        for reading in servers_on_pages(shown.values(), known, NOW - timedelta(seconds=ago_s)):
+            known.apply(reading)
+    for reading in servers_on_pages(pages, known, NOW):
         known.apply(reading)
     return view_of(known, 1).state
 

@@ -17,8 +17,11 @@ from collectors.vllm.collect import base_url, vllm_collectors
 from collectors.vllm.options import VllmOptions
 from collectors.vllm.rounds import AT_ONCE, VllmCollector
 from collectors.vllm.wishes import VllmWishes
+from diagnosis.serving_doubts import serving_doubts
 from situation.readings import Reading, SourceState
-from situation.serving.readings import Health, ModelServer, ServedModel, ServerReading, Software
+from situation.serving.readings import LEFT_OUT, Health, ModelServer, ServedModel, ServerReading, Software
+from situation.serving.serving import serving_of
+from situation.serving.view import ServerState
 from tests.build import Manifest, pod, situation
 from tests.collectors.kubeconfigs import Certificates, needs_openssl, server_context
 from tests.collectors.loopback import HANG, Loopback, http
@@ -104,6 +107,47 @@ async def test_everything_of_a_server_through_the_api_server(tmp_path: Path) -> 
     assert (again.version, again.models, again.health) == ("0.32.0", found.models, None), "not asked again, and kept"
     assert asked(api).count(f"{proxy('a')}/metrics") == 2
     assert asked(api).count(f"{proxy('a')}/version") == asked(api).count(f"{proxy('a')}/v1/models") == 1
+
+
+@pytest.mark.parametrize(("ranks", "due"), [((0, 1), False), ((0,), True), ((), True)])
+async def test_health_is_not_asked_for_while_all_ranks_make_progress(
+    ranks: tuple[int, ...], due: bool, tmp_path: Path
+) -> None:
+    def page(number: int) -> bytes:
+        text = vllm_page(engines=("0", "1")).decode()
+        for rank in ranks:
+            labels = f'{{model_name="llama-8b",engine="{rank}"}}'
+            text = text.replace(f"tokens_total{labels} 2000", f"tokens_total{labels} {2000 + number}")
+        return text.encode()
+
+    async with Loopback(served(proxy("a"))) as api, collecting(api, tmp_path, wishes_for(engine("a"))) as one:
+        for number in range(4):
+            api.answers[f"{proxy('a')}/metrics"] = http(page(number))
+            last = servers_in(await round_of(one))["serving/a:8000"]
+    assert asked(api).count(f"{proxy('a')}/health") == 1 + due
+    assert last.health is (Health.OK if due else None)
+
+
+async def test_what_the_configuration_leaves_out_is_told_and_not_asked(tmp_path: Path) -> None:
+    wishes = wishes_for(engine("a"), engine("b"), skipped=("serving/b",))
+    async with Loopback(served(proxy("a"))) as api, collecting(api, tmp_path, wishes) as one:
+        readings = await round_of(one)
+        assert not [path for path in asked(api) if "/b:" in path]
+    assert servers_in(readings)["serving/b:8000"].origin == LEFT_OUT
+    assert readings[-1].state is SourceState.LIVE and not readings[-1].error
+    known = situation(engine("a"), engine("b"))
+    for reading in readings:
+        known.apply(reading)
+    views = {view.key: view for view in serving_of(known, readings[-1].observed_at).servers}
+    assert views["serving/b:8000"].state is ServerState.LEFT_OUT
+    assert "left out by the configuration" in views["serving/b:8000"].why
+    assert serving_doubts(known, readings[-1].observed_at) == ["load of model servers: measured once, a rate needs two"]
+
+
+async def test_who_leaves_all_out_is_told_so(tmp_path: Path) -> None:
+    async with Loopback() as api, collecting(api, tmp_path, wishes_for(engine("a"), skipped=("*/*",))) as one:
+        with pytest.raises(AbsentError, match="left out by the configuration"):
+            await round_of(one)
 
 
 BAD = {

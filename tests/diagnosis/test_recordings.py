@@ -1,6 +1,5 @@
 """Recordings of real clusters, second by second: what must be said, what must not, and nothing that comes and goes."""
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -11,8 +10,7 @@ from diagnosis.engine import Engine, diagnose
 from situation.findings import Diagnosis, Finding, Layer, Severity
 from situation.meta import Ref
 from situation.situation import Situation
-from tape.player import Playback, play
-from tape.reader import Tape
+from tape.playhead import Playhead
 from tests.diagnosis.objects import shape
 
 ROOT: Final = Path(__file__).parents[2]
@@ -26,20 +24,21 @@ class Moment(NamedTuple):
 
     t: int
     diagnosis: Diagnosis
+    """By one engine that judges what changed, as in the cockpit."""
+    anew: Diagnosis
+    """All judged, and nothing remembered."""
 
 
 @cache
-def seconds(path: Path) -> tuple[Playback, ...]:
-    last = max(frame.t for frame in Tape(path).frames())
-    return tuple(play(path, at=float(t)) for t in range(int(last) + 2))
-
-
-def watched(path: Path) -> Iterator[tuple[Moment, Situation]]:
-    """Yield each second as the cockpit sees it: one engine, judging only what changed."""
-    situation, engine = Situation(), Engine()
-    for t, played in enumerate(seconds(path)):
-        changes = [change for reading in played.readings for change in situation.apply(reading)]
-        yield Moment(t, engine.judge(situation, changes, played.now)), situation
+def watched(path: Path) -> tuple[Moment, ...]:
+    """Return each second as the cockpit sees it."""
+    head, situation, engine = Playhead(path), Situation(), Engine()
+    moments: list[Moment] = []
+    while not head.is_at_end:
+        t, now = len(moments), head.time_at(len(moments))
+        changes = [change for reading in head.to(t) for change in situation.apply(reading)]
+        moments.append(Moment(t, engine.judge(situation, changes, now), diagnose(situation, now)))
+    return tuple(moments)
 
 
 def grave(diagnosis: Diagnosis) -> list[Finding]:
@@ -47,9 +46,9 @@ def grave(diagnosis: Diagnosis) -> list[Finding]:
 
 
 def test_a_gpu_node_that_comes_up_is_never_worth_a_warning_and_clean_at_the_end() -> None:
-    *_, (last, _) = moments = list(watched(HEALTHY))
-    assert [(moment.t, cause.key) for moment, _ in moments for cause in grave(moment.diagnosis)] == []
-    assert [cause.key for cause in last.diagnosis.causes] == []
+    moments = watched(HEALTHY)
+    assert [(moment.t, cause.key) for moment in moments for cause in grave(moment.diagnosis)] == []
+    assert [cause.key for cause in moments[-1].diagnosis.causes] == []
 
 
 APPLICATION, SCHEDULING, NETWORK, NODE = Layer.APPLICATION, Layer.SCHEDULING, Layer.NETWORK, Layer.NODE
@@ -72,13 +71,12 @@ EXPECTED: Final = {
 
 @pytest.mark.parametrize("path", EXPECTED, ids=lambda path: path.name.partition(".")[0])
 def test_the_causes_at_the_end_are_the_faults_and_no_more(path: Path) -> None:
-    *_, (last, _) = watched(path)
+    last = watched(path)[-1]
     assert {(cause.rule, cause.layer, cause.subject) for cause in last.diagnosis.causes} == EXPECTED[path]
 
 
 def test_what_a_dead_driver_brings_about_is_folded_under_it() -> None:
-    *_, (last, _) = watched(NOUVEAU)
-    [cause] = last.diagnosis.causes
+    [cause] = watched(NOUVEAU)[-1].diagnosis.causes
     assert (cause.severity, cause.node) == (Severity.CRITICAL, "real-node-1")
     waits = {finding.subject.name for finding in cause.consequences if finding.rule == "gpu-link-waits"}
     assert waits == {
@@ -99,7 +97,7 @@ def test_what_a_dead_driver_brings_about_is_folded_under_it() -> None:
 def test_no_grave_finding_goes_away_while_its_fault_lasts(path: Path) -> None:
     """All faults of these recordings last to their ends."""
     before: set[str] = set()
-    for moment, _ in watched(path):
+    for moment in watched(path):
         now = {key for cause in grave(moment.diagnosis) for key in (cause.key, *(c.key for c in cause.consequences))}
         assert before <= now, f"at {moment.t} s gone: {before - now}"
         before = now
@@ -107,6 +105,5 @@ def test_no_grave_finding_goes_away_while_its_fault_lasts(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [HEALTHY, FAULTS, NOUVEAU], ids=lambda path: path.name.partition(".")[0])
 def test_judging_what_changed_says_the_same_as_judging_everything(path: Path) -> None:
-    for moment, situation in watched(path):
-        assert moment.diagnosis.judged_at is not None
-        assert shape(moment.diagnosis) == shape(diagnose(situation, moment.diagnosis.judged_at)), f"at {moment.t} s"
+    for moment in watched(path):
+        assert shape(moment.diagnosis) == shape(moment.anew), f"at {moment.t} s"

@@ -11,11 +11,11 @@ from diagnosis.rules import serving_load
 from playbooks.commands import Target, render
 from situation.findings import Effect, Finding, Mark, Severity
 from situation.meta import Ref
-from situation.readings import Reading, SourceState
+from situation.readings import Listed, Reading, SourceState
 from situation.serving.readings import EnginePage, Health, ServerReading
 from situation.serving.serving import SOURCE
 from situation.situation import Situation
-from tests.build import NOW, situation
+from tests.build import NOW, made, meta, situation
 from tests.diagnosis.objects import causes_of, texts
 from tests.serving_objects import deployment, engine, page, recorded, seconds, server, server_pod, tell
 
@@ -150,6 +150,7 @@ def advice(finding: Finding) -> list[str]:
     ("usage", "args", "text"),
     [
         (0.3, SEQS, "--max-num-seqs 8 -> 16: only 30% of its KV cache is in use"),
+        (0.51, SEQS, "--max-num-seqs 8 -> 13: only 51% of its KV cache is in use"),
         (0.8, SEQS, "more replicas: 80% of its KV cache is in use"),
         (None, SEQS, "more replicas; --max-num-seqs 8 may go up"),
         (0.3, (), "more replicas; or a higher --max-num-seqs, which its command line does not set"),
@@ -169,6 +170,17 @@ def test_what_to_change_of_a_server_short_of_memory() -> None:
         "to change: --max-model-len is not set: one long request may take the whole KV cache",
         "to change: --kv-cache-dtype auto -> fp8: twice as many tokens fit, where the GPU can",
     ]
+
+
+def test_an_autoscaler_is_named_by_who_offers_to_scale() -> None:
+    scaler = {"kind": "HorizontalPodAutoscaler", "metadata": meta("llama-hpa", "ai"), "spec": {
+        "scaleTargetRef": {"kind": "Deployment", "name": "llama"}, "minReplicas": 1, "maxReplicas": 4}}  # fmt: skip
+    known = watched(busy(waiting=5.0))
+    listed = Listed("horizontalpodautoscalers", (made(scaler),))
+    known.apply(Reading("kubernetes/horizontalpodautoscalers", SourceState.LIVE, NOW, listed))
+    command = causes_of(RULES, known)["vllm-saturated"].next[-1]
+    assert "scale" in command.argv
+    assert "autoscaler llama-hpa (1 to 4) sets it back" in command.purpose
 
 
 def test_the_next_commands_read_first_and_scale_last() -> None:

@@ -26,9 +26,10 @@ from situation.selectors import is_ready
 from situation.serving.recognise import recognise
 from situation.situation import Situation
 from tape.format import page_name
+from tape.player import play
 from tape.serving import slim_serving_page
 from tests.simulator.client import get
-from tui.check import read_any
+from tui.recorded import RecordedSources
 
 ALL: Final = sorted(INCIDENTS)
 LARGEST_BYTES: Final = 80_000
@@ -73,7 +74,7 @@ def path_of(name: str) -> Path:
 
 def situation_at(name: str, t: float) -> Situation:
     """What is known at a second of a tape, with what the servers have said in the last minutes."""
-    readings, _, notes = read_any(path_of(name), open_scenario(name).header.started_at + t * SECOND)
+    readings, _, notes = play(path_of(name), t, RecordedSources)
     assert notes == ()
     known = Situation()
     for reading in readings:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 import simulator.scenarios
-from situation.readings import Listed, Readiness, Reading, SourceState
+from situation.readings import Readiness, Reading, SourceState
 from situation.situation import Situation
 from tape.format import Frame, Header, ListBody, TapeError, WatchEvent
 from tape.player import is_playable, play, readings_until
@@ -59,14 +59,6 @@ def test_events_fold_into_one_list(tmp_path: Path) -> None:
     assert sorted(key[1] for key in known.pods) == ["a", "c"]
     assert known.pods["shop", "a"].status.phase == "Failed"
     assert known.sources["kubernetes/pods"].state_at(now) is SourceState.LIVE
-
-
-def test_a_page_holds_until_the_next_one(tmp_path: Path) -> None:
-    source = "page/serving/vllm-0:8000/metrics"
-    pages = [Frame(t, source, text=text) for t, text in ((0, "long ago"), (100, "before"), (500, "now"))]
-    played = play(tape(tmp_path, *pages, Frame(600, "kubernetes/version", body={"gitVersion": "v1.36.2"})))
-    told = [((at - START).total_seconds(), page.text) for at, page in played.page_history]
-    assert told == [(300, "before"), (500, "now")], "what held when the last five minutes began is known too"
 
 
 def test_until_a_moment(tmp_path: Path) -> None:
@@ -130,8 +122,8 @@ def test_while_the_server_is_gone_everything_is_unreachable(tmp_path: Path) -> N
 def test_objects_that_do_not_decode_are_counted(tmp_path: Path) -> None:
     bad = {"metadata": {"name": 7}}
     readings, _ = readings_until(tape(tmp_path, listed(0, pod("a"), bad), event(1, "ADDED", bad)))
-    values = [reading.value for reading in readings if isinstance(reading.value, Listed)]
-    assert [(len(value.objects), value.skipped) for value in values] == [(1, 2)]
+    known = folded(readings)
+    assert (len(known.pods), known.source("pods").skipped) == (1, 2)
 
 
 def test_text_is_made_harmless(tmp_path: Path) -> None:

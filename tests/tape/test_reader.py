@@ -82,8 +82,8 @@ def test_some_other_file(tmp_path: Path, content: bytes, message: str) -> None:
 
 def test_a_newer_format(tmp_path: Path) -> None:
     path = tmp_path / "new.jsonl"
-    path.write_bytes(b'{"midwatch_tape": 2, "cast": "everything else is different"}\n')
-    with pytest.raises(TapeError, match=r"format version 2; this program reads up to 1") as caught:
+    path.write_bytes(b'{"midwatch_tape": 3, "cast": "everything else is different"}\n')
+    with pytest.raises(TapeError, match=r"format version 3; this program reads up to 2") as caught:
         Tape(path)
     assert not isinstance(caught.value, NotATapeError)
 

@@ -65,6 +65,7 @@ def test_a_stream_that_ended(tmp_path: Path) -> None:
     record(tmp_path, "pods", listed(pod()), {"t": 9.0, "error": "reset by peer"})
     readings = [reading for reading in play(tmp_path).readings if reading.source == "kubernetes/pods"]
     assert [(reading.state, reading.error) for reading in readings] == [
+        (SourceState.ABSENT, "not in the recording"),
         (SourceState.LIVE, ""),
         (SourceState.UNREACHABLE, "reset by peer"),
     ]

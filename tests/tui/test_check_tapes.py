@@ -6,17 +6,18 @@ from typing import Final
 
 import pytest
 
-from collectors.errors import BadAnswerError
-from collectors.etcd.recorded import RecordedAnswer, members_on_tape
+from collectors.etcd.recorded import RecordedMembers
 from diagnosis.engine import diagnose
 from simulator.scenarios import open_scenario
 from situation.etcd.cluster import etcd_of
 from situation.findings import Diagnosis, Severity
 from situation.readings import SourceState
 from situation.situation import Situation
+from tape.format import TapeError
+from tape.player import play
 from tests.build import NOW
 from tests.tui.commands import midwatch
-from tui.check import read_any
+from tui.recorded import RecordedSources
 
 UNHURT: Final = {"image-pull"}
 """What is wrong in each of these demos before anything happens to etcd."""
@@ -24,7 +25,7 @@ UNHURT: Final = {"image-pull"}
 
 def at(name: str, second: float) -> tuple[Situation, Diagnosis]:
     tape = open_scenario(name)
-    readings, now, notes = read_any(tape.path, tape.header.started_at + timedelta(seconds=second))
+    readings, now, notes = play(tape.path, second, RecordedSources)
     assert notes == ()
     situation = Situation()
     for reading in readings:
@@ -70,10 +71,14 @@ async def test_the_command_says_so(tmp_path: Path) -> None:
 
 
 def test_no_member_no_word() -> None:
-    assert list(members_on_tape((), NOW)) == []
+    assert list(RecordedMembers().round(NOW)) == []
 
 
-def test_what_no_etcd_answers_is_named() -> None:
-    wrong = RecordedAnswer(NOW, "cp-1", "status", {"raftTerm": "soon"})
-    with pytest.raises(BadAnswerError, match="status of cp-1 on the tape is not what etcd answers"):
-        list(members_on_tape((wrong,), NOW))
+def test_what_no_etcd_answers_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl"
+    path.write_text(
+        '{"midwatch_tape":1,"name":"a","title":"b","started_at":"2026-11-24T02:41:00Z"}\n'
+        '{"t":7,"source":"etcd/cp-1/status","body":{"raftTerm":"soon"}}\n'
+    )
+    with pytest.raises(TapeError, match="bad frame at 7 s: status of cp-1 on the tape is not what etcd answers"):
+        play(path, None, RecordedSources)

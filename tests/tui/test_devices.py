@@ -33,6 +33,7 @@ from tui.app import Cockpit
 from tui.config import Config
 from tui.connection import Connected, device_options
 from tui.devices import nodes_first
+from tui.recorded import RecordedSources
 from widgets.nodes import NodesPane
 
 PROXY = "/api/v1/namespaces/gpu-operator/pods/exporter-1:9400/proxy/metrics"
@@ -116,7 +117,9 @@ async def test_the_exporters_pages_on_a_tape_are_judged(tmp_path: Path) -> None:
     before = await midwatch(tmp_path, "check", "--dump", "tape.jsonl", "--at", at)
     assert "row remapping failed" not in before.out
     write_tape(tmp_path / "down.jsonl", Header(1, "t", "t", NOW), [*frames, *pages, Frame(31, "server", down=True)])
-    assert play(tmp_path / "down.jsonl").pages == ()
+    gone = play(tmp_path / "down.jsonl", 600.0, RecordedSources)
+    read_at = [reading.observed_at for reading in gone.readings if reading.source == "gpu/dcgm"]
+    assert max(read_at) == NOW + timedelta(seconds=31), "nobody reads pages through a server that is gone"
 
 
 async def test_check_asks_at_urls(tmp_path: Path) -> None:

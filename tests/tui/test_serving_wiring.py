@@ -14,6 +14,7 @@ from simulator.server import Simulator
 from situation.readings import SourceState
 from situation.serving.readings import EnginePage, Health, ModelServer, ServerPage, ServerReading, Software
 from tape.format import Frame, Header, ListBody, PageName
+from tape.player import play
 from tape.writer import write_tape
 from tests.build import NOW
 from tests.collectors.loopback import Loopback
@@ -21,10 +22,10 @@ from tests.collectors.test_vllm_rounds import engine, proxy, served
 from tests.collectors.vllm_pages import vllm_page
 from tests.tui.commands import midwatch
 from tests.tui.test_doctor import line_of
-from tui.check import read_any
 from tui.config import Config
 from tui.connection import serving_options
 from tui.doctor_serving import server_lines
+from tui.recorded import RecordedSources
 
 PORT = 9
 """Nobody listens there on this host: the IPs of these pods are no way to them."""
@@ -114,9 +115,10 @@ def test_pages_on_a_tape_are_readings(tmp_path: Path) -> None:
         frame("/v1/models", status=401, text="{}"),
         frame("/metrics", 5, "b", error="connect: connection refused"),
     )
-    readings, now, _ = read_any(file, None)
+    readings, now, _ = play(file, None, RecordedSources)
     told = [item for item in readings if item.source == "vllm/servers"]
-    _, a, b = (item.value.server for item in told if isinstance(item.value, ServerReading))
+    last = {item.value.server.key: item.value.server for item in told if isinstance(item.value, ServerReading)}
+    a, b = last["serving/a:8000"], last["serving/b:8000"]
     assert a.page is not None and a.page.engines[0].running == 3
     assert (a.health, a.version, a.models_error) == (
         Health.ENGINE_DEAD, "0.32.0", "serving/a:8000/v1/models answered 401",
@@ -127,17 +129,19 @@ def test_pages_on_a_tape_are_readings(tmp_path: Path) -> None:
     assert (told[-1].state, told[-1].observed_at, now) == (SourceState.LIVE, now, NOW + timedelta(seconds=5))
 
 
-def test_earlier_pages_on_a_tape_come_before_the_last(tmp_path: Path) -> None:
+def test_all_pages_on_a_tape_are_told_in_their_order(tmp_path: Path) -> None:
     pages = [frame("/metrics", t, text=vllm_page(running=t).decode()) for t in (1, 200, 400, 405)]
-    readings, now, _ = read_any(tape(tmp_path, *pages), None)
+    readings, now, _ = play(tape(tmp_path, *pages), None, RecordedSources)
     told = [item.value for item in readings if isinstance(item.value, ServerReading)]
-    running = [item.server.page.engines[0].running for item in told if item.server.page is not None]
-    assert running == [200, 400, 405], "of the last five minutes"
-    assert [(now - item.read_at).total_seconds() for item in told] == [205, 5, 0]
+    seen = [(item.server.page.engines[0].running, item.read_at) for item in told if item.server.page is not None]
+    assert list(dict.fromkeys(running for running, _ in seen)) == [1, 200, 400, 405]
+    assert [at for _, at in seen] == sorted(at for _, at in seen)
+    assert seen[-1] == (405, now)
 
 
 def test_a_tape_without_servers_says_nothing_of_them(tmp_path: Path) -> None:
-    readings, _, _ = read_any(tape(tmp_path, frame("/metrics", pod="web", text=vllm_page().decode())), None)
+    silent = tape(tmp_path, frame("/metrics", pod="web", text=vllm_page().decode()))
+    readings, _, _ = play(silent, None, RecordedSources)
     assert not [item for item in readings if item.source == "vllm/servers"]
 
 

@@ -24,6 +24,7 @@ from tui.recorder import Recorder
 from tui.themes import load_themes
 from tui.timeline_rows import TimelineRows, timeline_row
 from tui.view import Filter
+from widgets.checklist import ChecklistPane
 from widgets.timeline import TimelinePane
 
 
@@ -118,9 +119,9 @@ async def test_the_panel_covers_a_small_terminal_and_goes_again(tmp_path: Path) 
         assert "▲ at start" in rows[1]
         assert "[b]" in rows[3]
         assert "2026-11-23 02:41:14 UTC" in shown
-        assert "Causes ·" not in shown and "Quick checklist" not in shown
+        assert "Causes ·" not in shown and not pilot.app.screen.query_one(ChecklistPane).display
         await pilot.press("l")
-        assert "Quick checklist" in screen_text(pilot) and "Timeline" not in screen_text(pilot)
+        assert pilot.app.screen.query_one(ChecklistPane).display and "Timeline" not in screen_text(pilot)
         await pilot.press("t", "escape")
         await until(pilot, lambda: "Causes ·" in screen_text(pilot))
 

@@ -3,24 +3,22 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from textual.pilot import Pilot
 
-from collectors.recorded_page import RecordedPage
 from collectors.vllm.page import parse_server_page
-from collectors.vllm.recorded import servers_on_pages
 from simulator.scenarios import open_scenario
 from simulator.scenarios.vllm_pages import SLOWER, read_pages
 from situation.findings import Finding
 from situation.readings import Reading
-from situation.situation import Situation
-from tape.player import play
+from tape.playhead import Playhead
 from tape.reader import Tape
 from tests.tui.cockpits import Cluster, open_cockpit, screen_text, until
 from tui.app import Cockpit
+from tui.recorded import RecordedSources
 
 EVERY_S: Final = 5.0
 """As often as model servers are asked."""
@@ -36,21 +34,17 @@ class Replay:
     """A cockpit that hears a tape as fast as it takes it in; its clock is that of the tape."""
 
     def __init__(self, tape: Tape) -> None:
-        self._tape = tape
+        self._head = Playhead(tape.path, RecordedSources)
         self.t = 0.0
         self.cluster = Cluster(self._readings())
         self.pilot: Pilot[int]
 
     def now(self) -> datetime:
-        return self._tape.header.started_at + timedelta(seconds=self.t)
+        return self._head.time_at(self.t)
 
     def _readings(self) -> tuple[Reading, ...]:
-        """What was heard since the last time: the objects as they are, and one round at the servers."""
-        played, known = play(self._tape.path, self.t), Situation()
-        for reading in played.readings:
-            known.apply(reading)
-        pages = [RecordedPage(*page.name, page.status, page.text.encode(), page.error) for page in played.pages]
-        return *played.readings, *servers_on_pages(pages, known, self.now())
+        """What was heard since the last time, the rounds at the servers among it."""
+        return tuple(self._head.until(self.t))
 
     async def until(self, t: float, every_s: float = EVERY_S) -> str:
         """Play up to `t`, and return what then stands on the screen."""

@@ -1,0 +1,75 @@
+"""Tapes that are written while things happen: whatever ends the program, what was written plays."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from situation.readings import Listed, Reading, SourceState
+from situation.situation import Situation
+from tape.format import TapeError
+from tape.playhead import Playhead
+from tape.scribe import Scribe
+from tests.build import NOW, made, pod
+
+ROOT = Path(__file__).parents[2]
+WRITER = """
+import sys, time
+from datetime import timedelta
+from pathlib import Path
+from tape.scribe import Scribe
+from tests.tape.test_scribe import listed
+from tests.build import NOW
+scribe = Scribe(Path(sys.argv[1]), NOW, title="cut off", context="prod")
+for second in range(1, 4):
+    scribe.write([listed(*(f"web-{number}" for number in range(second)))], NOW + timedelta(seconds=second))
+print("written", flush=True)
+time.sleep(60)
+"""
+
+
+def listed(*names: str) -> Reading:
+    return Reading("kubernetes/pods", SourceState.LIVE, NOW, Listed("pods", tuple(made(pod(name)) for name in names)))
+
+
+def names_at(path: Path, second: float) -> set[str]:
+    situation = Situation()
+    for reading in Playhead(path).until(second):
+        situation.apply(reading)
+    return {name for _, name in situation.pods}
+
+
+def test_each_write_is_there_at_its_second(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl.gz"
+    with Scribe(path, NOW, title="two pods", context="prod") as scribe:
+        scribe.write([listed("web-1")], NOW + timedelta(seconds=1))
+        scribe.write([listed("web-1", "web-2")], NOW + timedelta(seconds=2))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert names_at(path, 1) == {"web-1"}
+    assert names_at(path, 2) == {"web-1", "web-2"}
+
+
+def test_what_was_written_before_a_kill_plays(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl.gz"
+    argv = [sys.executable, "-c", WRITER, str(path)]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "written\n"
+        os.kill(writer.pid, signal.SIGKILL)
+    assert names_at(path, 3) == {"web-0", "web-1", "web-2"}
+    head = Playhead(path)
+    assert list(head.until(99))
+    assert "cut off" in head.tape.notes[0]
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl.gz"
+    path.write_text("mine")
+    with pytest.raises(TapeError, match="nothing is overwritten"):
+        Scribe(path, NOW, title="", context="")
+    assert path.read_text() == "mine"

@@ -1,0 +1,282 @@
+"""Tapes from recording to replay: finding by finding what was seen live, and a player that gets everywhere."""
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from playbooks.commands import Target
+from simulator.scenarios import open_scenario
+from situation.findings import Diagnosis
+from situation.readings import ServerVersion
+from tape.playhead import Playhead
+from tests.tui.commands import midwatch
+from tui.demo import simulated_cluster
+from tui.feed import Feed
+from tui.recorded import RecordedSources
+from tui.replay import Mark, Replay, look_through, second_of
+from tui.replay_app import PlaceScreen, ReplayCockpit
+from tui.tape_keeper import TapeKeeper
+from tui.themes import load_themes
+
+TARGET = Target("prod-h100")
+
+
+def told(diagnosis: Diagnosis) -> list[tuple[str, str, list[str], list[str]]]:
+    """Return what a diagnosis says, without the times at which it was said."""
+    return [
+        (
+            cause.key,
+            cause.title,
+            [line.text for line in cause.evidence],
+            [item.title for item in cause.consequences],
+        )
+        for cause in diagnosis.causes
+    ]
+
+
+def seen(path: Path, recorder_dir: Path | None = None) -> tuple[dict[int, list[object]], datetime, Path | None]:
+    """Play a tape to a feed, second by second, as a live cockpit would get it; record it if a folder is given."""
+    clock = datetime.now().astimezone()
+    feed = Feed(lambda: clock)
+    if recorder_dir is not None:
+        recorder = TapeKeeper(lambda: clock, lambda: feed.situation, recorder_dir)
+        feed = Feed(lambda: clock, recorder.hear)
+    head = Playhead(path, RecordedSources)
+    found: dict[int, list[object]] = {}
+    # A live cockpit is never asked at the very microsecond in which a rule's patience ends.
+    second = head.start_s + (0.37 if recorder_dir is not None else 0.0)
+    while not head.is_at_end:
+        clock = head.time_at(second)
+        second += 1
+        for reading in head.until((clock - head.started_at).total_seconds()):
+            feed.publish(reading)
+        found[int(clock.timestamp())] = [*told(feed.turn().diagnosis)]
+    saved = None
+    if recorder_dir is not None:
+        said = recorder.save(TARGET, ServerVersion("v1.36.2"))
+        assert said.is_saved, said.text
+        saved = Path(said.text.partition("\n")[0])
+    return found, clock, saved
+
+
+@pytest.mark.parametrize("scenario", ["faults_a", "gpu_lost"])
+def test_a_recording_gives_finding_by_finding_what_live_gave(scenario: str, tmp_path: Path) -> None:
+    live, _, saved = seen(open_scenario(scenario).path, tmp_path)
+    assert saved is not None
+    again, _, _ = seen(saved)
+    assert any(live.values())
+    assert again.keys() <= live.keys()
+    assert {second: again[second] for second in again} == {second: live[second] for second in again}
+
+
+def test_the_changes_of_the_causes_are_found_and_end_with_the_tape() -> None:
+    path = open_scenario("gpu_lost").path
+    heard: list[tuple[tuple[Mark, ...], float]] = []
+    look_through(path, lambda marks, second: heard.append((marks, second)), lambda: True)
+    marks, end = heard[-1]
+    assert any("gpu" in title for mark in marks for title in mark.appeared)
+    assert [mark.second for mark in marks] == sorted(mark.second for mark in marks)
+    assert end >= marks[-1].second
+
+
+@pytest.mark.parametrize(
+    ("text", "second"),
+    [("90", 90.0), ("1:30", 90.0), ("+0:01:30", 90.0), ("02:41:30", 30.0), ("2026-11-24T02:41:30Z", 30.0)],
+)
+def test_places_on_a_tape(text: str, second: float, tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl"
+    path.write_text('{"midwatch_tape":1,"name":"a","title":"b","started_at":"2026-11-24T02:41:00Z"}\n')
+    assert second_of(text, Replay(path)) == second
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1:2:3:4", "-5", "nan", "2026-13-01T00:00:00Z"])
+def test_what_is_no_place_on_a_tape(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl"
+    path.write_text('{"midwatch_tape":1,"name":"a","title":"b","started_at":"2026-11-24T02:41:00Z"}\n')
+    with pytest.raises(ValueError):
+        second_of(text, Replay(path))
+
+
+@asynccontextmanager
+async def playing(folder: Path, scenario: str = "gpu_lost") -> AsyncIterator[tuple[Pilot[int], ReplayCockpit]]:
+    replay = Replay(open_scenario(scenario).path)
+    replay.is_playing = False
+    app = ReplayCockpit(
+        replay,
+        themes=load_themes(None),
+        theme="midwatch-dark",
+        ansi_color=None,
+        hz=10,
+        state_dir=folder,
+        environ={"PATH": ""},
+        keymap={},
+    )
+    async with app.run_test(size=(140, 40)) as pilot:
+        async with asyncio.timeout(30):
+            while not replay.end_s or app.feed.diagnosis.judged_at is None:
+                await pilot.pause(0.05)
+        yield pilot, app
+
+
+def titles(app: ReplayCockpit) -> set[str]:
+    return {cause.title for cause in app.feed.diagnosis.causes}
+
+
+async def test_one_goes_to_changes_of_the_causes_and_back_to_the_same_picture(tmp_path: Path) -> None:
+    async with playing(tmp_path) as (pilot, app):
+        replay = app.replay
+        replay.seek(0.0)
+        places: list[tuple[float, set[str]]] = []
+        while True:
+            before = replay.second
+            await pilot.press("right_square_bracket")
+            if replay.second == before:
+                break
+            places.append((replay.second, titles(app)))
+        assert [second for second, _ in places] == [
+            mark.second for mark in replay.marks if mark.second > replay.start_s + 0.5
+        ]
+        assert len({frozenset(found) for _, found in places}) > 1
+        for second, found in reversed(places[:-1]):
+            await pilot.press("left_square_bracket")
+            assert (replay.second, titles(app)) == (second, found)
+
+
+async def test_pause_speed_steps_and_places(tmp_path: Path) -> None:
+    async with playing(tmp_path) as (pilot, app):
+        replay = app.replay
+        await pilot.press("p")
+        assert replay.is_playing
+        await pilot.press("p", "greater_than_sign")
+        assert (replay.is_playing, replay.speed) == (False, 2.0)
+        replay.seek(5.0)
+        await pilot.press("comma")
+        assert replay.second == 4.0
+        await pilot.press("full_stop")
+        assert replay.second >= 5.0
+        await pilot.press("colon")
+        assert isinstance(app.screen, PlaceScreen)
+        app.screen.query_one(Input).value = "0:07"
+        await pilot.press("enter")
+        assert replay.second == replay.start_s + 7.0
+        await pilot.press("S")
+        await pilot.pause()
+        assert not (tmp_path / "tapes").exists()
+
+
+async def test_what_is_copied_is_said_to_be_from_a_recording(tmp_path: Path) -> None:
+    async with playing(tmp_path) as (pilot, app):
+        app.replay.seek(app.replay.marks[-1].second)
+        app.feed.turn()
+        app.cockpit.paint(None)
+        await pilot.press("c")
+        async with asyncio.timeout(10):
+            while not app._notifications:
+                await pilot.pause(0.05)
+        assert any("from a recording" in notice.message for notice in app._notifications)
+
+
+async def test_a_damaged_tape_plays_up_to_the_damage_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl"
+    path.write_text(
+        '{"midwatch_tape":1,"name":"a","title":"b","started_at":"2026-11-24T02:41:00Z"}\n'
+        '{"t":1,"source":"kubernetes/pods","list":{"items":[]}}\n'
+        '{"t":2,"source":"kubernetes/livez","reading":{"type":"Surprise","value":{}}}\n'
+    )
+    replay = Replay(path)
+    replay.feed = Feed(replay.now)
+    replay.seek(1.5)
+    app = ReplayCockpit(
+        replay,
+        themes=load_themes(None),
+        theme="midwatch-dark",
+        ansi_color=None,
+        hz=10,
+        state_dir=tmp_path,
+        environ={},
+        keymap={},
+    )
+    async with app.run_test(size=(100, 30)) as pilot, asyncio.timeout(10):
+        while not replay.problem:
+            await pilot.pause(0.05)
+    assert "Surprise" in replay.problem
+
+
+def replayed(path: Path) -> Replay:
+    """Return a tape to whose words nobody but a feed listens."""
+    replay = Replay(path)
+    replay.is_playing = False
+    replay.feed = Feed(replay.now)
+    return replay
+
+
+async def test_steps_do_not_depend_on_how_far_the_tape_was_looked_through(tmp_path: Path) -> None:
+    replay = replayed(open_scenario("gpu_lost").path)
+    assert replay.feed is not None
+    async with replay.connection(replay.feed.publish):
+        before = replay.second
+        replay.step(1)
+        assert replay.second > before
+        heard: list[float] = []
+        look_through(replay.path, lambda marks, end: heard.append(end), lambda: True)
+    assert set(heard[:-1]) == {0.0}, "the end is told when it was reached"
+    assert heard[-1] > 0
+
+
+async def test_a_tape_that_was_taken_away_says_so_instead_of_winding_back(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl.gz"
+    path.write_bytes(open_scenario("gpu_lost").path.read_bytes())
+    replay = replayed(path)
+    assert replay.feed is not None
+    async with replay.connection(replay.feed.publish):
+        replay.step(1)
+        path.unlink()
+        replay.seek(replay.start_s)
+    assert str(path) in replay.problem
+    assert not replay.is_playing
+
+
+def test_a_long_silence_is_looked_through_in_few_steps(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl"
+    path.write_text(
+        '{"midwatch_tape":1,"name":"a","title":"b","started_at":"2026-11-24T02:41:00Z"}\n'
+        '{"t":2600000,"source":"kubernetes/pods","list":{"items":[]}}\n'
+    )
+    judged = count()
+    look_through(path, lambda marks, end: None, lambda: next(judged) < 10_000)
+    assert next(judged) < 1_000
+
+
+async def test_record_and_check_a_second_of_it(tmp_path: Path) -> None:
+    """The commands themselves, against the simulated cluster."""
+    tape, kubeconfig = tmp_path / "tape.jsonl.gz", tmp_path / "kubeconfig"
+    with simulated_cluster(["faults_a"], kubeconfig):
+        done = await midwatch(tmp_path, "record", str(tape), "--for", "6s", "--kubeconfig", str(kubeconfig))
+    assert done.code == 0, done.err
+    assert "plays it" in done.out
+    done = await midwatch(tmp_path, "replay", str(tape), "--check", "+0:05")
+    assert done.code == 2, done.err
+    assert "▲" in done.out
+    last = [json.loads(line) for line in gzip.decompress(tape.read_bytes()).splitlines()]
+    end = datetime.fromisoformat(last[0]["started_at"]) + timedelta(seconds=last[-1]["t"])
+    replayed = await midwatch(tmp_path, "replay", str(tape), "--check", end.isoformat())
+    dumped = await midwatch(tmp_path, "check", "--dump", str(tape), "--context", last[0]["context"])
+    assert (replayed.code, replayed.out) == (dumped.code, dumped.out)
+    done = await midwatch(tmp_path, "replay", str(tape), "--check", "+59:00")
+    assert (done.code, done.out) == (64, "")
+    assert "does not reach" in done.complaint
+
+
+def test_times_of_tapes_are_those_of_their_header(tmp_path: Path) -> None:
+    path = open_scenario("faults_a").path
+    replay = Replay(path)
+    assert replay.time_at(10.0) - replay.time_at(0.0) == timedelta(seconds=10)
