@@ -67,7 +67,7 @@ class VllmPainter:
             self.looked_at = None
         feed, attention = self._feed, self._attention
         situation, serving = feed.situation, self.serving(now)
-        related = related_servers(serving, attention.focus, relation)
+        related = related_servers(serving, relation)
         groups = [group for group in groups_of(serving) if passes(group, attention.wanted)]
         if attention.wanted.is_empty:
             present = {(group.model.name, group.model.workload) for group in groups}

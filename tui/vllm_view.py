@@ -22,13 +22,10 @@ class Shown(NamedTuple):
     why: str = ""
 
 
-def related_servers(serving: Serving, focus: Focus, relation: Relation) -> frozenset[str]:
+def related_servers(serving: Serving, relation: Relation) -> frozenset[str]:
     """Return the keys of the servers that a focus is about; none if it is all of them."""
-    if focus.is_cluster:
-        return frozenset()
-    objects, pods = relation.objects or frozenset(), relation.pods or frozenset()
-    found = {server.key for server in serving.servers if server.ref in objects or server.pod in pods}
-    return frozenset(found)
+    related = relation.servers or frozenset()
+    return frozenset(server.key for server in serving.servers if server.ref in related)
 
 
 def passes(group: Group, wanted: Filter) -> bool:

@@ -204,11 +204,9 @@ def test_the_server_that_is_shown_follows_cursor_focus_and_trouble() -> None:
     assert shown(Focus(ref=calm)) == (CALM, "focused")
     assert shown(Focus(ref=calm), at=1) == (BUSY, "under the cursor")
     assert shown(at=0) == (BUSY, "the worst of 2")
-    near = related_servers(
-        serving, Focus(ref=Ref("Node", "", "gpu-2")), Relation(pods=frozenset({("inference", CALM)}))
-    )
+    near = related_servers(serving, Relation(servers=frozenset({calm})))
     assert shown(Focus(ref=Ref("Node", "", "gpu-2")), near) == (CALM, "relates to the focus")
-    assert not related_servers(serving, EVERYTHING, Relation())
+    assert not related_servers(serving, Relation())
     assert serving.of(busy) is not None
 
 
