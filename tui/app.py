@@ -51,7 +51,6 @@ _KIOSK_IDLE_S: Final = 60.0
 _NOTICE_CHARS: Final = 300
 """So much of a command is repeated in the notice: what became of it, below, must stay on the screen."""
 
-
 Connection = Callable[[Callable[[Reading], None]], AbstractAsyncContextManager[Connected]]
 """A way to a cluster: entering it starts publishing readings, leaving it stops everything it started."""
 
