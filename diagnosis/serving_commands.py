@@ -13,6 +13,7 @@ from situation.situation import Situation
 from situation.workloads import Deployment, StatefulSet
 
 _SCALED: Final = {"Deployment": "deployment", "StatefulSet": "statefulset"}
+_CURL_WAITS_S: Final = 5
 ROOM_RATIO: Final = 0.6
 """With less of the KV cache in use, more requests fit beside those that run ..."""
 FILLED_RATIO: Final = 0.85
@@ -34,7 +35,7 @@ def health(view: ServerView, purpose: str) -> Command:
 def _get(view: ServerView, path: str, purpose: str) -> Command:
     """Return what asks a pod through the API server, and what no pod has where it was asked."""
     if view.pod is None:
-        return Command(("curl", "-si", f"{view.key.rstrip('/')}{path}"), purpose)
+        return Command(("curl", "-sSi", f"--max-time={_CURL_WAITS_S}", f"{view.key.rstrip('/')}{path}"), purpose)
     namespace, name = view.pod
     base = f"/api/v1/namespaces/{namespace}/pods/{name}:{view.key.rpartition(':')[2]}/proxy"
     return kubectl("get", "--raw", f"{view.url if view.url.startswith('/api/') else base}{path}", purpose=purpose)

@@ -302,7 +302,7 @@ def test_at_a_url_commands_go_where_it_was_asked() -> None:
     tell(known, None, health=Health.ENGINE_DEAD, page_error="503")
     finding = causes_of(HEALTH, known)["vllm-engine-dead"]
     assert finding.subject == Ref("ModelServer", "", URL)
-    assert [render(command, Target("prod")) for command in finding.next] == [f"curl -si {URL}/health"]
+    assert [render(command, Target("prod")) for command in finding.next] == [f"curl -sSi --max-time=5 {URL}/health"]
 
 
 def doubts(known: Situation) -> tuple[LayerState, str]:
