@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from diagnosis.rule import CLEAR, Clear, Fired, Unknown, Verdict
+from diagnosis.serving_commands import limit_of
 from situation.clock import duration_text
 from situation.findings import Evidence, Mark
 from situation.meta import Ref
@@ -136,11 +137,6 @@ def has_queue(engine: EngineFigures) -> bool:
     return waiting >= max(LONG_QUEUE, engine.running or 0.0) or (
         waiting > 0 and engine.queued_scrapes >= QUEUED_SCRAPES
     )
-
-
-def limit_of(view: ServerView) -> int | None:
-    """Return `--max-num-seqs` as the command line says it, None if it does not."""
-    return view.arguments.max_num_seqs
 
 
 def at_limit(engine: EngineFigures, view: ServerView) -> bool:
