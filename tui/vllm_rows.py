@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, TypedDict
 
 from situation.findings import Severity
 from situation.serving.view import EngineFigures, ServerView
@@ -185,8 +185,17 @@ class Rows:
         return bool(self._related) and not self._is_related(servers)
 
 
-def figures_severities(judged: Sequence[Judged], now: datetime) -> dict[str, Severity | None]:
-    """Return how bad the figures of some engines are, by the fields of a line; a line shows the worst of them."""
+class Severities(TypedDict):
+    """How bad the figures of a line are, by its fields."""
+
+    running_severity: Severity | None
+    waiting_severity: Severity | None
+    kv_severity: Severity | None
+    preemptions_severity: Severity | None
+
+
+def figures_severities(judged: Sequence[Judged], now: datetime) -> Severities:
+    """Return how bad the figures of some engines are; a line shows the worst of them."""
     return {
         "running_severity": worst(saturation_severity, judged),
         "waiting_severity": worst(lambda engine, view: queue_severity(engine, view, now), judged),

@@ -102,16 +102,15 @@ class PrometheusServers:
     ) -> Iterable[ServerReading]:
         now = self._clock()
         by_pod: dict[tuple[str, str], list[Place]] = {}
-        for place in places.values():
-            by_pod.setdefault((place.namespace, place.pod), []).append(place)
+        for known in places.values():
+            by_pod.setdefault((known.namespace, known.pod), []).append(known)
         by_address = {place.address: place for place in places.values()}
+        meant = [(item, _place(item.target, by_pod, by_address)) for item in sorted(found, key=lambda it: it.target)]
         first: dict[str, _Found] = {}
-        for item in sorted(found, key=lambda item: item.target):
-            place = _place(item.target, by_pod, by_address)
+        for item, place in meant:
             if place is not None and (place.key not in first or _port(item.target) == place.port):
                 first[place.key] = item
-        for item in found:
-            place = _place(item.target, by_pod, by_address)
+        for item, place in meant:
             if place is None and not places:
                 yield _reading(item, _key(item.target), None, self._api.shown, now)
             elif place is None:
