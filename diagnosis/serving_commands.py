@@ -6,7 +6,7 @@ from diagnosis.autoscalers import autoscalers_of
 from diagnosis.commands import kubectl
 from diagnosis.container_facts import describe, logs
 from diagnosis.model_pods import FLAGS
-from diagnosis.serving_facts import pod_of
+from diagnosis.serving_facts import limit_of, pod_of
 from situation.findings import Command, Effect, Evidence
 from situation.selectors import container_pairs
 from situation.serving.readings import Software
@@ -80,14 +80,6 @@ def scale(view: ServerView, situation: Situation, purpose: str) -> tuple[Command
                         namespace=workload.namespace, effect=Effect.MUTATING),
             )  # fmt: skip
     return ()
-
-
-def limit_of(view: ServerView) -> int | None:
-    """Return how many requests an engine may run at once, as the command line says it; None if it does not.
-
-    TGI's flag bounds those that wait too.
-    """
-    return view.arguments.max_num_seqs if view.software is not Software.TGI else None
 
 
 def flag_of(view: ServerView, what: str) -> str:
