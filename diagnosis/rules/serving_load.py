@@ -158,7 +158,7 @@ def is_saturated(engine: EngineFigures, view: ServerView) -> bool:
     """Tell whether an engine runs as many requests as it may, while others wait for room."""
     if not facts.has_queue(engine) or engine.running is None:
         return False
-    if limit_of(view) is not None:
+    if facts.limit_of(view) is not None:
         return facts.at_limit(engine, view)
     # The limit is not known: what ran most while others waited stands for it, unless memory is what they wait for.
     short = preempts(engine, view) or kv_hurts(engine, view)
@@ -198,7 +198,7 @@ def _saturation(servers: tuple[ServerView, ...], situation: Situation, now: date
     running = facts.total(engines, lambda item: item.running)
     waiting = facts.total(engines, lambda item: item.waiting)
     worst = servers[0]
-    limit = limit_of(worst)
+    limit = facts.limit_of(worst)
     flag = commands.flag_of(worst, "sequences")
     bound = f"{flag} {limit}" if limit is not None else "the most that was seen to run while others waited"
     evidence = [*facts.lines(servers, facts.work_text), facts.told(worst, f"the limit: {bound}")]
