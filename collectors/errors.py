@@ -33,6 +33,8 @@ class SourceError(Exception):
     state = SourceState.UNREACHABLE
     status = 0
     """HTTP status that it stands for; 0: it came without one."""
+    body = b""
+    """What came with that status."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)

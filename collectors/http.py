@@ -180,7 +180,7 @@ class HttpReader:
             raise _translated(error, shown, tls) from error
         if response.status_code not in answers:
             failure = _for_status(response, body, shown)
-            failure.status = response.status_code
+            failure.status, failure.body = response.status_code, body
             raise failure
         if "text/html" in response.headers.get("Content-Type", ""):
             raise BadAnswerError(f"{shown} answered with a web page: is a proxy or login page in between?")

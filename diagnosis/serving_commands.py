@@ -5,9 +5,11 @@ from typing import Final
 from diagnosis.autoscalers import autoscalers_of
 from diagnosis.commands import kubectl
 from diagnosis.container_facts import describe, logs
-from diagnosis.serving_facts import pod_of
+from diagnosis.model_pods import FLAGS
+from diagnosis.serving_facts import limit_of, pod_of
 from situation.findings import Command, Effect, Evidence
 from situation.selectors import container_pairs
+from situation.serving.readings import Software
 from situation.serving.view import ServerView, highest
 from situation.situation import Situation
 from situation.workloads import Deployment, StatefulSet
@@ -80,6 +82,13 @@ def scale(view: ServerView, situation: Situation, purpose: str) -> tuple[Command
     return ()
 
 
+def flag_of(view: ServerView, what: str) -> str:
+    """Return what its engine calls `sequences`, `length` or `utilization`; empty where it has no such flag."""
+    if view.software is Software.TGI and what == "sequences":
+        return ""
+    return FLAGS.get(view.software, {}).get(what, "")
+
+
 def change(view: ServerView, text: str) -> Evidence:
     """Return an argument to change as evidence."""
     return Evidence(f"to change: {text}", view.source, view.read_at)
@@ -87,37 +96,39 @@ def change(view: ServerView, text: str) -> Evidence:
 
 def more_at_once(view: ServerView) -> Evidence:
     """Return what lets a saturated server take more requests at once, by how full its KV cache is."""
-    limit = view.arguments.max_num_seqs
+    limit, flag = limit_of(view), flag_of(view, "sequences")
+    if not flag:
+        return change(view, "more replicas")
     usage = highest(view.engines, lambda item: item.kv_usage_ratio)
     if limit is None:
-        return change(view, "more replicas; or a higher --max-num-seqs, which its command line does not set")
+        return change(view, f"more replicas; or a higher {flag}, which its command line does not set")
     if usage is None:
-        return change(view, f"more replicas; --max-num-seqs {limit} may go up if its KV cache has room")
+        return change(view, f"more replicas; {flag} {limit} may go up if its KV cache has room")
     if usage < ROOM_RATIO:
         more = min(2 * limit, int(limit * FILLED_RATIO / usage)) if usage else 2 * limit
-        return change(view, f"--max-num-seqs {limit} -> {more}: only {usage:.0%} of its KV cache is in use")
+        return change(view, f"{flag} {limit} -> {more}: only {usage:.0%} of its KV cache is in use")
     return change(
         view,
-        f"more replicas: {usage:.0%} of its KV cache is in use, so a higher --max-num-seqs would end in preemption",
+        f"more replicas: {usage:.0%} of its KV cache is in use, so a higher {flag} would end in preemption",
     )
 
 
 def less_memory(view: ServerView) -> tuple[Evidence, ...]:
     """Return what gives requests enough KV cache: fewer at once, shorter ones, more memory."""
     arguments = view.arguments
-    limit = arguments.max_num_seqs
+    limit, flag = limit_of(view), flag_of(view, "sequences")
     fits = min((item.mean_running for item in view.engines if item.mean_running is not None), default=0.0)
     found = []
-    if fits >= 1 and (limit is None or int(fits) < limit):
+    if flag and fits >= 1 and (limit is None or int(fits) < limit):
         now = str(limit) if limit is not None else "(default)"
-        found.append(change(view, f"--max-num-seqs {now} -> {int(fits)}: no more fit at once over the last minute"))
+        found.append(change(view, f"{flag} {now} -> {int(fits)}: no more fit at once over the last minute"))
     told = next((item.cache for item in view.engines if item.cache is not None), None)
     share = arguments.gpu_memory_utilization or (told.gpu_memory_utilization if told is not None else None)
-    if share is not None and share < USUAL_UTILISATION:
-        now = f"--gpu-memory-utilization {share:g}"
+    if share is not None and share < USUAL_UTILISATION and (flag := flag_of(view, "utilization")):
+        now = f"{flag} {share:g}"
         found.append(change(view, f"{now} -> {USUAL_UTILISATION:.2f}: what it gets beyond the weights is KV cache"))
-    if arguments.max_model_len is None:
-        found.append(change(view, "--max-model-len is not set: one long request may take the whole KV cache"))
-    if not arguments.kv_cache_dtype:
+    if arguments.max_model_len is None and (flag := flag_of(view, "length")):
+        found.append(change(view, f"{flag} is not set: one long request may take the whole KV cache"))
+    if not arguments.kv_cache_dtype and view.software is Software.VLLM:
         found.append(change(view, "--kv-cache-dtype auto -> fp8: twice as many tokens fit, where the GPU can"))
     return tuple(found)

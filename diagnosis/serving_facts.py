@@ -13,6 +13,7 @@ from situation.meta import Ref
 from situation.pods import Pod
 from situation.quantity import latency_text
 from situation.selectors import is_ready
+from situation.serving.readings import Software
 from situation.serving.serving import serving_of
 from situation.serving.view import EngineFigures, ServerState, ServerView, highest
 from situation.situation import Situation
@@ -31,6 +32,14 @@ Holds = Callable[[EngineFigures, ServerView], bool]
 def about(view: ServerView) -> Ref:
     """Return the subject: what manages the pods, so that replicas become one finding; else the server itself."""
     return view.workload or view.ref
+
+
+def limit_of(view: ServerView) -> int | None:
+    """Return how many requests an engine may run at once, as the command line says it; None if it does not.
+
+    TGI's flag bounds those that wait too.
+    """
+    return view.arguments.max_num_seqs if view.software is not Software.TGI else None
 
 
 def pod_of(view: ServerView, situation: Situation) -> Pod | None:
@@ -136,11 +145,6 @@ def has_queue(engine: EngineFigures) -> bool:
     return waiting >= max(LONG_QUEUE, engine.running or 0.0) or (
         waiting > 0 and engine.queued_scrapes >= QUEUED_SCRAPES
     )
-
-
-def limit_of(view: ServerView) -> int | None:
-    """Return `--max-num-seqs` as the command line says it, None if it does not."""
-    return view.arguments.max_num_seqs
 
 
 def at_limit(engine: EngineFigures, view: ServerView) -> bool:

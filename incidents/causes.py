@@ -20,6 +20,9 @@ STANDS: Final = timedelta(seconds=5)
 """So long a cause, or a change of it, must last before it is written."""
 GONE: Final = timedelta(seconds=15)
 """So long a cause must be gone before it counts as cleared: one that is back sooner only flapped."""
+DOUBTED: Final = timedelta(minutes=10)
+"""A cause that is not found counts as gone after so long also where its layer cannot be judged in full: a list that is
+forbidden stays so."""
 SETTLES: Final = timedelta(seconds=20)
 """What is seen first within this time after the first judgement was there before: it is found, not new."""
 FLAPS: Final = 3
@@ -67,6 +70,8 @@ class _Tracked:
     differs_since: datetime | None = None
     times: int = 0
     follows_at: datetime | None = None
+    doubted_since: datetime | None = None
+    """Since when it has not been found while its layer was in doubt."""
 
 
 class CauseFollower:
@@ -100,11 +105,16 @@ class CauseFollower:
                 yield from self._there(tracked, cause_now, now)
             elif (parent := _parent(tracked, parents)) is not None:
                 yield from self._folded(key, tracked, parent, now)
-            elif tracked.layer not in doubted:
+            elif tracked.layer not in doubted or self._was_doubted_long(tracked, now):
                 yield from self._gone(key, tracked, now)
 
+    def _was_doubted_long(self, tracked: _Tracked, now: datetime) -> bool:
+        """Not found in a layer that is not judged in full, a cause may still stand; but not for ever."""
+        tracked.doubted_since = min(tracked.doubted_since or now, now)
+        return now - tracked.doubted_since >= DOUBTED
+
     def _there(self, tracked: _Tracked, cause: Finding, now: datetime) -> Iterator[Update]:
-        tracked.finding, tracked.layer = cause, cause.layer
+        tracked.finding, tracked.layer, tracked.doubted_since = cause, cause.layer, None
         came_back = tracked.there_since is None
         if came_back:
             tracked.times += 1

@@ -12,9 +12,10 @@ from tui.connection import Connected
 from tui.devices import nodes_first
 from tui.feed import Feed
 
-PATIENCE_S: Final = 5.0
+PATIENCE_S: Final = 8.0
 """etcd, model servers and the control plane's own measurements get so much longer than all the rest: one that does not
-answer, or a page of megabytes, is no reason to hold back what is known."""
+answer, or a page of megabytes, is no reason to hold back what is known. A round in which a model server hangs takes
+6 s; cut short, all that the others said would count as not heard."""
 _PATIENTLY: Final = ("etcd", "control-plane/", "vllm/")
 _POLLS: Final = ("kubernetes/version", "kubernetes/readyz")
 _TURN_S: Final = 0.05

@@ -125,7 +125,7 @@ class Report:
         """
         sources = self._situation.sources.values()
         api = [source for source in sources if source.name.startswith("kubernetes/") or source.name in _OF_API_SERVER]
-        beside = (source for source in sources if source.name.startswith(("etcd/", "control-plane/")))
+        beside = (source for source in sources if source.name.startswith(("etcd/", "control-plane/", "vllm/")))
         direct = [source for source in beside if source.name not in _OF_API_SERVER]
         return (
             [source for source in api if source.state is not SourceState.ABSENT or not _is_optional(source)],

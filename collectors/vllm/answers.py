@@ -22,7 +22,6 @@ VERSION: Final[Mapping[Software, str]] = {
 MODELS: Final[Mapping[Software, str]] = {
     software: "/v1/models" for software in (Software.VLLM, Software.SGLANG, Software.ROUTER, Software.UNKNOWN)
 }
-_DEAD: Final = (500, 503)
 _TELL_DEATH: Final = (Software.VLLM, Software.UNKNOWN)
 """Others answer 503 also while they start."""
 _SHOWN: Final = 200
@@ -63,8 +62,14 @@ def parse_models(body: bytes, what: str) -> tuple[ServedModel, ...]:
     )
 
 
-def health_of(status: int, software: Software) -> Health | None:
-    """Return what a status of `/health` means; None if it means nothing."""
+def health_of(status: int, software: Software, body: bytes = b"") -> Health | None:
+    """Return what a status of `/health` means; None if it means nothing.
+
+    vLLM says 503 without a word. With one it is a sidecar or a gateway that speaks, which finds nobody behind it.
+    """
     if status == 200:
         return Health.OK
-    return Health.ENGINE_DEAD if status in _DEAD and software in _TELL_DEATH else None
+    is_dead = (status == 503 and not body.strip() and software in _TELL_DEATH) or (
+        status == 500 and software is Software.VLLM
+    )
+    return Health.ENGINE_DEAD if is_dead else None

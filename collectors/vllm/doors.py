@@ -91,7 +91,7 @@ class UrlDoor:
             body = await self._http.get(url, deadline_s=deadline_s, limit_bytes=PAGE_LIMIT_BYTES, tls=self._tls)
         except SourceError as error:
             if error.status in (401, 403, 404, 429) or error.status >= 500:
-                return Answer(error.status, said=str(error))
+                return Answer(error.status, error.body, str(error))
             if in_chain(error, ConnectionRefusedError) is not None:
                 raise NobodyListensError(str(error)) from error
             if in_chain(error, TimeoutError) is not None:

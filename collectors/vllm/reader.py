@@ -154,7 +154,7 @@ class ServerReader:
         except SourceError as error:
             self._health = None
             return None, str(error)
-        self._health = health_of(answer.status, self._software)
+        self._health = health_of(answer.status, self._software, answer.body)
         return self._health, "" if answer.status == 200 else answer.said
 
     async def _ask_static(self, door: Door) -> None:

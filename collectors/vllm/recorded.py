@@ -94,4 +94,4 @@ def _health(place: Place, pages: Pages, software: Software) -> tuple[Health | No
         return (Health.REFUSED if _REFUSED in silent.error else Health.NO_ANSWER), harmless(_error(place, silent))
     if page is None:
         return None, ""
-    return health_of(page.status, software), harmless(_error(place, page))
+    return health_of(page.status, software, page.body), harmless(_error(place, page))

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from collectors.errors import FORBIDDEN_RETRY_S, ConfigurationError, ForbiddenError, SourceError, ThrottledError
-from collectors.http import HttpReader, Tls
+from collectors.http import HttpReader, Tls, without_password
 from collectors.kubernetes.client import Client
 from collectors.vllm.doors import Api, Door, ProxyDoor, UrlDoor
 from collectors.vllm.wishes import Place
@@ -25,8 +25,8 @@ class Ways:
     """Doors to servers. `client` is None where there are no credentials for the API server."""
 
     def __init__(self, http: HttpReader, client: Client | None, urls: Iterable[str], cacert: str = "") -> None:
-        self.urls = tuple(dict.fromkeys(urls))
-        """Base URLs as given."""
+        self.urls = tuple({without_password(url): url for url in urls}.values())
+        """Base URLs as given; of one that is given several times the last, with its password."""
         self.throttled: ThrottledError | None = None
         """The API server asked to be left alone for a while."""
         self.refused: dict[str, tuple[float, ForbiddenError]] = {}

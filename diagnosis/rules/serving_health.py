@@ -13,7 +13,8 @@ from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import Ref
 from situation.pods import ContainerStatus
 from situation.selectors import container_pairs, is_finished, last_end
-from situation.serving.view import ServerState, ServerView
+from situation.serving.states import STILL_LEAST
+from situation.serving.view import EngineFigures, ServerState, ServerView
 from situation.situation import Situation
 
 GPU_FAULTS: Final = ("gpu-off-bus", "gpu-memory-errors", "gpu-xid", "gpu-nvlink-errors")
@@ -123,15 +124,16 @@ def vllm_stalled(view: ServerView, situation: Situation, now: datetime) -> Verdi
         return Unknown(f"{view.key}: {view.why}")
     if view.state is not ServerState.STALLED:
         return CLEAR
-    since = min((item.still_since for item in view.engines if item.still_since is not None), default=None)
+    still = [item for item in view.engines if _stands(item, view)]
+    since = min((item.still_since for item in still if item.still_since is not None), default=None)
     evidence = [
         Evidence(f"{view.ref.name}: {view.why}", view.source, since),
-        facts.said(view, f"generation and prompt tokens stand still: {facts.work_text(view)}"),
+        facts.said(view, f"generation and prompt tokens stand still: {_stuck_text(view, still)}"),
         facts.said(
             view, "/health says 200: it tells that the process lives, not that it makes progress", Mark.EXCLUDES
         ),
     ]
-    work = view.total("running") or view.total("waiting") or 0.0
+    work = facts.total(still, lambda item: item.running) or facts.total(still, lambda item: item.waiting)
     return Fired(
         facts.about(view),
         f"hangs: {work:.0f} requests and no token since {since:%H:%M:%S}" if since else "hangs: no token comes out",
@@ -145,6 +147,21 @@ def vllm_stalled(view: ServerView, situation: Situation, now: datetime) -> Verdi
         follows_only=GPU_FAULTS,
         node=view.node,
     )
+
+
+def _stands(engine: EngineFigures, view: ServerView) -> bool:
+    """Tell whether a rank has stood for long; one that stands on a single page does not hang."""
+    since, at = engine.still_since, view.read_at
+    return since is not None and at is not None and at - since >= STILL_LEAST
+
+
+def _stuck_text(view: ServerView, still: list[EngineFigures]) -> str:
+    """Return what hangs: of a server some of whose ranks go on, which ones."""
+    if len(still) == len(view.engines):
+        return facts.work_text(view)
+    names = ", ".join(item.engine for item in still)
+    running, moving = facts.total(still, lambda item: item.running), len(view.engines) - len(still)
+    return f"of rank {names} only ({running:.0f} run there), beside {counted(moving, 'rank')} in motion"
 
 
 @rule(

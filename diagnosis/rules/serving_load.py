@@ -199,7 +199,8 @@ def _saturation(servers: tuple[ServerView, ...], situation: Situation, now: date
     waiting = facts.total(engines, lambda item: item.waiting)
     worst = servers[0]
     limit = facts.limit_of(worst)
-    bound = f"--max-num-seqs {limit}" if limit is not None else "the most that was seen to run while others waited"
+    flag = commands.flag_of(worst, "sequences")
+    bound = f"{flag} {limit}" if limit is not None else "the most that was seen to run while others waited"
     evidence = [*facts.lines(servers, facts.work_text), facts.told(worst, f"the limit: {bound}")]
     others = [item for item in facts.others(servers, situation, now) if facts.unless_measured(item) is None]
     idle = [item for item in others if not item.total("waiting")]

@@ -192,6 +192,7 @@ async def test_every_bad_answer_is_its_own(tmp_path: Path, monkeypatch: pytest.M
         (http(""), Health.OK, ""),
         (http("", "503 Service Unavailable"), Health.ENGINE_DEAD, "answered 503"),
         (http("oh", "500 Internal Server Error"), Health.ENGINE_DEAD, "answered 500: oh"),
+        (http("no healthy upstream", "503 Service Unavailable"), None, "answered 503: no healthy upstream"),
         (http("", "404 Not Found"), None, "answered 404"),
         (HANG, Health.NO_ANSWER, "did not answer within"),
         (REFUSED, Health.REFUSED, "connection refused"),

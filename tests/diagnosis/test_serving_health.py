@@ -167,6 +167,16 @@ def test_a_server_that_hangs() -> None:
     assert not causes_of(ERRORS + LATENCY, hanging())
 
 
+def test_of_several_ranks_the_one_that_hangs_is_named() -> None:
+    known = situation(server_pod(1), node("node-1"), *deployment(1))
+    for ago_s in range(50, -1, -5):
+        moves = engine(running=4.0, generation_tokens=5000.0 - ago_s)
+        tell(known, 1, moves, engine(engine="1", running=3.0, generation_tokens=500.0), ago_s=ago_s)
+    finding = causes_of(HEALTH, known)["vllm-stalled"]
+    assert finding.title.startswith("llama hangs: 3 requests and no token since ")
+    assert "of rank 1 only (3 run there), beside 1 rank in motion" in finding.evidence[1].text
+
+
 def test_a_hang_explains_the_queue_of_the_others_only() -> None:
     assert list({cause.rule for cause in diagnose(hanging(waiting=20.0), NOW).causes}) == ["vllm-stalled"]
 

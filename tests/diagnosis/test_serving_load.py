@@ -12,7 +12,7 @@ from playbooks.commands import Target, render
 from situation.findings import Effect, Finding, Mark, Severity
 from situation.meta import Ref
 from situation.readings import Listed, Reading, SourceState
-from situation.serving.readings import EnginePage, Health, ServerReading
+from situation.serving.readings import EnginePage, Health, ServerReading, Software
 from situation.serving.serving import SOURCE
 from situation.situation import Situation
 from tests.build import NOW, made, meta, situation
@@ -170,6 +170,24 @@ def test_what_to_change_of_a_server_short_of_memory() -> None:
         "to change: --max-model-len is not set: one long request may take the whole KV cache",
         "to change: --kv-cache-dtype auto -> fp8: twice as many tokens fit, where the GPU can",
     ]
+
+
+@pytest.mark.parametrize(
+    ("software", "image", "text"),
+    [
+        (Software.SGLANG, "lmsysorg/sglang:v0.5.3", "a higher --max-running-requests, which"),
+        (Software.TGI, "ghcr.io/huggingface/text-generation-inference:3", "to change: more replicas"),
+        (Software.TRITON, "nvcr.io/nvidia/tritonserver:25.01", "to change: more replicas"),
+    ],
+)
+def test_each_engine_is_told_of_its_own_flags(software: Software, image: str, text: str) -> None:
+    known = situation(server_pod(1, container={"image": image, "args": ["--port", "8000"]}), *deployment(1))
+    for ago_s in (15, 10, 5, 0):
+        told = busy(waiting=5.0, kv_usage_ratio=None)(100.0 - ago_s)
+        tell(known, 1, ago_s=ago_s, page=page(told, software=software), software=software)
+    (line,) = advice(causes_of(RULES, known)["vllm-saturated"])
+    assert text in line
+    assert "--max-num-seqs" not in line
 
 
 def test_an_autoscaler_is_named_by_who_offers_to_scale() -> None:

@@ -105,6 +105,14 @@ def test_what_is_written(steps: list[tuple[float, Diagnosis]], expected: list[tu
     assert told(*steps) == expected
 
 
+def test_a_cause_of_a_layer_that_stays_in_doubt_is_not_kept_for_ever() -> None:
+    held = diagnosis(unknown=(Layer.APPLICATION,))
+    steps = [(0.0, NOTHING), (30.0, diagnosis(WEB)), (36.0, diagnosis(WEB)), (40.0, held), (630.0, held)]
+    assert [item.entry.kind for item in followed(CauseFollower(), steps)] == [Kind.APPEARED]
+    later = [*steps, (641.0, held), (660.0, held)]
+    assert [item.entry.kind for item in followed(CauseFollower(), later)] == [Kind.APPEARED, Kind.CLEARED]
+
+
 def test_a_flapping_cause_is_one_entry_with_a_count() -> None:
     steps = [(0.0, NOTHING)]
     for turn in range(4):

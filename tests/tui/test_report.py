@@ -223,3 +223,11 @@ def test_a_hostile_context_is_shown_as_marks() -> None:
     assert "\x1b" not in "\n".join(made.text())
     assert made.json()["context"] == "a␛]0;x␇"
     assert made.json()["causes"][0]["next"] == []
+
+
+def test_what_model_servers_did_not_say_is_told() -> None:
+    layers = (LayerStatus(Layer.APPLICATION, LayerState.OK, "model servers: 1 of 2 not read (silent)"),)
+    known = Situation()
+    known.apply(Reading("vllm/servers", SourceState.LIVE, NOW, error="http://x did not answer within 3 s"))
+    text = list(Report(known, Diagnosis(layers=layers), Target(), NOW).text())
+    assert text[-2:] == ["not judged in full: 1 application", "  vllm/servers: http://x did not answer within 3 s"]
