@@ -51,7 +51,8 @@ class Histogram(msgspec.Struct, frozen=True, gc=False):
         """Return the quantile (`ratio` 0 to 1), interpolated in its bucket as Prometheus does.
 
         None without observations. What lies above the highest finite bound is told as that bound: at least so much.
-        What lies in a first bucket that does not begin at 0 is told as its upper bound.
+        What lies in a bucket that does not begin at a number (or is the first, and not above 0) is told as its upper
+        bound.
         """
         if self.total <= 0:
             return None
@@ -65,7 +66,10 @@ class Histogram(msgspec.Struct, frozen=True, gc=False):
             return lower if position else None
         below = self.counts[position - 1] if position else 0.0
         inside = self.counts[position] - below
-        return upper if inside <= 0 else lower + (upper - lower) * (rank - below) / inside
+        if inside <= 0:
+            return upper
+        found = lower + (upper - lower) * (rank - below) / inside
+        return found if math.isfinite(found) else upper
 
 
 def merged(histograms: Iterable[Histogram]) -> Histogram:

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from situation.histograms import Histogram, increase, merged
@@ -117,6 +117,8 @@ def test_others_than_the_first_bounds_are_left_out_of_a_sum() -> None:
     assert merged([]) == Histogram()
 
 
+@example({-math.inf: 0.0, 0.0: 1.0})
+@example({-1e308: -1e308, 1e308: 1e308})
 @given(st.dictionaries(st.floats(allow_nan=True), st.floats(allow_nan=True), max_size=8))
 def test_any_lines_make_a_histogram_that_can_be_asked(buckets: dict[float, float]) -> None:
     found = Histogram.of(buckets)
