@@ -473,3 +473,8 @@ async def test_nothing_is_asked_before_the_pods_are_known() -> None:
     assert not waiting.done()
     wishes.tell(situation(engine("a")))
     await waiting
+
+
+async def test_a_url_given_twice_is_one_server_and_asked_with_its_password() -> None:
+    urls = ("http://a:8000", "http://u:secret@a:8000", "http://b:8000", "http://b:8000")
+    assert ways.Ways(HttpReader(), None, urls).urls == ("http://u:secret@a:8000", "http://b:8000")
