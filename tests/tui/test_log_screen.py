@@ -304,7 +304,7 @@ async def test_keys_scroll_and_help_lists_them(tmp_path: Path) -> None:
         await pilot.press("escape", "escape")
         await pilot.press("question_mark")
         await pilot.pause()
-        assert "Read the log of the failing container" in screen_text(pilot)
+        assert "Log of what fails, and what it tells" in screen_text(pilot)
 
 
 async def test_the_selected_pod_and_the_one_under_the_cursor(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from widgets.checklist import ChecklistPane
 from widgets.control_plane_facts import ControlPlaneFacts
 from widgets.table import RowTable
 from widgets.timeline import TimelinePane
+from widgets.vllm_table import ServingTable
 
 OWN_SEQUENCES = re.compile(r"\x1b\[[0-9;:]*m|\x1b\[[0-9;]*H|\x1b\[\?2026[hl]|\x1b\[\?25[hl]|\x1b\]22;default\x07")
 """All that a picture is made of: colours, cursor positions, the brackets around one update, cursor and pointer."""
@@ -202,7 +203,9 @@ async def look_everywhere(pilot: Pilot[int]) -> None:
     assert isinstance(app, Cockpit)
     cockpit = app.cockpit
     for table in cockpit.query_one("#panes").query(RowTable):
-        assert table.row_count, table
+        if isinstance(table, ServingTable):
+            cockpit.action_vllm()  # painted while it is shown only
+        await until(pilot, lambda table=table: table.row_count > 0)  # type: ignore[misc]
         table.focus()
         if isinstance(table, ControlPlaneFacts):
             continue  # there is nothing to pick in it
