@@ -24,6 +24,15 @@ from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
 from situation.kinds import KINDS, kind_of
 from situation.meta import KubernetesObject
 from situation.readings import Listed, Reading, SourceState
+from situation.serving.readings import (
+    EnginePage,
+    Health,
+    ModelServer,
+    ServedModel,
+    ServerPage,
+    ServerReading,
+    Software,
+)
 from situation.text import harmless, harmless_object
 from tests.build import NOW, Manifest, event, meta, node, pod
 from tests.control_plane import certificate
@@ -166,7 +175,17 @@ def hostile_readings(texts: list[str], *, ascii_only: bool) -> list[Reading]:
         for item in objects["nodes"].values()
     )
     devices = Reading("gpu/dcgm", SourceState.LIVE, NOW, harmless_object(GpuReading(nodes)), harmless(next(words)))
-    return [*cluster_readings()[:2], *listed, devices, *hostile_control_plane(words)]
+    return [*cluster_readings()[:2], *listed, devices, *hostile_control_plane(words), hostile_server(words)]
+
+
+def hostile_server(text: Iterator[str]) -> Reading:
+    """A model server at a URL; what it says is cleaned as read."""
+    engine = EnginePage(next(text), next(text), running=1.0, waiting=2.0)
+    models = (ServedModel(next(text), next(text)), ServedModel(next(text), parent=next(text)))
+    page = ServerPage(Software.VLLM, (engine,), running_loras=(next(text),))
+    server = ModelServer("http://10.0.0.9:8000", Software.VLLM, origin="url", url="http://10.0.0.9:8000", page=page,
+                         health=Health.OK, version=next(text), models=models, models_error=next(text))  # fmt: skip
+    return Reading("vllm/servers", SourceState.LIVE, NOW, ServerReading(harmless_object(server), NOW))
 
 
 def hostile_control_plane(text: Iterator[str]) -> Iterator[Reading]:
