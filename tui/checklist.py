@@ -1,6 +1,5 @@
 """Which playbook is worked through, for what, how far, and what of it the panel shows."""
 
-import getpass
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -41,7 +40,7 @@ class Checklist:
     """The state of the panel. What people do is told to the listeners; automatic answers never change a hand tick."""
 
     def __init__(self, who: str = "") -> None:
-        self.who = who or _login_name()
+        self.who = who
         self.library = Library()
         self.listeners: list[Listener] = []
         self._place = Place(QUICK, "")
@@ -262,10 +261,3 @@ def _line(filled: Filled, target: Target) -> tuple[str, str]:
         return render(filled.command, target, filled.flags), ""
     except CommandRefusedError as error:
         return "", str(error)
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "somebody"  # a container's user may have no name
