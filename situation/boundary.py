@@ -33,9 +33,12 @@ class Boundary:
         try:
             return call(*arguments)
         except Exception as error:  # noqa: BLE001  the boundary of calls, as the runner is that of tasks
-            text = harmless(f"internal error in {what}: {type(error).__name__}: {error}")
-            kind = f"{what} {type(error).__name__}"
-            if kind not in self._logged:
-                self._logged.add(kind)
-                _log.exception("internal error in %s", what)
-            return Fault(what, text)
+            return self.fault(what, error)
+
+    def fault(self, what: str, error: Exception) -> Fault:
+        """Return the Fault for what a call raised, from within the `except` that caught it."""
+        kind = f"{what} {type(error).__name__}"
+        if kind not in self._logged:
+            self._logged.add(kind)
+            _log.error("internal error in %s", what, exc_info=error)
+        return Fault(what, harmless(f"internal error in {what}: {type(error).__name__}: {error}"))

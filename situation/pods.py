@@ -11,11 +11,30 @@ from situation.command_secrets import without_secrets
 from situation.meta import Annotations, Condition, IntOrString, KubernetesObject, Quantities, Wire
 from situation.volumes import Volume, VolumeMount
 
-_SERVES_MODELS: Final = re.compile(
-    r"vllm|sglang|text-generation|(?:^|/)tgi[:@]|triton|huggingfaceserver|llm-d|lmstack|--(?:served-model-name|model-id)"
+_SERVERS: Final = (
+    "vllm",
+    "sglang",
+    "text-generation",
+    "triton",
+    "huggingfaceserver",
+    "llm-d",
+    "lmstack",
+    "--served-model-name",
+    "--model-id",
 )
-"""In an image or a command line: the only containers whose command line is kept."""
+_TGI: Final = re.compile(r"(?:^|/)tgi[:@]")
 _ADDRESS: Final = re.compile(r"(?:^|//|@)([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?:\d{1,5})(?:[/?,;]|$)")
+
+
+def _names_a_server(text: str) -> bool:
+    """Tell whether an image or a word of a command line speaks of a model server: only then that line is kept.
+
+    Asked of every container that comes: looking for plain words takes a tenth of what one expression takes.
+    """
+    for name in _SERVERS:  # a generator takes four times as long
+        if name in text:
+            return True
+    return "tgi" in text and _TGI.search(text) is not None
 
 
 class ContainerPort(Wire, frozen=True):
@@ -116,7 +135,7 @@ class Container(Wire, frozen=True):
             return
         words = self.command + self.args
         set_ = msgspec.structs.force_setattr
-        if not _SERVES_MODELS.search(self.image) and not any(map(_SERVES_MODELS.search, words)):
+        if not _names_a_server(self.image) and not any(map(_names_a_server, words)):
             set_(self, "command", ())
             set_(self, "args", ())
             set_(self, "volume_mounts", ())

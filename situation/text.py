@@ -59,7 +59,7 @@ def may_hold_dangerous_text(raw_json: bytes) -> bool:
     if not raw_json.isascii() or b"\x7f" in raw_json:  # JSON lets DEL stand as it is
         return True
     escapes = raw_json.count(b"\\")
-    if escapes == raw_json.count(b'\\"'):
+    if not escapes or escapes == raw_json.count(b'\\"'):
         return False  # every backslash stands before a quote: counting is five times as fast as the search
     return _SUSPICIOUS_JSON.search(raw_json) is not None
 

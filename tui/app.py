@@ -42,6 +42,8 @@ _TURN_S: Final = 0.1
 """Pause between turns, also where redraws are further apart (over SSH): a key waits less for small turns."""
 _IMPATIENT_S: Final = 0.02
 """Pause between turns until the first judgement, which is painted at once."""
+_LOADING_REDRAW_S: Final = 0.5
+"""Pause between redraws until then: each costs 50 ms, while the same processor decodes ten thousand pods."""
 _GC_THRESHOLDS: Final = (700, 10, 1000)
 """As Python's own but for full collections, which pause for 30 ms: what the cluster consists of is not tracked by the
 collector and has no cycles, so at a thousand events a second one every few minutes is enough, not one every five
@@ -185,7 +187,8 @@ class Cockpit(KeepingApp):
 
     def _is_redraw_due(self) -> bool:
         """Tell whether this turn is to be painted: with half a turn of grace, as timers come a little early or late."""
-        return monotonic() - self._painted_at >= self._redraw_s - self._turn_s / 2
+        pause_s = self._redraw_s if self._is_judged else max(self._redraw_s, _LOADING_REDRAW_S)
+        return monotonic() - self._painted_at >= pause_s - self._turn_s / 2
 
     def on_key(self) -> None:
         self._touched_at = self._clock()

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
 from diagnosis.log_reads import log_read
@@ -28,6 +28,7 @@ from tui.log_picture import Picture, picture, plain_card, signature_card
 from tui.log_store import LogStore, run_key
 from widgets.evidence import Card, CardBody
 from widgets.glyphs import color
+from widgets.key_hints import KeyHints
 from widgets.log_view import LogRow, LogView
 
 
@@ -99,7 +100,7 @@ class LogScreen(Screen[None]):
         yield SignatureBody()
         yield LogView(id="log-view")
         yield Input(placeholder="words in the log · enter keeps, esc clears", id="log-search", compact=True)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyHints()
 
     def on_mount(self) -> None:
         self.view.focus()

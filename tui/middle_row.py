@@ -1,9 +1,10 @@
 """The row in the middle: panes that are there only while they have something to show, as many of them as fit."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from textual.screen import Screen
+from textual.widget import Widget
 
 from situation.findings import Finding, Layer
 from situation.serving.view import MODEL_SERVER
@@ -32,6 +33,10 @@ _UNASKED: Final = (GPU, VLLM, ETCD)
 _NOTHING: Final = "-nothing"
 """Class of a pane, or of the row, that has nothing to show. Of the pane and not of the screen, all of whose widgets
 would be styled anew."""
+_AWAY: Final = "-away"
+"""Class of a pane that has something to show and no room for it."""
+_FOLLOWED: Final = "-followed"
+"""Class of a pane with another one to its right."""
 _OF_LAYER: Final = {Layer.CONTROL_PLANE: ETCD, Layer.NODE: GPU}
 _SIDE_BY_SIDE: Final = ((220, 3), (158, 2))
 """(cells, how many panes stand side by side from there on)."""
@@ -58,7 +63,7 @@ def middle_panes() -> Iterator[MiddlePane]:
     """Yield new panes of the row, from left to right, which do not show before there is something in them."""
     for tab in MIDDLE:
         pane = _KINDS[tab](id=tab.id)
-        pane.add_class(_NOTHING)
+        pane.add_class(_NOTHING, _AWAY, update=False)
         yield pane
 
 
@@ -75,6 +80,8 @@ class MiddleRow:
         """Those that have something to show."""
         self.shown: tuple[Tab, ...] = ()
         """Those that are on the screen."""
+        self._is_stale = False
+        """A class has changed; `choose` has the row styled anew, once for all of them."""
 
     def pane(self, tab: tuple[str, str]) -> MiddlePane | None:
         """Return the pane of a tab; None for one that does not stand in this row."""
@@ -93,8 +100,8 @@ class MiddleRow:
         self.there, self._slight = there, slight
         self._caused = tab_of_cause(gravest) if gravest is not None else None
         for tab in MIDDLE:
-            self._screen.query_one(_KINDS[tab]).set_class(tab not in there, _NOTHING)
-        self._screen.query_one("#middle").set_class(not there, _NOTHING)
+            self._mark(self._screen.query_one(_KINDS[tab]), {_NOTHING: tab not in there})
+        self._mark(self._screen.query_one("#middle"), {_NOTHING: not there})
 
     def ask_for(self, tab: Tab) -> None:
         """Somebody wants this one."""
@@ -106,10 +113,19 @@ class MiddleRow:
         wanted = [tab for tab in MIDDLE if tab is front] if front else self._wanted(fitting(width))
         self.shown = tuple(tab for tab in MIDDLE if tab in wanted)
         for tab in MIDDLE:
-            pane = self._screen.query_one(_KINDS[tab])
-            pane.set_class(front is None and tab not in self.shown, "-away")
-            pane.set_class(front is None and tab in self.shown[:-1], "-followed")
+            away, followed = tab not in self.shown, tab in self.shown[:-1]
+            marks = {_AWAY: front is None and away, _FOLLOWED: front is None and followed}
+            self._mark(self._screen.query_one(_KINDS[tab]), marks)
+        if self._is_stale:
+            self._is_stale = False
+            self._screen.query_one("#middle").update_node_styles()
         return tuple(tab for tab in self.shown if tab not in before)
+
+    def _mark(self, widget: Widget, classes: Mapping[str, bool]) -> None:
+        """Give and take classes without styling anything yet: that costs 10 ms and more each time."""
+        if any(widget.has_class(name) != on for name, on in classes.items()):
+            widget.update_classes(classes, update=False)
+            self._is_stale = True
 
     def _wanted(self, count: int) -> list[Tab]:
         first = [*self._asked, *([self._caused] if self._caused else ())]

@@ -8,7 +8,6 @@ from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from situation.findings import Layer
 from tui.attention import Attention
@@ -26,6 +25,7 @@ from widgets.checklist import ChecklistPane
 from widgets.events import EventsPane
 from widgets.evidence import EvidencePane
 from widgets.header import HeaderBar
+from widgets.key_hints import KeyHints
 from widgets.layers import LayerStrip
 from widgets.nodes import NodesPane
 from widgets.pods import PodsPane
@@ -80,7 +80,7 @@ class PaneScreen(Screen[None]):
             yield TimelinePane(id="timeline")
         yield FilterLine(id="filter")
         yield NoteLine(id="note")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyHints()
 
     def _fit(self) -> None:
         attention, lines, tab = self.attention, None, self._tabs[self.tab]

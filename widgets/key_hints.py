@@ -1,0 +1,30 @@
+"""The line of keys at the bottom."""
+
+from typing import Any
+
+from textual.screen import Screen
+from textual.widgets import Footer
+
+
+class KeyHints(Footer):
+    """A footer that is put together anew only when other keys are to be shown.
+
+    The toolkit's own makes all its widgets anew, 30 ms of them, whenever the focus moves and three times at the start.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(compact=True, show_command_palette=False)
+        self._shown: list[tuple[str, str, str, bool]] = []
+
+    def bindings_changed(self, screen: Screen[Any]) -> None:
+        if not (screen.app.app_focus and self.is_attached and screen is self.screen):
+            super().bindings_changed(screen)
+            return
+        shown = [
+            (self.app.get_key_display(binding), binding.description, binding.action, enabled)
+            for _, binding, enabled, _ in screen.active_bindings.values()
+            if binding.show
+        ]
+        if shown != self._shown:
+            self._shown = shown
+            super().bindings_changed(screen)
