@@ -61,10 +61,10 @@ class LogScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "close", "Close", id="log.close", tooltip="Take the search back, then close the log"),
-        Binding("c", "copy", "Copy next", id="log.copy", tooltip="Copy the next command for what the log tells"),
+        Binding("c", "copy", "Copy next", id="log.copy", tooltip="Copy the command for what the log tells"),
         Binding("C", "choose", "Choose", show=False, id="log.choose", tooltip="Choose among the commands"),
         Binding("slash", "search", "Search", id="log.search", tooltip="Search in the log"),
-        Binding("n", "go_on(1)", "Next", id="log.next", tooltip="Next line that was found, or that tells a fault"),
+        Binding("n", "go_on(1)", "Next", id="log.next", tooltip="Next line found, or that tells a fault"),
         Binding("N", "go_on(-1)", "Previous", show=False, id="log.previous", tooltip="The line before it"),
         Binding("J", "scroll_card(1)", "Scroll down", show=False, id="log.card_down", tooltip="Scroll what it tells"),
         Binding("K", "scroll_card(-1)", "Scroll up", show=False, id="log.card_up", tooltip="Scroll it back"),

@@ -14,6 +14,7 @@ from tui.attention import Attention
 from tui.checklist_screen import ChecklistScreen
 from tui.feed import Feed
 from tui.note_line import NoteLine
+from tui.notices import NOTED
 from tui.painter import Painter
 from tui.recorder import Recorder
 from tui.timeline_rows import TimelineRows
@@ -134,5 +135,5 @@ class TimelineScreen(ChecklistScreen):
         if failed:
             self.notify(failed, severity="warning", markup=False)
         else:
-            self.notify(event.text, title="Noted", markup=False, timeout=3)
+            self.notify(event.text, title=NOTED, markup=False, timeout=3)
         self.paint_timeline()
