@@ -26,9 +26,9 @@ class FilterLine(Input):
         self.display = False
 
     def open(self) -> None:
-        """Show it and take the keyboard."""
+        """Show it and take the keyboard, now: the next key is text already."""
         self.display = True
-        self.focus()
+        self.screen.set_focus(self)
 
     def close(self) -> bool:
         """Hide it; tell whether it was open."""
