@@ -166,6 +166,7 @@ def cockpit_bindings() -> "list[Binding]":
     from tui.cockpit_screen import CockpitScreen
     from tui.dialogs import ChooseScreen, CommandList, HelpScreen
     from tui.drill_app import AskScreen, Choices, DrillScreen, ScoreScreen
+    from tui.filter_line import FilterLine
     from tui.log_screen import LogScreen
     from tui.note_line import NoteLine
     from tui.replay_app import PlaceScreen, ReplayScreen
@@ -178,7 +179,7 @@ def cockpit_bindings() -> "list[Binding]":
 
     made: list[Binding] = []
     screens = (CockpitScreen, TimelineScreen, ReplayScreen, DrillScreen, LogScreen)
-    panes = (RowTable, EvidencePane.Body, ChecklistPane.Body, NoteInput, TimelinePane, NoteLine, LogView)
+    panes = (RowTable, EvidencePane.Body, ChecklistPane.Body, NoteInput, TimelinePane, FilterLine, NoteLine, LogView)
     dialogs = (HelpScreen, ChooseScreen, CommandList, ChoiceScreen, PlaceScreen, AskScreen, Choices, ScoreScreen)
     for owner in (Cockpit, *screens, *panes, *dialogs):
         made += [binding for binding in owner.BINDINGS if isinstance(binding, Binding)]

@@ -21,7 +21,7 @@ TEXT = "clogt/m"
 def type_at_once(pilot: Pilot[int], keys: str) -> None:
     """Send all keys before the first of them is looked at."""
     for key in keys:
-        name = {"/": "slash"}.get(key, key)
+        name = {"/": "slash", "\r": "enter"}.get(key, key)
         pilot.app.post_message(events.Key(name, key))
 
 
@@ -42,6 +42,17 @@ async def test_what_follows_the_key_is_text(
         assert not app.cockpit.query_one(ChecklistPane).display
         assert not app.cockpit.query_one(TimelinePane).display
         assert not (tmp_path / "last-command").exists()
+
+
+@pytest.mark.parametrize("size", [(160, 50), (80, 24)])
+async def test_what_follows_enter_is_a_key_again(cluster: Cluster, tmp_path: Path, size: tuple[int, int]) -> None:
+    async with open_cockpit(cluster, tmp_path, size=size) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        type_at_once(pilot, "/needs\rl")
+        await until(pilot, lambda: app.cockpit.query_one(ChecklistPane).display)
+        await until(pilot, lambda: app.cockpit.attention.wanted.words == ("needs",))
+        assert not app.cockpit.query_one(FilterLine).display
 
 
 async def test_the_checklist_keeps_its_own_key(cluster: Cluster, tmp_path: Path) -> None:
