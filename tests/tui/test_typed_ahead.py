@@ -8,6 +8,8 @@ from textual.pilot import Pilot
 
 from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
 from tests.tui.test_cockpit import incident
+from tests.tui.test_log_screen import Logs, open_log, run
+from tests.tui.test_log_screen import cockpit as cockpit_with_logs
 from tui.app import Cockpit
 from tui.filter_line import FilterLine
 from tui.note_line import NoteLine
@@ -53,6 +55,13 @@ async def test_what_follows_enter_is_a_key_again(cluster: Cluster, tmp_path: Pat
         await until(pilot, lambda: app.cockpit.query_one(ChecklistPane).display)
         await until(pilot, lambda: app.cockpit.attention.wanted.words == ("needs",))
         assert not app.cockpit.query_one(FilterLine).display
+
+
+async def test_a_search_in_a_log_is_text_too(tmp_path: Path) -> None:
+    async with cockpit_with_logs(tmp_path, Logs(run("hay\nneedle\n"))) as (pilot, _):
+        await open_log(pilot)
+        type_at_once(pilot, "/needle")
+        await until(pilot, lambda: "“needle” in 1 line" in screen_text(pilot))
 
 
 async def test_the_checklist_keeps_its_own_key(cluster: Cluster, tmp_path: Path) -> None:
