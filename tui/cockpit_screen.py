@@ -110,8 +110,9 @@ class CockpitScreen(LinkedScreen):
 
     def _set_filter(self, wanted: Filter) -> None:
         if wanted != self.attention.wanted:
-            self.attention.wanted = wanted
+            self.attention.filter_by(wanted, self._feed.diagnosis)
             self.paint(None)
+            self.query_one(CausesPane).table.move_to(self.attention.selection)
 
     def filter_namespace(self, namespace: str) -> None:
         """Show one namespace only, all if empty."""

@@ -50,6 +50,27 @@ def test_no_line_of_the_help_is_cut_or_wider_than_its_box() -> None:
         assert cell_len(line) <= 80 - len("│  ││")
 
 
+async def test_what_is_filtered_for_is_what_is_copied(cluster: Cluster, tmp_path: Path) -> None:
+    async with open_cockpit(cluster, tmp_path, size=SMALL) as pilot:
+        assert "▲ search cannot pull" in evidence(screen_text(pilot))
+        await pilot.press("slash", *"needs")
+        await until(pilot, lambda: "▲ needs refers" in evidence(screen_text(pilot)))
+        await pilot.press("enter", "c")
+        await until(pilot, (tmp_path / "last-command").exists)
+        assert "-n pay" in (tmp_path / "last-command").read_text()
+
+
+async def test_a_filter_leaves_the_evidence_of_a_focus(cluster: Cluster, tmp_path: Path) -> None:
+    async with open_cockpit(cluster, tmp_path, size=SMALL) as pilot:
+        await pilot.press("enter", "slash", *"needs")
+        await until(pilot, lambda: "search cannot pull" not in screen_text(pilot).split("Evidence")[0])
+        assert "▲ search cannot pull" in evidence(screen_text(pilot))
+
+
+def evidence(text: str) -> str:
+    return text.split("Evidence and next command")[1]
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
