@@ -98,6 +98,8 @@ def check_url(url: str, option: str) -> str:
 def without_password(url: str) -> str:
     """Return `url` without user and password, for messages."""
     scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url  # HOST:PORT, as a proxy may be given, or a mistake that is told
     authority, slash, path = rest.partition("/")
     return harmless(f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}")
 

@@ -32,6 +32,7 @@ from tui.feed import Feed, Turn
 from tui.keeping_app import KeepingApp
 from tui.log_desk import log_screen
 from tui.log_screen import LogScreen
+from tui.notices import COPIED, PARTLY_COPIED
 from tui.recorder import Recorder
 from tui.seen_nodes import seen_nodes
 from tui.tape_keeper import TapeKeeper
@@ -228,7 +229,7 @@ class Cockpit(KeepingApp):
         line = command.line if len(command.line) <= _NOTICE_CHARS else command.line[: _NOTICE_CHARS - 1] + "…"
         self.notify(
             "\n".join(filter(None, (line, notice.sentence, self.copied_from()))),
-            title="Copied" if not notice.warning else "Not everything worked",
+            title=PARTLY_COPIED if notice.warning else COPIED,
             severity="warning" if notice.warning else "information",
             markup=False,
             timeout=6,

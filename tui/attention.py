@@ -8,7 +8,7 @@ from situation.focus import EVERYTHING, Focus
 from situation.gpu.links import Link
 from situation.meta import Ref
 from situation.serving.view import MODEL_SERVER, pod_of_server
-from tui.view import Filter
+from tui.view import Filter, visible_causes
 from widgets.families import FamilyKey
 
 Selection = str | Ref | FamilyKey | None
@@ -72,6 +72,18 @@ class Attention:
         first = next((cause for cause in diagnosis.causes if cause.layer is layer), None)
         self.focus_on(Focus(layer=layer), first.key if first else None)
         return first
+
+    def filter_by(self, wanted: Filter, diagnosis: Diagnosis) -> None:
+        """Filter. Without a focus a finding that is no longer listed gives way to the first that is.
+
+        Whoever filters for a name and copies means that one.
+        """
+        self.wanted = wanted
+        shown, listed = self.finding(diagnosis), visible_causes(diagnosis, wanted)
+        if shown is None or not listed or not self.focus.is_cluster:
+            return
+        if all(shown.key != finding.key for cause in listed for finding in (cause, *cause.consequences)):
+            self.selection = listed[0].key
 
     def go_back(self) -> bool:
         """Return to the focus before; tell whether there was one."""

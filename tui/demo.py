@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from tui.etcd_options import EtcdArguments
 from tui.exits import UsageProblem
 from tui.reach import Reach
+from tui.signals import removed_when_killed
 from tui.start import CockpitOptions, open_cockpit
 
 _READY: Final = "ready "
@@ -41,7 +42,7 @@ def open_demo(scenario: str, speed: float, theme: str | None, *, drill: bool = F
 
     if scenario not in SCENARIOS:
         raise UsageProblem(f"no scenario {scenario!r}; there are: {', '.join(SCENARIOS)}")
-    with tempfile.TemporaryDirectory(prefix="midwatch-demo-") as folder:
+    with tempfile.TemporaryDirectory(prefix="midwatch-demo-") as folder, removed_when_killed(Path(folder)):
         kubeconfig = Path(folder) / "kubeconfig"
         with simulated_cluster([scenario, "--speed", str(speed)], kubeconfig) as simulated:
             reach = Reach(kubeconfig, etcd=simulated.etcd)

@@ -1,7 +1,7 @@
 """Screens on top of the cockpit: help, and the choice among commands."""
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from rich.cells import set_cell_size
 from textual.app import ComposeResult
@@ -16,6 +16,10 @@ from widgets.etcd_members import LOOK as LOOK_OF_MEMBER
 from widgets.evidence import CardCommand
 from widgets.glyphs import EFFECT, color
 from widgets.gpu_states import LOOK
+
+_KEYS: Final = 11
+_TEXT: Final = 42
+"""Cells of the first two columns of the help: with the longest id a line fits into 80 columns."""
 
 HelpRow = tuple[str, str, str]
 """(keys, what they do, id for the configuration file)."""
@@ -57,8 +61,8 @@ def help_content(rows: Iterable[HelpRow]) -> Content:
     for keys, text, binding_id in rows:
         lines.append(
             Content.assemble(
-                (set_cell_size(f" {keys}", 16), color("focus", "bold")),
-                set_cell_size(text, 44),
+                (set_cell_size(f" {keys}", _KEYS), color("focus", "bold")),
+                set_cell_size(text, _TEXT),
                 (binding_id, color("dim")),
             )
         )

@@ -131,7 +131,9 @@ class DrillScreen(CockpitScreen):
         return not self.is_hidden and super()._shows_evidence
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return not (self.is_hidden and action in _OF_DIAGNOSIS)
+        if self.is_hidden and action in _OF_DIAGNOSIS:
+            return False
+        return super().check_action(action, parameters)
 
     def action_log(self) -> None:
         """Show the log of what is focused; without a focus it would be that of the cause."""

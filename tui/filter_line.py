@@ -1,6 +1,10 @@
 """The filter line: opened with a key, read while it is typed, closed with what it says kept."""
 
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Input
 
 from tui.view import Filter, parse_filter
@@ -8,6 +12,10 @@ from tui.view import Filter, parse_filter
 
 class FilterLine(Input):
     """One line of text, hidden until it is opened."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "keep", "Keep", show=False, priority=True, id="filter.keep", tooltip="Keep the filter"),
+    ]
 
     class FilterChanged(Message):
         """What was typed reads as another filter."""
@@ -21,14 +29,17 @@ class FilterLine(Input):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(placeholder="words, ns:NAMESPACE · enter keeps, esc clears", id=id, compact=True)
+        self._before: Widget | None = None
 
     def on_mount(self) -> None:
         self.display = False
 
     def open(self) -> None:
-        """Show it and take the keyboard."""
-        self.display = True
-        self.focus()
+        """Show it and take the keyboard, now: the next key is text already."""
+        if not self.display:
+            self._before = self.screen.focused
+            self.display = True
+        self.screen.set_focus(self)
 
     def close(self) -> bool:
         """Hide it; tell whether it was open."""
@@ -44,6 +55,8 @@ class FilterLine(Input):
         event.stop()
         self.post_message(self.FilterChanged(parse_filter(event.value)))
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
+    def action_keep(self) -> None:
+        """Close the line, and give the keyboard back now: the next key is no text any more."""
+        if self._before is not None and self._before.is_mounted:
+            self.screen.set_focus(self._before)
         self.post_message(self.FilterKept())

@@ -5,10 +5,12 @@ from typing import Final
 
 from textual import work
 from textual.app import App
+from textual.notifications import Notify
 
 from situation.boundary import Boundary
 from tui.cockpit_screen import CockpitScreen
 from tui.feed import Feed
+from tui.notices import ANSWERS
 from tui.recorder import Recorder
 from tui.tape_keeper import TapeKeeper
 
@@ -32,6 +34,12 @@ class KeepingApp(App[int]):
     async def open_log(self, context: str) -> tuple[str, ...]:
         """Open the log of this context, and return what people should know of that. Raises StoreError."""
         return await self.recorder.connect(context) if self.tape is not None else ()
+
+    def on_notify(self, event: Notify) -> None:
+        """Let the answer to a key take the place of the answer before it; the toolkit then shows it."""
+        if event.notification.title in ANSWERS:
+            for before in [told for told in self._notifications if told.title in ANSWERS]:
+                self._unnotify(before, refresh=False)
 
     def on_unmount(self) -> None:
         self.close_log()

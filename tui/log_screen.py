@@ -62,10 +62,10 @@ class LogScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "close", "Close", id="log.close", tooltip="Take the search back, then close the log"),
-        Binding("c", "copy", "Copy next", id="log.copy", tooltip="Copy the next command for what the log tells"),
+        Binding("c", "copy", "Copy next", id="log.copy", tooltip="Copy the command for what the log tells"),
         Binding("C", "choose", "Choose", show=False, id="log.choose", tooltip="Choose among the commands"),
-        Binding("slash", "search", "Search", id="log.search", tooltip="Search in the log"),
-        Binding("n", "go_on(1)", "Next", id="log.next", tooltip="Next line that was found, or that tells a fault"),
+        Binding("slash", "search", "Search", priority=True, id="log.search", tooltip="Search in the log"),
+        Binding("n", "go_on(1)", "Next", id="log.next", tooltip="Next line found, or that tells a fault"),
         Binding("N", "go_on(-1)", "Previous", show=False, id="log.previous", tooltip="The line before it"),
         Binding("J", "scroll_card(1)", "Scroll down", show=False, id="log.card_down", tooltip="Scroll what it tells"),
         Binding("K", "scroll_card(-1)", "Scroll up", show=False, id="log.card_up", tooltip="Scroll it back"),
@@ -238,11 +238,17 @@ class LogScreen(Screen[None]):
         else:
             self.dismiss()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Let the search line have the key that opens it."""
+        if action == "search" and isinstance(self.focused, Input):
+            return False
+        return super().check_action(action, parameters)
+
     def action_search(self) -> None:
         """Open the search line."""
         line = self.query_one("#log-search", Input)
         line.display = True
-        line.focus()
+        self.set_focus(line)  # now: the next key is text already
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()

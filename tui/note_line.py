@@ -34,12 +34,12 @@ class NoteLine(Input):
         self.display = False
 
     def open(self) -> None:
-        """Show it and take the keyboard."""
+        """Show it and take the keyboard, now: the next key is text already."""
         if not self.display:
             self._before = self.screen.focused
             self.value = ""
             self.display = True
-        self.focus()
+        self.screen.set_focus(self)
 
     def action_give_up(self) -> None:
         """Hide it, and give the keyboard back to whoever had it."""

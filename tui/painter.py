@@ -9,7 +9,7 @@ from situation.focus import Relation, related
 from situation.kinds import WATCHED
 from situation.meta import Ref
 from situation.quantity import counted
-from situation.readings import SourceState
+from situation.readings import Source, SourceState
 from situation.serving.view import MODEL_SERVER
 from situation.situation import Situation
 from tui.attention import Attention
@@ -28,6 +28,7 @@ from tui.other_cards import family_card, layer_card, withdrawn_card
 from tui.view import (
     empty_causes_text,
     empty_text,
+    no_such_namespace,
     visible_causes,
     visible_events,
     visible_nodes,
@@ -159,12 +160,16 @@ class Painter:
             if whole:  # under a focus or a filter pods are painted in every turn: the others must not wait for that
                 self._slow_at = painted
             keys = visible_pods(situation, self._feed.order, relation, attention.wanted)
-            pane.show(keys, situation.pods, now, empty_text("pods", source, now, attention.focus, attention.wanted))
+            pane.show(keys, situation.pods, now, self._empty("pods", source, now))
             self._pods_shown = len(keys)
         pane.tell(
             api_pane_state(situation, now, source),
             self._note(self._pods_shown, len(situation.pods), situation.knows("pods")),
         )
+
+    def _empty(self, what: str, source: Source, now: datetime) -> str:
+        focus, wanted = self._attention.focus, self._attention.wanted
+        return empty_text(what, source, now, focus, wanted, no_such_namespace(wanted, self._feed.situation, now))
 
     def nodes(self, pane: NodesPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         situation, attention = self._feed.situation, self._attention
@@ -173,7 +178,7 @@ class Painter:
             return
         self._slow_at = self._nodes_due.painted(source, now)
         rows = visible_nodes(situation, self._feed.order, relation, attention.wanted)
-        pane.show(rows, now, empty_text("nodes", source, now, attention.focus, attention.wanted))
+        pane.show(rows, now, self._empty("nodes", source, now))
         pane.tell(
             api_pane_state(situation, now, source),
             self._note(len(rows), len(situation.nodes), situation.knows("nodes")),
@@ -186,7 +191,7 @@ class Painter:
             return
         self._slow_at = self._events_due.painted(source, now)
         events = visible_events(situation, relation, attention.wanted)
-        pane.show(events, empty_text("events", source, now, attention.focus, attention.wanted))
+        pane.show(events, self._empty("events", source, now))
         pane.tell(
             api_pane_state(situation, now, source),
             self._note(len(events), len(situation.events), situation.knows("events")),

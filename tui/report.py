@@ -29,6 +29,8 @@ _EVIDENCE_LENGTH: Final = 200
 _CONSEQUENCES_SHOWN: Final = 6
 _COMMANDS_SHOWN: Final = 2
 _NAMES_SHOWN: Final = 8
+_ERRORS_SHOWN: Final = 3
+"""Different errors of one state: of more of them one stands for all."""
 
 
 class Report:
@@ -208,7 +210,7 @@ def doubt_lines(sources: Collection[Source], now: datetime) -> Iterator[str]:
     for state, doubted in by_state.items():
         errors = dict.fromkeys(source.error for source in doubted)
         # Messages that differ by a name or a URL only would fill the screen: the first stands for all.
-        shared = next(iter(errors)) if len(errors) > 2 else ""
+        shared = next(iter(errors)) if len(errors) > _ERRORS_SHOWN else ""
         for source in doubted:
             example = f"for example: {shared}" if shared else source.error
             by_reason[f"{state.value} ({example})" if example else state.value].append(_short(source))

@@ -13,6 +13,7 @@ from tui.exits import UsageProblem
 from tui.logs import log_to_file
 from tui.paths import state_dir, themes_dir
 from tui.reach import Reach
+from tui.signals import ended_by_sigterm
 
 if TYPE_CHECKING:
     from textual.binding import Binding
@@ -72,7 +73,8 @@ def open_cockpit(options: CockpitOptions) -> int:
     log_to_file(state_dir())
     environ = dict(os.environ)
     try:
-        app.run(mouse=config.takes_mouse(environ) and not options.kiosk)
+        with ended_by_sigterm(app):
+            app.run(mouse=config.takes_mouse(environ) and not options.kiosk)
     finally:
         app.close_log()
     return app.return_code or 0
@@ -93,7 +95,8 @@ def run_replay(replay: "Replay", options: CockpitOptions) -> int:
     environ = dict(os.environ)
     app = ReplayCockpit(replay, **appearance(options, config))
     log_to_file(state_dir())
-    app.run(mouse=config.takes_mouse(environ))
+    with ended_by_sigterm(app):
+        app.run(mouse=config.takes_mouse(environ))
     return app.return_code or 0
 
 
@@ -163,6 +166,7 @@ def cockpit_bindings() -> "list[Binding]":
     from tui.cockpit_screen import CockpitScreen
     from tui.dialogs import ChooseScreen, CommandList, HelpScreen
     from tui.drill_app import AskScreen, Choices, DrillScreen, ScoreScreen
+    from tui.filter_line import FilterLine
     from tui.log_screen import LogScreen
     from tui.note_line import NoteLine
     from tui.replay_app import PlaceScreen, ReplayScreen
@@ -175,7 +179,7 @@ def cockpit_bindings() -> "list[Binding]":
 
     made: list[Binding] = []
     screens = (CockpitScreen, TimelineScreen, ReplayScreen, DrillScreen, LogScreen)
-    panes = (RowTable, EvidencePane.Body, ChecklistPane.Body, NoteInput, TimelinePane, NoteLine, LogView)
+    panes = (RowTable, EvidencePane.Body, ChecklistPane.Body, NoteInput, TimelinePane, FilterLine, NoteLine, LogView)
     dialogs = (HelpScreen, ChooseScreen, CommandList, ChoiceScreen, PlaceScreen, AskScreen, Choices, ScoreScreen)
     for owner in (Cockpit, *screens, *panes, *dialogs):
         made += [binding for binding in owner.BINDINGS if isinstance(binding, Binding)]

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
+from textual.widgets import Input
 
 from incidents.entries import Kind
 from playbooks.progress import ChecklistEvent, Did
@@ -14,6 +15,7 @@ from tui.attention import Attention
 from tui.checklist_screen import ChecklistScreen
 from tui.feed import Feed
 from tui.note_line import NoteLine
+from tui.notices import NOTED
 from tui.painter import Painter
 from tui.recorder import Recorder
 from tui.timeline_rows import TimelineRows
@@ -38,7 +40,7 @@ class TimelineScreen(ChecklistScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "timeline", "Timeline", show=False, id="timeline", tooltip="Open or close the timeline"),
-        Binding("m", "note", "Note", show=False, id="note", tooltip="Write a note into the timeline"),
+        Binding("m", "note", "Note", show=False, priority=True, id="note", tooltip="Write a note into the timeline"),
     ]
 
     def __init__(
@@ -123,6 +125,18 @@ class TimelineScreen(ChecklistScreen):
     def _show_attention(self) -> None:
         raise NotImplementedError
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Let lines and the checklist have the keys that open a line elsewhere: these come first, before any pane.
+
+        On a slow terminal `/` and what is typed after it come at once; were it a pane that opened the line, all of it
+        would be taken for keys.
+        """
+        if action in ("filter", "note") and isinstance(self.focused, Input):
+            return False
+        if action == "note" and self.query_one(ChecklistPane).has_focus_within:
+            return False
+        return super().check_action(action, parameters)
+
     # Notes
 
     def action_note(self) -> None:
@@ -134,5 +148,5 @@ class TimelineScreen(ChecklistScreen):
         if failed:
             self.notify(failed, severity="warning", markup=False)
         else:
-            self.notify(event.text, title="Noted", markup=False, timeout=3)
+            self.notify(event.text, title=NOTED, markup=False, timeout=3)
         self.paint_timeline()

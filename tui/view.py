@@ -24,6 +24,7 @@ from widgets.nodes import NodeRow
 EVENTS_SHOWN: Final = 200
 """Newest events listed; the rest is a filter away."""
 _NAMESPACE_WORD: Final = "ns:"
+_NAMESPACES_SHOWN: Final = 3
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -134,7 +135,7 @@ def visible_causes(diagnosis: Diagnosis, wanted: Filter) -> tuple[Finding, ...]:
 def empty_causes_text(diagnosis: Diagnosis, situation: Situation, now: datetime, wanted: Filter) -> str:
     """Say why no cause is listed: nothing wrong, not known yet, or filtered away."""
     if diagnosis.causes and not wanted.is_empty:
-        return f"no cause matches “{wanted.text}”"
+        return f"no cause matches “{wanted.text}”{no_such_namespace(wanted, situation, now)}"
     pods = situation.source("pods")
     if pods.state is SourceState.STARTING:
         return "reading the cluster …"
@@ -151,8 +152,11 @@ def empty_causes_text(diagnosis: Diagnosis, situation: Situation, now: datetime,
     return f"{FINE} nothing wrong found in five layers"
 
 
-def empty_text(what: str, source: Source, now: datetime, focus: Focus, wanted: Filter) -> str:
-    """Say why a table is empty: loading, forbidden, unreachable, filtered, nothing when last read, or truly nothing."""
+def empty_text(what: str, source: Source, now: datetime, focus: Focus, wanted: Filter, hint: str = "") -> str:
+    """Say why a table is empty: loading, forbidden, unreachable, filtered, nothing when last read, or truly nothing.
+
+    `hint` is what else is known of a filter that nothing passes.
+    """
     state = source.state_at(now)
     if source.observed_at is None:
         if state is SourceState.STARTING:
@@ -160,5 +164,15 @@ def empty_text(what: str, source: Source, now: datetime, focus: Focus, wanted: F
         return f"{state.value}: {source.error}" if source.error else state.value
     then = "" if state is SourceState.LIVE else f" when last read; now {state.value}"
     if not wanted.is_empty:
-        return f"no {what} match “{wanted.text}”{then}"
+        return f"no {what} match “{wanted.text}”{then}{hint}"
     return (f"no {what}" if focus.is_cluster else f"no {what} relate to the focus") + then
+
+
+def no_such_namespace(wanted: Filter, situation: Situation, now: datetime) -> str:
+    """Say that the filter's namespace does not exist, if that is known, and which names hold what was typed."""
+    typed = wanted.namespace
+    names = {name for _, name in situation.namespaces}
+    if not typed or typed in names or situation.source("namespaces").state_at(now) is not SourceState.LIVE:
+        return ""
+    near = sorted(name for name in names if typed.lower() in name)[:_NAMESPACES_SHOWN]
+    return f": there is no namespace “{typed}”" + (f", but {', '.join(near)}" if near else "")

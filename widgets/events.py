@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from datetime import UTC
+from typing import Final
 
 from textual.app import ComposeResult
 from textual.message import Message
@@ -12,6 +13,15 @@ from situation.store import involved_ref
 from widgets.columns import Cell, Column
 from widgets.pane import Pane
 from widgets.table import RowTable
+
+COLUMNS: Final = (
+    Column("time", 8, priority=1),
+    Column("reason", 18, priority=0, least=15),
+    Column("object", 30, priority=2, least=14),
+    Column("", 5, priority=3, align="right"),
+    Column("message", 0, priority=0),
+)
+"""When, what and why come first; then to which object, then how often."""
 
 
 class EventsPane(Pane):
@@ -32,13 +42,7 @@ class EventsPane(Pane):
 
     def compose_body(self) -> ComposeResult:
         yield RowTable[Event](
-            (
-                Column("time", 8, priority=4),
-                Column("reason", 18, priority=0, least=16),
-                Column("object", 26, priority=2, least=22),
-                Column("", 5, priority=3, align="right"),
-                Column("message", 0, priority=0),
-            ),
+            COLUMNS,
             key_of=lambda event: event.key,
             cells_of=event_cells,
             header=False,

@@ -19,6 +19,18 @@ from widgets.table import RowTable
 _GONE: Final[tuple[Cell, ...]] = ("",) * 7
 """A pod that went after the last painting."""
 
+_LEAST_NAME: Final = 32
+"""Cells of a pod's name: the end of it tells the replicas of one workload apart."""
+COLUMNS: Final = (
+    Column("namespace", 14, priority=3, least=12),
+    Column("pod", 0, priority=0, least=_LEAST_NAME),
+    Column("ready", 5, priority=1, align="right"),
+    Column("status", 22, priority=0, least=17),
+    Column("restarts", 11, priority=2, align="right", least=8),
+    Column("age", 6, priority=4, align="right"),
+    Column("node", 16, priority=5),
+)
+
 
 class PodsPane(Pane):
     """A table of pods."""
@@ -40,15 +52,7 @@ class PodsPane(Pane):
 
     def compose_body(self) -> ComposeResult:
         yield RowTable[ObjectKey](
-            (
-                Column("namespace", 14, priority=3),
-                Column("pod", 0, priority=0),
-                Column("ready", 5, priority=1, align="right"),
-                Column("status", 22, priority=0),
-                Column("restarts", 11, priority=2, align="right"),
-                Column("age", 6, priority=4, align="right"),
-                Column("node", 16, priority=5),
-            ),
+            COLUMNS,
             key_of=lambda key: key,
             cells_of=self._cells,
             id="pods-table",

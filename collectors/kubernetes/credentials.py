@@ -21,7 +21,7 @@ from collectors.kubernetes.exec_plugin import PLUGIN_DEADLINE_S, PluginCredentia
 from collectors.kubernetes.failures import client_certificate
 from collectors.kubernetes.kubeconfig import Kubeconfig
 from collectors.kubernetes.oidc import OidcLogin, read_oidc
-from collectors.kubernetes.proxies import proxy_for
+from collectors.kubernetes.proxies import check_proxy, proxy_for
 from situation.text import harmless
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ async def open_session(
     plugin = user.pop("exec", None)
     where = f"{kubeconfig.path}: user {kubeconfig.user_name!r}"
     if isinstance(plugin, dict) and with_plugin and not (user.get("token") or user.get("tokenFile")):
-        found = await run_plugin(plugin, kubeconfig.cluster, where, plugin_deadline_s)
+        found = await run_plugin(plugin, kubeconfig.cluster, where, kubeconfig.context, plugin_deadline_s)
         user |= _plugin_user(found)
     ends_at = found.expires_at
     if ends_at is not None and ends_at.tzinfo is None:
@@ -109,6 +109,9 @@ async def open_session(
     ends_at = await _take_provider(user, kubeconfig, oidc, before, now) or ends_at
     configuration = await _configuration(kubeconfig, user)
     proxy = configuration.proxy or proxy_for(kubeconfig.server, environ)
+    if proxy:
+        named = f"{kubeconfig.path}: cluster of context {kubeconfig.context!r}: proxy-url"
+        check_proxy(proxy, named if configuration.proxy else "HTTPS_PROXY or HTTP_PROXY")
     configuration.proxy = proxy
     transport_key = (tuple(sorted(map(repr, kubeconfig.cluster.items()))), client_certificate(user), proxy)
     if before is not None and before.transport_key == transport_key:

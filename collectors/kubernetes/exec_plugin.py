@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from datetime import datetime
@@ -52,19 +53,25 @@ class _ExecCredential(msgspec.Struct, rename="camel"):
     status: _Status | None = None
 
 
-def login_hint(command: str) -> str:
+def login_hint(command: str, context: str) -> str:
     """Return what to run to get new credentials from a plugin: its login, else anything that runs it interactively."""
     login = _LOGIN.get(PurePath(command).name)
-    return f"renew with: {login}" if login else "run `kubectl get ns` in a terminal to log in again"
+    kubectl = shlex.join(("kubectl", "--context", harmless(context), "get", "ns"))
+    return f"renew with: {login}" if login else f"run `{kubectl}` in a terminal to log in again"
 
 
 async def run_plugin(
-    config: Mapping[str, Any], cluster: Mapping[str, Any], where: str, deadline_s: float = PLUGIN_DEADLINE_S
+    config: Mapping[str, Any],
+    cluster: Mapping[str, Any],
+    where: str,
+    context: str,
+    deadline_s: float = PLUGIN_DEADLINE_S,
 ) -> PluginCredentials:
     """Run the plugin that `config` (the `exec` section of a kubeconfig user) describes.
 
-    `cluster` is handed over if the plugin asks for it (`provideClusterInfo`). `where` names the kubeconfig in messages.
-    Raises ConfigurationError for a section that cannot be run, UnauthorizedError when the plugin gives no credentials.
+    `cluster` is handed over if the plugin asks for it (`provideClusterInfo`). `where` names the kubeconfig in messages,
+    `context` is what kubectl has to be told to use the same user. Raises ConfigurationError for a section that cannot
+    be run, UnauthorizedError when the plugin gives no credentials.
     """
     command, version = config.get("command"), config.get("apiVersion")
     if not isinstance(command, str) or not command:
@@ -80,8 +87,9 @@ async def run_plugin(
             + (f". {hint}" if hint else "")
         )
     arguments = [str(argument) for argument in config.get("args") or ()]
-    output = await _run(command, arguments, environ, name, deadline_s)
-    return _parse(output, version, name)
+    login = f"{login_hint(name, context)} ({where})"
+    output = await _run(command, arguments, environ, name, login, deadline_s)
+    return _parse(output, version, name, login)
 
 
 def _environment(config: Mapping[str, Any], cluster: Mapping[str, Any], version: str, where: str) -> dict[str, str]:
@@ -108,7 +116,9 @@ def _environment(config: Mapping[str, Any], cluster: Mapping[str, Any], version:
     return environ
 
 
-async def _run(command: str, arguments: list[str], environ: dict[str, str], name: str, deadline_s: float) -> bytes:
+async def _run(
+    command: str, arguments: list[str], environ: dict[str, str], name: str, login: str, deadline_s: float
+) -> bytes:
     try:
         process = await asyncio.create_subprocess_exec(
             command,
@@ -127,8 +137,7 @@ async def _run(command: str, arguments: list[str], environ: dict[str, str], name
             output, complaints = await process.communicate()
     except TimeoutError as error:
         raise UnauthorizedError(
-            f"exec plugin {name!r} did not answer within {deadline_s:g} s: it may be waiting for a login; "
-            f"{login_hint(name)}"
+            f"exec plugin {name!r} did not answer within {deadline_s:g} s: it may be waiting for a login; {login}"
         ) from error
     finally:
         if process.returncode is None:
@@ -137,8 +146,7 @@ async def _run(command: str, arguments: list[str], environ: dict[str, str], name
     if process.returncode != 0:
         said = harmless(complaints.decode("utf-8", "replace").strip()[-_OUTPUT_SHOWN:])
         raise UnauthorizedError(
-            f"exec plugin {name!r} failed with exit code {process.returncode}: {said or 'it said nothing'}; "
-            f"{login_hint(name)}"
+            f"exec plugin {name!r} failed with exit code {process.returncode}: {said or 'it said nothing'}; {login}"
         )
     return output
 
@@ -151,14 +159,14 @@ def _kill_group(pid: int) -> None:
         return
 
 
-def _parse(output: bytes, version: str, name: str) -> PluginCredentials:
+def _parse(output: bytes, version: str, name: str, login: str) -> PluginCredentials:
     try:
         credential = msgspec.json.decode(output, type=_ExecCredential)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnauthorizedError(f"exec plugin {name!r} printed no ExecCredential: {harmless(str(error))}") from error
     status = credential.status
     if credential.kind != "ExecCredential" or status is None:
-        raise UnauthorizedError(f"exec plugin {name!r} printed no ExecCredential with a status; {login_hint(name)}")
+        raise UnauthorizedError(f"exec plugin {name!r} printed no ExecCredential with a status; {login}")
     if credential.api_version != version:
         raise UnauthorizedError(
             f"exec plugin {name!r} answered in apiVersion {credential.api_version!r}, the kubeconfig says {version!r}: "

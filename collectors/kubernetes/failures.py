@@ -29,6 +29,7 @@ from collectors.errors import (
 from collectors.kubernetes.certificates import not_after
 from collectors.kubernetes.exec_plugin import login_hint
 from collectors.kubernetes.kubeconfig import Kubeconfig
+from collectors.kubernetes.proxies import without_password
 from situation.text import harmless
 
 OIDC_LOGIN: Final = (
@@ -92,11 +93,11 @@ def translated(error: Exception, target: Target, waited_s: float | None = None) 
         return _bad_certificate(getattr(error, "certificate_error", error), target)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return BadAnswerError(
-            f"cannot connect to the proxy {_without_password(target.proxy)} for {server}: {_why(error)}"
+            f"cannot connect to the proxy {without_password(target.proxy)} for {server}: {_why(error)}"
         )
     if isinstance(error, aiohttp.ClientHttpProxyError):
         said = f"{error.status} {error.message}"
-        return BadAnswerError(f"the proxy {_without_password(target.proxy)} refused to connect to {server}: {said}")
+        return BadAnswerError(f"the proxy {without_password(target.proxy)} refused to connect to {server}: {said}")
     if (expired := expired_client_certificate(target)) is not None:
         return UnauthorizedError(expired)
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
@@ -134,6 +135,9 @@ def error_for_status(status: int, body: bytes, headers: Mapping[str, str], url: 
             return ForbiddenError(f"{url}: forbidden{suffix}")
         case 404:
             return AbsentError(f"{url}: not there{suffix}")
+        case 407:
+            # No API server answers that (RFC 9110, section 15.5.8): a proxy does, and the server is not heard.
+            return BadAnswerError(f"a proxy on the way to {target.server} wants credentials (407){suffix}")
         case 410:
             return ExpiredError(f"{url}: resource version expired{suffix}")
         case 429:
@@ -205,7 +209,9 @@ def _rejected(target: Target) -> str:
     )
     plugin = config.user.get("exec")
     if isinstance(plugin, dict):
-        return f"credentials expired or not accepted for {who}: {login_hint(str(plugin.get('command')))}"
+        return (
+            f"credentials expired or not accepted for {who}: {login_hint(str(plugin.get('command')), config.context)}"
+        )
     if not config.user:
         return f"{target.server} wants credentials, but the context of {target.origin} names no user"
     if isinstance(provider := config.user.get("auth-provider"), dict):
@@ -257,11 +263,6 @@ def _why(error: Exception) -> str:
     if number:
         return os.strerror(number).lower()
     return harmless(str(inner)) or type(inner).__name__
-
-
-def _without_password(url: str | None) -> str:
-    scheme, separator, rest = (url or "").partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def _phrase(status: int) -> str:

@@ -5,7 +5,13 @@ aiohttp could read them too, but then also takes passwords from ~/.netrc and doe
 
 import ipaddress
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlsplit
+
+from collectors.errors import ConfigurationError
+
+_SCHEMES: Final = ("http", "https")
+"""aiohttp's; kubectl knows socks5 too."""
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
@@ -24,6 +30,24 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     if any(_excludes(entry.strip().lower(), host, port) for entry in _variable(environ, "no_proxy").split(",")):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def check_proxy(proxy: str, origin: str) -> None:
+    """Raise ConfigurationError, naming `origin`, for a proxy that cannot be used."""
+    try:
+        parts = urlsplit(proxy)
+        usable = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        shown = without_password(proxy)
+        raise ConfigurationError(f"{origin}: no usable proxy: {shown!r}; it must begin with http:// or https://")
+
+
+def without_password(url: str | None) -> str:
+    """Return the URL of a proxy as it may be shown."""
+    scheme, separator, rest = (url or "").rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:

@@ -114,6 +114,10 @@ async def test_what_a_plugin_does_wrong_is_said(simulator: Simulator, tmp_path: 
     file = kubeconfig(tmp_path, simulator.url, plugin(tmp_path, code))
     error = await error_of(file, plugin_deadline_s=0.5 if "answer within" in said else 20.0)
     assert said in str(error)
+    if "log in again" in str(error):
+        assert str(error).endswith(
+            f"run `kubectl --context prod get ns` in a terminal to log in again ({file}: user 'u')"
+        )
     assert not simulator.requests
 
 

@@ -160,4 +160,5 @@ def test_urls_that_cannot_be_asked(url: str) -> None:
 def test_urls() -> None:
     assert check_url("https://u:p@x:9400/a", "--dcgm") == "https://u:p@x:9400/a"
     assert without_password("https://u:p@x:9400/a@b") == "https://x:9400/a@b"
+    assert without_password("u:p@x:9400/a") == "x:9400/a"
     assert with_path("http://x/prom/", "/api") == "http://x/prom/api"

@@ -256,7 +256,7 @@ async def test_on_80x24_the_panes_are_tabs(cluster: Cluster, tmp_path: Path) -> 
         assert "Nodes ·" not in text
         await pilot.press("tab")
         await pilot.pause()
-        assert "CreateContainerConf" in screen_text(pilot)
+        assert "CreateContainerC…" in screen_text(pilot)
         await pilot.press("tab")
         assert "Nodes · 2" in screen_text(pilot)
         await pilot.press("tab", "tab")

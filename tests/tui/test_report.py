@@ -211,6 +211,13 @@ def test_a_reason_that_many_sources_share_is_told_once() -> None:
     ]
 
 
+def test_three_different_reasons_are_all_told() -> None:
+    said = {"pods": "internal error", "livez": "not what Kubernetes answers", "metrics": "breaks off"}
+    down = [Reading(f"kubernetes/{name}", SourceState.UNREACHABLE, NOW, error=error) for name, error in said.items()]
+    lines = list(doubt_lines(situation_with(*down).sources.values(), NOW))
+    assert sorted(lines) == sorted(f"{name}: unreachable ({error})" for name, error in said.items())
+
+
 def test_a_source_that_is_polled_says_so_though_it_is_live() -> None:
     polled = "polled every 60 s: cannot watch pods (RBAC: verb watch, resource pods)"
     known = situation_with(Reading("kubernetes/pods", SourceState.LIVE, NOW, error=polled))

@@ -252,7 +252,9 @@ def test_nothing_found_in_a_part_of_the_picture_is_not_called_well() -> None:
 def test_no_cause_that_passes_the_filter_is_not_no_cause() -> None:
     sick = situation(broken("web"))
     diagnosis = diagnose(sick, NOW)
-    assert empty_causes_text(diagnosis, sick, NOW, parse_filter("ns:pay")) == "no cause matches “ns:pay”"
+    assert empty_causes_text(diagnosis, sick, NOW, parse_filter("pay")) == "no cause matches “pay”"
+    said = "no cause matches “ns:pay”: there is no namespace “pay”"
+    assert empty_causes_text(diagnosis, sick, NOW, parse_filter("ns:pay")) == said
 
 
 def test_nothing_found_in_an_old_picture_is_not_called_well() -> None:

@@ -4,7 +4,8 @@ from situation.cluster import Event
 from situation.decode import decode_object
 from situation.kinds import BY_NAME
 from tests.build import event, made
-from widgets.events import event_cells
+from widgets.columns import lay_out
+from widgets.events import COLUMNS, event_cells
 
 
 def test_a_warning_stands_out_and_what_is_normal_does_not() -> None:
@@ -24,3 +25,8 @@ def test_a_warning_stands_out_and_what_is_normal_does_not() -> None:
 def test_an_event_without_any_time_says_so() -> None:
     raw = b'{"metadata": {"name": "x"}, "type": "Normal", "reason": "A", "message": "b"}'
     assert event_cells(cast(Event, decode_object(raw, BY_NAME["events"])))[0] == ("?", "dim")
+
+
+def test_when_it_happened_is_told_beside_the_pods_of_160_columns() -> None:
+    shown = [COLUMNS[index].title for index, _ in lay_out(COLUMNS, 61).shown]
+    assert shown == ["time", "reason", "object", "message"]

@@ -4,7 +4,8 @@ import pytest
 
 from situation.pods import Pod
 from tests.build import NOW, Manifest, ago, made, pod
-from widgets.pods import pod_cells
+from widgets.columns import lay_out
+from widgets.pods import COLUMNS, pod_cells
 
 CRASHED = {"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": ago(63)}}
 WAITING = {"waiting": {"reason": "CrashLoopBackOff"}}
@@ -37,3 +38,9 @@ def test_a_pod_reads_as_kubectl_prints_it(
 def test_a_pod_without_a_node_has_a_dash() -> None:
     assert pod_cells(cast(Pod, made(pod(node=""))), NOW)[6] == ("–", "dim")
     assert pod_cells(cast(Pod, made(pod(node="n1"))), NOW)[6] == ("n1", "dim")
+
+
+def test_80_columns_show_the_end_of_a_pods_name() -> None:
+    widths = {COLUMNS[index].title: width for index, width in lay_out(COLUMNS, 79).shown}
+    assert list(widths) == ["namespace", "pod", "ready", "status", "restarts"]
+    assert widths["pod"] >= len("nvidia-operator-validator-4j78b")

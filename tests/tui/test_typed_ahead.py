@@ -1,0 +1,73 @@
+"""Keys that come at once, as a slow terminal sends them: what follows the key that opens a line is text."""
+
+from pathlib import Path
+
+import pytest
+from textual import events
+from textual.pilot import Pilot
+
+from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
+from tests.tui.test_cockpit import incident
+from tests.tui.test_log_screen import Logs, open_log, run
+from tests.tui.test_log_screen import cockpit as cockpit_with_logs
+from tui.app import Cockpit
+from tui.filter_line import FilterLine
+from tui.note_line import NoteLine
+from widgets.checklist import ChecklistPane
+from widgets.timeline import TimelinePane
+
+TEXT = "clogt/m"
+"""Each letter is a key of the cockpit."""
+
+
+def type_at_once(pilot: Pilot[int], keys: str) -> None:
+    """Send all keys before the first of them is looked at."""
+    for key in keys:
+        name = {"/": "slash", "\r": "enter"}.get(key, key)
+        pilot.app.post_message(events.Key(name, key))
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster(cluster_readings(*incident()))
+
+
+@pytest.mark.parametrize(("key", "line"), [("/", FilterLine), ("m", NoteLine)])
+async def test_what_follows_the_key_is_text(
+    cluster: Cluster, tmp_path: Path, key: str, line: type[FilterLine] | type[NoteLine]
+) -> None:
+    async with open_cockpit(cluster, tmp_path) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        type_at_once(pilot, key + TEXT)
+        await until(pilot, lambda: app.cockpit.query_one(line).value == TEXT)
+        assert not app.cockpit.query_one(ChecklistPane).display
+        assert not app.cockpit.query_one(TimelinePane).display
+        assert not (tmp_path / "last-command").exists()
+
+
+@pytest.mark.parametrize("size", [(160, 50), (80, 24)])
+async def test_what_follows_enter_is_a_key_again(cluster: Cluster, tmp_path: Path, size: tuple[int, int]) -> None:
+    async with open_cockpit(cluster, tmp_path, size=size) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        type_at_once(pilot, "/needs\rl")
+        await until(pilot, lambda: app.cockpit.query_one(ChecklistPane).display)
+        await until(pilot, lambda: app.cockpit.attention.wanted.words == ("needs",))
+        assert not app.cockpit.query_one(FilterLine).display
+
+
+async def test_a_search_in_a_log_is_text_too(tmp_path: Path) -> None:
+    async with cockpit_with_logs(tmp_path, Logs(run("hay\nneedle\n"))) as (pilot, _):
+        await open_log(pilot)
+        type_at_once(pilot, "/needle")
+        await until(pilot, lambda: "“needle” in 1 line" in screen_text(pilot))
+
+
+async def test_the_checklist_keeps_its_own_key(cluster: Cluster, tmp_path: Path) -> None:
+    async with open_cockpit(cluster, tmp_path) as pilot:
+        await pilot.press("l")
+        await pilot.press("m")
+        await until(pilot, lambda: "note on this step" in screen_text(pilot))
+        assert isinstance(pilot.app, Cockpit)
+        assert not pilot.app.cockpit.query_one(NoteLine).display
