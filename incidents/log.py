@@ -165,4 +165,7 @@ def _clean(entry: Entry) -> Entry:
     changed = {name: kept_text(getattr(entry, name), TEXT_LIMIT) for name in ("text", "way", "who", "where")}
     evidence = tuple(msgspec.structs.replace(e, text=kept_text(e.text, TEXT_LIMIT)) for e in entry.evidence)
     follows = tuple(kept_text(text, TEXT_LIMIT) for text in entry.follows)
-    return msgspec.structs.replace(entry, **changed, evidence=evidence, follows=follows)
+    step = entry.step
+    if step is not None:
+        step = msgspec.structs.replace(step, note=kept_text(step.note, TEXT_LIMIT))
+    return msgspec.structs.replace(entry, **changed, evidence=evidence, follows=follows, step=step)
