@@ -141,9 +141,9 @@ class Recorder:
         if log is None or (self._looked_at is not None and timedelta() <= now - self._looked_at < LOOKS_EVERY):
             return
         self._looked_at = now
-        log.look(now)
         for entry, again in self._found(feed, now):
             log.add(entry, again=again)
+        log.look(now, self._causes.standing)
 
     def _found(self, feed: Feed, now: datetime) -> Iterator[Update]:
         situation = feed.situation

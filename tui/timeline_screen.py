@@ -120,7 +120,10 @@ class TimelineScreen(ChecklistScreen):
 
     def on_timeline_pane_entry_picked(self, event: TimelinePane.EntryPicked) -> None:
         """Focus what the entry is about: the cause while it stands, else the object."""
-        entry = self.recorder.entries[event.number]
+        entries = self.recorder.entries
+        if event.number >= len(entries):
+            return  # of an incident that ended just now
+        entry = entries[event.number]
         if entry.key and self._feed.diagnosis.find(entry.key) is not None:
             self.attention.focus_on(Focus(cause=entry.key), entry.key)
             self._show_attention()
