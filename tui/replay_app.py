@@ -90,6 +90,11 @@ class ReplayCockpit(Cockpit):
     def copied_from(self) -> str:
         return "from a recording: the cluster may look different now"
 
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy text that was selected by mouse, and say where it comes from."""
+        super().copy_to_clipboard(text)
+        self.notify(self.copied_from(), title="Copied", markup=False, timeout=6)
+
     @work(thread=True, group="marks")
     def _look_through(self) -> None:
         """Find out where the causes change, while the tape plays already."""
