@@ -78,6 +78,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "way": entry.way or None,
         "effect": entry.effect.value if entry.effect else None,
         "where": entry.where or None,
+        "step": msgspec.structs.asdict(entry.step) if entry.step else None,
     }
 
 

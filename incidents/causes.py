@@ -86,6 +86,15 @@ class CauseFollower:
             told = _Told(entry.severity or Severity.INFO, entry.text)
             self._tracked[entry.key] = _Tracked(None, entry.layer, entry.at, entry.at, told, entry.at, entry)
 
+    @property
+    def standing(self) -> tuple[Entry, ...]:
+        """The causes that are written and not cleared: what each began with, title and severity as told last."""
+        return tuple(
+            msgspec.structs.replace(tracked.entry, text=tracked.told.title, severity=tracked.told.severity)
+            for tracked in self._tracked.values()
+            if tracked.entry is not None
+        )
+
     def take(self, diagnosis: Diagnosis, now: datetime) -> Iterator[Update]:
         """Yield what is to be written, given that `diagnosis` holds at `now`."""
         if diagnosis.judged_at is None:

@@ -50,6 +50,15 @@ class Name(NamedTuple):
     name: str
 
 
+class Step(msgspec.Struct, frozen=True):
+    """A step of a checklist, by its names: with the entry's subject enough to go on with the checklist later."""
+
+    playbook: str
+    id: str
+    note: str = ""
+    """What was noted at it, where that is what happened; empty also where a note was taken away."""
+
+
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing that happened."""
 
@@ -65,7 +74,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     subject: Ref | None = None
     severity: Severity | None = None
     key: str = ""
-    """What it belongs to: `Finding.key` of a cause, the name of a checklist's step."""
+    """What it belongs to: `Finding.key` of a cause, the name of a source."""
     times: int = 0
     """How often it went away and came back, for moments too short to be told each."""
     evidence: tuple[Evidence, ...] = ()
@@ -80,6 +89,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of a command."""
     where: str = ""
     """Of a command: where it has to run."""
+    step: Step | None = None
+    """Of a checklist, where somebody did something with one."""
     names: tuple[Name, ...] = ()
     """Names of things in the cluster that the texts hold: what has to be replaced before others may read it."""
 

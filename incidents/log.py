@@ -1,7 +1,7 @@
 """The log of this cockpit: in memory from the start, on disk from the first thing that makes it an incident."""
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -10,12 +10,18 @@ import msgspec
 from incidents.entries import TEXT_LIMIT, Entry, Incident, Kind
 from incidents.secrets import kept_text
 from incidents.writer import Writer
+from situation.clock import duration_text
 from situation.findings import Severity
 
 ENTRY_LIMIT: Final = 20_000
 """Entries of one incident at most; with the limit of bytes it bounds a kiosk that nobody looks after."""
 _BEFORE_LIMIT: Final = 200
 """Entries that are kept while there is no incident."""
+
+
+QUIET: Final = timedelta(hours=1)
+"""An incident is over when no critical cause or warning has stood, and nobody has done anything, for so long: enough
+for a fault that comes back and for the last notes, and a kiosk keeps one file for each incident."""
 
 
 class Log:
@@ -43,6 +49,10 @@ class Log:
         self._is_full = False
         self._said = ""
         self._noted = ""
+        self._over = ""
+        """Name of an incident that ended, until that is told."""
+        self._active_at: datetime | None = None
+        """When a grave cause stood, or somebody did something, last."""
         if resumed is not None:
             self._begun = self._index()
             self._writer = Writer(folder, context, resumed.began, resumed=path, on_disk=resumed.entries)
@@ -65,6 +75,8 @@ class Log:
     def add(self, entry: Entry, *, again: bool = False) -> bool:
         """Write an entry; `again` lets it replace the one its key began with. Tells whether it was taken."""
         entry = _clean(entry)
+        if entry.who or _is_grave(entry):
+            self._active_at = entry.at if self._active_at is None else max(self._active_at, entry.at)
         number = self._begun.get(entry.key) if again else None
         if number is not None:
             self._entries[number] = entry
@@ -116,10 +128,28 @@ class Log:
         if self._writer is not None:
             self._writer.end(entry.at)
 
-    def look(self, now: datetime) -> None:
-        """Notice how far the disk has come."""
-        if self._writer is not None and self._writer.written.is_full and not self._is_full:
+    def look(self, now: datetime, stands: Sequence[Entry]) -> None:
+        """Notice how far the disk has come, and when the incident is over; `stands` are the causes not cleared."""
+        if self._writer is None:
+            return
+        if self._writer.written.is_full and not self._is_full:
             self._stop(now, "the file has grown to its limit")
+        if self._active_at is None or any(_is_grave(entry) for entry in stands):
+            self._active_at = now
+        self._active_at = min(self._active_at, now)  # a clock that was set back must not keep it open
+        if now - self._active_at >= QUIET and not self.problem:
+            self._end(self._writer, now, stands)
+
+    def _end(self, writer: Writer, now: datetime, stands: Sequence[Entry]) -> None:
+        """Close the incident's file; what still stands is told again in that of the next one."""
+        said = f"quiet for {duration_text(QUIET.total_seconds())}: the incident is over"
+        writer.put(len(self._entries), Entry(now, Kind.CLOSED, said))
+        writer.end(now, waits=False)
+        self._over = writer.written.id
+        self._writer, self._is_full, self._said, self._noted = None, False, "", ""
+        self._entries = [Entry(now, Kind.OPENED, f"the cockpit watched on after the end of {self._over}"), *stands]
+        self._begun = self._index()
+        self.revision += 1
 
     # What people are told
 
@@ -138,7 +168,10 @@ class Log:
         return "log full" if self._is_full else f"log {len(self._entries)}"
 
     def news(self) -> Iterator[str]:
-        """Yield each problem once, and its end."""
+        """Yield each problem once, and its end; and that an incident is over."""
+        if self._over:
+            yield f"{self._over} was quiet for {duration_text(QUIET.total_seconds())}: its log is closed."
+            self._over = ""
         if self._writer is None:
             return
         written = self._writer.written
@@ -156,8 +189,11 @@ class Log:
 
 def _makes_incident(entry: Entry) -> bool:
     """A quiet cluster leaves no file; what a person wrote is kept in any case."""
-    grave = entry.severity in (Severity.CRITICAL, Severity.WARNING)
-    return entry.kind is Kind.NOTE or (entry.kind.begins_cause and grave)
+    return entry.kind is Kind.NOTE or (entry.kind.begins_cause and _is_grave(entry))
+
+
+def _is_grave(entry: Entry) -> bool:
+    return entry.severity in (Severity.CRITICAL, Severity.WARNING)
 
 
 def _clean(entry: Entry) -> Entry:
@@ -165,4 +201,7 @@ def _clean(entry: Entry) -> Entry:
     changed = {name: kept_text(getattr(entry, name), TEXT_LIMIT) for name in ("text", "way", "who", "where")}
     evidence = tuple(msgspec.structs.replace(e, text=kept_text(e.text, TEXT_LIMIT)) for e in entry.evidence)
     follows = tuple(kept_text(text, TEXT_LIMIT) for text in entry.follows)
-    return msgspec.structs.replace(entry, **changed, evidence=evidence, follows=follows)
+    step = entry.step
+    if step is not None:
+        step = msgspec.structs.replace(step, note=kept_text(step.note, TEXT_LIMIT))
+    return msgspec.structs.replace(entry, **changed, evidence=evidence, follows=follows, step=step)

@@ -89,7 +89,7 @@ def _summary(told: Sequence[Story], times: Times) -> Iterator[str]:
 def _first_sentence(story: Story, which: str, times: Times) -> str:
     first = story.begun
     layer = f"layer {first.layer.value} ({first.layer.title})" if first.layer else "no layer"
-    how = "stood already when watching began at" if first.kind is Kind.FOUND else "appeared at"
+    how = "was found as watching began (it may be older), at" if first.kind is Kind.FOUND else "appeared at"
     follows = f" {counted(len(first.follows), 'other finding')} followed from it." if first.follows else ""
     return f"{which}, *{_text(first.text)}* on {layer}, {how} {times.utc(first.at)}.{follows}"
 

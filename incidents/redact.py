@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from incidents.entries import Entry, Incident, Name
+from incidents.entries import Entry, Incident, Name, Step
 from incidents.names import TOKEN, sort_of
 from situation.findings import Evidence
 from situation.meta import CLUSTER, Ref
@@ -96,8 +96,12 @@ class Redaction:
             key=self.text(entry.key),
             evidence=tuple(self._evidence(line) for line in entry.evidence),
             follows=tuple(self.text(text) for text in entry.follows),
+            step=self._step(entry.step),
             names=(),
         )
+
+    def _step(self, step: Step | None) -> Step | None:
+        return None if step is None else msgspec.structs.replace(step, note=self.text(step.note))
 
     def _name_of(self, ref: Ref) -> str:
         return self.of(sort_of(ref.kind), ref.name)

@@ -42,6 +42,8 @@ class _Put(NamedTuple):
 
 class _End(NamedTuple):
     at: datetime
+    gives_up: bool
+    """The program ends: what the disk does not take now is lost."""
 
 
 class Writer:
@@ -75,20 +77,22 @@ class Writer:
         """Have an entry written, or one with the same number replaced."""
         self._queue.put(_Put(number, entry))
 
-    def end(self, at: datetime) -> None:
-        """Close the log; waits until all is written, or a moment if it cannot be."""
-        self._queue.put(_End(at))
-        self._thread.join(_END_S)
+    def end(self, at: datetime, *, waits: bool = True) -> None:
+        """Close the log; `waits` until all is written, or a moment if it cannot be. Else it is written as it can be."""
+        self._queue.put(_End(at, waits))
+        if waits:
+            self._thread.join(_END_S)
 
     def _run(self) -> None:
         ended: datetime | None = None
-        while ended is None:
+        gives_up = False
+        while ended is None or (self._waiting and not gives_up):
             try:
                 job = self._queue.get(timeout=self._retry_s if self._waiting else None)
             except Empty:
                 job = None
             if isinstance(job, _End):
-                ended = job.at
+                ended, gives_up = job
             elif job is not None:
                 self._all[job.number] = self._waiting[job.number] = job.entry
             outcome = self._boundary.attempt("the log of the incident", self._write, ended)

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from playbooks.model import Playbook, Step
+from situation.meta import Ref
 
 NOTE_CHARS = 500
 
@@ -27,6 +28,9 @@ class Did(StrEnum):
     NOTE = "note"
 
 
+_SETS: Final = {Did.TICKED: Mark.TICKED, Did.NOT_APPLICABLE: Mark.NOT_APPLICABLE}
+
+
 class ChecklistEvent(msgspec.Struct, frozen=True):
     """One thing that somebody did in the checklist."""
 
@@ -36,8 +40,8 @@ class ChecklistEvent(msgspec.Struct, frozen=True):
     title: str
     step: str
     ask: str
-    subject: str
-    """What the playbook is worked through for: an object, or empty for the cluster."""
+    subject: Ref | None
+    """What the playbook is worked through for; None for the cluster."""
     who: str
     at: datetime
     note: str = ""
@@ -57,13 +61,13 @@ class Key(NamedTuple):
     """Each playbook is worked through anew for each thing that is broken."""
 
     playbook: str
-    subject: str
+    subject: Ref | None
 
 
 class Progress(msgspec.Struct, frozen=True):
     """The state of one playbook for one subject. Each act returns the new state and what is to be told of it."""
 
-    subject: str = ""
+    subject: Ref | None = None
     entries: Mapping[str, Entry] = {}
 
     def of(self, step: str) -> Entry:
@@ -73,31 +77,33 @@ class Progress(msgspec.Struct, frozen=True):
         self, mark: Mark, playbook: Playbook, step: Step, who: str, at: datetime
     ) -> tuple["Progress", ChecklistEvent]:
         """Mark a step, or take that mark back; another mark gives way."""
-        before = self.of(step.id)
-        is_set = before.mark is not mark
-        entry = msgspec.structs.replace(
-            before, mark=mark if is_set else None, who=who if is_set else "", at=at if is_set else None
-        )
         did = {
             Mark.TICKED: (Did.UNTICKED, Did.TICKED),
             Mark.NOT_APPLICABLE: (Did.APPLICABLE, Did.NOT_APPLICABLE),
-        }[mark][is_set]
-        return self._with(step, entry), self._event(did, playbook, step, who, at)
+        }[mark][self.of(step.id).mark is not mark]
+        return self.after(did, step.id, who, at), self._event(did, playbook, step, who, at)
 
     def noted(
         self, text: str, playbook: Playbook, step: Step, who: str, at: datetime
     ) -> tuple["Progress", ChecklistEvent]:
         """Keep a note at a step in place of the one before; an empty one takes it away."""
         note = " ".join(text.split())[:NOTE_CHARS]
-        entry = msgspec.structs.replace(self.of(step.id), note=note)
-        return self._with(step, entry), self._event(Did.NOTE, playbook, step, who, at, note)
+        return self.after(Did.NOTE, step.id, who, at, note), self._event(Did.NOTE, playbook, step, who, at, note)
+
+    def after(self, did: Did, step: str, who: str, at: datetime, note: str = "") -> "Progress":
+        """Return the state after somebody did this with a step; `note` is that of `Did.NOTE`."""
+        before = self.of(step)
+        if did is Did.NOTE:
+            entry = msgspec.structs.replace(before, note=note)
+        elif (mark := _SETS.get(did)) is not None:
+            entry = msgspec.structs.replace(before, mark=mark, who=who, at=at)
+        else:
+            entry = msgspec.structs.replace(before, mark=None, who="", at=None)
+        return msgspec.structs.replace(self, entries={**self.entries, step: entry})
 
     def done(self, steps: Iterable[Step]) -> int:
         """Return how many steps are ticked or do not apply."""
         return sum(self.of(step.id).mark is not None for step in steps)
-
-    def _with(self, step: Step, entry: Entry) -> "Progress":
-        return msgspec.structs.replace(self, entries={**self.entries, step.id: entry})
 
     def _event(
         self, did: Did, playbook: Playbook, step: Step, who: str, at: datetime, note: str = ""

@@ -15,7 +15,7 @@ from playbooks.facts import Answer, AnswerState, Facts, RuleFacts
 from playbooks.filling import Filled, fill
 from playbooks.model import Library, Place, Playbook, Step
 from playbooks.placeholders import PLACEHOLDERS
-from playbooks.progress import ChecklistEvent, Entry, Key, Mark, Progress
+from playbooks.progress import ChecklistEvent, Did, Entry, Key, Mark, Progress
 from situation.findings import Effect, Finding
 from situation.meta import Ref
 from widgets.checklist import ChecklistView, StepView, Way
@@ -61,6 +61,11 @@ class Checklist:
     def step(self) -> Step | None:
         playbook = self.playbook
         return playbook.steps[self.number] if playbook is not None else None
+
+    @property
+    def subject(self) -> Ref | None:
+        """What the playbook is worked through for; None for the cluster."""
+        return self._subject
 
     @property
     def number(self) -> int:
@@ -140,13 +145,18 @@ class Checklist:
         elif choice.value:
             self._values[name] = choice.value
 
+    def resume(self, did: Did, key: Key, step: str, who: str, at: datetime, note: str) -> None:
+        """Take in what an earlier part of the log tells that somebody did; nobody is told of it again."""
+        progress = self._progress.get(key) or Progress(key.subject)
+        self._progress[key] = progress.after(did, step, who, at, note)
+
     def _here(self) -> Progress:
         return self._progress.get(self._key) or Progress(self._key.subject)
 
     @property
     def _key(self) -> Key:
         playbook = self.playbook
-        return Key(playbook.id if playbook is not None else "", str(self._subject) if self._subject else "")
+        return Key(playbook.id if playbook is not None else "", self._subject)
 
     def _take(self, progress: Progress, event: ChecklistEvent) -> None:
         self._progress[self._key] = progress

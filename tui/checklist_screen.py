@@ -90,8 +90,11 @@ class ChecklistScreen(PaneScreen):
 
     def step_command(self) -> tuple[CardCommand, ...]:
         """Return the command of the current step, if it may be copied."""
-        step = self.query_one(ChecklistPane).step
-        return (CardCommand(step.ask, step.command, step.effect, step.where),) if step and step.command else ()
+        step, playbook = self.query_one(ChecklistPane).step, self.checklist.playbook
+        if step is None or playbook is None or not step.command:
+            return ()
+        subject = self.checklist.subject
+        return (CardCommand(step.ask, step.command, step.effect, step.where, playbook.title, subject),)
 
     # Keys
 

@@ -33,7 +33,11 @@ class KeepingApp(App[int]):
 
     async def open_log(self, context: str) -> tuple[str, ...]:
         """Open the log of this context, and return what people should know of that. Raises StoreError."""
-        return await self.recorder.connect(context) if self.tape is not None else ()
+        if self.tape is None:
+            return ()
+        notes = await self.recorder.connect(context)
+        self.cockpit.resume_checklist()
+        return notes
 
     def on_notify(self, event: Notify) -> None:
         """Let the answer to a key take the place of the answer before it; the toolkit then shows it."""

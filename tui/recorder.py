@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from incidents.causes import CauseFollower
-from incidents.entries import Entry, Incident, Kind, Update
+from incidents.entries import Entry, Incident, Kind, Step, Update
 from incidents.log import Log
 from incidents.names import names_in
 from incidents.shelf import Kept, left_open, path_of
@@ -28,6 +28,7 @@ FOLDER: Final = "incidents"
 LOOKS_EVERY: Final = timedelta(seconds=0.5)
 """Causes and sources are followed this often: nothing shorter is written down anyway."""
 NOT_OPEN: Final = "not written down: the log opens with the connection"
+IN_RECORDING: Final = "not written down: a recording has no log of its own"
 IS_FULL: Final = "not written down: the log is full"
 _WHO_CHARS: Final = 40
 
@@ -67,6 +68,8 @@ class Recorder:
 
     def __init__(self, state_dir: Path, who: str, clock: Callable[[], datetime], wanted: str | None = None) -> None:
         """`wanted` is the incident to go on with: empty the last that was left open, None for a new one."""
+        self.not_open = NOT_OPEN
+        """What is said to who wants something written down while there is no log."""
         self._folder = state_dir / FOLDER
         self._clock = clock
         self._wanted = wanted
@@ -138,9 +141,9 @@ class Recorder:
         if log is None or (self._looked_at is not None and timedelta() <= now - self._looked_at < LOOKS_EVERY):
             return
         self._looked_at = now
-        log.look(now)
         for entry, again in self._found(feed, now):
             log.add(entry, again=again)
+        log.look(now, self._causes.standing)
 
     def _found(self, feed: Feed, now: datetime) -> Iterator[Update]:
         situation = feed.situation
@@ -155,8 +158,12 @@ class Recorder:
 
     def copied(self, command: CardCommand, way: str, feed: Feed, attention: Attention) -> None:
         """Write down that a command was copied, and for which cause."""
-        about = self._about(Entry(self._clock(), Kind.COPIED, command.line, self.who), feed, attention)
-        purpose = f"{command.purpose} · by way of {way}" if command.purpose else f"by way of {way}"
+        entry = Entry(self._clock(), Kind.COPIED, command.line, self.who)
+        if command.playbook:  # of what that is worked through for, whatever the cockpit has turned to meanwhile
+            about = msgspec.structs.replace(entry, subject=command.subject)
+        else:
+            about = self._about(entry, feed, attention)
+        purpose = " · ".join(filter(None, (command.purpose, command.playbook, f"by way of {way}")))
         self._add(msgspec.structs.replace(about, way=purpose, effect=command.effect, where=command.where), feed)
 
     def note(self, text: str, feed: Feed, attention: Attention) -> str:
@@ -165,12 +172,12 @@ class Recorder:
         about = entry if attention.focus.is_cluster else self._about(entry, feed, attention)
         return self._add(about, feed)
 
-    def step(self, kind: Kind, text: str, feed: Feed, *, note: str = "", key: str = "") -> str:
+    def step(self, kind: Kind, text: str, step: Step, subject: Ref | None, feed: Feed, *, way: str) -> str:
         """Write down what became of a step of a checklist (`TICKED`, `UNTICKED`, `NOT_APPLICABLE`), or a note to it.
 
         Return why that was not done, if it was not.
         """
-        return self._add(Entry(self._clock(), kind, text, self.who, way=note, key=key), feed)
+        return self._add(Entry(self._clock(), kind, text, self.who, subject=subject, way=way, step=step), feed)
 
     def _about(self, entry: Entry, feed: Feed, attention: Attention) -> Entry:
         finding = attention.finding(feed.diagnosis)
@@ -183,7 +190,7 @@ class Recorder:
 
     def _add(self, entry: Entry, feed: Feed) -> str:
         if self._log is None:
-            return NOT_OPEN
+            return self.not_open
         named = msgspec.structs.replace(entry, names=names_in(entry, (), feed.situation))
         return "" if self._log.add(named) else IS_FULL
 

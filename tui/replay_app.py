@@ -14,6 +14,7 @@ from playbooks.commands import Target
 from tape.format import TapeError
 from tui.app import Cockpit
 from tui.cockpit_screen import CockpitScreen
+from tui.recorder import IN_RECORDING
 from tui.replay import Mark, Replay, look_through, second_of
 from widgets.scrubber import Scrubber, TapeFacts
 
@@ -75,6 +76,7 @@ class ReplayCockpit(Cockpit):
         self.replay = replay
         super().__init__(replay.connection, replay.target, clock=replay.now, records=False, mode=MODE, **options)
         replay.feed = self.feed
+        self.recorder.not_open = IN_RECORDING
         self._noted: set[str] = set()
 
     def make_screen(self, target: Target, mode: str) -> CockpitScreen:
@@ -87,6 +89,11 @@ class ReplayCockpit(Cockpit):
 
     def copied_from(self) -> str:
         return "from a recording: the cluster may look different now"
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy text that was selected by mouse, and say where it comes from."""
+        super().copy_to_clipboard(text)
+        self.notify(self.copied_from(), title="Copied", markup=False, timeout=6)
 
     @work(thread=True, group="marks")
     def _look_through(self) -> None:

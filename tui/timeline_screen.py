@@ -7,8 +7,8 @@ from typing import ClassVar, Final
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
-from incidents.entries import Kind
-from playbooks.progress import ChecklistEvent, Did
+from incidents.entries import Kind, Step
+from playbooks.progress import ChecklistEvent, Did, Key
 from situation.focus import Focus
 from situation.meta import CLUSTER, Ref
 from tui.attention import Attention
@@ -17,7 +17,7 @@ from tui.feed import Feed
 from tui.note_line import NoteLine
 from tui.notices import NOTED
 from tui.painter import Painter
-from tui.recorder import Recorder
+from tui.recorder import IN_RECORDING, Recorder
 from tui.timeline_rows import TimelineRows
 from tui.view import Filter
 from widgets.checklist import ChecklistPane
@@ -30,6 +30,7 @@ _KINDS: Final = {
     Did.APPLICABLE: Kind.UNTICKED,
     Did.NOTE: Kind.NOTE,
 }
+_DID: Final = {kind: did for did, kind in _KINDS.items() if did is not Did.APPLICABLE}
 _EMPTY: Final = "Nothing yet: an incident begins with the first critical cause or warning that stands, or with a note."
 _NO_MATCH: Final = "No entry holds these words."
 _NOTHING: Final = "This entry is about nothing that could be looked at."
@@ -56,8 +57,22 @@ class TimelineScreen(ChecklistScreen):
     def _write_step(self, event: ChecklistEvent) -> None:
         """Write down what somebody did in the checklist."""
         about = f" ({event.subject})" if event.subject else ""
-        said = f"{event.note}: {event.ask}" if event.did is Did.NOTE else event.ask
-        self.recorder.step(_KINDS[event.did], said, self._feed, note=f"{event.title}{about}")
+        said = event.ask
+        if event.did is Did.NOTE:
+            said = f"{event.note or 'note taken away'}: {event.ask}"
+        step = Step(event.playbook, event.step, event.note)
+        failed = self.recorder.step(
+            _KINDS[event.did], said, step, event.subject, self._feed, way=f"{event.title}{about}"
+        )
+        if failed and failed != IN_RECORDING:  # there it is for practice, and a word at each tick would be too much
+            self.notify(failed, severity="warning", markup=False)
+
+    def resume_checklist(self) -> None:
+        """Mark again what an earlier part of the log tells to have been done."""
+        for entry in self.recorder.entries:
+            if entry.step is not None and (did := _DID.get(entry.kind)) is not None:
+                key = Key(entry.step.playbook, entry.subject)
+                self.checklist.resume(did, key, entry.step.id, entry.who, entry.at, entry.step.note)
 
     def paint_timeline(self) -> None:
         """Show the log as it is now, if the panel is open."""
@@ -107,7 +122,10 @@ class TimelineScreen(ChecklistScreen):
 
     def on_timeline_pane_entry_picked(self, event: TimelinePane.EntryPicked) -> None:
         """Focus what the entry is about: the cause while it stands, else the object."""
-        entry = self.recorder.entries[event.number]
+        entries = self.recorder.entries
+        if event.number >= len(entries):
+            return  # of an incident that ended just now
+        entry = entries[event.number]
         if entry.key and self._feed.diagnosis.find(entry.key) is not None:
             self.attention.focus_on(Focus(cause=entry.key), entry.key)
             self._show_attention()

@@ -12,6 +12,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from situation.findings import Effect, Mark
+from situation.meta import Ref
 from widgets.glyphs import EFFECT, MARK, MARK_ROLE, color
 from widgets.pane import Pane
 from widgets.wrapping import wrapped
@@ -38,6 +39,10 @@ class CardCommand(msgspec.Struct, frozen=True):
     line: str
     effect: Effect = Effect.READ
     where: str = "here"
+    playbook: str = ""
+    """Title of the playbook that it is a step of; empty for a command about what is attended to."""
+    subject: Ref | None = None
+    """What the playbook is worked through for; None for the cluster."""
 
 
 class Card(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from incidents.entries import Kind
-from incidents.log import Log
+from incidents.log import QUIET, Log
 from incidents.secrets import kept_text
 from incidents.shelf import kept, left_open
 from incidents.store import Store, read
@@ -115,6 +115,63 @@ def test_the_limit_of_entries_is_said_and_kept(folder: Path) -> None:
     assert item.incident.ended == at(99)
 
 
+def test_a_quiet_incident_is_over_and_the_next_cause_begins_another(folder: Path) -> None:
+    log, hour = Log(folder, "prod"), QUIET.total_seconds()
+    small = begun(1, "i", Severity.INFO, text="weak set-up")
+    log.add(small)
+    log.add(begun(2, "k"))
+    log.look(at(hour + 100), (small, begun(2, "k")))
+    log.add(entry(Kind.CLEARED, seconds=hour + 200, key="k", severity=Severity.CRITICAL))
+    log.add(entry(Kind.NOTE, seconds=hour + 300, who="anna"))
+    log.add(entry(Kind.LOST, seconds=hour + 900))
+    until(lambda: log.id != "")
+    first = log.id
+    log.look(at(2 * hour + 299), (small,))
+    assert log.id == first
+    log.look(at(2 * hour + 301), (small,))
+    assert (log.id, log.status) == ("", "")
+    assert list(log.news()) == [f"{first} was quiet for 60m: its log is closed."]
+    assert [item.kind for item in log.entries] == [Kind.OPENED, Kind.APPEARED]
+    log.look(at(9 * hour), (small,))
+    log.add(entry(Kind.CLEARED, seconds=9 * hour, key="i", severity=Severity.INFO))
+    log.add(begun(9 * hour + 1, "k"))
+    close(log)
+    later, before = (read(item.path) for item in kept(folder))
+    assert before.id == first
+    assert (before.entries[-1].kind, before.ended) == (Kind.CLOSED, at(2 * hour + 301))
+    assert [item.kind for item in later.entries] == [
+        Kind.OPENED,
+        Kind.APPEARED,
+        Kind.CLEARED,
+        Kind.APPEARED,
+        Kind.CLOSED,
+    ]
+    assert later.began == at(9 * hour + 1)
+
+
+def test_an_incident_that_the_disk_does_not_take_is_not_ended(folder: Path) -> None:
+    folder.write_text("in the way")
+    log = Log(folder, "prod")
+    log.add(begun())
+    until(lambda: bool(log.problem))
+    log.look(at(2 * QUIET.total_seconds()), ())
+    log.look(at(4 * QUIET.total_seconds()), ())
+    assert len(log.entries) == 1 and log.problem
+
+
+def test_a_full_log_ends_with_its_incident_too(folder: Path) -> None:
+    log = Log(folder, "prod", entry_limit=3)
+    for number in range(5):
+        log.add(begun(number, key=str(number)))
+    assert log.is_full
+    until(lambda: log.id != "")
+    log.look(at(10), ())
+    log.look(at(10 + QUIET.total_seconds()), ())
+    assert not log.is_full and log.add(begun(9_999))
+    close(log)
+    assert len(kept(folder)) == 2
+
+
 def test_the_limit_of_bytes_is_noticed(folder: Path) -> None:
     writer = Writer(folder, "prod", NOW, size_limit_bytes=20_000)
     for number in range(30):
@@ -192,7 +249,7 @@ def test_a_file_that_somebody_put_in_its_place_is_left_and_all_goes_into_a_new_o
 FULL = """
 import resource, signal, sys, time
 from pathlib import Path
-from incidents.log import Log
+from incidents.log import QUIET, Log
 from incidents.secrets import kept_text
 from incidents.shelf import kept
 from tests.incidents.build import begun, entry
@@ -231,7 +288,7 @@ def test_a_file_that_may_not_grow_loses_nothing(folder: Path) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-from incidents.log import Log
+from incidents.log import QUIET, Log
 from incidents.secrets import kept_text
 from tests.incidents.build import begun, entry
 log = Log(Path(sys.argv[1]), "prod")

@@ -94,7 +94,7 @@ def test_a_log_that_was_not_closed_claims_no_end() -> None:
 def test_a_cause_found_at_start_is_not_said_to_have_begun_then() -> None:
     found = msgspec.structs.replace(begun(), kind=Kind.FOUND)
     text = draft(incident(found))
-    assert "stood already when watching began at 02:41:07" in text
+    assert "was found as watching began (it may be older), at 02:41:07" in text
     assert "- **When:** found at 02:41:07" in text
 
 

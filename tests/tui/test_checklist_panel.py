@@ -7,6 +7,7 @@ import pytest
 from textual.pilot import Pilot
 
 from playbooks.progress import ChecklistEvent
+from situation.meta import Ref
 from situation.readings import Changed, Reading, SourceState
 from tests.build import NOW, Manifest, ago, made, node, pod
 from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
@@ -94,7 +95,7 @@ async def test_ticks_notes_and_marks_carry_a_name_and_are_told(pilot: Pilot[int]
         ("applicable again", "describe", "ana", ""),
     ]
     assert {(event.playbook, event.subject, event.at) for event in told} == {
-        ("five-layers", "StatefulSet/shop/search", NOW)
+        ("five-layers", Ref("StatefulSet", "shop", "search"), NOW)
     }
 
 

@@ -185,6 +185,15 @@ async def test_what_is_copied_is_said_to_be_from_a_recording(tmp_path: Path) -> 
         assert any("from a recording" in notice.message for notice in app._notifications)
 
 
+async def test_text_selected_by_mouse_is_said_to_be_from_a_recording_too(tmp_path: Path) -> None:
+    async with playing(tmp_path) as (pilot, app):
+        app.screen.text_select_all()
+        app.screen.action_copy_text()
+        await pilot.pause()
+        assert app.clipboard
+        assert any("from a recording" in notice.message for notice in app._notifications)
+
+
 async def test_a_damaged_tape_plays_up_to_the_damage_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "tape.jsonl"
     path.write_text(

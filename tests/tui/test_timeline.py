@@ -12,6 +12,7 @@ from incidents.entries import Entry, Kind
 from incidents.shelf import kept
 from incidents.store import Store, read
 from situation.findings import Layer, Severity
+from situation.focus import Focus
 from situation.meta import Ref
 from situation.readings import Changed, Reading, SourceState
 from tests.build import NOW, made, node, pod
@@ -191,6 +192,43 @@ async def test_a_log_that_was_left_open_goes_on(tmp_path: Path) -> None:
     assert "nobody watched since 02:32:07 UTC" in cleared.way
     assert told.people == ("ben", "anna")
     assert told.ended is not None
+
+
+async def test_a_resumed_log_brings_the_checklist_back_as_it_was_left(tmp_path: Path) -> None:
+    clock = Clock()
+    async with cockpit(tmp_path, clock, who="ben") as pilot:
+        passes(pilot, clock, 7)
+        await pilot.press("l", "space", "m", *"no tag", "enter", "n", "x", "n", "space", "space")
+        subject = screen(pilot).checklist.subject
+        assert subject is not None
+        await until(pilot, lambda: entries(pilot)[-1].kind is Kind.UNTICKED)
+        assert {item.subject for item in entries(pilot) if item.step is not None} == {subject}
+    (item,) = kept(tmp_path / "incidents")
+    async with cockpit(tmp_path, clock, resume=item.path.stem) as pilot:
+        await until(pilot, lambda: entries(pilot)[-1].kind is Kind.RESUMED)
+        before = len(entries(pilot))
+        await pilot.press("l")
+        await until(pilot, lambda: "2 of " in screen_text(pilot) and "ticked by ben" in screen_text(pilot))
+        assert "note: no tag" in screen_text(pilot)
+        await pilot.press("n")
+        await until(pilot, lambda: "does not apply: ben" in screen_text(pilot))
+        assert len(entries(pilot)) == before
+
+
+async def test_a_command_of_a_playbook_is_told_of_what_that_is_worked_through_for(tmp_path: Path) -> None:
+    clock = Clock()
+    async with cockpit(tmp_path, clock) as pilot:
+        passes(pilot, clock, 7)
+        attention, diagnosis = screen(pilot).attention, screen(pilot)._feed.diagnosis
+        await pilot.press("l")
+        first = screen(pilot).checklist.subject
+        other = next(cause for cause in diagnosis.causes if cause.subject != first)
+        attention.focus_on(Focus(cause=other.key), other.key)
+        assert attention.finding(diagnosis) == other
+        await pilot.press("c")
+        await until(pilot, lambda: entries(pilot)[-1].kind is Kind.COPIED)
+        assert entries(pilot)[-1].subject == first
+        assert "Five layers, from the container down" in entries(pilot)[-1].way
 
 
 async def test_a_quiet_cluster_leaves_nothing_and_what_is_not_there_is_not_resumed(tmp_path: Path) -> None:
