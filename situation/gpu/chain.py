@@ -11,6 +11,7 @@ from situation.gpu.capacity import capacity_link
 from situation.gpu.cluster_links import nfd_link, operator_link
 from situation.gpu.components import LATE_STEPS, NEEDS, ORDER, PARTS, component_of, needs_of
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
+from situation.gpu.mig_change import mig_change_due
 from situation.gpu.missing_pods import all_set_aside, without_pod
 from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources
 from situation.gpu.operand_pods import Own, at_rest_since, read_pod, ready_link
@@ -134,10 +135,19 @@ class _Judge:
                 return self._with_handler(link)
             if component is Component.GFD:
                 return self._with_labels(link)
-            if component is Component.MIG and self._labels.get(MIG_STATE) == "failed":
-                wanted = self._labels.get("nvidia.com/mig.config", "")
-                return _with(link, LinkState.FAILING, f"change to {wanted or 'the layout asked for'} failed")
+            if component is Component.MIG:
+                return self._with_layout(link)
         return link
+
+    def _with_layout(self, manager: Link) -> Link:
+        """A MIG manager that is ready may have failed all the same at a change of the layout, or hang in it."""
+        change = f"change to {self._labels.get('nvidia.com/mig.config') or 'the layout asked for'}"
+        if self._labels.get(MIG_STATE) == "failed":
+            return _with(manager, LinkState.FAILING, f"{change} failed")
+        due = mig_change_due(self._node, self._pods.values())
+        if due is not None and self._now < due:
+            return _with(manager, LinkState.STARTING, change, until=due)
+        return manager if due is None else _with(manager, LinkState.FAILING, f"{change} hangs")
 
     def _without_pod(self, component: Component) -> Link:
         gfd = self.links.get(Component.GFD)
