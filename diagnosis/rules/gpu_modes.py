@@ -1,11 +1,10 @@
 """Layer 5: MIG changes that fail or hang (gpu_operator 5, catalogue L5-14)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import fact, kubectl, on_node, shorten
-from diagnosis.gpu_causes import DRIVER_START_S
 from diagnosis.gpu_facts import (
     MIG_CONFIG,
     MIG_MANAGER,
@@ -17,19 +16,14 @@ from diagnosis.gpu_facts import (
     unready_owners,
 )
 from diagnosis.gpu_status import blockers, capacity_evidence, manager_log, manager_owners, operand_commands
-from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
+from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
 from situation.cluster import Node
 from situation.findings import Effect, Layer, Severity
-from situation.gpu.offer import MIG_STATE, Offer, gpu_offer
-from situation.meta import Ref, find_condition
-from situation.pods import Pod
+from situation.gpu.mig_change import UNDER_WAY, mig_change_due
+from situation.gpu.offer import MIG_STATE
+from situation.meta import Ref
 from situation.selectors import is_node_ready
 from situation.situation import Situation
-
-SHUTDOWN_S: Final = 300.0
-"""The MIG manager waits up to 5 minutes for each operand that it stops (gpu_operator 5)."""
-APPLY_S: Final = 600.0
-"""Ours: a change on a node that just came back, from a reboot that it needed, is given ten minutes."""
 
 
 def _asked(labels: Mapping[str, str]) -> str:
@@ -87,15 +81,14 @@ def mig_change_stuck(node: Node, situation: Situation, now: datetime) -> Verdict
     """A MIG change hangs: the manager gave up waiting for the operands it stopped, without saying so or undoing it."""
     labels = node.metadata.labels
     state = labels.get(MIG_STATE, "")
-    if state not in ("pending", "rebooting") or not is_node_ready(node):
-        return CLEAR
-    if gpu_offer(node) not in (Offer.GONE, Offer.NEVER):
+    if state not in UNDER_WAY or not is_node_ready(node):
         return CLEAR
     pods = operands_on(node.name, situation)
+    if (due := mig_change_due(node, pods)) is None:
+        return CLEAR
+    if now < due:
+        return Wait(due)
     leaving = [pod for pod in pods if pod.metadata.deletion_timestamp is not None]
-    for since, budget_s in _due(node, leaving):
-        if wait := wait_until(since, budget_s, now):
-            return wait
     users = holders(node, situation)
     budgets = forbidding_budgets(users, situation)
     manager = named(pods, MIG_MANAGER)
@@ -126,18 +119,6 @@ def mig_change_stuck(node: Node, situation: Situation, now: datetime) -> Verdict
         node=node.name,
         wants="poddisruptionbudgets" if users else "",
     )  # fmt: skip
-
-
-def _due(node: Node, leaving: list[Pod]) -> Iterator[tuple[datetime | None, float]]:
-    """Yield what a change may wait for: since when, and how many seconds it is given."""
-    ready = find_condition(node.status.conditions, "Ready")
-    yield ready.last_transition_time if ready else None, APPLY_S
-    fresh = gpu_offer(node) is Offer.NEVER
-    yield node.metadata.creation_timestamp, DRIVER_START_S + APPLY_S if fresh else APPLY_S
-    yield (
-        max((pod.metadata.deletion_timestamp for pod in leaving if pod.metadata.deletion_timestamp), default=None),
-        SHUTDOWN_S,
-    )
 
 
 RULES: Final[tuple[Rule, ...]] = (mig_change_stuck, mig_change_failed)

@@ -1,12 +1,12 @@
 """The end of the chain: the GPUs that a node offers to pods."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 from situation.cluster import Node
 from situation.gpu.links import Component, Link, LinkState
-from situation.gpu.offer import Offer, gpu_resources, offer_of, paused_why
+from situation.gpu.offer import Offer, count_gpus, paused_why
 from situation.gpu.operand_pods import DRIVER_START
 from situation.meta import find_condition
 
@@ -14,14 +14,14 @@ REGISTER: Final = timedelta(seconds=120)
 """After the device plugin or its node came back, its resource needs seconds to register; two minutes are ample."""
 
 
-def capacity_link(node: Node, links: Mapping[Component, Link], blocker: Component | None, now: datetime) -> Link:
-    """Judge what a node offers by the kubelet's arithmetic; `blocker` is the nearest link that is not there yet."""
-    capacity, allocatable = gpu_resources(node.status.capacity), gpu_resources(node.status.allocatable)
-    component, offer = Component.CAPACITY, offer_of(node, capacity, allocatable)
+def capacity_link(
+    node: Node, links: Mapping[Component, Link], find_blocker: Callable[[], Component | None], now: datetime
+) -> Link:
+    """Judge what a node offers by the kubelet's arithmetic; `find_blocker` finds the nearest link not there yet."""
+    component, (total, usable, offer) = Component.CAPACITY, count_gpus(node)
     if offer is Offer.NONE:
         through_dra = links[Component.DRA_DRIVER].state is not LinkState.NOT_WANTED
         return Link(component, LinkState.NOT_WANTED, "through DRA" if through_dra else "none offered")
-    total, usable = sum(capacity.values()), sum(allocatable.values())
     text = "none" if offer is Offer.NEVER else f"{usable:.0f} of {total:.0f}"
     if offer is Offer.ALL:
         return Link(component, LinkState.READY, text)
@@ -29,7 +29,7 @@ def capacity_link(node: Node, links: Mapping[Component, Link], blocker: Componen
         return Link(component, LinkState.FAILING, text)
     if paused_why(node.metadata.labels):
         return Link(component, LinkState.PAUSED, text)
-    if blocker is not None:
+    if (blocker := find_blocker()) is not None:
         return Link(component, LinkState.WAITING, text, waits_for=blocker)
     due = _due(node, links[Component.PLUGIN], offer)
     if due is not None and now < due:

@@ -11,9 +11,10 @@ from situation.gpu.capacity import capacity_link
 from situation.gpu.cluster_links import nfd_link, operator_link
 from situation.gpu.components import LATE_STEPS, NEEDS, ORDER, PARTS, component_of, needs_of
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
+from situation.gpu.mig_change import mig_change_due
 from situation.gpu.missing_pods import all_set_aside, without_pod
 from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources
-from situation.gpu.operand_pods import Own, at_rest_since, read_pod
+from situation.gpu.operand_pods import Own, at_rest_since, read_pod, ready_link
 from situation.gpu.survey import Survey, survey
 from situation.indexes import controller_ref
 from situation.meta import KubernetesObject, Ref, find_condition
@@ -45,7 +46,10 @@ BLOCKING: Final = frozenset(
 )
 """What waits for a link in one of these cannot get ready. Not UNKNOWN: it explains nothing."""
 
-_OPERANDS: Final = frozenset(component for component, part in PARTS.items() if part.deploy) - {Component.CHECKS}
+_STEPS: Final = tuple(
+    (component, bool(PARTS[component].deploy) and component is not Component.CHECKS) for component in ORDER
+)
+"""In the order in which they are judged; whether each is an operand with one pod on the node."""
 _GFD_KEYS: Final = frozenset({"nvidia.com/gpu.product", "nvidia.com/gpu.count", "nvidia.com/gfd.timestamp"})
 _PCI: Final = tuple(f"feature.node.kubernetes.io/pci-{vendor}.present" for vendor in ("10de", "0302_10de", "0300_10de"))
 _TAINT: Final = "nvidia.com/gpu"
@@ -72,10 +76,10 @@ def node_chain(node: Node, situation: Situation, now: datetime) -> NodeChain:
     if not situation.knows("pods"):
         return _all(node, "pods not read")
     judge = _Judge(node, situation, now)
-    for component in ORDER:
-        of_operand = component in _OPERANDS
-        judge.links[component] = judge.operand(component) if of_operand else judge.other(component)
-    return NodeChain(node.name, tuple(judge.links[component] for component in PARTS))
+    links = judge.links
+    for component, is_operand in _STEPS:
+        links[component] = judge.operand(component) if is_operand else judge.other(component)
+    return NodeChain(node.name, tuple([links[component] for component in PARTS]))
 
 
 def chain_of(name: str, situation: Situation, now: datetime) -> NodeChain | None:
@@ -86,16 +90,6 @@ def chain_of(name: str, situation: Situation, now: datetime) -> NodeChain | None
 
 def _all(node: Node, text: str) -> NodeChain:
     return NodeChain(node.name, tuple(Link(component, LinkState.UNKNOWN, text) for component in PARTS))
-
-
-def ready_link(component: Component, pod: Pod, since: datetime | None) -> Link:
-    metadata, owned_by = pod.metadata, None
-    for owner in metadata.owner_references:
-        if owner.controller:
-            owned_by = Ref(owner.kind, metadata.namespace, owner.name)
-            break
-    pod_ref = Ref("Pod", metadata.namespace, metadata.name)
-    return Link(component, LinkState.READY, since=since, pod=pod_ref, owner=owned_by)
 
 
 _UNDECIDED: Final = frozenset({LinkState.FAILING, LinkState.STARTING})
@@ -124,7 +118,7 @@ class _Judge:
                 return operator_link(self._node, self._found, self._situation, self._now)
             case Component.CHECKS:
                 return self._checks()
-        return capacity_link(self._node, self.links, self._blocker(Component.CAPACITY), self._now)
+        return capacity_link(self._node, self.links, lambda: self._blocker(Component.CAPACITY), self._now)
 
     def operand(self, component: Component) -> Link:
         if (aside := self._aside.get(component)) is not None:
@@ -141,10 +135,19 @@ class _Judge:
                 return self._with_handler(link)
             if component is Component.GFD:
                 return self._with_labels(link)
-            if component is Component.MIG and self._labels.get(MIG_STATE) == "failed":
-                wanted = self._labels.get("nvidia.com/mig.config", "")
-                return _with(link, LinkState.FAILING, f"change to {wanted or 'the layout asked for'} failed")
+            if component is Component.MIG:
+                return self._with_layout(link)
         return link
+
+    def _with_layout(self, manager: Link) -> Link:
+        """A MIG manager that is ready may have failed all the same at a change of the layout, or hang in it."""
+        change = f"change to {self._labels.get('nvidia.com/mig.config') or 'the layout asked for'}"
+        if self._labels.get(MIG_STATE) == "failed":
+            return _with(manager, LinkState.FAILING, f"{change} failed")
+        due = mig_change_due(self._node, self._pods.values())
+        if due is not None and self._now < due:
+            return _with(manager, LinkState.STARTING, change, until=due)
+        return manager if due is None else _with(manager, LinkState.FAILING, f"{change} hangs")
 
     def _without_pod(self, component: Component) -> Link:
         gfd = self.links.get(Component.GFD)
@@ -253,6 +256,8 @@ class _Judge:
         if pod is None:
             return Link(Component.CHECKS, LinkState.NOT_WANTED, "not deployed")
         if (since := at_rest_since(pod)) is not None:
+            if own_pod is None:
+                return Link(Component.CHECKS, LinkState.READY, since=since, pod=validator.pod, owner=validator.owner)
             return ready_link(Component.CHECKS, pod, since)
         own = read_pod(Component.CHECKS, pod, self._situation, self._now)
         link = self._placed(Component.CHECKS, pod, own)

@@ -8,7 +8,7 @@ from situation.gpu.components import component_of
 from situation.gpu.links import Component, Link, LinkState
 from situation.gpu.missing_pods import ABSENT_AFTER, untolerated
 from situation.gpu.offer import PRESENT
-from situation.gpu.operand_pods import Own, read_pod
+from situation.gpu.operand_pods import Own, at_rest_since, read_pod, ready_link
 from situation.gpu.survey import Survey
 from situation.indexes import controller_ref
 from situation.meta import Ref
@@ -29,6 +29,8 @@ def nfd_link(node: Node, found: Survey, worker: Pod | None, situation: Situation
     labelled = _GPU_FEATURE in node.metadata.labels or any(key.startswith(_FEATURES) for key in node.metadata.labels)
     if worker is None:
         return _without_worker(node, found, now, labelled)
+    if labelled and (since := at_rest_since(worker)) is not None:
+        return ready_link(Component.NFD, worker, since)
     own = read_pod(Component.NFD, worker, situation, now)
     link = _of_pod(Component.NFD, worker, own)
     if own.state is LinkState.STARTING and labelled:
@@ -62,15 +64,17 @@ def operator_link(node: Node, found: Survey, situation: Situation, now: datetime
     """Judge the operator by its Deployment, and by whether it has labelled this node."""
     operator = found.operator
     if operator is None:
-        if not situation.knows("deployments"):
+        if not found.operator_known:
             return Link(Component.OPERATOR, LinkState.UNKNOWN, "Deployments not read")
         return Link(Component.OPERATOR, LinkState.NOT_WANTED, "none found")
     owner = Ref("Deployment", *operator.key)
     if operator.spec.replicas == 0:
         return Link(Component.OPERATOR, LinkState.NOT_WANTED, "scaled to 0", owner=owner)
+    if operator.status.ready_replicas:
+        return _operator_labels(node, found, now, owner)
     pods = situation.pods_by_label.get((operator.namespace, "app", "gpu-operator")).values()
     mine = [pod for pod in pods if component_of(pod) is Component.OPERATOR]
-    if operator.status.ready_replicas or any(map(is_ready, mine)):
+    if any(map(is_ready, mine)):
         return _operator_labels(node, found, now, owner)
     if not mine:
         return Link(Component.OPERATOR, LinkState.ABSENT, "has no pod", owner=owner)

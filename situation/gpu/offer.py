@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from situation.cluster import Node
 from situation.meta import Quantities
@@ -40,20 +40,30 @@ def gpu_resources(quantities: Quantities) -> Mapping[str, float]:
     }  # fmt: skip
 
 
+class GpuCount(NamedTuple):
+    """How many GPUs a node has and offers, shared ones as often as they are shared, and what that means."""
+
+    total: float
+    usable: float
+    offer: Offer
+
+
 def gpu_offer(node: Node) -> Offer:
     """Read the capacity table for one node."""
-    return offer_of(node, gpu_resources(node.status.capacity), gpu_resources(node.status.allocatable))
+    return count_gpus(node).offer
 
 
-def offer_of(node: Node, capacity: Mapping[str, float], allocatable: Mapping[str, float]) -> Offer:
-    """The same, for who has read a node's GPU resources already."""
-    labels = node.metadata.labels
-    total, usable = sum(capacity.values()), sum(allocatable.values())
+def count_gpus(node: Node) -> GpuCount:
+    """Count a node's GPUs, and read the capacity table."""
+    labels, capacity = node.metadata.labels, gpu_resources(node.status.capacity)
+    total, usable = sum(capacity.values()), sum(gpu_resources(node.status.allocatable).values())
     if usable:
-        return Offer.ALL if usable >= total else Offer.PARTLY
-    if _off(labels) or (not capacity and labels.get(PRESENT) != "true"):
-        return Offer.NONE
-    return Offer.STOPPED if total else Offer.GONE if capacity else Offer.NEVER
+        offer = Offer.ALL if usable >= total else Offer.PARTLY
+    elif _off(labels) or (not capacity and labels.get(PRESENT) != "true"):
+        offer = Offer.NONE
+    else:
+        offer = Offer.STOPPED if total else Offer.GONE if capacity else Offer.NEVER
+    return GpuCount(total, usable, offer)
 
 
 def _off(labels: Mapping[str, str]) -> bool:

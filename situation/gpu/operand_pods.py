@@ -1,12 +1,13 @@
 """What the pod of one component says by itself: ready, failing, or on its way and waiting in which step."""
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from situation.crashes import Loop, find_crashes
 from situation.gpu.components import DRIVER_MANAGER, LATE_STEPS, awaited, component_of
-from situation.gpu.links import Component, LinkState
-from situation.meta import find_condition
+from situation.gpu.links import Component, Link, LinkState
+from situation.meta import Ref, find_condition
 from situation.pods import Container, ContainerStatus, Pod
 from situation.selectors import is_ready, is_sidecar
 from situation.situation import Situation
@@ -69,6 +70,21 @@ def at_rest_since(pod: Pod) -> datetime | None:
         if condition.type == "Ready":
             return condition.last_transition_time if condition.status == "True" else None
     return None
+
+
+def ready_link(component: Component, pod: Pod, since: datetime | None) -> Link:
+    """Return the link of a pod that is ready."""
+    metadata, owned_by = pod.metadata, None
+    for owner in metadata.owner_references:
+        if owner.controller:
+            owned_by = _owner(owner.kind, metadata.namespace, owner.name)
+            break
+    return Link(component, LinkState.READY, since=since, pod=Ref("Pod", metadata.namespace, metadata.name),
+                owner=owned_by)  # fmt: skip
+
+
+_owner = lru_cache(maxsize=256)(Ref)
+"""One Ref for a DaemonSet and not one for each of its pods: there are thousands of these."""
 
 
 def read_pod(component: Component, pod: Pod, situation: Situation, now: datetime) -> Own:

@@ -22,6 +22,8 @@ class Survey(NamedTuple):
 
     daemonsets: Mapping[Component, tuple[DaemonSet, ...]]
     operator: Deployment | None
+    operator_known: bool
+    """Whether Deployments have been read at all."""
     nfd_masters: tuple[Pod, ...]
     read: bool
     """Whether DaemonSets have been read at all."""
@@ -57,6 +59,7 @@ def _survey(situation: Situation) -> Survey:
     return Survey(
         {component: tuple(items) for component, items in found.items()},
         operator,
+        situation.knows("deployments"),
         tuple(masters),
         situation.knows("daemonsets"),
     )

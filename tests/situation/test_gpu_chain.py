@@ -198,13 +198,19 @@ def test_a_mig_change_stops_what_uses_the_gpus() -> None:
     """Edge 17."""
     paused = {f"nvidia.com/gpu.deploy.{name}": "paused-for-mig-change" for name in
               ("device-plugin", "gpu-feature-discovery", "dcgm-exporter", "operator-validator")}  # fmt: skip
-    made = chain(gpu_node(0, labels={**paused, "nvidia.com/mig.config.state": "pending"}), *ALL_SETS,
-                 *operands(of=(DRIVER, TOOLKIT, MIG)))  # fmt: skip
+    labels = {**paused, "nvidia.com/mig.config": "all-1g.10gb", "nvidia.com/mig.config.state": "pending"}
+    pods = [*ALL_SETS, *operands(of=(DRIVER, TOOLKIT, MIG))]
+    made = chain(gpu_node(0, labels=labels, age_s=300), *pods)
     states = {found.component: found.state for found in made.links}
     assert {component for component, state in states.items() if state is S.PAUSED} == {
         C.VALIDATOR, C.PLUGIN, C.GFD, C.EXPORTER, C.CHECKS, C.CAPACITY,
     }  # fmt: skip
     assert made.broken is None
+    assert (manager := made.link(C.MIG)) is not None
+    assert (manager.state, manager.text) == (S.STARTING, "change to all-1g.10gb")
+    hanging = chain(gpu_node(0, labels=labels, age_s=9000), *pods).broken
+    assert hanging is not None
+    assert (hanging.component, hanging.text) == (C.MIG, "change to all-1g.10gb hangs")
 
 
 @pytest.mark.parametrize("validator", [operand_pod(VALIDATOR), operand_pod(VALIDATOR, init="cuda-validation")])
