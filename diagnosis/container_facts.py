@@ -52,7 +52,7 @@ def siblings(pod: Pod, situation: Situation) -> Iterator[Pod]:
 
 
 def agent_layer(pod: Pod) -> Layer | None:
-    """Return the layer that breaks with this pod when it is a node agent, or brings some, else None."""
+    """Return the layer that breaks with this pod when it is a node agent or of the control plane, else None."""
     return home_layer(pod)
 
 

@@ -79,7 +79,13 @@ def is_nfd(item: KubernetesObject) -> bool:
 
 
 def home_layer(item: KubernetesObject) -> Layer | None:
-    """Return the layer that breaks with a node agent, or with what brings the GPU operands to the nodes, else None."""
+    """Return the layer that breaks with this pod or workload, else None.
+
+    That of a node agent, of what brings the GPU operands to the nodes, or the control plane of its own static pods as
+    kubeadm labels them (`tier=control-plane`).
+    """
+    if item.namespace == "kube-system" and item.metadata.labels.get("tier") == "control-plane":
+        return Layer.CONTROL_PLANE
     if (agent := agent_of(item)) is not None:
         return agent.layer
     return Layer.NODE if item.metadata.labels.get("app") == "gpu-operator" or is_nfd(item) else None

@@ -8,6 +8,7 @@ from diagnosis import api_facts as facts
 from diagnosis.api_facts import SLOW_ETCD_S
 from diagnosis.commands import shorten
 from diagnosis.etcd_commands import looks_from_outside
+from diagnosis.etcd_facts import said
 from diagnosis.explaining import CERTIFICATES_OUT, ETCD_DOWN, ETCD_FAULTS, ETCD_LAME
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands, ready_command
@@ -15,6 +16,7 @@ from diagnosis.rules.etcd_database import DEFAULT_QUOTA, WARN_RATIO
 from situation import api_load
 from situation.api_server import LIVEZ, METRICS
 from situation.etcd.cluster import etcd_of
+from situation.etcd.standing import is_refusal
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER
 from situation.quantity import human_bytes
@@ -101,10 +103,18 @@ def etcd_unavailable(_: None, situation: Situation, now: datetime) -> Verdict:
     failed = _failed_checks(situation, now)
     if not failed or not any(name.startswith("etcd") for name in failed):
         return CLEAR
+    members = etcd_of(situation, now).answering
+    turned_away = [member for member in members if is_refusal(member.error, (member.endpoint,))]
+    why = ": no member accepts our certificate either" if members and len(turned_away) == len(members) else ""
     return Fired(
         CLUSTER,
-        "does not answer the API server: state may be frozen",
-        (_check_evidence(failed, situation), liveness_evidence(situation, now), *second_hand(situation, now)),
+        f"does not answer the API server{why or ': state may be frozen'}",
+        (
+            _check_evidence(failed, situation),
+            *(said(member, f"runs, and turns us away: {member.error}") for member in turned_away),
+            liveness_evidence(situation, now),
+            *second_hand(situation, now),
+        ),
         (
             ready_command(),
             *looks_from_outside(situation, now),

@@ -88,12 +88,6 @@ def cluster_before(story: Story) -> list[Manifest]:
         "name": "check.policy.example.com",
         "clientConfig": {"service": {"name": "policy", "namespace": "platform"}},
     }
-    pulling = {
-        "waiting": {
-            "reason": "ImagePullBackOff",
-            "message": f'Back-off pulling image "{MISSING_IMAGE}"',
-        }
-    }
     found = [
         story.manifest("Namespace", name, status={"phase": "Active"})
         for name in ("kube-system", "serving", "shop", "platform")
@@ -113,20 +107,17 @@ def cluster_before(story: Story) -> list[Manifest]:
     found += workload_of(story, "storefront", "shop", ("cpu-1", "cpu-1"))
     found += workload_of(story, "vllm-llama3-70b", "serving", ("gpu-1", "gpu-3"), gpus=8, **VLLM)
     found += workload_of(story, "vllm-mistral-7b", "serving", ("gpu-2", "gpu-4"), gpus=1, **VLLM)
-    reports = list(
-        workload_of(
-            story,
-            "reports",
-            "shop",
-            ("cpu-1",),
-            state=pulling,
-            phase="Pending",
-            image=MISSING_IMAGE,
-        )
-    )
-    pod = next(item for item in reports if item["kind"] == "Pod")
+    return found
+
+
+def _reports(story: Story) -> list[Manifest]:
+    """A Deployment whose image is missing since half an hour: a cause that stands while nothing is heard."""
+    back_off = {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{MISSING_IMAGE}"'}
+    over: Manifest = {"state": {"waiting": back_off}, "phase": "Pending", "image": MISSING_IMAGE}
+    made = list(workload_of(story, "reports", "shop", ("cpu-1",), **over))
+    pod = next(item for item in made if item["kind"] == "Pod")
     message = f'Failed to pull image "{MISSING_IMAGE}": code = NotFound desc = failed to resolve reference: not found'
-    return [*found, *reports, event_of(story, pod, "Failed", message, -60, count=14, first=-1800)]
+    return [*made, event_of(story, pod, "Failed", message, -60, count=14, first=-1800)]
 
 
 def _while_it_was_gone(story: Story, before: list[Manifest]) -> None:
@@ -192,7 +183,7 @@ def frames() -> Iterator[Frame]:
     ready = "".join(f"[+]{check} ok\n" for check in CHECKS)
     story.say(Frame(0.0, VERSION_SOURCE, body={"major": "1", "minor": "36", "gitVersion": "v1.36.2"}))
     story.say(Frame(0.0, READYZ_SOURCE, status=200, text=f"{ready}readyz check passed\n"))
-    before = cluster_before(story)
+    before = [*cluster_before(story), *_reports(story)]
     story.start(before)
     story.say(Frame(0.0, LOGS_SOURCE, text=MODEL_LOG, pod="serving/vllm-mistral-7b-7d9f8b6c5-0xvk"))
     t = RENEW_EVERY_S

@@ -157,14 +157,14 @@ def _standing(known: KnownMember, source: Source, now: datetime) -> Standing:
 def _is_refused(error: str, member: EtcdMember) -> bool:
     """Tell whether an error speaks of a refusal; the member's own address may hold any word (`etcd-tls.example`)."""
     texts = (error, member.status_error, member.page_error, member.health_error)
-    addresses = [_address(url) for url in (member.endpoint, member.metrics_url) if url]
-    return any(REFUSAL.search(_without(text, addresses)) for text in texts)
+    return any(is_refusal(text, (member.endpoint, member.metrics_url)) for text in texts)
 
 
-def _without(text: str, addresses: Iterable[str]) -> str:
-    for address in addresses:
-        text = text.replace(address, "")
-    return text
+def is_refusal(error: str, urls: Iterable[str]) -> bool:
+    """Tell whether an error speaks of a refusal (`REFUSAL`), the addresses of `urls` in it left out."""
+    for url in filter(None, urls):
+        error = error.replace(_address(url), "")
+    return REFUSAL.search(error) is not None
 
 
 def _silent_since(known: KnownMember, source: Source, standing: Standing) -> datetime | None:

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
 import pytest
 
@@ -10,7 +9,7 @@ from collectors.etcd.recorded import RecordedMembers
 from diagnosis.engine import diagnose
 from simulator.scenarios import open_scenario
 from situation.etcd.cluster import etcd_of
-from situation.findings import Diagnosis, Severity
+from situation.findings import Diagnosis, Finding, Layer, Severity
 from situation.readings import SourceState
 from situation.situation import Situation
 from tape.format import TapeError
@@ -18,9 +17,6 @@ from tape.player import play
 from tests.build import NOW
 from tests.tui.commands import midwatch
 from tui.recorded import RecordedSources
-
-UNHURT: Final = {"image-pull"}
-"""What is wrong in each of these demos before anything happens to etcd."""
 
 
 def at(name: str, second: float) -> tuple[Situation, Diagnosis]:
@@ -33,23 +29,49 @@ def at(name: str, second: float) -> tuple[Situation, Diagnosis]:
     return situation, diagnose(situation, now)
 
 
+def grave(diagnosis: Diagnosis) -> list[Finding]:
+    """What is more than a hint."""
+    return [cause for cause in diagnosis.causes if cause.severity is not Severity.INFO]
+
+
 @pytest.mark.parametrize(
     ("name", "second", "rule", "consequence"),
     [
         ("etcd_quorum_lost", 40, "etcd-quorum-lost", "etcd-unavailable"),
-        ("etcd_nospace", 40, "etcd-no-space", ""),
+        ("etcd_leader_lost", 25, "crash-loop", "etcd-member-down"),
+        ("etcd_wrong_certificate", 40, "etcd-unavailable", ""),
         ("etcd_member_hangs", 40, "etcd-member-down", "etcd-strained"),
         ("etcd_fragmented", 40, "etcd-fragmented", ""),
         ("etcd_certificate_expired", 40, "etcd-no-leader", "etcd-unavailable"),
-        ("api_overloaded", 60, "api-saturated", "api-requests-rejected"),
     ],
 )
-def test_what_is_wrong_on_the_tape(name: str, second: float, rule: str, consequence: str) -> None:
+def test_the_one_thing_that_is_wrong_on_the_tape(name: str, second: float, rule: str, consequence: str) -> None:
     _, diagnosis = at(name, second)
-    causes = {cause.rule: cause for cause in diagnosis.causes}
-    assert UNHURT < set(causes)
-    assert rule in causes
-    assert not consequence or consequence in {item.rule for item in causes[rule].consequences}
+    [cause] = grave(diagnosis)
+    assert (cause.rule, cause.layer) == (rule, Layer.CONTROL_PLANE)
+    assert not consequence or consequence in {item.rule for item in cause.consequences}
+
+
+@pytest.mark.parametrize(
+    ("name", "second", "rules"),
+    [
+        ("etcd_nospace", 40, ["etcd-no-space", "etcd-slow-commit"]),  # as recorded: it was filled at full speed
+        ("api_overloaded", 60, ["etcd-slow-commit", "api-saturated"]),  # slow LISTs and their load
+    ],
+)
+def test_the_gravest_comes_first(name: str, second: float, rules: list[str]) -> None:
+    _, diagnosis = at(name, second)
+    assert [cause.rule for cause in grave(diagnosis)] == rules
+
+
+def test_members_that_turn_their_clients_away_say_why() -> None:
+    _, diagnosis = at("etcd_wrong_certificate", 40)
+    [cause] = grave(diagnosis)
+    assert cause.title == "etcd does not answer the API server: no member accepts our certificate either"
+    told = [item.text for item in cause.evidence]
+    assert [f"cp-{number}: runs, and turns us away: it does not accept our certificate" for number in (1, 2, 3)] == [
+        text for text in told if "turns us away" in text
+    ]
 
 
 @pytest.mark.parametrize("name", ["etcd_quorum_lost", "etcd_nospace", "etcd_member_hangs"])
@@ -58,7 +80,8 @@ def test_before_the_fault_all_members_are_well(name: str) -> None:
     cluster = etcd_of(situation, situation.source("etcd/members").observed_at or NOW)
     assert (cluster.size, cluster.size_from, len(cluster.answering)) == (3, "member list", 3)
     assert cluster.leader is not None and cluster.frozen is None
-    assert {cause.rule for cause in diagnosis.causes if cause.severity is Severity.CRITICAL} <= UNHURT
+    # Recorded on a machine that did other things: commits were slow in the first seconds, which is a warning.
+    assert {cause.rule for cause in grave(diagnosis)} <= {"etcd-slow-commit"}
     assert situation.source("control-plane/metrics").state is SourceState.LIVE
 
 
