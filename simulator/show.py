@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from math import floor
 from typing import Final
 
@@ -12,6 +13,7 @@ from simulator.cluster import Cluster, GpuFacts
 from simulator.etcd.state import EtcdState
 from simulator.leases import keep_renewing, leases_renewed_since
 from simulator.pages import Page, with_moved_start
+from simulator.repeats import Repeats
 from simulator.server import Simulator
 from simulator.wire import manifest_of
 from situation.decode import BadObjectError
@@ -58,6 +60,7 @@ class Show:
         self._opens_at = tape.header.started_at + timedelta(seconds=tape.header.start_at)
         self._shift = timedelta(seconds=floor((clock() - self._opens_at).total_seconds()))
         self._is_down = self._is_frozen = False
+        self._repeats = self._again()
         if tape.header.server:
             self.cluster.version["gitVersion"] = tape.header.server
         frames = self._frames()
@@ -76,7 +79,7 @@ class Show:
         return frozenset(kind.name for kind in KINDS if kind.name not in on_tape)
 
     async def play(self, simulator: Simulator) -> None:
-        """Play on until `hold_at` or the end, then keep alive what was alive. Runs until it is cancelled."""
+        """Play on until `hold_at` or the end, then keep alive what was alive, and repeat pages; until cancelled."""
         loop = asyncio.get_running_loop()
         opened = loop.time()
         if self._is_down:
@@ -98,7 +101,30 @@ class Show:
             frame = next(self._rest, None)
         self.ended.set()
         alive = leases_renewed_since(self.cluster, self._clock() - RENEWED_WITHIN)
-        await keep_renewing(self.cluster, alive, self._clock)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(keep_renewing(self.cluster, alive, self._clock))
+            if self._repeats is not None:
+                tasks.create_task(self._repeat(self._repeats, opened))
+
+    def _again(self) -> Repeats | None:
+        header = self.tape.header
+        if header.again_from is None or header.hold_at is None:
+            return None
+        try:
+            return Repeats(header.again_from, header.hold_at)
+        except ValueError as error:
+            raise TapeError(f"{self.tape.path}: {error}") from error
+
+    async def _repeat(self, repeats: Repeats, opened: float) -> None:
+        """Answer again and again what was answered, from the tape's end on; `opened` in the loop's time."""
+        loop = asyncio.get_running_loop()
+        ended = opened + (repeats.until - self.tape.header.start_at) / self._speed
+        for number in count(1):
+            for after_s, name, page in repeats.round(number):
+                due = ended + ((number - 1) * repeats.length_s + after_s) / self._speed
+                await asyncio.sleep(max(0.0, due - loop.time()))
+                self.cluster.pages[name] = page
+            await asyncio.sleep(max(0.0, ended + number * repeats.length_s / self._speed - loop.time()))
 
     def moved(self, stamp: datetime) -> datetime:
         """Return when a time stamp of the tape is, for those who look now."""
@@ -121,7 +147,9 @@ class Show:
             self.cluster.logs[frame.pod] = frame.text or ""
         elif page := page_name(frame.source):
             text = with_moved_start(frame.text or "", self.moved)
-            self.cluster.pages[page] = Page(frame.status or 200, text, frame.error or "")
+            answer = self.cluster.pages[page] = Page(frame.status or 200, text, frame.error or "")
+            if self._repeats is not None:
+                self._repeats.note(frame, answer)
         elif frame.source.startswith(GPUS_PREFIX) and frame.body is not None:
             self.cluster.gpus[frame.source.removeprefix(GPUS_PREFIX)] = self._gpu_facts(frame)
         elif kind := BY_NAME.get(frame.source.removeprefix("kubernetes/")):

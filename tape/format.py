@@ -3,9 +3,11 @@
 The first line is the header:
 
     {"midwatch_tape": 1, "name": "...", "title": "...", "started_at": "2026-11-23T06:56:55Z", "start_at": 12.0,
-     "hold_at": null, "context": "...", "server": "v1.36.2", "recorded_live": false}
+     "hold_at": null, "context": "...", "server": "v1.36.2", "recorded_live": false,
+     "again_from": null}
 
-`started_at` is the time of t=0. A demo opens at `start_at` seconds and stops playing at `hold_at` (null: at the end).
+`started_at` is the time of t=0. A demo opens at `start_at` seconds and stops playing at `hold_at` (null: at the end);
+what pods answer between `again_from` and then goes on to come again and again.
 Every further line is a frame, `t` in seconds since `started_at`, never falling:
 
     {"t", "source": "kubernetes/pods", "list": {"resourceVersion": "17", "items": [...]}}
@@ -113,11 +115,15 @@ class Header(msgspec.Struct, frozen=True):
     """`gitVersion` of the API server; empty if unknown."""
     recorded_live: bool = False
     """Written by a running cockpit: of what it does not confirm nothing was heard."""
+    again_from: float | None = None
+    """When a demo has stopped playing, what pods answered since this second comes again and again, with counters that
+    go on; None: each goes on to answer what it answered last."""
 
     def __post_init__(self) -> None:
         if self.started_at.year not in _YEARS:
             raise ValueError(f"started_at lies in the year {self.started_at.year}")
-        for name, second in (("start_at", self.start_at), ("hold_at", self.hold_at)):
+        for name in ("start_at", "hold_at", "again_from"):
+            second: float | None = getattr(self, name)
             if second is not None and not 0 <= second <= LONGEST_S:
                 raise ValueError(f"{name} is no number of seconds since the start")
 

@@ -1,26 +1,11 @@
 """Makes the tapes of the GPU incidents: `python -m simulator.scenarios.make_gpu`."""
 
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from simulator.scenarios import gpu_chain_incidents as chain
 from simulator.scenarios import gpu_device_incidents as devices
-from simulator.scenarios.gpu_story import GpuStory, keep_renewing
-from simulator.scenarios.story import STARTED_AT
-from tape.format import TAPE_VERSION, Frame, Header
-from tape.writer import write_tape
-
-OPENS_AT: Final = 4.0
-
-
-class Incident(NamedTuple):
-    title: str
-    tell: Callable[[], GpuStory]
-    hold_at: float
-    opens_at: float = OPENS_AT
-
+from simulator.scenarios.incident import Incident, write_all
 
 INCIDENTS: Final = {
     "gpu_toolkit": Incident(
@@ -60,28 +45,9 @@ INCIDENTS: Final = {
 }
 
 
-def frames(name: str) -> Iterator[Frame]:
-    """Tell one incident. Raises KeyError for an unknown name."""
-    incident = INCIDENTS[name]
-    story = incident.tell()
-    keep_renewing(story, incident.hold_at)
-    return (frame for frame in story.frames() if frame.t <= incident.hold_at)
-
-
 def main() -> int:
     """Write the tapes beside this file."""
-    for name, incident in INCIDENTS.items():
-        header = Header(
-            TAPE_VERSION,
-            name=name,
-            title=incident.title,
-            started_at=STARTED_AT,
-            start_at=incident.opens_at,
-            hold_at=incident.hold_at,
-            context="gpu-prod",
-            server="v1.36.2",
-        )
-        write_tape(Path(__file__).parent / f"{name}.jsonl.gz", header, frames(name))
+    write_all(INCIDENTS, "gpu-prod")
     return 0
 
 

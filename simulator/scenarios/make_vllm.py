@@ -5,37 +5,26 @@ With `--recordings` the recorded pages that two of them rest on are taken from t
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from simulator.scenarios import vllm_incidents as vllm
-from simulator.scenarios.gpu_story import GpuStory, keep_renewing
-from simulator.scenarios.story import STARTED_AT
+from simulator.scenarios.incident import Incident, write_all
 from simulator.scenarios.vllm_pages import write_pages
-from tape.format import TAPE_VERSION, Frame, Header
-from tape.writer import write_tape
-
-OPENS_AT: Final = 4.0
-
-
-class Incident(NamedTuple):
-    title: str
-    tell: Callable[[], GpuStory]
-    hold_at: float
-    opens_at: float = OPENS_AT
-
 
 INCIDENTS: Final = {
     "vllm_queue": Incident(
         "A burst of requests for a model server that takes eight at once: 52 wait, and time to first token explodes",
         vllm.queue,
-        515.0,
+        vllm.QUEUE_UNTIL,
+        again_from=vllm.QUEUE_UNTIL - vllm.QUEUE_ROUND_S,
     ),
     "vllm_preemption": Incident(
         "A model server admits more than its KV cache holds: requests are thrown out and computed again",
         vllm.preemption,
-        580.0,
+        vllm.PREEMPTION_UNTIL,
+        again_from=vllm.PREEMPTION_UNTIL - vllm.PREEMPTION_ROUND_S,
     ),
     "vllm_stalled": Incident(
         "A model server hangs: eight requests run, not one token comes, and /health says that all is well",
@@ -61,14 +50,6 @@ INCIDENTS: Final = {
 }
 
 
-def frames(name: str) -> Iterator[Frame]:
-    """Tell one incident. Raises KeyError for an unknown name."""
-    incident = INCIDENTS[name]
-    story = incident.tell()
-    keep_renewing(story, incident.hold_at)
-    return (frame for frame in story.frames() if frame.t <= incident.hold_at)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the tapes beside this file."""
     parser = argparse.ArgumentParser(prog="python -m simulator.scenarios.make_vllm", description=main.__doc__)
@@ -80,18 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"make_vllm: {error}", file=sys.stderr)
         return 1
-    for name, incident in INCIDENTS.items():
-        header = Header(
-            TAPE_VERSION,
-            name=name,
-            title=incident.title,
-            started_at=STARTED_AT,
-            start_at=incident.opens_at,
-            hold_at=incident.hold_at,
-            context="serving-prod",
-            server="v1.36.2",
-        )
-        write_tape(Path(__file__).parent / f"{name}.jsonl.gz", header, frames(name))
+    write_all(INCIDENTS, "serving-prod")
     return 0
 
 

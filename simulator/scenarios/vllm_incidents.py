@@ -38,6 +38,13 @@ LOADS_S: Final = 80.0
 DIES_AGAIN_AT: Final = 130.0
 ENDS_WITH: Final = 0
 """Exit code of a server whose engine died (vLLM 0.32.0): it sees that, and shuts down in order."""
+QUEUE_ROUND_S: Final = 173.0
+"""`vllm_pages.round_s` of what was recorded; as below."""
+PREEMPTION_ROUND_S: Final = 192.5
+QUEUE_UNTIL: Final = 2 * QUEUE_ROUND_S + 46
+"""In the third round, while 44 wait: whoever looks at the end is to see the fault."""
+PREEMPTION_UNTIL: Final = 2 * PREEMPTION_ROUND_S + 92
+"""In the third round, at the most preemptions a minute."""
 STALLED_UNTIL: Final = 140.0
 DEAD_UNTIL: Final = 150.0
 OUT_OF_MEMORY_UNTIL: Final = 215.0

@@ -49,12 +49,16 @@ def write_pages(folder: Path) -> None:
     PAGES_FILE.write_bytes(gzip.compress(msgspec.json.encode(kept), mtime=0))
 
 
+def round_s(pages: list[RecordedPage]) -> float:
+    """Return how long a round of recorded pages is as it is told: the next one begins a page later."""
+    return SLOWER * (pages[-1].t + pages[-1].t - pages[-2].t)
+
+
 def told(
     pages: list[RecordedPage], rounds: int, model: str, started_at: float, begins: float = 0.0
 ) -> Iterator[RecordedPage]:
     """Yield the pages as a tape has them, from `begins` on: each round takes as long as the recording, told slower."""
-    last = _values(pages[-1].text)
-    length = SLOWER * (pages[-1].t + pages[-1].t - pages[-2].t)
+    last, length = _values(pages[-1].text), round_s(pages)
     for number in range(rounds):
         for page in pages:
             text = _page(page.text, last, ROUNDS_BEFORE + number, model, started_at)

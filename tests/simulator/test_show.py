@@ -152,6 +152,33 @@ async def test_the_show_holds(tmp_path: Path) -> None:
         assert show.cluster.get("pods", "shop", "b") is not None
 
 
+async def test_what_pods_answer_comes_again_with_counters_that_go_on(tmp_path: Path) -> None:
+    page = PageName("serving", "vllm-0", 8000)
+
+    def says(t: float, waiting: int, tokens: int) -> Frame:
+        return Frame(t, page.source, status=200, text=f"waiting {waiting}\ntokens_total {tokens}\n")
+
+    frames = (listed(0), says(1, 0, 100), says(12, 5, 110), says(14, 0, 130), says(19, 9, 999))
+    tape = make(tmp_path, *frames, hold_at=15.0)
+    tape.header = msgspec.structs.replace(tape.header, again_from=11.0)
+    show, seen = Show(tape, speed=100), list[str]()
+    async with playing(show):
+        await until(show.ended.is_set)
+        while len(seen) < 5:
+            if (text := show.cluster.pages[page].text) not in seen:
+                seen.append(text)
+            await asyncio.sleep(0.002)
+    counted = [tuple(line.rpartition(" ")[2] for line in text.splitlines()) for text in seen]
+    assert counted[:5] == [("0", "130"), ("5", "140"), ("0", "160"), ("5", "170"), ("0", "190")]
+
+
+def test_a_tape_that_has_nothing_to_repeat_is_refused(tmp_path: Path) -> None:
+    tape = make(tmp_path, listed(0), hold_at=15.0)
+    tape.header = msgspec.structs.replace(tape.header, again_from=15.0)
+    with pytest.raises(TapeError, match="nothing lies between 15 s and 15 s"):
+        Show(tape)
+
+
 async def test_the_server_goes_away_and_comes_back(tmp_path: Path) -> None:
     frames = (
         listed(0),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +14,19 @@ import pytest
 
 from collectors.vllm.page import parse_server_page
 from diagnosis.engine import diagnose
+from simulator.pages import Page
+from simulator.repeats import Repeats
 from simulator.scenarios import open_scenario
-from simulator.scenarios.make_vllm import INCIDENTS, frames, main
-from simulator.scenarios.vllm_incidents import DEAD_UNTIL, DIES_AGAIN_AT, FAULT_AT, LOADS_S
-from simulator.scenarios.vllm_pages import SLOWER, read_pages
+from simulator.scenarios.make_vllm import INCIDENTS, main
+from simulator.scenarios.vllm_incidents import (
+    DEAD_UNTIL,
+    DIES_AGAIN_AT,
+    FAULT_AT,
+    LOADS_S,
+    PREEMPTION_ROUND_S,
+    QUEUE_ROUND_S,
+)
+from simulator.scenarios.vllm_pages import SLOWER, read_pages, round_s
 from simulator.server import Simulator
 from simulator.show import Show
 from situation.findings import Finding, Severity
@@ -25,7 +35,7 @@ from situation.pods import Pod
 from situation.selectors import is_ready
 from situation.serving.recognise import recognise
 from situation.situation import Situation
-from tape.format import page_name
+from tape.format import Frame, page_name
 from tape.player import play
 from tape.serving import slim_serving_page
 from tests.simulator.client import get
@@ -51,15 +61,19 @@ STATES: Final[dict[str, list[tuple[float, bool, int]]]] = {
     "vllm_killed_before_ready": [(85, False, 0), (320, False, 2)],
 }
 """At some seconds: whether the server is ready, and how often it has restarted."""
+AT_THE_END: Final = inf
 FOUND: Final = {
-    "vllm_queue": {20.0: "vllm-saturated", 165.0: ""},
-    "vllm_preemption": {100.0: "vllm-preemption", 640.0: ""},
-    "vllm_stalled": {FAULT_AT: "", 70.0: "vllm-stalled"},
-    "vllm_engine_dead": {FAULT_AT + 2: "vllm-engine-dead", READY_AGAIN_AT + 5: "", DEAD_UNTIL: "vllm-engine-dead"},
-    "vllm_device_oom": {215.0: "vllm-crash"},
-    "vllm_killed_before_ready": {85.0: "vllm-killed-before-ready", 320.0: "vllm-killed-before-ready"},
+    "vllm_queue": {20.0: "vllm-saturated", 165.0: "", AT_THE_END: "vllm-saturated"},
+    "vllm_preemption": {100.0: "vllm-preemption", AT_THE_END: "vllm-preemption"},
+    "vllm_stalled": {FAULT_AT: "", AT_THE_END: "vllm-stalled"},
+    "vllm_engine_dead": {FAULT_AT + 2: "vllm-engine-dead", READY_AGAIN_AT + 5: "", AT_THE_END: "vllm-engine-dead"},
+    "vllm_device_oom": {AT_THE_END: "vllm-crash"},
+    "vllm_killed_before_ready": {85.0: "vllm-killed-before-ready", AT_THE_END: "vllm-killed-before-ready"},
 }
-"""What is found at some seconds, by what was heard until then; nothing where it is empty."""
+"""What is found at some seconds, by what was heard until then; nothing where it is empty.
+
+At the end each shows its fault: that is what `check --dump` says of the tape, and where a demo stays.
+"""
 MESSAGES: Final = {
     "BackOff": r"Back-off restarting failed container vllm in pod (\S+)_serving\(\S+\)",
     "Killing": r"Container vllm failed startup probe, will be restarted",
@@ -100,8 +114,11 @@ def pages_of(name: str) -> list[tuple[float, str]]:
 @pytest.mark.parametrize("name", ALL)
 def test_the_tape_is_what_its_script_makes_and_small(name: str) -> None:
     tape = open_scenario(name)
-    assert [msgspec.json.encode(frame) for frame in tape.frames()] == [msgspec.json.encode(f) for f in frames(name)]
-    assert (tape.header.start_at, tape.header.hold_at) == (INCIDENTS[name].opens_at, INCIDENTS[name].hold_at)
+    incident, header = INCIDENTS[name], tape.header
+    told = [msgspec.json.encode(frame) for frame in incident.frames()]
+    assert [msgspec.json.encode(frame) for frame in tape.frames()] == told
+    assert (header.start_at, header.hold_at) == (incident.opens_at, incident.hold_at)
+    assert header.again_from == incident.again_from
     assert tape.path.stat().st_size < LARGEST_BYTES
     assert all(slim_serving_page(text) == text for _, text in pages_of(name))
 
@@ -162,10 +179,38 @@ def test_events_are_worded_as_the_kubelet_does(name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_the_right_thing_is_found_and_withdrawn(name: str) -> None:
     started_at = open_scenario(name).header.started_at
-    for t, rule in FOUND[name].items():
+    assert AT_THE_END in FOUND[name]
+    for moment, rule in FOUND[name].items():
+        t = min(moment, INCIDENTS[name].hold_at)
         causes = grave(situation_at(name, t), started_at + t * SECOND)
         assert [cause.rule for cause in causes] == ([rule] if rule else []), t
         assert not [cause for cause in causes if cause.subject.name.startswith(OTHER)]
+
+
+@pytest.mark.parametrize(
+    ("name", "recorded", "length"),
+    [("vllm_queue", "queue", QUEUE_ROUND_S), ("vllm_preemption", "preemption", PREEMPTION_ROUND_S)],
+)
+def test_a_demo_goes_on_with_whole_rounds(name: str, recorded: str, length: float) -> None:
+    """What comes after the tape's end is what would have come: each counter where the next recorded page has it."""
+    incident, begun = INCIDENTS[name], round_s(read_pages()[recorded])
+    assert incident.again_from == incident.hold_at - length == pytest.approx(incident.hold_at - begun, abs=0.05)
+    longer = incident._replace(hold_at=incident.hold_at + length / 2).frames()
+    pages = [(frame, page_of(frame)) for frame in longer if frame.source.endswith("/metrics")]
+    repeats = Repeats(incident.again_from, incident.hold_at)
+    for frame, page in pages:
+        if frame.t <= incident.hold_at:
+            repeats.note(frame, page)
+    told = [(incident.hold_at + after_s, page) for after_s, _, page in repeats.round(1)]
+    expected = [(frame.t, page) for frame, page in pages if frame.t > incident.hold_at]
+    assert len(expected) > 10
+    for (t, page), (due, wanted) in zip(told, expected, strict=False):
+        assert t == pytest.approx(due, abs=0.15)
+        assert parse_server_page(page.text.encode(), name) == parse_server_page(wanted.text.encode(), name)
+
+
+def page_of(frame: Frame) -> Page:
+    return Page(frame.status or 200, frame.text or "", frame.error or "")
 
 
 @pytest.mark.parametrize(("name", "recorded"), [("vllm_queue", "queue"), ("vllm_preemption", "preemption")])
@@ -178,7 +223,6 @@ def test_recorded_pages_are_told_slower_and_go_on(name: str, recorded: str) -> N
     assert [tuple(round(value or 0, 6) for value in row) for row in gauges] == [
         (now.running, now.waiting, round(now.kv_usage_ratio or 0, 6)) for now in was
     ]
-    assert (told[-1][1].running, told[-1][1].waiting) == (0, 0), "a demo that holds here is at rest, not stalled"
     for (_, before), (_, after) in pairwise(told):
         for field in ("generation_tokens", "preemptions", "prompt_tokens"):
             assert getattr(after, field) >= getattr(before, field)
