@@ -18,7 +18,8 @@ from situation.serving.readings import Software
 from situation.serving.recognise import ServerSpec
 
 UTILIZATION: Final = 0.9
-"""vLLM's default of `--gpu-memory-utilization`."""
+"""vLLM's default of `--gpu-memory-utilization`; more leaves too little for CUDA graphs, NCCL and what the allocator
+wastes (playbook G)."""
 KV_SHARE: Final = 0.15
 """Playbooks E: 15 to 20 % of the weights for KV cache and CUDA is the least that a server can work with."""
 SPANS_NODES: Final = frozenset(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from diagnosis.gpu_fit import Fit, gib, more_gpus
+from diagnosis.gpu_fit import UTILIZATION, Fit, gib, more_gpus
 from diagnosis.model_pods import ServerCrash
 
 LENGTH: Final = 8192
@@ -63,7 +63,8 @@ def _larger(crash: ServerCrash, fit: Fit) -> Iterator[str]:
 
 
 def _more_kv(crash: ServerCrash, fit: Fit) -> Iterator[str]:
-    if not fit.is_default and fit.utilization < 0.9:
-        yield f"{crash.flag('utilization')} {fit.utilization:g} -> 0.9: what it gets beyond the weights is KV cache"
+    if not fit.is_default and fit.utilization < UTILIZATION:
+        more = f"{crash.flag('utilization')} {fit.utilization:g} -> {UTILIZATION:g}"
+        yield f"{more}: what it gets beyond the weights is KV cache"
     yield _length(crash)
     yield from _larger(crash, fit)

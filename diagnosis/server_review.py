@@ -1,10 +1,10 @@
 """The set-up of a model server, point by point, from its pod template and what stands beside it (playbooks G)."""
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from diagnosis.commands import fact
-from diagnosis.gpu_fit import gpus_asked, gpus_needed
+from diagnosis.gpu_fit import UTILIZATION, gpus_asked, gpus_needed
 from diagnosis.model_pods import FLAGS, SHM, shm_mount
 from diagnosis.model_size import GIB, host_memory_gib, load_time, model_size
 from situation.clock import duration_text
@@ -15,9 +15,6 @@ from situation.quantity import parse_quantity
 from situation.serving.readings import Software
 from situation.serving.recognise import ServerSpec
 from situation.storage import PersistentVolumeClaim
-
-UTILIZATION_MOST: Final = 0.90
-"""Playbooks G: more leaves too little for CUDA graphs, NCCL and what the allocator wastes."""
 
 
 class Setup(NamedTuple):
@@ -128,10 +125,10 @@ def _arguments(setup: Setup) -> Iterator[tuple[str, str]]:
     server, arguments = setup.server, setup.server.arguments
     flags = FLAGS[server.software]
     share = arguments.gpu_memory_utilization
-    if share is not None and share > UTILIZATION_MOST:
+    if share is not None and share > UTILIZATION:
         yield (
             "high memory share",
-            f"{flags['utilization']} {share:g}: above {UTILIZATION_MOST:g} it may run out later",
+            f"{flags['utilization']} {share:g}: above {UTILIZATION:g} it may run out later",
         )
     told = bool(arguments.flags) and not arguments.flags & {"--config"}  # else it is set where it cannot be seen
     if arguments.max_model_len is None and server.software is Software.VLLM and told:

@@ -5,6 +5,7 @@ from typing import Final
 from diagnosis.autoscalers import autoscalers_of
 from diagnosis.commands import kubectl
 from diagnosis.container_facts import describe, logs
+from diagnosis.gpu_fit import UTILIZATION
 from diagnosis.model_pods import FLAGS
 from diagnosis.serving_facts import limit_of, pod_of
 from situation.findings import Command, Effect, Evidence
@@ -21,8 +22,6 @@ ROOM_RATIO: Final = 0.6
 """With less of the KV cache in use, more requests fit beside those that run ..."""
 FILLED_RATIO: Final = 0.85
 """... until it is as full as this: above 0.90 preemption is near (playbook F)."""
-USUAL_UTILISATION: Final = 0.90
-"""vLLM's default of `--gpu-memory-utilization`; more leaves too little for CUDA graphs and NCCL (playbook G)."""
 
 
 def metrics(view: ServerView, purpose: str) -> Command:
@@ -124,9 +123,9 @@ def less_memory(view: ServerView) -> tuple[Evidence, ...]:
         found.append(change(view, f"{flag} {now} -> {int(fits)}: no more fit at once over the last minute"))
     told = next((item.cache for item in view.engines if item.cache is not None), None)
     share = arguments.gpu_memory_utilization or (told.gpu_memory_utilization if told is not None else None)
-    if share is not None and share < USUAL_UTILISATION and (flag := flag_of(view, "utilization")):
+    if share is not None and share < UTILIZATION and (flag := flag_of(view, "utilization")):
         now = f"{flag} {share:g}"
-        found.append(change(view, f"{now} -> {USUAL_UTILISATION:.2f}: what it gets beyond the weights is KV cache"))
+        found.append(change(view, f"{now} -> {UTILIZATION:.2f}: what it gets beyond the weights is KV cache"))
     if arguments.max_model_len is None and (flag := flag_of(view, "length")):
         found.append(change(view, f"{flag} is not set: one long request may take the whole KV cache"))
     if not arguments.kv_cache_dtype and view.software is Software.VLLM:

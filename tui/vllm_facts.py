@@ -190,7 +190,11 @@ def latency_text(engines: Sequence[EngineFigures]) -> str:
     if prompt is not None:
         parts.append(f"{short_count(prompt)} prompt tokens/s")
     hits = [item.prefix_hit_ratio for item in engines if item.prefix_hit_ratio is not None]
-    parts.append(f"prefix cache hits {sum(hits) / len(hits):.0%}" if hits else "prefix cache not measured")
+    if hits:
+        parts.append(f"prefix cache hits {sum(hits) / len(hits):.0%}")
+    else:
+        is_off = all(item.cache is not None and item.cache.prefix_caching is False for item in engines)
+        parts.append(f"prefix cache {'off' if is_off else 'not measured'}")
     return " · ".join(parts)
 
 

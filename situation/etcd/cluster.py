@@ -142,12 +142,7 @@ class EtcdCluster(msgspec.Struct, frozen=True):
 
 def etcd_of(situation: Situation, now: datetime) -> EtcdCluster:
     """Return etcd as it is known now; worked out once for each time that is asked for."""
-    held = situation.derived.get("etcd")
-    if held is not None and held[0] == now:
-        return held[1]  # type: ignore[no-any-return]
-    made = _cluster(situation, now)
-    situation.derived["etcd"] = (now, made)
-    return made
+    return situation.derived.at("etcd", now, lambda: _cluster(situation, now))
 
 
 def _cluster(situation: Situation, now: datetime) -> EtcdCluster:

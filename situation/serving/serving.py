@@ -35,12 +35,7 @@ _RANK: Final = {state: rank for rank, state in enumerate(_WORST_FIRST)}
 
 def serving_of(situation: Situation, now: datetime) -> Serving:
     """Return the model servers: those that pods tell of, asked or not, and those at URLs. Worst first."""
-    held = situation.derived.get("serving")
-    if held is not None and held[0] == now:
-        return held[1]  # type: ignore[no-any-return]
-    made = _serving(situation, now)
-    situation.derived["serving"] = (now, made)
-    return made
+    return situation.derived.at("serving", now, lambda: _serving(situation, now))
 
 
 def _serving(situation: Situation, now: datetime) -> Serving:

@@ -13,7 +13,7 @@ from situation.meta import Ref
 from situation.readings import Reading, SourceState
 from situation.serving.arguments import EngineArguments
 from situation.serving.memory import Curve
-from situation.serving.readings import Software
+from situation.serving.readings import CacheConfig, Software
 from situation.serving.serving import serving_of
 from situation.serving.view import EngineFigures, ServerState, ServerView
 from situation.situation import Situation
@@ -21,7 +21,7 @@ from tests.build import NOW, pod, situation
 from tests.model_servers import SOURCE, deployment, engine, overloaded, quiet, rounds, said, stalled, vllm_pod
 from tui.view import Filter, parse_filter
 from tui.vllm_card import server_card
-from tui.vllm_facts import remarks, server_detail
+from tui.vllm_facts import latency_text, remarks, server_detail
 from tui.vllm_groups import groups_of, short_name
 from tui.vllm_history import ServingCurves, added, heights, stepped, topmost
 from tui.vllm_judging import kv_severity, preemptions_severity, queue_severity, row_state, saturation_severity
@@ -184,6 +184,14 @@ def test_the_detail_tells_figures_arguments_and_what_is_not_measured() -> None:
         == "max-num-seqs 256 · KV cache of 410k tokens · 12.5 requests of full length"
     )
     assert shown.about == ("focused", "on gpu-2", "vLLM 0.33.0", "through the API server, 0s ago")
+
+
+@pytest.mark.parametrize(
+    ("known", "said"), [(False, "prefix cache off"), (True, "prefix cache not measured"), (None, "not measured")]
+)
+def test_a_prefix_cache_that_is_off_is_not_one_that_is_not_measured(known: bool | None, said: str) -> None:
+    assert latency_text([EngineFigures("llama", cache=CacheConfig(prefix_caching=known))]).endswith(said)
+    assert latency_text([EngineFigures("llama")]).endswith("prefix cache not measured")
 
 
 def test_the_server_that_is_shown_follows_cursor_focus_and_trouble() -> None:
