@@ -1,5 +1,6 @@
 """What the rules about model servers share: which servers count, how numbers are told, what follows from what."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Final
@@ -15,7 +16,7 @@ from situation.quantity import latency_text
 from situation.selectors import is_ready
 from situation.serving.readings import Software
 from situation.serving.serving import serving_of
-from situation.serving.view import EngineFigures, ServerState, ServerView, highest
+from situation.serving.view import EngineFigures, ServerState, ServerView, Spread, highest
 from situation.situation import Situation
 
 SERVERS_SHOWN: Final = 4
@@ -155,11 +156,20 @@ def at_limit(engine: EngineFigures, view: ServerView) -> bool:
 
 def ttft_text(engine: EngineFigures) -> str:
     """Return `TTFT p99 19 s over the last 60s, 0.3 s before`; empty if nothing was observed."""
-    now, before = engine.ttft.p99, engine.ttft_before.p99
-    if now is None:
+    if not (now := p99_text(engine.ttft)):
         return ""
-    text = f"TTFT p99 {latency_text(now)} over the last {window_text(engine)}"
-    return text if before is None else f"{text}, {latency_text(before)} before"
+    text = f"TTFT p99 {now} over the last {window_text(engine)}"
+    return f"{text}, {before} before" if (before := p99_text(engine.ttft_before)) else text
+
+
+def p99_text(spread: Spread) -> str:
+    """Return `19 s`; of a wide bucket its bounds: `between 160 s and 640 s`. Empty if nothing was observed."""
+    if spread.p99_between is not None:
+        low, high = spread.p99_between
+        if math.isinf(high):
+            return f"above {latency_text(low)}"
+        return f"between {latency_text(low)} and {latency_text(high)}"
+    return "" if spread.p99 is None else latency_text(spread.p99)
 
 
 def window_text(engine: EngineFigures) -> str:

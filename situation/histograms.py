@@ -54,10 +54,9 @@ class Histogram(msgspec.Struct, frozen=True, gc=False):
         What lies in a bucket that does not begin at a number (or is the first, and not above 0) is told as its upper
         bound.
         """
-        if self.total <= 0:
+        if (position := self._position(ratio)) is None:
             return None
         rank = ratio * self.total
-        position = next(index for index, count in enumerate(self.counts) if count >= rank)
         upper = self.bounds[position]
         if position == 0 and upper <= 0:
             return upper
@@ -70,6 +69,18 @@ class Histogram(msgspec.Struct, frozen=True, gc=False):
             return upper
         found = lower + (upper - lower) * (rank - below) / inside
         return found if math.isfinite(found) else upper
+
+    def bucket(self, ratio: float) -> tuple[float, float] | None:
+        """Return the bounds of the bucket that holds a quantile: the first begins at 0. None without observations."""
+        if (position := self._position(ratio)) is None:
+            return None
+        return (self.bounds[position - 1] if position else 0.0), self.bounds[position]
+
+    def _position(self, ratio: float) -> int | None:
+        if self.total <= 0:
+            return None
+        rank = ratio * self.total
+        return next(index for index, count in enumerate(self.counts) if count >= rank)
 
 
 def merged(histograms: Iterable[Histogram]) -> Histogram:

@@ -126,7 +126,7 @@ def _plots(
     yield _plot("running", running, Curve.RUNNING, _number(total(engines, lambda item: item.running)) + limit,
                 grave["running_severity"], most)  # fmt: skip
     yield Plot("TTFT p99", latency_heights(curves.ttft(of, memory, now, CURVE)),
-               _latency(highest(engines, lambda item: item.ttft.p99)))  # fmt: skip
+               _p99(max((item.ttft for item in engines), key=lambda item: item.p99 or 0.0, default=Spread())))  # fmt: skip
     yield _plot("tokens/s", tokens, Curve.GENERATION_TOKENS,
                 _number(total(engines, lambda item: item.generation_tokens_per_s)))  # fmt: skip
     yield _plot("preempt", preempted, Curve.PREEMPTIONS,
@@ -201,7 +201,12 @@ def latency_text(engines: Sequence[EngineFigures]) -> str:
 def _spread(item: Spread) -> str:
     if item.p50 is None and item.p99 is None:
         return "none in the last minute"
-    return f"p50 {_latency(item.p50)} p99 {_latency(item.p99)}"
+    return f"p50 {_latency(item.p50)} p99 {_p99(item)}"
+
+
+def _p99(item: Spread) -> str:
+    """Of a bucket that is too wide for a figure in it: more than where it begins."""
+    return f"{'>' if item.p99_between else ''}{_latency(item.p99_least)}"
 
 
 def arguments_text(server: ServerView) -> str:

@@ -28,9 +28,10 @@ SLOW_GPU: Final = ("gpu-throttled", "gpu-hot")
 
 def _rises(engine: EngineFigures, _: ServerView) -> bool:
     now, before = engine.ttft, engine.ttft_before
-    if now.p99 is None or before.p99 is None or min(now.count, before.count) < TTFT_LEAST:
+    least, most = now.p99_least, before.p99_most
+    if least is None or most is None or min(now.count, before.count) < TTFT_LEAST:
         return False
-    return now.p99 >= TTFT_FELT_S and now.p99 >= TTFT_RISES * before.p99
+    return least >= TTFT_FELT_S and least >= TTFT_RISES * most
 
 
 def _behind_decode(engine: EngineFigures, view: ServerView) -> bool:
@@ -82,7 +83,7 @@ def _late_tokens(servers: tuple[ServerView, ...], situation: Situation, now: dat
     ]
     return Fired(
         facts.about(servers[0]),
-        f"is slow to the first token: p99 {latency_text(worst.ttft.p99 or 0.0)}, and no more requests wait than before",
+        f"is slow to the first token: p99 {facts.p99_text(worst.ttft)}, and no more requests wait than before",
         tuple(evidence),
         (
             commands.metrics(servers[0], "is the prefill long (vllm:request_prefill_time_seconds)?"),

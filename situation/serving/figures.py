@@ -56,7 +56,7 @@ def spread(observed: Histogram) -> Spread:
     """Return the quantiles of what was observed."""
     if not observed.total:
         return Spread()
-    return Spread(observed.quantile(0.5), observed.quantile(0.99), observed.total)
+    return Spread(observed.quantile(0.5), observed.quantile(0.99), observed.total, observed.bucket(0.99))
 
 
 def _figures(model: str, engine: str, track: EngineTrack) -> EngineFigures:

@@ -36,6 +36,11 @@ class ServerState(StrEnum):
     """It could not be asked, or has not been asked yet; `why` says which."""
 
 
+WIDE: Final = 3.0
+"""A bucket whose bounds lie further apart than this says between which two the quantile lies, and no more. vLLM's
+of the first token grow by more than that above 160 s only (640, 2560)."""
+
+
 class Spread(msgspec.Struct, frozen=True):
     """Quantiles over the window, seconds. None: nothing was observed in it."""
 
@@ -43,6 +48,26 @@ class Spread(msgspec.Struct, frozen=True):
     p99: float | None = None
     count: float = 0.0
     """Observations that they are taken of."""
+    p99_bucket: tuple[float, float] | None = None
+    """Bounds of the bucket that the 99th percentile lies in, between which it is interpolated."""
+
+    @property
+    def p99_between(self) -> tuple[float, float] | None:
+        """The bounds of a bucket too wide for a figure in it to be told as one (`WIDE`), else None."""
+        if self.p99_bucket is None:
+            return None
+        low, high = self.p99_bucket
+        return (low, high) if low > 0 and high > WIDE * low else None
+
+    @property
+    def p99_least(self) -> float | None:
+        """So much the 99th percentile is at least, as far as its bucket tells."""
+        return self.p99_between[0] if self.p99_between else self.p99
+
+    @property
+    def p99_most(self) -> float | None:
+        """So much it is at most; infinite above the last bound."""
+        return self.p99_between[1] if self.p99_between else self.p99
 
 
 class EngineFigures(msgspec.Struct, frozen=True):

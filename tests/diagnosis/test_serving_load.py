@@ -1,5 +1,6 @@
 """Model servers with more to do than they can take: one cause each, with the numbers, and its look-alikes silent."""
 
+import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -8,12 +9,14 @@ import pytest
 
 from diagnosis.engine import Engine, diagnose
 from diagnosis.rules import serving_load
+from diagnosis.serving_facts import p99_text
 from playbooks.commands import Target, render
 from situation.findings import Effect, Finding, Mark, Severity
 from situation.meta import Ref
 from situation.readings import Listed, Reading, SourceState
 from situation.serving.readings import EnginePage, Health, ServerReading, Software
 from situation.serving.serving import SOURCE
+from situation.serving.view import Spread
 from situation.situation import Situation
 from tests.build import NOW, made, meta, situation
 from tests.diagnosis.objects import causes_of, texts
@@ -302,3 +305,21 @@ def test_pages_of_several_engines_are_one_server() -> None:
     finding = causes_of(RULES, known)["vllm-saturated"]
     assert finding.title == "llama is saturated: 8 run, 3 wait"
     assert finding.evidence[0].text == "llama-1-1: 16 run, 3 wait, KV cache 0%"
+
+
+@pytest.mark.parametrize(
+    ("bucket", "text"),
+    [
+        (None, "12 s"),
+        ((10.0, 20.0), "12 s"),
+        ((160.0, 640.0), "between 160 s and 640 s"),
+        ((2560.0, math.inf), "above 2560 s"),
+        ((0.0, 0.001), "12 s"),
+    ],
+)
+def test_a_quantile_of_a_wide_bucket_is_told_as_its_bounds(bucket: tuple[float, float] | None, text: str) -> None:
+    assert p99_text(Spread(3.0, 12.0, 50.0, bucket)) == text
+
+
+def test_nothing_seen_is_no_quantile() -> None:
+    assert p99_text(Spread()) == ""

@@ -146,3 +146,14 @@ def test_growth_is_never_negative_and_needs_two_values(values: list[float | None
 )
 def test_growth(values: list[float | None], expected: float | None) -> None:
     assert increase(values) == expected
+
+
+def test_the_bucket_of_a_quantile_is_told() -> None:
+    found = Histogram((1.0, 160.0, 640.0, math.inf), (0.0, 50.0, 90.0, 100.0))
+    assert [found.bucket(ratio) for ratio in (0.0, 0.5, 0.9, 0.99)] == [
+        (0.0, 1.0),
+        (1.0, 160.0),
+        (160.0, 640.0),
+        (640.0, math.inf),
+    ]
+    assert Histogram().bucket(0.5) is None
