@@ -34,7 +34,7 @@ def markdown(incident: Incident, now: datetime, zone: tzinfo | None = None, vers
     made = f"{now.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     by = f"Midwatch {version}".rstrip()
     yield f"> Draft made by {by} on {made} from what it saw and what was written down meanwhile."
-    yield "> Times are UTC. A cause that stood when watching began may be older than its time."
+    yield "> Times are UTC. What was found as watching began may be older than its time."
     yield ""
     yield from _overview(incident, causes, noticed, times, now)
     yield from _summary(causes, times)
@@ -98,7 +98,7 @@ def _summary(causes: Sequence[Story], times: Times) -> Iterator[str]:
 def _first_sentence(story: Story, which: str, times: Times) -> str:
     first = story.begun
     layer = f"layer {first.layer.value} ({first.layer.title})" if first.layer else "no layer"
-    how = "was found as watching began (it may be older), at" if first.kind is Kind.FOUND else "appeared at"
+    how = f"was {first.kind.word} (it may be older), at" if first.kind is Kind.FOUND else "appeared at"
     follows = f" {counted(len(first.follows), 'other finding')} followed from it." if first.follows else ""
     return f"{which}, *{_text(first.text)}* on {layer}, {how} {times.utc(first.at)}.{follows}"
 
@@ -167,7 +167,7 @@ def _story(story: Story, times: Times) -> Iterator[str]:
     begun = story.begun
     layer = f", layer {begun.layer.value} ({begun.layer.title})" if begun.layer else ""
     yield f"- **What:** {story.gravest.value}{layer}, {_text(subject_text(begun.subject))}, rule `{begun.rule}`"
-    since = "found at" if begun.kind is Kind.FOUND else "from"
+    since = f"{begun.kind.word}, at" if begun.kind is Kind.FOUND else "from"
     until = f"to {times.utc(story.ended)} ({span(begun.at, story.ended)})" if story.ended else "and not cleared"
     flaps = f"; {flapped(begun)}" if begun.times else ""
     yield f"- **When:** {since} {times.utc(begun.at)} {until}{flaps}"
@@ -202,7 +202,7 @@ def _timeline(incident: Incident, times: Times) -> Iterator[str]:
 
 def _what(entry: Entry) -> str:
     grave = f" ({entry.severity.value})" if entry.severity and entry.kind.begins_cause else ""
-    return f"{entry.kind.value}{grave}"
+    return f"{entry.kind.word}{grave}"
 
 
 def _said(entry: Entry) -> str:
@@ -235,7 +235,7 @@ def _listed(title: str, incident: Incident, kinds: Sequence[Kind], times: Times,
     yield ""
     found = [entry for entry in in_order(incident) if entry.kind in kinds]
     for entry in found:
-        word = "" if entry.kind is Kind.NOTE else f"{entry.kind.value}: "
+        word = "" if entry.kind is Kind.NOTE else f"{entry.kind.word}: "
         more = f" _({_text(entry.way)})_" if entry.way else ""
         yield f"- {times.utc(entry.at)} {_text(entry.who)}: {word}{_text(entry.text)}{more}"
     if not found:

@@ -95,7 +95,9 @@ def test_a_cause_found_at_start_is_not_said_to_have_begun_then() -> None:
     found = msgspec.structs.replace(begun(), kind=Kind.FOUND)
     text = draft(incident(found))
     assert "was found as watching began (it may be older), at 02:41:07" in text
-    assert "- **When:** found at 02:41:07" in text
+    assert "- **When:** found as watching began, at 02:41:07" in text
+    assert "| found as watching began (critical) |" in text
+    assert "at start" not in text
 
 
 def _section(text: str, title: str) -> str:
