@@ -18,10 +18,10 @@ EVIDENCE_CHARS: Final = 600
 
 
 class Kind(StrEnum):
-    """What happened, in the word that people see."""
+    """What happened."""
 
     FOUND = "found at start"
-    """A cause that stood when watching began: since when is not known."""
+    """A cause that was seen first as watching began: it may be older."""
     APPEARED = "appeared"
     CHANGED = "changed"
     CLEARED = "cleared"
@@ -36,6 +36,11 @@ class Kind(StrEnum):
     RESUMED = "resumed"
     CLOSED = "closed"
     FULL = "log full"
+
+    @property
+    def word(self) -> str:
+        """What people read; the value is what stands in files."""
+        return "found as watching began" if self is Kind.FOUND else self.value
 
     @property
     def begins_cause(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from incidents.entries import TEXT_LIMIT, Entry, Incident, Kind
+from incidents.entries import TEXT_LIMIT, Entry, Incident, Kind, Name
 from incidents.secrets import kept_text
 from incidents.writer import Writer
 from situation.clock import duration_text
@@ -129,7 +129,8 @@ class Log:
             self._writer.end(entry.at)
 
     def look(self, now: datetime, stands: Sequence[Entry]) -> None:
-        """Notice how far the disk has come, and when the incident is over; `stands` are the causes not cleared."""
+        """Notice how far the disk has come, and when the incident is over; `stands` are the causes not cleared and
+        the sources not back."""
         if self._writer is None:
             return
         if self._writer.written.is_full and not self._is_full:
@@ -147,9 +148,18 @@ class Log:
         writer.end(now, waits=False)
         self._over = writer.written.id
         self._writer, self._is_full, self._said, self._noted = None, False, "", ""
-        self._entries = [Entry(now, Kind.OPENED, f"the cockpit watched on after the end of {self._over}"), *stands]
+        opened = Entry(now, Kind.OPENED, f"the cockpit watched on after the end of {self._over}")
+        self._entries = [opened, *self._named(stands)]
         self._begun = self._index()
         self.revision += 1
+
+    def _named(self, stands: Sequence[Entry]) -> Iterator[Entry]:
+        """Yield entries with the names that were noted of what they belong to: the next file is redacted by them."""
+        noted: dict[str, dict[Name, None]] = {}
+        for entry in self._entries:
+            noted.setdefault(entry.key, {}).update(dict.fromkeys(entry.names))
+        for entry in stands:
+            yield msgspec.structs.replace(_clean(entry), names=tuple(noted.get(entry.key, entry.names)))
 
     # What people are told
 

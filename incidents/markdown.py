@@ -8,11 +8,13 @@ from typing import Final
 from incidents.entries import Entry, Incident, Kind
 from incidents.stories import Story, in_order, layer_spells, stories
 from incidents.telling import Times, ending, flapped, remarks, span, subject_text
-from situation.findings import Mark, Severity
+from situation.findings import Mark
 from situation.quantity import counted
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
 _STEPS: Final = (Kind.TICKED, Kind.UNTICKED, Kind.NOT_APPLICABLE)
+_FOLLOWS_SHOWN: Final = 6
+"""Consequences of a cause that the impact names; all that the log has stand with the cause."""
 _MARKS: Final = {Mark.SUPPORTS: "", Mark.EXCLUDES: "speaks against something else: ", Mark.OPEN: "not known: "}
 _TO_FILL: Final = (
     ("Impact on users", "who was hurt, how badly, from when to when"),
@@ -25,34 +27,43 @@ _TO_FILL: Final = (
 def markdown(incident: Incident, now: datetime, zone: tzinfo | None = None, version: str = "") -> Iterator[str]:
     """Yield the lines of the draft, as of `now`; `zone` is that of the local times, None that of this machine."""
     times, told = Times(incident, zone), stories(incident.entries)
+    causes = [story for story in told if story.is_grave]
+    noticed = [story for story in told if not story.is_grave]
     yield f"# Incident {_text(incident.id)}"
     yield ""
     made = f"{now.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     by = f"Midwatch {version}".rstrip()
     yield f"> Draft made by {by} on {made} from what it saw and what was written down meanwhile."
-    yield "> Times are UTC. A cause that stood when watching began may be older than its time."
+    yield "> Times are UTC. What was found as watching began may be older than its time."
     yield ""
-    yield from _overview(incident, told, times, now)
-    yield from _summary(told, times)
-    yield from _impact(told, times, incident)
-    yield from _causes(told, times)
+    yield from _overview(incident, causes, noticed, times, now)
+    yield from _summary(causes, times)
+    yield from _impact(causes, times, incident)
+    yield from _causes(causes, times)
+    yield from _noticed(noticed, times)
     yield from _timeline(incident, times)
     yield from _commands(incident, times)
     yield from _listed("Steps", incident, _STEPS, times, "No step was ticked.")
     yield from _listed("Notes", incident, (Kind.NOTE,), times, "No note was written.")
 
 
-def _overview(incident: Incident, told: Sequence[Story], times: Times, now: datetime) -> Iterator[str]:
+def _overview(
+    incident: Incident, causes: Sequence[Story], noticed: Sequence[Story], times: Times, now: datetime
+) -> Iterator[str]:
     end = incident.ended or (now if incident.live else incident.last_at)
-    gravest = min((story.gravest for story in told), key=lambda item: item.rank, default=None)
-    open_ones = sum(story.cleared is None for story in told)
+    gravest = min((story.gravest for story in causes), key=lambda item: item.rank, default=None)
+    open_ones = sum(story.cleared is None for story in causes)
+    also = f"; {counted(len(noticed), 'weak point')} noticed besides" if noticed else ""
     rows = [
         ("Cluster", f"`{incident.context}`" if incident.context else "that which Midwatch ran in"),
         ("Began", times.full(incident.began)),
         ("Log ended", f"{times.full(end)}, {ending(incident)}"),
         ("Lasted", span(incident.began, end)),
         ("Gravest", gravest.value if gravest else "no cause was found"),
-        ("Causes", f"{len(told)}, of which {open_ones} still stood at the end of the log" if told else "none"),
+        (
+            "Causes",
+            (f"{len(causes)}, of which {open_ones} still stood at the end of the log" if causes else "none") + also,
+        ),
         ("People", ", ".join(_text(name) for name in incident.people) or "nobody did anything"),
     ]
     yield "| | |"
@@ -61,25 +72,23 @@ def _overview(incident: Incident, told: Sequence[Story], times: Times, now: date
     yield ""
 
 
-def _summary(told: Sequence[Story], times: Times) -> Iterator[str]:
+def _summary(causes: Sequence[Story], times: Times) -> Iterator[str]:
     yield "## Summary"
     yield ""
-    grave = [story for story in told if story.gravest is not Severity.INFO]
-    if grave:
-        first = grave[0]
-        yield _first_sentence(
-            first, "The only cause" if len(grave) == 1 else f"The first of {len(grave)} causes", times
-        )
-        cleared = [story for story in grave if story.ended is not None]
-        if len(cleared) == len(grave):
-            last = max(story.ended for story in grave if story.ended is not None)
-            which = "It" if len(grave) == 1 else f"The last of {len(grave)} causes"
+    if causes:
+        first = causes[0]
+        which = "The only cause" if len(causes) == 1 else f"The first of {len(causes)} causes"
+        yield _first_sentence(first, which, times)
+        cleared = [story for story in causes if story.ended is not None]
+        if len(cleared) == len(causes):
+            last = max(story.ended for story in causes if story.ended is not None)
+            which = "It" if len(causes) == 1 else f"The last of {len(causes)} causes"
             yield f"{which} had cleared by {times.utc(last)}, {span(first.begun.at, last)} after it began."
-        elif len(grave) == 1:
+        elif len(causes) == 1:
             yield "It still stood when the log ended."
         else:
-            left = len(grave) - len(cleared)
-            yield f"When the log ended, {left} of {counted(len(grave), 'cause')} still stood."
+            left = len(causes) - len(cleared)
+            yield f"When the log ended, {left} of {counted(len(causes), 'cause')} still stood."
         yield ""
     for title, hint in _TO_FILL:
         yield f"- **{title}:** _to be written: {hint}_"
@@ -89,50 +98,76 @@ def _summary(told: Sequence[Story], times: Times) -> Iterator[str]:
 def _first_sentence(story: Story, which: str, times: Times) -> str:
     first = story.begun
     layer = f"layer {first.layer.value} ({first.layer.title})" if first.layer else "no layer"
-    how = "was found as watching began (it may be older), at" if first.kind is Kind.FOUND else "appeared at"
+    how = f"was {first.kind.word} (it may be older), at" if first.kind is Kind.FOUND else "appeared at"
     follows = f" {counted(len(first.follows), 'other finding')} followed from it." if first.follows else ""
     return f"{which}, *{_text(first.text)}* on {layer}, {how} {times.utc(first.at)}.{follows}"
 
 
-def _impact(told: Sequence[Story], times: Times, incident: Incident) -> Iterator[str]:
+def _impact(causes: Sequence[Story], times: Times, incident: Incident) -> Iterator[str]:
     yield "## Impact: layers over time"
     yield ""
-    spells = layer_spells(told)
+    spells = layer_spells(causes)
     if not spells:
         yield "No layer was affected."
         yield ""
         return
-    yield "Of the causes; what followed from them, on other layers too, is told with each of them."
-    yield ""
     yield "| Layer | Severity | From | To | For | Causes |"
     yield "|---|---|---|---|---|---|"
     for spell in spells:
         to = times.utc(spell.ended) if spell.ended else "still then"
-        causes = "; ".join(_text(title) for title in spell.causes[:3])
+        titles = "; ".join(_text(title) for title in spell.causes[:3])
         more = f" and {len(spell.causes) - 3} more" if len(spell.causes) > 3 else ""
         lasted = span(spell.began, spell.ended) or f"over {span(spell.began, incident.ended or incident.last_at)}"
         layer = f"{spell.layer.value} {spell.layer.title}"
-        yield f"| {layer} | {spell.severity.value} | {times.utc(spell.began)} | {to} | {lasted} | {causes}{more} |"
+        yield f"| {layer} | {spell.severity.value} | {times.utc(spell.began)} | {to} | {lasted} | {titles}{more} |"
     yield ""
+    if any(story.begun.follows for story in causes):
+        yield "What followed from each cause while it stood:"
+        yield ""
+        for story in causes:
+            yield from _followed(story)
+        yield ""
 
 
-def _causes(told: Sequence[Story], times: Times) -> Iterator[str]:
+def _followed(story: Story) -> Iterator[str]:
+    follows = story.begun.follows
+    if not follows:
+        return
+    more = f"; and {len(follows) - _FOLLOWS_SHOWN} more, told with the cause" if len(follows) > _FOLLOWS_SHOWN else ""
+    yield f"- *{_text(story.begun.text)}*: {'; '.join(_text(title) for title in follows[:_FOLLOWS_SHOWN])}{more}"
+
+
+def _causes(causes: Sequence[Story], times: Times) -> Iterator[str]:
     yield "## Causes, with the evidence as it was"
     yield ""
-    if not told:
+    if not causes:
         yield "None."
         yield ""
-    for number, story in enumerate(told, 1):
-        yield from _cause(number, story, times)
+    for number, story in enumerate(causes, 1):
+        yield f"### {number}. {_text(story.begun.text)}"
+        yield ""
+        yield from _story(story, times)
 
 
-def _cause(number: int, story: Story, times: Times) -> Iterator[str]:
-    begun = story.begun
-    yield f"### {number}. {_text(begun.text)}"
+def _noticed(noticed: Sequence[Story], times: Times) -> Iterator[str]:
+    """What was never more than information: weak points in the set-up, which hurt nobody yet."""
+    if not noticed:
+        return
+    yield "## Also noticed"
     yield ""
+    yield "Weak points that were told as information only: no causes, and not in the impact."
+    yield ""
+    for story in noticed:
+        yield f"### {_text(story.begun.text)}"
+        yield ""
+        yield from _story(story, times)
+
+
+def _story(story: Story, times: Times) -> Iterator[str]:
+    begun = story.begun
     layer = f", layer {begun.layer.value} ({begun.layer.title})" if begun.layer else ""
     yield f"- **What:** {story.gravest.value}{layer}, {_text(subject_text(begun.subject))}, rule `{begun.rule}`"
-    since = "found at" if begun.kind is Kind.FOUND else "from"
+    since = f"{begun.kind.word}, at" if begun.kind is Kind.FOUND else "from"
     until = f"to {times.utc(story.ended)} ({span(begun.at, story.ended)})" if story.ended else "and not cleared"
     flaps = f"; {flapped(begun)}" if begun.times else ""
     yield f"- **When:** {since} {times.utc(begun.at)} {until}{flaps}"
@@ -167,7 +202,7 @@ def _timeline(incident: Incident, times: Times) -> Iterator[str]:
 
 def _what(entry: Entry) -> str:
     grave = f" ({entry.severity.value})" if entry.severity and entry.kind.begins_cause else ""
-    return f"{entry.kind.value}{grave}"
+    return f"{entry.kind.word}{grave}"
 
 
 def _said(entry: Entry) -> str:
@@ -200,7 +235,7 @@ def _listed(title: str, incident: Incident, kinds: Sequence[Kind], times: Times,
     yield ""
     found = [entry for entry in in_order(incident) if entry.kind in kinds]
     for entry in found:
-        word = "" if entry.kind is Kind.NOTE else f"{entry.kind.value}: "
+        word = "" if entry.kind is Kind.NOTE else f"{entry.kind.word}: "
         more = f" _({_text(entry.way)})_" if entry.way else ""
         yield f"- {times.utc(entry.at)} {_text(entry.who)}: {word}{_text(entry.text)}{more}"
     if not found:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from incidents.causes import GONE, STANDS
 from incidents.entries import Entry, Kind, Update
 from situation.readings import Source, SourceState
@@ -30,6 +32,8 @@ class _Followed:
     """It is the other way round now."""
     state: SourceState = SourceState.LIVE
     error: str = ""
+    told: Entry | None = None
+    """What it is written as lost in, as long as it is."""
 
 
 class SourceFollower:
@@ -53,6 +57,15 @@ class SourceFollower:
             if max(waited) >= wait and (min(waited) >= wait or max(waited) >= wait + GATHERS):
                 ripe = [name for name, time in zip(names, waited, strict=True) if time >= wait]
                 yield Update(self._back(ripe, now) if is_lost else self._lost(ripe, now))
+
+    @property
+    def lost(self) -> tuple[Entry, ...]:
+        """The sources that are written as lost and not as back: what each was told in, less those that are back."""
+        told: dict[tuple[datetime, str], tuple[Entry, list[str]]] = {}
+        for name, followed in self._followed.items():
+            if (entry := followed.told) is not None:
+                told.setdefault((entry.at, entry.key), (entry, []))[1].append(name)
+        return tuple(msgspec.structs.replace(entry, text=self._lost_text(names)) for entry, names in told.values())
 
     def _look(self, source: Source, now: datetime) -> None:
         state = source.state_at(now)
@@ -79,13 +92,20 @@ class SourceFollower:
         return min(since)
 
     def _lost(self, names: list[str], now: datetime) -> Entry:
+        entry = Entry(self._turned(names, now), Kind.LOST, self._lost_text(names), key=names[0])
+        for name in names:
+            self._followed[name].told = entry
+        return entry
+
+    def _lost_text(self, names: list[str]) -> str:
         first = self._followed[names[0]]
         states = dict.fromkeys(self._followed[name].state.value for name in names)
         reason = f" ({first.error})" if first.error else ""
-        text = f"{_told(names)}: {', '.join(states)}{reason}"
-        return Entry(self._turned(names, now), Kind.LOST, text, key=names[0])
+        return f"{_told(names)}: {', '.join(states)}{reason}"
 
     def _back(self, names: list[str], now: datetime) -> Entry:
+        for name in names:
+            self._followed[name].told = None
         return Entry(self._turned(names, now), Kind.BACK, _told(names), key=names[0])
 
 

@@ -49,6 +49,11 @@ class Story(msgspec.Struct, frozen=True):
     def gravest(self) -> Severity:
         return min((spell.severity for spell in self.spells), key=lambda item: item.rank)
 
+    @property
+    def is_grave(self) -> bool:
+        """It was more than information at some time: a cause, not only a weak point that was noticed."""
+        return self.gravest is not Severity.INFO
+
 
 def stories(entries: Iterable[Entry]) -> tuple[Story, ...]:
     """Return the stories in the order in which they began."""

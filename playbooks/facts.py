@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from situation.findings import Diagnosis, Layer
+from situation.gpu.links import NodeChain
 from situation.meta import Ref
 from situation.situation import Situation
 
@@ -43,3 +44,5 @@ class Facts(msgspec.Struct, frozen=True):
     """All rules by id."""
     about: tuple[Ref, ...] = ()
     """What the playbook is worked through for: of two findings of a rule, the one about these is told."""
+    chains: Mapping[str, NodeChain] | None = None
+    """Chains of GPU nodes by name (`situation.gpu.fleet.Fleet.chains`); None where nobody follows them."""

@@ -46,7 +46,7 @@ class Step(msgspec.Struct, frozen=True):
     check: Expression | None = None
     check_text: str = ""
     after: tuple[str, ...] = ()
-    """Rules whose own first command ends where this step begins."""
+    """Rules whose own first command ends where this step begins. Several steps may name one."""
     ways: tuple[Way, ...] = ()
     notes: str = ""
     """Markdown."""
@@ -77,9 +77,13 @@ class Playbook(msgspec.Struct, frozen=True):
     def step(self, id: str) -> Step | None:
         return next((step for step in self.steps if step.id == id), None)
 
+    def steps_after(self, rule: str) -> tuple[Step, ...]:
+        """Return the steps that may go on after a rule's finding."""
+        return tuple(step for step in self.steps if rule in step.after)
+
     def first_after(self, rule: str) -> Place:
-        """Return the step that goes on after a rule's finding, the first if none names it."""
-        return Place(self.id, next((step.id for step in self.steps if rule in step.after), self.steps[0].id))
+        """Return the first step that goes on after a rule's finding, the first of all if none names it."""
+        return Place(self.id, next((step.id for step in self.steps_after(rule)), self.steps[0].id))
 
     def next_places(self, step: Step) -> Iterator[Place]:
         """Yield where one may go from a step: where its answers lead, and on unless they leave no other answer."""

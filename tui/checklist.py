@@ -74,14 +74,21 @@ class Checklist:
         ids = [step.id for step in playbook.steps] if playbook is not None else []
         return ids.index(self._place.step) if self._place.step in ids else 0
 
-    def open_for(self, finding: Finding | None) -> None:
-        """Begin where it goes on after a finding; opened again for the same one it stands where it stood."""
+    def open_for(self, finding: Finding | None, facts: Facts) -> None:
+        """Begin where it goes on after a finding; opened again for the same one it stands where it stood.
+
+        Of several steps that go on after its rule it is the first that `facts` answer with no.
+        """
         key = finding.key if finding is not None else ""
         if key == self._opened_for and self.playbook is not None and self._place.step:
             return
         self._opened_for = key
         places = self.library.after(finding.rule) if finding is not None else ()
         place = places[0] if places else Place(QUICK, "")
+        if finding is not None and (playbook := self.library.get(place.playbook)) is not None:
+            steps = playbook.steps_after(finding.rule)
+            broken = (step for step in steps if step.check is not None and _is_no(judge(step.check, facts)))
+            place = next((Place(playbook.id, step.id) for step in broken), place)
         self.go(place, finding.subject if finding is not None and places else None)
         self._trail.clear()
 
@@ -248,6 +255,10 @@ class Checklist:
         else:
             leads_to = other.title if other is not None else to.playbook
         return Way(answer, say, leads_to, told is not None and _ANSWERS[told.state] == answer)
+
+
+def _is_no(answer: Answer) -> bool:
+    return answer.state is AnswerState.BROKEN
 
 
 def _guarded(view: StepView, before: Sequence[StepView]) -> StepView:

@@ -72,7 +72,7 @@ class ChecklistScreen(PaneScreen):
     def _facts(self, now: datetime) -> Facts:
         feed = self._feed
         about = self._refs()
-        return Facts(feed.situation, feed.diagnosis, feed.order.unsettled, now, rule_facts(), about)
+        return Facts(feed.situation, feed.diagnosis, feed.order.unsettled, now, rule_facts(), about, feed.fleet.chains)
 
     def _names_from(self, now: datetime) -> Context:
         finding = self.attention.finding(self._feed.diagnosis)
@@ -107,7 +107,7 @@ class ChecklistScreen(PaneScreen):
             return
         if not self._has_read:
             self._take_playbooks(load_playbooks(playbooks_dir()))
-        self.checklist.open_for(self.attention.finding(self._feed.diagnosis))
+        self.checklist.open_for(self.attention.finding(self._feed.diagnosis), self._facts(self._clock()))
         self._repaint()
         pane.query_one(ChecklistPane.Body).focus()
 

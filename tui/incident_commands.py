@@ -57,7 +57,7 @@ def list_incidents() -> Iterator[str]:
 
 
 def _row(incident: Incident) -> tuple[str, ...]:
-    told = stories(incident.entries)
+    told = [story for story in stories(incident.entries) if story.is_grave]
     grave = sum(story.gravest is Severity.CRITICAL for story in told)
     critical = f", {grave} critical" if grave else ""
     people = incident.people
@@ -88,7 +88,7 @@ def show_incident(name: str) -> Iterator[str]:
         more = remarks(entry)
         about = f" [{subject_text(entry.subject)}]" if entry.kind.begins_cause and entry.subject else ""
         text = f"{entry.text}{about}" + (f" ({more})" if more else "")
-        yield f"{times.utc(entry.at)}  {entry.kind.value + grave:<23}{who} {text}"
+        yield f"{times.utc(entry.at)}  {entry.kind.word + grave:<32}{who} {text}"
 
 
 def delete_incident(name: str, *, yes: bool) -> int:

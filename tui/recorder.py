@@ -143,7 +143,7 @@ class Recorder:
         self._looked_at = now
         for entry, again in self._found(feed, now):
             log.add(entry, again=again)
-        log.look(now, self._causes.standing)
+        log.look(now, (*self._causes.standing, *self._sources.lost))
 
     def _found(self, feed: Feed, now: datetime) -> Iterator[Update]:
         situation = feed.situation

@@ -27,7 +27,7 @@ _LOOK: Final = {
     Kind.FULL: ("▪", "critical"),
 }
 """Glyph and colour role of what is neither grave nor not."""
-_WORDS: Final = {Kind.FOUND: "at start", Kind.NOT_APPLICABLE: "not needed"}
+_WORDS: Final = {Kind.FOUND: "found", Kind.NOT_APPLICABLE: "not needed"}
 """Where the word is too long for a column."""
 _TARGET: Final = re.compile(r" (?:--kubeconfig|--context) (?:'[^']*'|\S+)")
 """Options that all commands of a cockpit share."""
@@ -74,12 +74,12 @@ def timeline_row(number: int, entry: Entry) -> TimelineRow:
         )
         if part
     )
-    detail = (f"{entry.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC{zone} · {entry.kind.value}{by}", about, remarks(entry))
+    detail = (f"{entry.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC{zone} · {entry.kind.word}{by}", about, remarks(entry))
     return TimelineRow(
         number,
         f"{entry.at.astimezone(UTC):%H:%M:%S}",
         glyph,
-        _WORDS.get(entry.kind, entry.kind.value),
+        _WORDS.get(entry.kind, entry.kind.word),
         role,
         entry.who,
         entry.text,

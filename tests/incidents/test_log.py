@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from incidents.entries import Kind
+from incidents.entries import Kind, Name
 from incidents.log import QUIET, Log
 from incidents.secrets import kept_text
 from incidents.shelf import kept, left_open
@@ -113,6 +113,30 @@ def test_the_limit_of_entries_is_said_and_kept(folder: Path) -> None:
     assert item.incident is not None
     assert len(item.incident.entries) == 10
     assert item.incident.ended == at(99)
+
+
+def test_the_next_log_begins_with_the_sources_that_are_lost_and_keeps_the_names_for_redaction(folder: Path) -> None:
+    log, hour = Log(folder, "prod"), QUIET.total_seconds()
+    weak = begun(1, "i", Severity.INFO)
+    log.add(begun(1, "i", Severity.INFO, names=(Name("pod", "web-1"),)))
+    log.add(begun(2, "k"))
+    log.add(entry(Kind.CLEARED, seconds=3, key="k", severity=Severity.CRITICAL))
+    lost = entry(Kind.LOST, "pods: unreachable", seconds=9, key="kubernetes/pods")
+    log.add(lost)
+    log.look(at(10), (weak, lost))
+    until(lambda: log.id != "")
+    log.look(at(20 + hour), (weak, lost))
+    assert [(item.kind, item.key) for item in log.entries[1:]] == [
+        (Kind.APPEARED, "i"),
+        (Kind.LOST, "kubernetes/pods"),
+    ]
+    assert log.entries[1].names == (Name("pod", "web-1"),)
+    log.add(entry(Kind.BACK, "pods", seconds=30 + hour, key="kubernetes/pods"))
+    log.add(begun(31 + hour, "k"))
+    close(log)
+    later = read(kept(folder)[0].path)
+    kinds = [item.kind for item in later.entries if item.key == "kubernetes/pods"]
+    assert kinds == [Kind.LOST, Kind.BACK]
 
 
 def test_a_quiet_incident_is_over_and_the_next_cause_begins_another(folder: Path) -> None:

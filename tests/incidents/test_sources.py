@@ -34,6 +34,18 @@ def test_lost_and_back_have_the_times_at_which_they_were() -> None:
     ]
 
 
+def test_what_is_lost_is_known_until_it_is_back() -> None:
+    follower, nodes = SourceFollower(), "kubernetes/nodes"
+    followed(follower, [(0, {PODS: LIVE, nodes: LIVE}), (10, {PODS: LOST, nodes: LOST}), (60, {})])
+    (lost,) = follower.lost
+    assert (lost.kind, lost.at, lost.text) == (Kind.LOST, at(10), "pods, nodes: unreachable (timed out)")
+    followed(follower, [(60, {PODS: LIVE, nodes: LOST}), (90, {})])
+    (lost,) = follower.lost
+    assert (lost.at, lost.text) == (at(10), "nodes: unreachable (timed out)")
+    followed(follower, [(90, {PODS: LIVE, nodes: LIVE}), (120, {})])
+    assert follower.lost == ()
+
+
 def test_a_short_silence_is_not_told() -> None:
     assert followed(SourceFollower(), [(0, {PODS: LIVE}), (10, {PODS: LOST}), (14, {PODS: LIVE}), (90, {})]) == []
 

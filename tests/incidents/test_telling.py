@@ -95,7 +95,50 @@ def test_a_cause_found_at_start_is_not_said_to_have_begun_then() -> None:
     found = msgspec.structs.replace(begun(), kind=Kind.FOUND)
     text = draft(incident(found))
     assert "was found as watching began (it may be older), at 02:41:07" in text
-    assert "- **When:** found at 02:41:07" in text
+    assert "- **When:** found as watching began, at 02:41:07" in text
+    assert "| found as watching began (critical) |" in text
+    assert "at start" not in text
+
+
+def _section(text: str, title: str) -> str:
+    return text.partition(f"\n## {title}")[2].partition("\n## ")[0]
+
+
+def test_what_was_only_noticed_is_no_cause_and_no_impact() -> None:
+    weak = begun(5, "w", Severity.INFO, text="web has no readiness probe", layer=Layer.SCHEDULING, evidence=EVIDENCE)
+    text = draft(incident(begun(), cleared(300), weak))
+    assert "| **Causes** | 1, of which 0 still stood at the end of the log; 1 weak point noticed besides |" in text
+    for section in ("Impact", "Causes", "Summary"):
+        assert "web-1 crashes" in _section(text, section)
+        assert "web has no readiness probe" not in _section(text, section)
+    noticed = _section(text, "Also noticed")
+    assert "### web has no readiness probe" in noticed
+    assert "not OOMKilled" in noticed
+    assert "web-1 crashes" not in noticed
+
+
+def test_with_nothing_but_weak_points_no_layer_was_affected() -> None:
+    text = draft(incident(begun(severity=Severity.INFO)))
+    for part in ("no cause was found", "| **Causes** | none; 1 weak point noticed besides |", "No layer was affected."):
+        assert part in text, part
+
+
+def test_a_weak_point_that_grew_to_a_warning_is_a_cause() -> None:
+    text = draft(incident(begun(severity=Severity.INFO), changed(60, Severity.WARNING)))
+    assert "Also noticed" not in text
+    assert "The only cause, *web-1 crashes*" in text
+
+
+def test_the_impact_names_what_followed_from_each_cause() -> None:
+    many = tuple(f"layer 2: pod {number} waits" for number in "abcdefgh")
+    impact = _section(
+        draft(incident(begun(follows=("layer 3: Service web has no endpoints",)), begun(9, "j", follows=many))),
+        "Impact",
+    )
+    assert "- *web-1 crashes*: layer 3: Service web has no endpoints\n" in impact
+    assert "layer 2: pod f waits; and 2 more, told with the cause" in impact
+    assert "pod g" not in impact
+    assert "What followed" not in _section(draft(incident(begun())), "Impact")
 
 
 def test_an_incident_without_anything_is_told_too() -> None:

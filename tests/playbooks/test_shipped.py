@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from diagnosis.catalogue import ALL
@@ -18,6 +19,7 @@ from playbooks.loading import load_playbooks
 from playbooks.model import Playbook, Step
 from playbooks.placeholders import PLACEHOLDERS
 from situation.findings import Diagnosis, Effect, Severity
+from situation.gpu.fleet import Fleet
 from situation.meta import Ref
 from situation.selectors import is_settled
 from situation.situation import Situation
@@ -119,6 +121,43 @@ def test_every_command_on_a_recorded_cluster_is_what_was_meant(scenario: str) ->
             assert words == list(made.command.argv)
             filled_in += 1
     assert filled_in > 300
+
+
+@pytest.mark.parametrize(
+    ("scenario", "step"),
+    [
+        ("gpu_driver_nouveau", "driver"),
+        ("gpu_toolkit", "toolkit"),
+        ("gpu_device_plugin", "plugin"),
+        ("gpu_fabric_manager", "validator"),
+    ],
+)
+def test_the_panel_opens_at_the_link_that_is_broken(scenario: str, step: str) -> None:
+    known, judged, facts = recorded(scenario)
+    (cause,) = [cause for cause in judged.causes if cause.rule == "gpu-link-broken"]
+    fleet = Fleet()
+    fleet.update(known, (), facts.now)
+    facts = msgspec.structs.replace(facts, chains=fleet.chains, about=(*cause.members, cause.subject))
+    checklist = Checklist("ana")
+    checklist.library = LIBRARY
+    checklist.open_for(cause, facts)
+    assert checklist.playbook is LIBRARY.get("gpu-chain")
+    assert checklist.step is not None
+    assert checklist.step.id == step
+    links = {"discovery", "driver", "works", "toolkit", "validator", "plugin"}
+    view = checklist.view(facts, Context(known, facts.now), Target("prod"))
+    assert [shown.id for shown in view.steps if shown.id in links and shown.state == "broken"] == [step]
+
+
+def test_where_no_chain_is_followed_the_panel_opens_at_the_first_step_and_guesses_nothing() -> None:
+    known, judged, facts = recorded("gpu_driver_nouveau")
+    checklist = Checklist("ana")
+    checklist.library = LIBRARY
+    checklist.open_for(judged.causes[0], facts)
+    assert checklist.step is not None
+    assert checklist.step.id == "pods"
+    view = checklist.view(facts, Context(known, facts.now), Target("prod"))
+    assert {shown.id: shown.state for shown in view.steps}["driver"] == "unknown"
 
 
 @pytest.mark.parametrize("scenario", ["faults_a", "gpu_mig_stuck", "etcd_fragmented"])

@@ -290,3 +290,9 @@ async def test_of_a_single_node_there_is_no_fleet_and_the_chain_has_its_room(
         assert pane(pilot).chain.has_focus
         if size == (160, 50):
             assert "◌ validator ┬ ◌ plugin" in screen_text(pilot)
+
+
+async def test_the_checklist_answers_from_the_chains_that_the_pane_shows(tmp_path: Path) -> None:
+    async with cockpit_with(tmp_path, *CHAINS) as pilot:
+        await pilot.press("l", "p", *"the chain on a node", "enter")
+        await until(pilot, lambda: "✗ 4 Is the driver loaded?" in screen_text(pilot))

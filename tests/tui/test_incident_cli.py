@@ -52,8 +52,8 @@ def test_show_prints_the_timeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     lines = list(show_incident(ID))
     assert lines[0] == f"{ID} · context prod-h100"
     assert lines[1].startswith("began 2026-11-23 02:41:07 UTC") and lines[1].endswith(" · lasted 9m · closed")
-    assert lines[4] == "02:41:12  appeared critical       web-1 crashes [Pod/shop/web-1]"
-    assert lines[5] == "02:41:37  note                    ben: the new image of web-1"
+    assert lines[4] == "02:41:12  appeared critical                web-1 crashes [Pod/shop/web-1]"
+    assert lines[5] == "02:41:37  note                             ben: the new image of web-1"
     assert next(exported(ID, as_data=False, redact=False)) == f"# Incident {ID}"
 
 

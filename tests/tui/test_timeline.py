@@ -117,7 +117,7 @@ async def test_the_panel_covers_a_small_terminal_and_goes_again(tmp_path: Path) 
         shown = screen_text(pilot)
         rows = [line for line in shown.splitlines() if "02:41:" in line and "UTC" not in line]
         assert "opened" in rows[0] and "anna" in rows[0]
-        assert "▲ at start" in rows[1]
+        assert "▲ found" in rows[1]
         assert "[b]" in rows[3]
         assert "2026-11-23 02:41:14 UTC" in shown
         assert "Causes ·" not in shown and not pilot.app.screen.query_one(ChecklistPane).display

@@ -1,0 +1,129 @@
+"""Figures of the GPU Operator's chain, link by link: of the nodes that are meant, else of all GPU nodes."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from playbooks.facts import Facts
+from playbooks.figure import Figure, Found, Kind, Unsure, unread
+from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
+
+_NAMES: Final = 3
+_DRIVER_STEP: Final = "driver-validation"
+"""The validator's init container that runs nvidia-smi."""
+_STATES: Final = {
+    LinkState.STARTING: "still starts",
+    LinkState.PAUSED: "is paused on purpose",
+    LinkState.UNKNOWN: "is not known",
+}
+
+
+def _chains(facts: Facts) -> Sequence[NodeChain] | Unsure:
+    """Return the chains that are meant."""
+    if unsure := unread(facts, "nodes", "pods", "daemonsets"):
+        return unsure
+    if facts.chains is None:
+        return Unsure("the chains of GPU nodes are not followed here")
+    if not facts.chains:
+        return Unsure("no GPU node is seen: nothing is labelled as one")
+    meant = [facts.chains[name] for name in dict.fromkeys(_nodes_meant(facts)) if name in facts.chains]
+    return meant or list(facts.chains.values())
+
+
+def _nodes_meant(facts: Facts) -> Iterator[str]:
+    for ref in facts.about:
+        if ref.kind == "Node":
+            yield ref.name
+        elif ref.kind == "Pod" and (pod := facts.situation.pods.get((ref.namespace, ref.name))) is not None:
+            yield pod.spec.node_name
+
+
+def _ready(component: Component, word: str) -> Callable[[Facts], Found | Unsure]:
+    """Tell whether a link is in order: false where it is broken itself, unknown while it only waits or starts."""
+
+    def find(facts: Facts) -> Found | Unsure:
+        chains = _chains(facts)
+        if isinstance(chains, Unsure):
+            return chains
+        wanted = [
+            (chain, link)
+            for chain in chains
+            if (link := chain.link(component)) is not None and link.state is not LinkState.NOT_WANTED
+        ]
+        if not wanted:
+            return Unsure(f"no {word} is wanted on {_on(chain.node for chain in chains)}")
+        if broken := [(chain, link) for chain, link in wanted if link.state in BROKEN]:
+            said = broken[0][1].text or broken[0][1].state.value
+            return Found(False, f"{word} on {_on(chain.node for chain, _ in broken)}: {said}")
+        if open_ones := [(chain, why) for chain, link in wanted if (why := _doubt(chain, link))]:
+            why = open_ones[0][1]
+            return Unsure(f"{word} {why} on {_on(chain.node for chain, other in open_ones if other == why)}")
+        return Found(True, f"{word} in order on {_on(chain.node for chain, _ in wanted)}")
+
+    return find
+
+
+def _doubt(chain: NodeChain, link: Link) -> str:
+    """Return why it is not known that a link which is not broken works; empty if it does."""
+    if link.state is LinkState.READY:
+        return ""
+    if link.state is LinkState.PREINSTALLED:
+        return "" if _is_validated(chain) else "is the host's, and the validator has not said that it works"
+    if link.state is LinkState.WAITING:
+        return f"waits for {link.waits_for.value}" if link.waits_for is not None else "waits"
+    return _STATES.get(link.state, link.state.value)
+
+
+def _is_validated(chain: NodeChain) -> bool:
+    validator = chain.link(Component.VALIDATOR)
+    return validator is not None and validator.state is LinkState.READY
+
+
+def _driver_answers(facts: Facts) -> Found | Unsure:
+    """The driver pod's startup probe and the validator's first step run nvidia-smi (GPU Operator)."""
+    chains = _chains(facts)
+    if isinstance(chains, Unsure):
+        return chains
+    failed = [chain.node for chain in chains if _runs_and_fails(chain)]
+    if failed:
+        return Found(False, f"the validator's {_DRIVER_STEP} fails on {_on(failed)}")
+    ready = _ready(Component.DRIVER, "driver")(facts)
+    if isinstance(ready, Unsure):
+        return ready
+    if not ready.value:
+        return Unsure(ready.text)
+    return Found(True, f"nvidia-smi answered when the driver came up on {_on(chain.node for chain in chains)}")
+
+
+def _runs_and_fails(chain: NodeChain) -> bool:
+    """Tell whether nvidia-smi fails although the driver, or that of the host, is there."""
+    driver, validator = chain.link(Component.DRIVER), chain.link(Component.VALIDATOR)
+    if driver is None or validator is None or driver.state not in (LinkState.READY, LinkState.PREINSTALLED):
+        return False
+    return validator.state is LinkState.FAILING and validator.container == _DRIVER_STEP
+
+
+def _on(names: Iterable[str]) -> str:
+    found = sorted(names)
+    more = f" and {len(found) - _NAMES} more" if len(found) > _NAMES else ""
+    return ", ".join(found[:_NAMES]) + more
+
+
+def _link(component: Component, word: str, meaning: str) -> Figure:
+    return Figure(Kind.FLAG, f"whether {meaning}; unknown while it waits or starts", _ready(component, word))
+
+
+GPU_FIGURES: Final = {
+    "gpu.nfd_ready": _link(Component.NFD, "node feature discovery", "node feature discovery works on the GPU nodes"),
+    "gpu.driver_ready": _link(Component.DRIVER, "driver", "the driver is loaded on the GPU nodes"),
+    "gpu.driver_answers": Figure(
+        Kind.FLAG, "whether nvidia-smi answered when the driver came up on the GPU nodes", _driver_answers
+    ),
+    "gpu.toolkit_ready": _link(Component.TOOLKIT, "toolkit", "the container toolkit works on the GPU nodes"),
+    "gpu.validator_ready": _link(
+        Component.VALIDATOR, "validator", "the validator's driver and toolkit steps are through on the GPU nodes"
+    ),
+    "gpu.plugin_ready": _link(Component.PLUGIN, "device plugin", "the device plugin works on the GPU nodes"),
+    "gpu.checks_ready": _link(
+        Component.CHECKS, "validation of CUDA", "the validator's CUDA and plugin steps are through on the GPU nodes"
+    ),
+}

@@ -1,0 +1,83 @@
+"""The figures of the GPU Operator's chain, on chains made by hand."""
+
+import msgspec
+import pytest
+
+from playbooks.checks import judge
+from playbooks.expressions import parse_expression
+from playbooks.facts import Answer, AnswerState, Facts
+from situation.findings import Diagnosis
+from situation.gpu.links import Component, Link, LinkState, NodeChain
+from situation.meta import Ref
+from situation.readings import SourceState
+from tests.build import NOW, node, pod, situation
+from tests.gpu_chains import crashing, fine
+
+FINE, BROKEN, UNKNOWN = AnswerState.FINE, AnswerState.BROKEN, AnswerState.UNKNOWN
+WELL = situation(node("gpu-1"), node("gpu-2"), pod("llama-0", node="gpu-1"))
+
+
+def ask(text: str, *chains: NodeChain, about: tuple[Ref, ...] = ()) -> Answer:
+    facts = Facts(WELL, Diagnosis(), 0, NOW, about=about, chains={chain.node: chain for chain in chains})
+    return judge(parse_expression(text), facts)
+
+
+def with_link(chain: NodeChain, component: Component, state: LinkState, container: str = "") -> NodeChain:
+    changed = Link(component, state, container=container)
+    links = tuple(changed if link.component is component else link for link in chain.links)
+    return msgspec.structs.replace(chain, links=links)
+
+
+def test_the_broken_link_is_no_and_what_waits_for_it_is_not_known() -> None:
+    chains = fine("gpu-1"), crashing("gpu-2")
+    assert ask("gpu.driver_ready", *chains) == Answer(BROKEN, "driver on gpu-2: crashes, exit 1 ×4")
+    assert ask("gpu.driver_answers", *chains).state is UNKNOWN
+    for figure in ("toolkit", "validator", "plugin"):
+        answer = ask(f"gpu.{figure}_ready", *chains)
+        assert answer.state is UNKNOWN, figure
+        assert answer.evidence.endswith("waits for driver on gpu-2")
+    assert ask("gpu.nfd_ready", *chains) == Answer(FINE, "node feature discovery in order on gpu-1, gpu-2")
+
+
+@pytest.mark.parametrize(
+    ("about", "state"),
+    [
+        ((), BROKEN),
+        ((Ref("Node", "", "gpu-2"),), BROKEN),
+        ((Ref("Node", "", "gpu-1"),), FINE),
+        ((Ref("Pod", "shop", "llama-0"),), FINE),
+        ((Ref("Node", "", "cpu-7"), Ref("Service", "shop", "web")), BROKEN),
+    ],
+)
+def test_only_the_nodes_that_are_meant_count(about: tuple[Ref, ...], state: AnswerState) -> None:
+    assert ask("gpu.driver_ready", fine("gpu-1"), crashing("gpu-2"), about=about).state is state
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted"),
+    [
+        (LinkState.READY, FINE), (LinkState.FAILING, BROKEN), (LinkState.ABSENT, BROKEN), (LinkState.WAITING, UNKNOWN),
+        (LinkState.STARTING, UNKNOWN), (LinkState.PAUSED, UNKNOWN), (LinkState.NOT_WANTED, UNKNOWN),
+        (LinkState.UNKNOWN, UNKNOWN),
+    ],
+)  # fmt: skip
+def test_each_state_of_a_link_has_its_answer(state: LinkState, wanted: AnswerState) -> None:
+    assert ask("gpu.toolkit_ready", with_link(fine("gpu-1"), Component.TOOLKIT, state)).state is wanted
+
+
+def test_the_hosts_own_driver_is_in_order_once_the_validator_says_so() -> None:
+    host = with_link(fine("gpu-1"), Component.DRIVER, LinkState.PREINSTALLED)
+    assert ask("gpu.driver_ready and gpu.driver_answers", host).state is FINE
+    waits = with_link(host, Component.VALIDATOR, LinkState.STARTING)
+    assert ask("gpu.driver_ready", waits).state is UNKNOWN
+    fails = with_link(host, Component.VALIDATOR, LinkState.FAILING, "driver-validation")
+    assert ask("gpu.driver_answers", fails) == Answer(BROKEN, "the validator's driver-validation fails on gpu-1")
+    later = with_link(host, Component.VALIDATOR, LinkState.FAILING, "toolkit-validation")
+    assert ask("gpu.driver_answers", later).state is UNKNOWN
+
+
+def test_nothing_is_told_of_chains_that_nobody_can_see() -> None:
+    assert ask("gpu.driver_ready").state is UNKNOWN
+    blind = situation(node("gpu-1"), missing={"pods": SourceState.FORBIDDEN})
+    facts = Facts(blind, Diagnosis(), 0, NOW, chains={"gpu-1": crashing("gpu-1")})
+    assert judge(parse_expression("gpu.driver_ready"), facts) == Answer(UNKNOWN, "cannot list pods")
