@@ -189,7 +189,16 @@ class DcgmCollector:
     def _no_answer(self, door: _Door, why: str) -> tuple[NodeDevices, ...]:
         """Return the error for each node that this exporter stands for."""
         nodes = sorted(self._told_by_url.pop(door.place, ())) or [door.node]
-        return tuple(NodeDevices(node, origin="dcgm", error=harmless(why)) for node in nodes)
+        error = harmless(_reason_first(why, door.name))
+        return tuple(NodeDevices(node, origin="dcgm", error=error) for node in nodes)
+
+
+def _reason_first(said: str, name: str) -> str:
+    """Return an error with what went wrong before who was asked: a URL would fill the line that shows it."""
+    place, _, reason = said.partition(" ")
+    if not reason or not place.startswith(("http://", "https://")):
+        return said
+    return f"{reason} ({name})"
 
 
 def _nothing_to_ask(wishes: DeviceWishes, nodes: int) -> str:

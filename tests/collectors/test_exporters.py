@@ -198,6 +198,7 @@ async def test_every_bad_answer_through_the_proxy(tmp_path: Path, monkeypatch: p
     for name, (_, said) in BAD.items():
         assert said in found[name].error, name
         assert not found[name].devices
+        assert "http://" not in found[name].error[:40], "the reason comes before the URL"
 
 
 async def test_rights_are_named(simulator: Simulator, tmp_path: Path) -> None:
@@ -222,7 +223,7 @@ async def test_urls_stand_beside_the_proxy(tmp_path: Path) -> None:
             readings = await round_of(dcgm)
     assert {name: len(item.devices) for name, item in first.items()} == {"a": 2, "b": 1}
     assert path_of("a") not in again, "who has a URL is not asked twice"
-    assert "answered 500" in nodes_in(readings)["a"].error
+    assert nodes_in(readings)["a"].error.startswith("answered 500 (exporter at http://")
 
 
 def test_url_of_the_page() -> None:
