@@ -21,6 +21,8 @@ class XidClass(StrEnum):
     """The GPU repaired itself; complete with the next reset."""
     SOFTWARE = "software"
     """Driver, firmware or hypervisor."""
+    CONTAINED = "contained"
+    """The GPU's fault, but only the application that was hit is lost: the others run on."""
     LINK = "link"
     """NVLink or its fabric."""
     RESET = "reset"
@@ -44,6 +46,9 @@ _RESTART: Final = "restart the application"
 _RESET: Final = "drain the node and reset the GPU"
 _NOTHING: Final = "nothing at once"
 _SUPPORT: Final = "report it to NVIDIA's support"
+_CLEAN_UP: Final = "look for another Xid; if it stands alone, restart Fabric Manager"
+_CONTAINED: Final = "restart the application, drain when possible"
+_PEER: Final = "look at the GPU at the other end, then at the application"
 _LINK5: Final = "check the NVLink fabric (switches, Fabric Manager, cables)"
 
 XIDS: Final[dict[int, Xid]] = {
@@ -55,7 +60,11 @@ XIDS: Final[dict[int, Xid]] = {
     38: Xid("firmware error", _NOTHING, XidClass.WATCH),
     43: Xid("GPU stopped the program for its own fault", _NOTHING, XidClass.APPLICATION),
     44: Xid("error while switching contexts", _NOTHING, XidClass.WATCH),
-    45: Xid("clean-up of a program that was ended", "look for another Xid", XidClass.CONSEQUENCE),
+    45: Xid(
+        "clean-up of a program that was ended",
+        "look for another Xid; if it stands alone, restart Fabric Manager",
+        XidClass.CONSEQUENCE,
+    ),
     46: Xid("GPU stopped processing", _RESET, XidClass.RESET),
     48: Xid("double-bit memory error", _RESET, XidClass.RESET),
     54: Xid("auxiliary power is not connected", "check the power cables", XidClass.HARDWARE),
@@ -71,7 +80,7 @@ XIDS: Final[dict[int, Xid]] = {
     80: Xid("bad data for a command", _RESTART, XidClass.APPLICATION),
     92: Xid("many single-bit memory errors", _NOTHING, XidClass.WATCH),
     93: Xid("InfoROM is worn", _NOTHING, XidClass.WATCH),
-    94: Xid("uncorrectable memory error, contained", "restart the application, drain when possible", XidClass.RESET),
+    94: Xid("uncorrectable memory error, contained", _CONTAINED, XidClass.CONTAINED),
     95: Xid("uncorrectable memory error, not contained", _RESET, XidClass.RESET),
     109: Xid("context switch timed out", _RESET, XidClass.RESET),
     110: Xid("security fault", _RESET, XidClass.RESET),
@@ -79,7 +88,7 @@ XIDS: Final[dict[int, Xid]] = {
     120: Xid("GSP firmware error", _RESET, XidClass.RESET),
     121: Xid("error on the link to the CPU (C2C)", _NOTHING, XidClass.WATCH),
     136: Xid("link training failed", _RESET, XidClass.HARDWARE),
-    137: Xid("NVLink privilege error", "look at the GPU at the other end", XidClass.LINK),
+    137: Xid("NVLink privilege error", _PEER, XidClass.CONSEQUENCE),
     140: Xid("memory error that was not recovered", _RESET, XidClass.RESET),
     143: Xid("GPU could not be initialised", _RESET, XidClass.HARDWARE),
     **{code: Xid("NVLink 5 error", _LINK5, XidClass.LINK) for code in range(144, 151)},

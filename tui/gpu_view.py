@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from situation.findings import Diagnosis
 from situation.focus import Focus, Relation
-from situation.gpu.devices import GpuDevice, NodeDevices
+from situation.gpu.devices import GpuDevice, Lack, NodeDevices
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from situation.meta import Ref
 from situation.readings import Source, SourceState
@@ -170,7 +170,9 @@ def devices_state(known: NodeDevices | None, situation: Situation, now: datetime
 
 def _state(known: NodeDevices, source: Source, now: datetime) -> SourceState:
     if known.error:
-        return SourceState.UNREACHABLE if known.observed_at is None else SourceState.STALE
+        if known.observed_at is not None:
+            return SourceState.STALE
+        return SourceState.STARTING if known.lack is Lack.WAITS else SourceState.UNREACHABLE
     if known.observed_at is not None and (now - known.observed_at).total_seconds() > source.fresh_for_s:
         return SourceState.STALE
     return source.state_at(now)

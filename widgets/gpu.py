@@ -27,6 +27,11 @@ _CHAIN: Final = 114
 _FLEET_LINES: Final = 7
 """Lines of the fleet that are worth having before the devices get theirs, its header included."""
 
+_LEAST_FLEET: Final = 2
+"""Its header and the worst node."""
+_BARE: Final = 2
+"""Lines with which the devices show a header and nothing below it."""
+
 
 class GpuView(msgspec.Struct, frozen=True):
     """What the pane shows."""
@@ -58,7 +63,8 @@ class Share(msgspec.Struct, frozen=True):
 def share(room: int, chain: int, fleet: int, devices: int, *, beside: bool) -> Share:
     """Share `room` lines among chain, fleet and devices, given what each would take; the chain comes first.
 
-    Beside each other, chain and fleet have the same lines.
+    Beside each other, chain and fleet have the same lines. The devices never have two: that is their line and the
+    header of a table without a row. They get a third from a fleet that keeps its header and a row, else one is all.
     """
     if beside:
         upper = max(chain, min(fleet, _FLEET_LINES))
@@ -67,12 +73,21 @@ def share(room: int, chain: int, fleet: int, devices: int, *, beside: bool) -> S
         if lower < devices and upper > chain:
             give = min(upper - chain, devices - lower)
             upper, lower = upper - give, lower + give
+        if _is_bare(lower, devices):
+            by = 1 if upper > max(chain, min(fleet, _LEAST_FLEET)) else -1
+            upper, lower = upper - by, lower + by
         return Share(upper, upper, lower)
     chain = min(chain, room)
     rest = room - chain
     least = min(fleet, 3)
     lower = max(min(devices, rest - min(fleet, _FLEET_LINES)), min(devices, (rest - least) // 2), min(1, rest), 0)
+    if _is_bare(lower, devices):
+        lower += 1 if rest - lower > min(fleet, _LEAST_FLEET) else -1
     return Share(chain, max(0, rest - lower), lower)
+
+
+def _is_bare(lines: int, wanted: int) -> bool:
+    return lines == _BARE < wanted
 
 
 class GpuPane(Pane):

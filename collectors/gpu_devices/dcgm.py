@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from collectors.gpu_devices.throttling import reasons_of
 from collectors.prometheus_text import Sample, parse_page
-from situation.gpu.devices import GpuDevice, NodeDevices
+from situation.gpu.devices import GpuDevice, Lack, NodeDevices
 from situation.meta import ObjectKey
 
 PREFIX: Final = "DCGM_FI_"
@@ -85,7 +85,7 @@ def parse_dcgm(body: bytes, node: str, origin: str, now: datetime, what: str) ->
     """
     page = parse_page(body, WANTED, what)
     if not page.samples:
-        return (NodeDevices(node, origin=origin, error=NO_SAMPLES),)
+        return (NodeDevices(node, origin=origin, error=NO_SAMPLES, lack=Lack.NO_SAMPLES),)
     error = "its exporter's answer breaks off: some of its GPUs may be missing here" if page.is_cut else ""
     return tuple(
         NodeDevices(node or host, devices, origin, driver, now, error)

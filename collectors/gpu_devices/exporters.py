@@ -20,7 +20,7 @@ from collectors.gpu_devices.dcgm import parse_dcgm
 from collectors.gpu_devices.options import DEFAULT_NODES
 from collectors.gpu_devices.wishes import DeviceWishes, Exporter
 from collectors.http import without_password
-from situation.gpu.devices import GpuReading, NodeDevices
+from situation.gpu.devices import GpuReading, Lack, NodeDevices
 from situation.readings import Reading, SourceState
 from situation.text import harmless
 
@@ -94,7 +94,8 @@ class DcgmCollector:
             for item in self._chosen()
         )
         doors = [*self._given, *through_api]
-        if not doors:
+        waiting = self._waiting()
+        if not doors and not waiting:
             raise AbsentError(_nothing_to_ask(self._wishes, self._nodes), RETRY_S)
         failed: list[NodeDevices] = []
         answered: set[str] = set()
@@ -107,6 +108,13 @@ class DcgmCollector:
                 state = SourceState.LIVE if self._round > 1 else SourceState.STARTING
                 yield Reading(self.name, state, self._clock(), GpuReading(good), fresh_for_s=FRESH_S)
         failed = [item for item in failed if item.node not in answered]
+        waiting = tuple(item for item in waiting if item.node not in answered)
+        if waiting:
+            state = SourceState.LIVE if answered else SourceState.STARTING if doors else SourceState.ABSENT
+            error = "" if doors else waiting[0].error
+            yield Reading(self.name, state, self._clock(), GpuReading(waiting), error, FRESH_S)
+        if not doors:
+            return
         if failed:
             yield self._failures(tuple(failed), bool(answered))
         else:
@@ -128,9 +136,24 @@ class DcgmCollector:
             state = SourceState.UNREACHABLE
         return Reading(self.name, state, self._clock(), value, error, FRESH_S)
 
+    def _waiting(self) -> tuple[NodeDevices, ...]:
+        """Return the nodes whose exporter is not asked because its pod is not Ready."""
+        if not self._nodes:
+            return ()
+        return tuple(
+            NodeDevices(
+                item.node,
+                origin="dcgm",
+                error=f"not asked until its exporter is Ready: {item.waits} ({item.namespace}/{item.pod})",
+                lack=Lack.WAITS,
+            )
+            for item in self._wishes.exporters.values()
+            if item.waits
+        )
+
     def _chosen(self) -> list[Exporter]:
         self._round += 1
-        exporters = self._wishes.exporters
+        exporters = {node: item for node, item in self._wishes.exporters.items() if not item.waits}
         served = frozenset[str]().union(*self._told_by_url.values())
         open_ = {node: self._asked_in.get(node, 0) for node in exporters if node not in served}
         first = [node for node in self._wishes.first if node in open_][: self._nodes - self._nodes // 4]
@@ -189,7 +212,16 @@ class DcgmCollector:
     def _no_answer(self, door: _Door, why: str) -> tuple[NodeDevices, ...]:
         """Return the error for each node that this exporter stands for."""
         nodes = sorted(self._told_by_url.pop(door.place, ())) or [door.node]
-        return tuple(NodeDevices(node, origin="dcgm", error=harmless(why)) for node in nodes)
+        error = harmless(_reason_first(why, door.name))
+        return tuple(NodeDevices(node, origin="dcgm", error=error) for node in nodes)
+
+
+def _reason_first(said: str, name: str) -> str:
+    """Return an error with what went wrong before who was asked: a URL would fill the line that shows it."""
+    place, _, reason = said.partition(" ")
+    if not reason or not place.startswith(("http://", "https://")):
+        return said
+    return f"{reason} ({name})"
 
 
 def _nothing_to_ask(wishes: DeviceWishes, nodes: int) -> str:

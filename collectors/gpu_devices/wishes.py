@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from situation.pods import Pod
 from situation.readings import SourceState
+from situation.selectors import is_ready, pod_status_text
 from situation.situation import Situation
 
 EXPORTER_APPS: Final = ("nvidia-dcgm-exporter", "nvidia-dcgm-exporter-dra")
@@ -23,6 +24,8 @@ class Exporter(NamedTuple):
     namespace: str
     pod: str
     port: int = DEFAULT_PORT
+    waits: str = ""
+    """What its pod that is not Ready is doing (`Pending`); empty if it is Ready, and so may be asked."""
 
     @property
     def path(self) -> str:
@@ -81,7 +84,8 @@ def _exporters(situation: Situation) -> Iterator[Exporter]:
             for pod in situation.pods_by_label.get((namespace, "app", app)).values():
                 leaving = pod.metadata.deletion_timestamp is not None or pod.status.phase in _LEFT
                 if pod.spec.node_name and not leaving:
-                    yield Exporter(pod.spec.node_name, namespace, pod.name, _port(pod))
+                    waits = "" if is_ready(pod) else pod_status_text(pod)
+                    yield Exporter(pod.spec.node_name, namespace, pod.name, _port(pod), waits)
 
 
 def _port(pod: Pod) -> int:

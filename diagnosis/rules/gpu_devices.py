@@ -39,6 +39,7 @@ _SEVERITY: Final = {
     XidClass.NODE: Severity.CRITICAL,
     XidClass.HARDWARE: Severity.CRITICAL,
     XidClass.RESET: Severity.CRITICAL,
+    XidClass.CONTAINED: Severity.WARNING,
     XidClass.LINK: Severity.WARNING,
     XidClass.SOFTWARE: Severity.WARNING,
     XidClass.REPORT: Severity.WARNING,

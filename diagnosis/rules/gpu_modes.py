@@ -13,7 +13,6 @@ from diagnosis.gpu_facts import (
     named,
     operands_on,
     paused_operands,
-    unready_owners,
 )
 from diagnosis.gpu_status import blockers, capacity_evidence, manager_log, manager_owners, operand_commands
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
@@ -22,12 +21,22 @@ from situation.findings import Effect, Layer, Severity
 from situation.gpu.mig_change import UNDER_WAY, mig_change_due
 from situation.gpu.offer import MIG_STATE
 from situation.meta import Ref
-from situation.selectors import is_node_ready
+from situation.pods import Pod
+from situation.selectors import is_node_ready, is_settled
 from situation.situation import Situation
 
 
 def _asked(labels: Mapping[str, str]) -> str:
     return labels.get(MIG_CONFIG) or "the one asked for"
+
+
+def _owner_if_uneasy(manager: Pod | None, now: datetime) -> tuple[Ref, ...]:
+    """Return the DaemonSet of a MIG manager that fails or has just restarted: what is found there explains the change.
+
+    Ready does not clear it: one that crashed in the middle of a change is Ready again, and the change is not done.
+    """
+    owner = manager.metadata.controller if manager and not is_settled(manager, now) else None
+    return (Ref(owner.kind, manager.namespace, owner.name),) if manager and owner else ()
 
 
 @rule(
@@ -58,6 +67,7 @@ def mig_change_failed(node: Node, situation: Situation, now: datetime) -> Verdic
             *(manager_log(pods) or operand_commands(node, situation)[:1]),
             on_node(node.name, "nvidia-smi", "-q", "-d", "MIG", purpose="is a mode change pending until a reset?"),
         ),
+        follows=_owner_if_uneasy(named(pods, MIG_MANAGER), now),
         node=node.name,
     )  # fmt: skip
 
@@ -112,7 +122,7 @@ def mig_change_stuck(node: Node, situation: Situation, now: datetime) -> Verdict
             *((retry,) if retry else ()),
         ),
         follows=(
-            *(ref for ref in unready_owners(pods) if ref.name.startswith(MIG_MANAGER)),
+            *_owner_if_uneasy(manager, now),
             *(() if manager else manager_owners(situation)),
             *(Ref("PodDisruptionBudget", item.namespace, item.name) for item in budgets),
         ),

@@ -184,6 +184,10 @@ def _server_fails(story: GpuStory, born: float, until: float) -> None:
         story.put(t, *model_server(story, "vllm-mixtral-8x22b", (BAD, {**now, "since": born + 2, **common})))
 
 
+UNSEEN_FROM: Final = FAULT_AT + 300
+"""When the node of `nfd_down` has had the five minutes in which a new node is discovered."""
+
+
 def nfd_down() -> GpuStory:
     """A new GPU node has a taint that the NFD worker does not tolerate: nobody sees its GPUs."""
     story = GpuStory()

@@ -27,6 +27,7 @@ INCIDENTS: Final = {
         "A new GPU node has a taint that node feature discovery does not tolerate: its GPUs stay unseen",
         chain.nfd_down,
         430.0,
+        chain.UNSEEN_FROM - 5,
     ),
     "gpu_mig_stuck": Incident(
         "A MIG change never ends: a disruption budget keeps a model server on the GPUs",

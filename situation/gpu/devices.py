@@ -1,6 +1,7 @@
 """What the GPUs themselves say: one type for all the ways in which they are asked."""
 
 from datetime import datetime
+from enum import StrEnum
 
 import msgspec
 
@@ -65,6 +66,15 @@ class GpuDevice(msgspec.Struct, frozen=True, gc=False):
     """Earlier counts, oldest first, of the last minutes only (`situation.gpu.memory`)."""
 
 
+class Lack(StrEnum):
+    """Why a way to a node's GPUs brings nothing, though nothing on that way has failed."""
+
+    WAITS = "waits"
+    """The exporter's pod is not Ready: it was not asked."""
+    NO_SAMPLES = "no samples"
+    """The exporter answers, and its page holds no sample of a GPU."""
+
+
 class NodeDevices(msgspec.Struct, frozen=True):
     """The GPUs of one node, or why they are not known."""
 
@@ -76,7 +86,9 @@ class NodeDevices(msgspec.Struct, frozen=True):
     observed_at: datetime | None = None
     """None if they were never read."""
     error: str = ""
-    """Why they could not be read now, or that the exporter answers without samples."""
+    """Why they could not be read now, in words."""
+    lack: Lack | None = None
+    """Set where `error` is one of these."""
 
 
 class GpuReading(msgspec.Struct, frozen=True):

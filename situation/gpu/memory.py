@@ -36,9 +36,9 @@ def remembering(before: NodeDevices | None, read: NodeDevices) -> NodeDevices:
     if before is None:
         return read
     if read.observed_at is None:
-        return msgspec.structs.replace(before, error=read.error)
+        return msgspec.structs.replace(before, error=read.error, lack=read.lack)
     if before.observed_at is None or read.observed_at <= before.observed_at:
-        return read if before.observed_at is None else msgspec.structs.replace(before, error=read.error)
+        return read if before.observed_at is None else msgspec.structs.replace(before, error=read.error, lack=read.lack)
     known = {_identity(device): device for device in before.devices}
     devices = tuple(
         _continued(known.get(_identity(device)), device, before.observed_at, read.observed_at)

@@ -16,7 +16,7 @@ from collectors.kubernetes.client import Client, connect, utc_now
 from collectors.runner import Collector
 from simulator.faults import Answer
 from simulator.server import Simulator
-from situation.gpu.devices import GpuReading, NodeDevices
+from situation.gpu.devices import GpuReading, Lack, NodeDevices
 from situation.readings import Reading, SourceState
 from tests.build import node, situation
 from tests.collectors.dcgm_pages import dcgm_page
@@ -156,6 +156,34 @@ async def test_a_busy_api_server_is_left_alone() -> None:
     assert len(exporters.asked) <= AT_ONCE
 
 
+def with_one_pending(*ready: str) -> DeviceWishes:
+    """Wishes for nodes with an exporter each, and `late`, where it is Pending."""
+    pods = [exporter(f"dcgm-{name}", name) for name in ready]
+    pods.append(exporter("dcgm-late", "late", ready=False, phase="Pending"))
+    wishes = DeviceWishes("bastion", "")
+    wishes.tell(situation(*(node(name) for name in (*ready, "late")), *pods))
+    return wishes
+
+
+async def test_one_that_is_not_ready_is_not_asked_and_says_that_it_waits() -> None:
+    exporters = Exporters()
+    readings = await round_of(collector(exporters, with_one_pending("a")))
+    late = nodes_in(readings)["late"]
+    assert exporters.asked == ["a"]
+    assert late.error == "not asked until its exporter is Ready: Pending (gpu-operator/dcgm-late)"
+    assert (late.lack, late.observed_at) == (Lack.WAITS, None)
+    assert (readings[-1].state, readings[-1].error) == (SourceState.LIVE, "")
+
+
+async def test_when_all_wait_there_is_nothing_to_ask_yet() -> None:
+    exporters = Exporters()
+    (reading,) = await round_of(collector(exporters, with_one_pending()))
+    assert exporters.asked == []
+    assert reading.state is SourceState.ABSENT
+    assert reading.error.startswith("not asked until its exporter is Ready: Pending")
+    assert nodes_in([reading])["late"].lack is Lack.WAITS
+
+
 async def test_no_exporter_and_none_wanted() -> None:
     with pytest.raises(AbsentError, match="no DCGM exporter runs in this cluster"):
         await round_of(collector(Exporters(), wishes_for("")))
@@ -198,6 +226,7 @@ async def test_every_bad_answer_through_the_proxy(tmp_path: Path, monkeypatch: p
     for name, (_, said) in BAD.items():
         assert said in found[name].error, name
         assert not found[name].devices
+        assert "http://" not in found[name].error[:40], "the reason comes before the URL"
 
 
 async def test_rights_are_named(simulator: Simulator, tmp_path: Path) -> None:
@@ -222,7 +251,7 @@ async def test_urls_stand_beside_the_proxy(tmp_path: Path) -> None:
             readings = await round_of(dcgm)
     assert {name: len(item.devices) for name, item in first.items()} == {"a": 2, "b": 1}
     assert path_of("a") not in again, "who has a URL is not asked twice"
-    assert "answered 500" in nodes_in(readings)["a"].error
+    assert nodes_in(readings)["a"].error.startswith("answered 500 (exporter at http://")
 
 
 def test_url_of_the_page() -> None:

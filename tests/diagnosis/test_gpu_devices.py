@@ -36,6 +36,9 @@ SHARED = {"nvidia.com/gpu.replicas": "4", "nvidia.com/gpu.sharing-strategy": "ti
         ({}, {"last_xid": 79}, "gpu-xid", CRITICAL, "GPU 3: Xid 79, GPU has fallen off the bus"),
         ({}, {"last_xid": 79}, "gpu-off-bus", CRITICAL, "lost GPU 3: fallen off the bus"),
         ({}, {"last_xid": 119}, "gpu-xid", CRITICAL, "GPU 3: Xid 119, GSP firmware does not answer"),
+        ({}, {"last_xid": 95}, "gpu-xid", CRITICAL, "GPU 3: Xid 95, uncorrectable memory error, not contained"),
+        ({}, {"last_xid": 94}, "gpu-xid", WARNING, "GPU 3: Xid 94, uncorrectable memory error, contained"),
+        ({}, {"last_xid": 137}, "gpu-xid", INFO, "GPU 3: Xid 137, NVLink privilege error"),
         ({}, {"last_xid": 74}, "gpu-xid", WARNING, "GPU 3: Xid 74, NVLink error"),
         ({}, {"last_xid": 31}, "gpu-xid", INFO, "GPU 3: Xid 31, page fault in GPU memory"),
         ({}, {"last_xid": 4711}, "gpu-xid", WARNING, "GPU 3: Xid 4711, not in the catalogue"),
@@ -174,14 +177,32 @@ def test_new_readings_have_the_node_judged_again_at_once() -> None:
     assert engine.judge(state, changes, later + timedelta(seconds=1)).causes == ()
 
 
-def test_the_xid_table() -> None:
-    assert len(XIDS) > 50
+CLASSES = {
+    XidClass.APPLICATION: {8, 11, 13, 31, 32, 43, 68, 69, 80},
+    XidClass.CONSEQUENCE: {45, 137, 171, 172},
+    XidClass.WATCH: {38, 44, 92, 93, 121},
+    XidClass.HEALED: {63},
+    XidClass.SOFTWARE: {78},
+    XidClass.CONTAINED: {94},
+    XidClass.LINK: {74, *range(144, 151)},
+    XidClass.RESET: {46, 48, 62, 95, 109, 110, 119, 120, 140, 155, 156, 158},
+    XidClass.HARDWARE: {54, 64, 136, 143},
+    XidClass.NODE: {79},
+    XidClass.REPORT: {61, 154, 157, 160, 161, *range(162, 171)},
+}
+"""NVIDIA's Xid catalogue: its immediate action decides; "ignore" and "restart app" never ask for a reset."""
+
+
+@pytest.mark.parametrize("kind", XidClass)
+def test_every_xid_has_the_class_of_its_immediate_action(kind: XidClass) -> None:
+    assert {code for code, xid in XIDS.items() if xid.kind is kind} == CLASSES[kind]
+
+
+def test_xids_say_what_is_done() -> None:
     assert all(xid.meaning and xid.action for xid in XIDS.values())
-    assert {code for code, xid in XIDS.items() if xid.kind is XidClass.NODE} == {79}
-    assert xid_of(64).kind is XidClass.HARDWARE
-    assert xid_of(63).kind is XidClass.HEALED
+    assert all("reset the GPU" in xid_of(code).action for code in CLASSES[XidClass.RESET])
+    assert "if it stands alone, restart Fabric Manager" in xid_of(45).action
     assert xid_of(94).meaning == "uncorrectable memory error, contained", "not a corrected one, as is often said"
-    assert all(xid_of(code).kind is XidClass.APPLICATION for code in (13, 31, 43, 68))
     assert xid_of(9999).kind is XidClass.REPORT
 
 

@@ -104,6 +104,15 @@ def test_the_right_thing_is_found_and_the_good_node_is_left_alone(name: str) -> 
     assert [cause.key for cause in found if "gpu-2" in about(cause)] == []
 
 
+def test_a_node_that_is_not_discovered_is_told_soon_after_the_demo_opens() -> None:
+    opens = INCIDENTS["gpu_nfd_down"].opens_at
+    assert not [cause for cause in grave(situation_at("gpu_nfd_down", opens)[1]) if cause.layer is Layer.NODE]
+    causes = situation_at("gpu_nfd_down", opens + 10)[1].causes
+    (cause,) = (cause for cause in causes if cause.rule == "gpu-node-not-discovered")
+    assert cause.subject.name == "gpu-3"
+    assert "finetune-llama3" in " ".join(about(cause))
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_check_of_the_tape_says_so_by_its_exit_code(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     worst = {cause.severity for cause in at_hold(name)[1].causes}

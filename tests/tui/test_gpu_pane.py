@@ -264,6 +264,9 @@ async def test_nothing_is_sent_while_nothing_changes(tmp_path: Path, size: tuple
         (11, (5, 9, 10), True, (5, 5, 6)),
         (11, (5, 3, 1), True, (10, 10, 1)),
         (19, (5, 900, 10), True, (9, 9, 10)),
+        (11, (6, 3, 10), False, (6, 2, 3)),
+        (9, (6, 3, 10), False, (6, 2, 1)),
+        (10, (8, 4, 10), True, (9, 9, 1)),
         (8, (5, 4, 1), False, (5, 2, 1)),
         (19, (7, 900, 10), False, (7, 7, 5)),
         (19, (7, 4, 3), False, (7, 9, 3)),
@@ -276,6 +279,17 @@ def test_the_lines_are_shared(
 ) -> None:
     given = share(room, *parts, beside=beside)
     assert (given.chain, given.fleet, given.devices) == shared
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("fleet", [0, 3, 4, 20])
+def test_the_header_of_the_devices_never_stands_alone(fleet: int, beside: bool) -> None:
+    for room in range(1, 40):
+        given = share(room, 6, fleet, 10, beside=beside)
+        assert given.devices != 2
+        used = given.chain + given.devices + (0 if beside else given.fleet)
+        assert used <= room
+        assert given.chain >= min(6, room)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])

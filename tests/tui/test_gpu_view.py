@@ -7,7 +7,7 @@ import pytest
 
 from situation.findings import Diagnosis, Finding, Layer, Severity
 from situation.focus import EVERYTHING, Focus, Relation, related
-from situation.gpu.devices import GpuReading, NodeDevices
+from situation.gpu.devices import GpuReading, Lack, NodeDevices
 from situation.gpu.links import Component, Link, LinkState, NodeChain
 from situation.meta import Ref
 from situation.readings import Reading, SourceState
@@ -190,6 +190,8 @@ def test_how_far_devices_can_be_believed() -> None:
     assert devices_state(failed, known, NOW + timedelta(seconds=20)).text == "dcgm stale 20s: timed out"
     never = NodeDevices("b", origin="dcgm", error="connection refused")
     assert devices_state(never, known, NOW).text == "dcgm unreachable: connection refused"
+    waits = msgspec.structs.replace(never, error="not asked until its exporter is Ready", lack=Lack.WAITS)
+    assert devices_state(waits, known, NOW).text == "dcgm starting: not asked until its exporter is Ready"
 
 
 def test_devices_with_trouble_come_first() -> None:
