@@ -1,6 +1,6 @@
 """One model server in full, in words: what its figures mean, its last minutes, arguments, and what it serves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -126,7 +126,7 @@ def _plots(
     yield _plot("running", running, Curve.RUNNING, _number(total(engines, lambda item: item.running)) + limit,
                 grave["running_severity"], most)  # fmt: skip
     yield Plot("TTFT p99", latency_heights(curves.ttft(of, memory, now, CURVE)),
-               _p99(max((item.ttft for item in engines), key=lambda item: item.p99 or 0.0, default=Spread())))  # fmt: skip
+               _p99(_slowest([item.ttft for item in engines])))  # fmt: skip
     yield _plot("tokens/s", tokens, Curve.GENERATION_TOKENS,
                 _number(total(engines, lambda item: item.generation_tokens_per_s)))  # fmt: skip
     yield _plot("preempt", preempted, Curve.PREEMPTIONS,
@@ -181,10 +181,7 @@ def facts(server: ServerView, engines: Sequence[EngineFigures]) -> Iterator[tupl
 
 def latency_text(engines: Sequence[EngineFigures]) -> str:
     """Return latencies, prompt tokens and prefix hits; of several engines the slowest."""
-    slowest = [
-        max(engines, key=lambda item: item.ttft.p99 or 0.0).ttft,
-        max(engines, key=lambda item: item.itl.p99 or 0.0).itl,
-    ]
+    slowest = (_slowest([item.ttft for item in engines]), _slowest([item.itl for item in engines]))
     parts = [f"{name} {_spread(item)}" for name, item in zip(("TTFT", "ITL"), slowest, strict=True)]
     prompt = total(engines, lambda item: item.prompt_tokens_per_s)
     if prompt is not None:
@@ -202,6 +199,10 @@ def _spread(item: Spread) -> str:
     if item.p50 is None and item.p99 is None:
         return "none in the last minute"
     return f"p50 {_latency(item.p50)} p99 {_p99(item)}"
+
+
+def _slowest(spreads: Iterable[Spread]) -> Spread:
+    return max(spreads, key=lambda item: item.p99 or 0.0, default=Spread())
 
 
 def _p99(item: Spread) -> str:
