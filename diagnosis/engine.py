@@ -10,6 +10,7 @@ from diagnosis.dependents import dependents
 from diagnosis.fold import Hit, fold
 from diagnosis.layers import layer_statuses
 from diagnosis.rule import CLEAR, Clear, Fired, Rule, Unknown, Verdict, Wait
+from diagnosis.serving_doubts import serving_doubts
 from situation.boundary import Boundary, Fault
 from situation.findings import Diagnosis, Layer
 from situation.kinds import BY_NAME, KINDS
@@ -52,6 +53,8 @@ class Engine:
         self._failed: dict[Ref, tuple[tuple[Rule, Fault], ...]] = {}
         """Subjects that a rule failed on: an error of ours, so nothing is known of them as far as this rule goes."""
         self._cluster_due: datetime | None = None
+        self._serving: Sequence[str] = ()
+        """What could not be judged of the model servers when the cluster as a whole was judged last."""
         self._states: tuple[SourceState, ...] = ()
         self._usable: frozenset[str] = frozenset()
         self._usable_rules = self._rules_for(self._usable)
@@ -73,11 +76,13 @@ class Engine:
         if self._is_cluster_due(situation, now):
             subjects[CLUSTER] = None
             subjects |= dict.fromkeys(self._model_servers(situation, now))
+            self._serving = serving_doubts(situation, now)
         for ref in subjects:
             self._judge_one(situation, ref, now)
         causes = fold(self._hits, situation, self._order, now)
         wanted = self._always_wanted.union(*self._wants.values())
-        return Diagnosis(causes, layer_statuses(self._all, causes, situation, now, self._faulty()), wanted, now)
+        layers = layer_statuses(self._all, causes, situation, now, self._faulty(), self._serving)
+        return Diagnosis(causes, layers, wanted, now)
 
     def _is_cluster_due(self, situation: Situation, now: datetime) -> bool:
         states = tuple(source.state for source in situation.sources.values())
@@ -99,7 +104,7 @@ class Engine:
     def not_judged(self, situation: Situation, now: datetime, fault: str = "") -> Diagnosis:
         """Return a diagnosis without causes that says of each layer what has not been read, or that judging failed."""
         faults = dict.fromkeys(Layer, fault) if fault else {}
-        statuses = layer_statuses(self._all, (), situation, now, faults)
+        statuses = layer_statuses(self._all, (), situation, now, faults, serving_doubts(situation, now))
         return Diagnosis((), statuses, self._always_wanted, now if fault else None)
 
     def _everything(self, situation: Situation, now: datetime) -> Iterable[Ref]:

@@ -8,7 +8,6 @@ from diagnosis.certificate_facts import certificate_doubts
 from diagnosis.control_plane_doubts import etcd_doubts, frozen_doubt, not_measured, not_reached
 from diagnosis.node_agents import Agent, agents
 from diagnosis.rule import Rule
-from diagnosis.serving_doubts import serving_doubts
 from situation.findings import Finding, Layer, LayerState, LayerStatus, Severity
 from situation.kinds import BY_NAME
 from situation.readings import Source, SourceState
@@ -43,17 +42,28 @@ def layer_statuses(
     situation: Situation,
     now: datetime,
     faults: Mapping[Layer, str] = {},
+    serving: Sequence[str] = (),
 ) -> tuple[LayerStatus, ...]:
     """Return one status for each layer, in order. `faults`: why a layer was not judged though its sources were there.
+    `serving`: what could not be judged of the model servers, which are looked at less often.
 
     A layer without findings is `ok` only while everything essential to it is live, and etcd takes writes: else what is
     shown is history. What else its rules would read but could not is named in the reason.
     """
-    return tuple(_status(layer, rules, causes, situation, now, faults.get(layer, "")) for layer in Layer)
+    of_layer = {Layer.APPLICATION: serving}
+    return tuple(
+        _status(layer, rules, causes, situation, now, faults.get(layer, ""), of_layer.get(layer, ())) for layer in Layer
+    )
 
 
 def _status(
-    layer: Layer, rules: Sequence[Rule], causes: Sequence[Finding], situation: Situation, now: datetime, fault: str
+    layer: Layer,
+    rules: Sequence[Rule],
+    causes: Sequence[Finding],
+    situation: Situation,
+    now: datetime,
+    fault: str,
+    doubts: Sequence[str],
 ) -> LayerStatus:
     here = [cause for cause in causes if cause.layer is layer]
     grave = [cause for cause in here if cause.severity is not Severity.INFO]
@@ -67,8 +77,7 @@ def _status(
         and (text := doubt(situation.source(name), now))
         and not (BY_NAME[name].optional and _is_of_no_use(name, situation))
     ]
-    if layer is Layer.APPLICATION:
-        partial += serving_doubts(situation, now)
+    partial += doubts
     if layer is not Layer.CONTROL_PLANE:
         missing += frozen_doubt(situation, now)
     else:

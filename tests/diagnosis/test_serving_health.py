@@ -9,6 +9,7 @@ from diagnosis.catalogue import ALL, BY_ID
 from diagnosis.engine import diagnose
 from diagnosis.layers import layer_statuses
 from diagnosis.rules import serving_errors, serving_health, serving_latency
+from diagnosis.serving_doubts import serving_doubts
 from playbooks.commands import Target, render
 from situation.findings import Layer, LayerState, Mark, Severity
 from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
@@ -335,7 +336,7 @@ def test_a_page_is_asked_for_where_it_is(pod: ObjectKey | None, key: str, url: s
 
 
 def doubts(known: Situation) -> tuple[LayerState, str]:
-    status = layer_statuses(ALL, (), known, NOW)[Layer.APPLICATION - 1]
+    status = layer_statuses(ALL, (), known, NOW, serving=serving_doubts(known, NOW))[Layer.APPLICATION - 1]
     return status.status, status.reason
 
 
