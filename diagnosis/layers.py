@@ -50,10 +50,7 @@ def layer_statuses(
     A layer without findings is `ok` only while everything essential to it is live, and etcd takes writes: else what is
     shown is history. What else its rules would read but could not is named in the reason.
     """
-    of_layer = {Layer.APPLICATION: serving}
-    return tuple(
-        _status(layer, rules, causes, situation, now, faults.get(layer, ""), of_layer.get(layer, ())) for layer in Layer
-    )
+    return tuple(_status(layer, rules, causes, situation, now, faults.get(layer, ""), serving) for layer in Layer)
 
 
 def _status(
@@ -63,7 +60,7 @@ def _status(
     situation: Situation,
     now: datetime,
     fault: str,
-    doubts: Sequence[str],
+    serving: Sequence[str],
 ) -> LayerStatus:
     here = [cause for cause in causes if cause.layer is layer]
     grave = [cause for cause in here if cause.severity is not Severity.INFO]
@@ -77,7 +74,8 @@ def _status(
         and (text := doubt(situation.source(name), now))
         and not (BY_NAME[name].optional and _is_of_no_use(name, situation))
     ]
-    partial += doubts
+    if layer is Layer.APPLICATION:
+        partial += serving
     if layer is not Layer.CONTROL_PLANE:
         missing += frozen_doubt(situation, now)
     else:

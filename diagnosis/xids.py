@@ -60,11 +60,7 @@ XIDS: Final[dict[int, Xid]] = {
     38: Xid("firmware error", _NOTHING, XidClass.WATCH),
     43: Xid("GPU stopped the program for its own fault", _NOTHING, XidClass.APPLICATION),
     44: Xid("error while switching contexts", _NOTHING, XidClass.WATCH),
-    45: Xid(
-        "clean-up of a program that was ended",
-        "look for another Xid; if it stands alone, restart Fabric Manager",
-        XidClass.CONSEQUENCE,
-    ),
+    45: Xid("clean-up of a program that was ended", _CLEAN_UP, XidClass.CONSEQUENCE),
     46: Xid("GPU stopped processing", _RESET, XidClass.RESET),
     48: Xid("double-bit memory error", _RESET, XidClass.RESET),
     54: Xid("auxiliary power is not connected", "check the power cables", XidClass.HARDWARE),

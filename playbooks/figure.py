@@ -1,8 +1,8 @@
 """What a figure of an automatic check is, and what finding one gives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -10,6 +10,8 @@ from playbooks.facts import Facts
 from situation.readings import SourceState
 
 Value = bool | float | frozenset[str]
+_NAMES: Final = 3
+"""So many are named in a line of evidence."""
 
 
 class Kind(StrEnum):
@@ -59,3 +61,10 @@ def unread(facts: Facts, *names: str) -> Unsure | None:
 def be(count: int) -> str:
     """Return `is` for one, else `are`."""
     return "is" if count == 1 else "are"
+
+
+def first_names(names: Iterable[str]) -> str:
+    """Return `a, b, c and 4 more`, in order of name; empty for none."""
+    found = sorted(names)
+    more = f" and {len(found) - _NAMES} more" if len(found) > _NAMES else ""
+    return ", ".join(found[:_NAMES]) + more

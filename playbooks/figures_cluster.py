@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from playbooks.facts import Facts
-from playbooks.figure import Bound, Figure, Found, Kind, Unsure, be, unread
+from playbooks.figure import Bound, Figure, Found, Kind, Unsure, be, first_names, unread
 from situation.clock import duration_text
 from situation.cluster import Node
 from situation.gpu.chain import is_gpu_node
@@ -15,7 +15,6 @@ from situation.quantity import parse_quantity
 from situation.readings import SourceState
 from situation.selectors import is_finished, is_node_ready
 
-_NAMES: Final = 3
 DNS: Final = Ref("Service", "kube-system", "kube-dns")
 _PRESSURES: Final = ("DiskPressure", "MemoryPressure", "PIDPressure")
 _SIDECAR: Final = "istio-proxy"
@@ -24,9 +23,8 @@ _DAY_S: Final = 86_400.0
 
 
 def _named(items: Iterable[str]) -> str:
-    names = sorted(items)
-    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    return f" ({', '.join(names[:_NAMES])}{more})" if names else ""
+    names = first_names(items)
+    return f" ({names})" if names else ""
 
 
 def _unsettled(facts: Facts) -> Found | Unsure:

@@ -1,13 +1,12 @@
 """Figures of the GPU Operator's chain, link by link: of the nodes that are meant, else of all GPU nodes."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from playbooks.facts import Facts
-from playbooks.figure import Figure, Found, Kind, Unsure, unread
+from playbooks.figure import Figure, Found, Kind, Unsure, first_names, unread
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 
-_NAMES: Final = 3
 _DRIVER_STEP: Final = "driver-validation"
 """The validator's init container that runs nvidia-smi."""
 _STATES: Final = {
@@ -50,14 +49,14 @@ def _ready(component: Component, word: str) -> Callable[[Facts], Found | Unsure]
             if (link := chain.link(component)) is not None and link.state is not LinkState.NOT_WANTED
         ]
         if not wanted:
-            return Unsure(f"no {word} is wanted on {_on(chain.node for chain in chains)}")
+            return Unsure(f"no {word} is wanted on {first_names(chain.node for chain in chains)}")
         if broken := [(chain, link) for chain, link in wanted if link.state in BROKEN]:
             said = broken[0][1].text or broken[0][1].state.value
-            return Found(False, f"{word} on {_on(chain.node for chain, _ in broken)}: {said}")
+            return Found(False, f"{word} on {first_names(chain.node for chain, _ in broken)}: {said}")
         if open_ones := [(chain, why) for chain, link in wanted if (why := _doubt(chain, link))]:
             why = open_ones[0][1]
-            return Unsure(f"{word} {why} on {_on(chain.node for chain, other in open_ones if other == why)}")
-        return Found(True, f"{word} in order on {_on(chain.node for chain, _ in wanted)}")
+            return Unsure(f"{word} {why} on {first_names(chain.node for chain, other in open_ones if other == why)}")
+        return Found(True, f"{word} in order on {first_names(chain.node for chain, _ in wanted)}")
 
     return find
 
@@ -85,13 +84,13 @@ def _driver_answers(facts: Facts) -> Found | Unsure:
         return chains
     failed = [chain.node for chain in chains if _runs_and_fails(chain)]
     if failed:
-        return Found(False, f"the validator's {_DRIVER_STEP} fails on {_on(failed)}")
+        return Found(False, f"the validator's {_DRIVER_STEP} fails on {first_names(failed)}")
     ready = _ready(Component.DRIVER, "driver")(facts)
     if isinstance(ready, Unsure):
         return ready
     if not ready.value:
         return Unsure(ready.text)
-    return Found(True, f"nvidia-smi answered when the driver came up on {_on(chain.node for chain in chains)}")
+    return Found(True, f"nvidia-smi answered when the driver came up on {first_names(chain.node for chain in chains)}")
 
 
 def _runs_and_fails(chain: NodeChain) -> bool:
@@ -100,12 +99,6 @@ def _runs_and_fails(chain: NodeChain) -> bool:
     if driver is None or validator is None or driver.state not in (LinkState.READY, LinkState.PREINSTALLED):
         return False
     return validator.state is LinkState.FAILING and validator.container == _DRIVER_STEP
-
-
-def _on(names: Iterable[str]) -> str:
-    found = sorted(names)
-    more = f" and {len(found) - _NAMES} more" if len(found) > _NAMES else ""
-    return ", ".join(found[:_NAMES]) + more
 
 
 def _link(component: Component, word: str, meaning: str) -> Figure:

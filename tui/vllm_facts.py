@@ -18,6 +18,7 @@ from tui.vllm_rows import figures_severities
 from widgets.glyphs import SEVERITY, SEVERITY_ROLE
 from widgets.vllm_detail import CURVE, Plot, ServerDetail, Words
 from widgets.vllm_states import RowState
+from widgets.vllm_table import short_p99
 
 _DRAINS_PER_MIN: Final = -1.0
 """A queue that shrinks by less than a request a minute stands."""
@@ -206,8 +207,7 @@ def _slowest(spreads: Iterable[Spread]) -> Spread:
 
 
 def _p99(item: Spread) -> str:
-    """Of a bucket that is too wide for a figure in it: more than where it begins."""
-    return f"{'>' if item.p99_between else ''}{_latency(item.p99_least)}"
+    return short_p99(item) or "none seen"
 
 
 def arguments_text(server: ServerView) -> str:

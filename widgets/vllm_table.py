@@ -179,9 +179,9 @@ def serving_cells(row: ServingRow, queue: bytes) -> tuple[Cell, ...]:
         _judged(_percent(row.kv_usage_ratio), row.kv_severity, row),
         ("" if row.kv_usage_ratio is None else bar(row.kv_usage_ratio, _BAR), _role(row.kv_severity, row)),
         _judged(_count(row.preemptions_per_min), row.preemptions_severity, row),
-        _judged(_p99(row.ttft), None, row),
+        _judged(short_p99(row.ttft), None, row),
         _judged(_latency(row.ttft.p50), None, row),
-        _judged(_p99(row.itl), None, row),
+        _judged(short_p99(row.itl), None, row),
         _judged(_latency(row.itl.p50), None, row),
         _judged(_count(row.generation_tokens_per_s), None, row),
         _judged(_percent(row.prefix_hit_ratio), None, row),
@@ -242,8 +242,8 @@ def _percent(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.0%}"
 
 
-def _p99(spread: Spread) -> str:
-    """Of a bucket that is too wide for a figure in it: more than where it begins."""
+def short_p99(spread: Spread) -> str:
+    """Return `4.1s`, empty if nothing was seen; of a bucket too wide for a figure in it `>160s`, where it begins."""
     least = _latency(spread.p99_least)
     return f">{least}" if spread.p99_between else least
 
