@@ -28,9 +28,12 @@ Subject = KubernetesObject | ServerView
 
 CLUSTER_RECHECK: Final = timedelta(seconds=1)
 """Leases, readiness and how far the sources can be believed change with time alone, so the cluster as a whole is judged
-again this often, and so are the model servers; at once when a source's state changes."""
+again this often, and so are model servers of which something changed; at once when a source's state changes."""
 RECHECK: Final = timedelta(seconds=5)
-"""Subjects with a fault, or unknown, are judged again this often though nothing changed: evidence ages."""
+"""Subjects with a fault, or unknown, and model servers are judged again this often at least though nothing changed:
+evidence ages."""
+_SPREAD: Final = 32
+"""Steps over which the next looks at what was judged together are spread, within the last fifth of RECHECK."""
 
 
 class Engine:
@@ -52,6 +55,10 @@ class Engine:
         self._boundary = Boundary()
         self._failed: dict[Ref, tuple[tuple[Rule, Fault], ...]] = {}
         """Subjects that a rule failed on: an error of ours, so nothing is known of them as far as this rule goes."""
+        self._servers: dict[Ref, tuple[ServerView, datetime]] = {}
+        """Each model server as it was when it was judged last, and when it is to be judged again."""
+        self._judged = 0
+        """How often something was judged."""
         self._cluster_due: datetime | None = None
         self._serving: Sequence[str] = ()
         """What could not be judged of the model servers when the cluster as a whole was judged last."""
@@ -75,7 +82,8 @@ class Engine:
         subjects |= dict.fromkeys(ref for ref, due in self._due.items() if due <= now)
         if self._is_cluster_due(situation, now):
             subjects[CLUSTER] = None
-            subjects |= dict.fromkeys(self._model_servers(situation, now))
+            if MODEL_SERVER in self._rules:
+                subjects |= dict.fromkeys(self._due_servers(situation, now))
             self._serving = serving_doubts(situation, now)
         for ref in subjects:
             self._judge_one(situation, ref, now)
@@ -109,7 +117,7 @@ class Engine:
 
     def _everything(self, situation: Situation, now: datetime) -> Iterable[Ref]:
         """Yield all that there is to judge, and all that was judged before; settled pods need no look."""
-        yield from list(self._due)
+        yield from (*self._due, *self._servers)
         for key, pod in situation.pods.items():
             if not is_settled(pod, now):
                 yield Ref("Pod", *key)
@@ -117,17 +125,23 @@ class Engine:
             if kind.kind != "Pod" and kind.kind in self._rules:
                 for key in situation.table(kind.name):
                     yield Ref(kind.kind, *key)
-        yield from self._model_servers(situation, now)
-
-    def _model_servers(self, situation: Situation, now: datetime) -> Iterable[Ref]:
         if MODEL_SERVER in self._rules:
             yield from (server.ref for server in serving_of(situation, now).servers)
+
+    def _due_servers(self, situation: Situation, now: datetime) -> Iterable[Ref]:
+        """Yield the servers that came, went or changed since they were judged, and those whose time has come."""
+        serving, judged = serving_of(situation, now), self._servers
+        yield from (ref for ref, (_, due) in judged.items() if due <= now or serving.of(ref) is None)
+        for server in serving.servers:
+            if (before := judged.get(server.ref)) is None or before[0] is not server:
+                yield server.ref
 
     def _judge_one(self, situation: Situation, ref: Ref, now: datetime) -> None:
         self._hits.pop(ref, None)
         self._due.pop(ref, None)
         self._wants.pop(ref, None)
         self._failed.pop(ref, None)
+        self._servers.pop(ref, None)
         subject = _subject(situation, ref, now)
         if subject is None and ref != CLUSTER:
             return
@@ -136,17 +150,34 @@ class Engine:
         self._keep(situation, ref, subject, now)
 
     def _keep(self, situation: Situation, ref: Ref, subject: Subject | None, now: datetime) -> None:
-        judged = self._verdicts(situation, ref, subject, now)
-        if not judged:
-            return
-        self._due[ref] = min(verdict.until if isinstance(verdict, Wait) else now + RECHECK for _, verdict in judged)
-        if hits := tuple(Hit(rule, ref, verdict) for rule, verdict in judged if isinstance(verdict, Fired)):
-            self._hits[ref] = hits
-        if failed := tuple((rule, verdict) for rule, verdict in judged if isinstance(verdict, Fault)):
-            self._failed[ref] = failed
-        wants = (verdict.wants for _, verdict in judged if isinstance(verdict, Fired | Unknown))
-        if wanted := frozenset(filter(None, wants)):
-            self._wants[ref] = wanted
+        again = self._next_look(now)
+        dues: list[datetime] = []
+        hits: list[Hit] = []
+        failed: list[tuple[Rule, Fault]] = []
+        wanted: set[str] = set()
+        for rule, verdict in self._verdicts(situation, ref, subject, now):
+            dues.append(verdict.until if isinstance(verdict, Wait) else again)
+            if isinstance(verdict, Fault):
+                failed.append((rule, verdict))
+            elif not isinstance(verdict, Wait) and verdict.wants:
+                wanted.add(verdict.wants)
+            if isinstance(verdict, Fired):
+                hits.append(Hit(rule, ref, verdict))
+        if isinstance(subject, ServerView):
+            self._servers[ref] = (subject, min(dues, default=again))
+        elif dues:
+            self._due[ref] = min(dues)
+        if hits:
+            self._hits[ref] = tuple(hits)
+        if failed:
+            self._failed[ref] = tuple(failed)
+        if wanted:
+            self._wants[ref] = frozenset(wanted)
+
+    def _next_look(self, now: datetime) -> datetime:
+        """Return when to judge again, a little earlier each time: what was judged in one turn is not due in one."""
+        self._judged += 1
+        return now + RECHECK * (1 - self._judged % _SPREAD / (5 * _SPREAD))
 
     def _verdicts(
         self, situation: Situation, ref: Ref, subject: Subject | None, now: datetime

@@ -7,10 +7,11 @@ from typing import Final
 import msgspec
 
 from diagnosis.commands import fact
-from diagnosis.gpu_ledger import MIG, WHOLE, is_gpu
+from diagnosis.gpu_ledger import MIG, WHOLE
 from diagnosis.model_size import GIB, ModelSize, model_size
 from situation.cluster import Node
 from situation.findings import Evidence, Mark
+from situation.gpu.requests import is_gpu
 from situation.pods import Container
 from situation.quantity import parse_quantity
 from situation.serving.arguments import EngineArguments

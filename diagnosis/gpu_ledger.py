@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from diagnosis.placement import allocatable, wanted
 from situation.cluster import Node
 from situation.gpu.offer import Offer, gpu_offer, gpu_resources
+from situation.gpu.requests import is_gpu
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.quantity import parse_quantity
@@ -58,6 +59,15 @@ class Account(msgspec.Struct, frozen=True):
         return float(int(count) * max(1, int(replicas))) if known else None if self.broken else self.allocatable
 
 
+class _Stock(NamedTuple):
+    """What a node says of one resource; `capacity` and `broken` as in an Account."""
+
+    node: Node
+    capacity: float | None
+    allocatable: float
+    broken: bool
+
+
 class Ledger(msgspec.Struct, frozen=True):
     """All nodes that have one resource, by name, and who waits for it."""
 
@@ -65,11 +75,6 @@ class Ledger(msgspec.Struct, frozen=True):
     accounts: tuple[Account, ...]
     waiting_pods: int
     waiting_amount: float
-
-
-def is_gpu(resource: str) -> bool:
-    """Tell whether an extended resource is a GPU or a part of one."""
-    return resource.startswith(("nvidia.com/", "amd.com/gpu", "gpu.intel.com/"))
 
 
 def gpus_wanted(pod: Pod) -> dict[str, float]:
@@ -89,8 +94,20 @@ def ledger_of(resource: str, situation: Situation) -> Ledger:
 
 
 def _ledger(resource: str, situation: Situation) -> Ledger:
+    stocks = situation.while_same(("nodes",), ("gpu stocks", resource), lambda: tuple(_stocks(resource, situation)))
     accounts = []
-    for node in situation.nodes.values():
+    for node, capacity, offered, broken in stocks:
+        holders = holders_of(situation.gpu_pods_by_node.get(node.name).values(), resource, situation)
+        taken = sum(holder.amount for holder in holders)
+        free, lost = max(0.0, offered - taken), broken or offered < (capacity or 0.0)
+        accounts.append(Account(node, capacity, offered, taken, holders, broken, free, lost))
+    waiting = [amount for pod in situation.unscheduled_pods.get(True).values() if (amount := wanted(pod, resource))]
+    return Ledger(resource, tuple(accounts), len(waiting), sum(waiting))
+
+
+def _stocks(resource: str, situation: Situation) -> Iterator[_Stock]:
+    """Yield what each node that has the resource, or should have it, tells of it, by the node's name."""
+    for node in sorted(situation.nodes.values(), key=lambda node: node.name):
         raw = node.status.capacity.get(resource)
         capacity = None if raw is None else parse_quantity(raw) or 0.0
         offered = allocatable(node, resource)
@@ -99,13 +116,7 @@ def _ledger(resource: str, situation: Situation) -> Ledger:
             continue
         if capacity == 0 and not broken and not offered:
             continue  # the key outlives another MIG layout or another name: nothing is wrong with this node
-        holders = holders_of(situation.pods_by_node.get(node.name).values(), resource, situation)
-        taken = sum(holder.amount for holder in holders)
-        free, lost = max(0.0, offered - taken), broken or offered < (capacity or 0.0)
-        accounts.append(Account(node, capacity, offered, taken, holders, broken, free, lost))
-    accounts.sort(key=lambda account: account.node.name)
-    waiting = [amount for pod in situation.unscheduled_pods.get(True).values() if (amount := wanted(pod, resource))]
-    return Ledger(resource, tuple(accounts), len(waiting), sum(waiting))
+        yield _Stock(node, capacity, offered, broken)
 
 
 def would_bring(node: Node, resource: str) -> bool:

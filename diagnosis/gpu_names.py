@@ -9,10 +9,11 @@ from typing import Final
 import msgspec
 
 from diagnosis.commands import counted
-from diagnosis.gpu_ledger import MIG, SHARED, WHOLE, is_gpu
+from diagnosis.gpu_ledger import MIG, SHARED, WHOLE
 from diagnosis.placement import allocatable
 from situation.cluster import Node
 from situation.gpu.offer import PRODUCT
+from situation.gpu.requests import is_gpu
 from situation.meta import SelectorRequirement
 from situation.situation import Situation
 

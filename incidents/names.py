@@ -37,8 +37,10 @@ def names_in(entry: Entry, more: Iterable[Ref], situation: Situation) -> tuple[N
     texts = (entry.text, entry.way, entry.where, *(line.text for line in entry.evidence), *entry.follows)
     tokens = dict.fromkeys(token for text in texts for token in TOKEN.findall(text))
     namespaces = {ref.namespace for ref in refs} | {token for token in tokens if ("", token) in situation.namespaces}
+    tables = [(sort_of(kind.kind), table) for kind in _KINDS if (table := situation.table(kind.name))]
     for token in tokens:
-        found.update(dict.fromkeys(_of_token(token, namespaces, situation)))
+        keys = [("", token), *((namespace, token) for namespace in namespaces)]
+        found.update((Name(sort, token), None) for sort, table in tables if any(key in table for key in keys))
     return tuple(found)[:_KEPT]
 
 
@@ -56,9 +58,3 @@ def _of_ref(ref: Ref, situation: Situation) -> Iterator[Name]:
         for container in pod.spec.containers:
             yield Name("image", container.image)
 
-
-def _of_token(token: str, namespaces: set[str], situation: Situation) -> Iterator[Name]:
-    for kind in _KINDS:
-        table = situation.table(kind.name)
-        if ("", token) in table or any((namespace, token) in table for namespace in namespaces):
-            yield Name(sort_of(kind.kind), token)

@@ -16,9 +16,9 @@ class Derived(dict[Hashable, Any]):
             self[key] = make()
         return cast(T, self[key])
 
-    def at(self, key: Hashable, now: datetime, make: Callable[[], T]) -> T:
-        """Return what `make` returned for `key` at this time, or call it; the answer of another time is dropped."""
+    def at(self, key: Hashable, version: datetime | tuple[int, ...], make: Callable[[], T]) -> T:
+        """Return what `make` returned for `key` at this time or version, or call it; another answer is dropped."""
         held = self.get(key)
-        if held is None or held[0] != now:
-            held = self[key] = (now, make())
+        if held is None or held[0] != version:
+            held = self[key] = (version, make())
         return cast(T, held[1])

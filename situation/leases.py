@@ -20,7 +20,7 @@ READYZ: Final = "kubernetes/readyz"
 
 def renewals(situation: Situation) -> Mapping[ObjectKey, datetime]:
     """Return when each lease was renewed last, those of nodes among them, by the cluster's own clock."""
-    return situation.once(renewals, lambda: _renewals(situation))
+    return situation.while_same(("leases", "nodeleases"), renewals, lambda: _renewals(situation))
 
 
 def _renewals(situation: Situation) -> dict[ObjectKey, datetime]:

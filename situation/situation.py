@@ -51,6 +51,8 @@ class Situation(Store):
         super().__init__()
         self.derived = Derived()
         """What was worked out from all this and is asked for again in the same round; empty after each reading."""
+        self._lasting = Derived()
+        """What was worked out from the objects of a few kinds, by what stands for the question."""
         self.sources: dict[str, Source] = {}
         self.version: ServerVersion | None = None
         self.readiness: Readiness | None = None
@@ -200,6 +202,14 @@ class Situation(Store):
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what `make` returned for `key` since the last reading, or call it: many pods ask the same question."""
         return self.derived.once(key, make)
+
+    def while_same(self, kinds: tuple[str, ...], key: Hashable, make: Callable[[], T]) -> T:
+        """Return what `make` returned for `key` while no object of these kinds came, changed or went, or call it.
+
+        For what is asked every round and costs a walk over all objects of kinds that seldom change. `make` must look
+        at nothing else.
+        """
+        return self._lasting.at(key, tuple(self._revisions[kind] for kind in kinds), make)
 
     def objects(self) -> Iterator[KubernetesObject]:
         """Yield all objects of all kinds."""

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from situation.cluster import Event, Lease, Namespace, Node, ResourceQuota
 from situation.gpu.operator import ResourceSlice
+from situation.gpu.requests import asks_for_gpus
 from situation.indexes import Index, controller_ref
 from situation.kinds import BY_NAME, KINDS, NAMES_OF
 from situation.meta import KubernetesObject, ObjectKey, Ref
@@ -50,7 +51,12 @@ class Store:
 
     def __init__(self) -> None:
         self._tables: dict[str, dict[ObjectKey, KubernetesObject]] = {kind.name: {} for kind in KINDS}
+        self._revisions = dict.fromkeys(self._tables, 0)
+        """How many changes of each kind there have been."""
         self.pods_by_node: Index[str, Pod] = Index(lambda pod: (pod.spec.node_name,) if pod.spec.node_name else ())
+        self.gpu_pods_by_node: Index[str, Pod] = Index(
+            lambda pod: (pod.spec.node_name,) if pod.spec.node_name and asks_for_gpus(pod) else ()
+        )
         self.pods_by_owner: Index[Ref, Pod] = Index(_owner_key)
         self.pods_by_namespace: Index[str, Pod] = Index(lambda pod: (pod.namespace,))
         self.pods_by_label: Index[tuple[str, str, str], Pod] = Index(
@@ -86,6 +92,7 @@ class Store:
         self._indexes: dict[str, tuple[Index[Any, Any], ...]] = {
             "pods": (
                 self.pods_by_node,
+                self.gpu_pods_by_node,
                 self.pods_by_owner,
                 self.pods_by_namespace,
                 self.pods_by_label,
@@ -105,6 +112,7 @@ class Store:
 
     def _put(self, name: str, key: ObjectKey, new: KubernetesObject | None) -> Change:
         table = self._tables[name]
+        self._revisions[name] += 1
         old = table.get(key)
         if new is None:
             del table[key]

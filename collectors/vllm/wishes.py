@@ -52,7 +52,7 @@ class VllmWishes:
         self._added = pods
         self._skipped = skipped
         self._seen: dict[ObjectKey, tuple[Pod, ServerSpec | None]] = {}
-        """What was found out of each pod: ten thousand of them change little from second to second."""
+        """What was found out of each pod that may serve: they change little from second to second."""
         self._told = asyncio.Event()
 
     def tell(self, situation: Situation, first: Iterable[str] = ()) -> None:
@@ -78,7 +78,8 @@ class VllmWishes:
 
     def _places(self, situation: Situation) -> Iterator[tuple[Place, str]]:
         before, self._seen = self._seen, {}
-        for key, pod in situation.pods.items():
+        pods = situation.pods if self._added else situation.model_server_pods.get(True)
+        for key, pod in pods.items():
             known = before.get(key)
             spec = known[1] if known is not None and known[0] is pod else self._spec(pod)
             self._seen[key] = (pod, spec)

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import fact, kubectl
-from diagnosis.gpu_ledger import is_gpu
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules.creation_facts import CREATORS, Refused, refused, refused_fired, still_young
 from diagnosis.rules.pending_gpus_evidence import quota_numbers
@@ -14,6 +13,7 @@ from diagnosis.rules.scheduling_volumes import used_up_storage
 from diagnosis.scheduler_text import CLAIM_TROUBLE
 from situation.cluster import ResourceQuota
 from situation.findings import Evidence, Layer, Mark, Severity
+from situation.gpu.requests import is_gpu
 from situation.meta import CLUSTER, Ref
 from situation.quantity import parse_quantity
 from situation.situation import Situation

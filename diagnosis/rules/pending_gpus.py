@@ -13,7 +13,7 @@ import msgspec
 
 from diagnosis.commands import counted, fact, kubectl
 from diagnosis.gpu_causes import DRIVER_START_S
-from diagnosis.gpu_ledger import WHOLE, is_gpu
+from diagnosis.gpu_ledger import WHOLE
 from diagnosis.gpu_names import misnamed, shape_text, shapes
 from diagnosis.gpu_places import Place, Reach, View, chances, view_of
 from diagnosis.node_agents import Agent, agents
@@ -26,6 +26,7 @@ from diagnosis.scheduler_text import CORDON, SELECTOR, TAINT, SchedulerMessage
 from situation.cluster import Node
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.gpu.offer import MIG_STATE, PRESENT, paused_why
+from situation.gpu.requests import is_gpu
 from situation.meta import CLUSTER, Ref
 from situation.pods import Pod
 from situation.situation import Situation

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from diagnosis.commands import kubectl, pods_on
-from diagnosis.gpu_ledger import is_gpu
 from diagnosis.gpu_places import Place
 from diagnosis.gpu_status import WHICH_OPERAND, plugin_log
 from diagnosis.gpu_use import Use
 from diagnosis.node_agents import Agent, agents
 from situation.findings import Command, Effect
 from situation.gpu.offer import MIG_STATE
+from situation.gpu.requests import is_gpu
 from situation.situation import Situation
 
 _SCALABLE: Final = ("Deployment", "StatefulSet")

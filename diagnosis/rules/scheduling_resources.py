@@ -6,7 +6,6 @@ from itertools import islice
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl
-from diagnosis.gpu_ledger import is_gpu
 from diagnosis.placement import (
     admits,
     allocatable,
@@ -35,6 +34,7 @@ from diagnosis.rules.scheduling_survey import (
 from diagnosis.scheduler_text import POD_COUNT, SchedulerMessage
 from situation.cluster import Node
 from situation.findings import Command, Evidence, Layer, Mark, Severity
+from situation.gpu.requests import is_gpu
 from situation.pods import Pod
 from situation.selectors import is_finished
 from situation.situation import Situation

@@ -40,7 +40,9 @@ def etcd_pods(situation: Situation) -> tuple[Pod, ...]:
 
 def is_ours(situation: Situation) -> bool:
     """Tell whether etcd runs where it can be looked after: a managed control plane shows no node and no pod of it."""
-    return bool(etcd_pods(situation)) or any(map(is_control_plane, situation.nodes.values()))
+    return bool(etcd_pods(situation)) or situation.while_same(
+        ("nodes",), is_ours, lambda: any(map(is_control_plane, situation.nodes.values()))
+    )
 
 
 def counted_members(situation: Situation, now: datetime) -> tuple[int, str, tuple[MemberView, ...]]:

@@ -22,9 +22,9 @@ def concerns_all(change: Change, situation: Situation) -> bool:
         case Deployment():
             return _is_part(change) and _deployment_facts(old) != _deployment_facts(new)
         case Pod() as pod:
-            if component_of(pod) is Component.NFD:
-                return pod.metadata.labels.get("role") == "master"
-            return component_of(pod) is Component.OPERATOR
+            component = component_of(pod)
+            is_master = component is Component.NFD and pod.metadata.labels.get("role") == "master"
+            return is_master or component is Component.OPERATOR
         case Event() as event:
             if event.reason != "FailedCreate" or event.involved_object.kind != "DaemonSet":
                 return False
@@ -60,7 +60,7 @@ def _deployment_facts(item: KubernetesObject | None) -> object:
 
 def nodes_of(change: Change, situation: Situation) -> Iterator[str]:
     """Yield the nodes on whose chain a change may tell: of an operand's pod, an event about it, or the node itself."""
-    for item in (change.old, change.new):
+    for item in _sides(change):
         match item:
             case Pod() if component_of(item) is not None:
                 yield item.spec.node_name or target_node(item.spec)
@@ -70,6 +70,15 @@ def nodes_of(change: Change, situation: Situation) -> Iterator[str]:
                     yield about.spec.node_name
             case Node() if _node_facts(change.old) != _node_facts(change.new):
                 yield item.name
+
+
+def _sides(change: Change) -> tuple[KubernetesObject | None, ...]:
+    """Return the object before and after, of a pod that stayed where it was and what it was only the latter."""
+    old, new = change.old, change.new
+    if isinstance(old, Pod) and isinstance(new, Pod) and old.metadata.labels == new.metadata.labels:
+        if old.spec.node_name and old.spec.node_name == new.spec.node_name:
+            return (new,)
+    return (old, new)
 
 
 def _node_facts(item: KubernetesObject | None) -> object:

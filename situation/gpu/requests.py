@@ -1,0 +1,22 @@
+"""Which pods ask for GPUs by name; a GPU that comes by a resource claim (DRA) is not told here."""
+
+from typing import Final
+
+from situation.pods import Pod
+
+_GPUS: Final = ("nvidia.com/", "amd.com/gpu", "gpu.intel.com/")
+
+
+def is_gpu(resource: str) -> bool:
+    """Tell whether an extended resource is a GPU or a part of one."""
+    return resource.startswith(_GPUS)
+
+
+def asks_for_gpus(pod: Pod) -> bool:
+    """Tell whether a container of the pod, init containers among them, requests a GPU or is limited to some."""
+    for containers in (pod.spec.containers, pod.spec.init_containers):
+        for container in containers:
+            for amounts in (container.resources.limits, container.resources.requests):
+                if any(map(is_gpu, amounts)):
+                    return True
+    return False
