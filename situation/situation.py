@@ -209,7 +209,7 @@ class Situation(Store):
         For what is asked every round and costs a walk over all objects of kinds that seldom change. `make` must look
         at nothing else.
         """
-        return self._lasting.at(key, tuple(self._revisions[kind] for kind in kinds), make)
+        return self._lasting.at(key, self.revision(*kinds), make)
 
     def objects(self) -> Iterator[KubernetesObject]:
         """Yield all objects of all kinds."""

@@ -124,6 +124,10 @@ class Store:
             self._put(name, next(iter(table)), None)
         return Change(Ref(BY_NAME[name].kind, *key), old, new)
 
+    def revision(self, *names: str) -> tuple[int, ...]:
+        """Return what is another after any change of an object of these kinds."""
+        return tuple(self._revisions[name] for name in names)
+
     def table(self, name: str) -> Mapping[ObjectKey, KubernetesObject]:
         """All objects of a kind by (namespace, name)."""
         return self._tables[name]

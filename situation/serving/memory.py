@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from situation.derived import Derived
 from situation.history import History
@@ -148,6 +148,16 @@ class KnownServer:
         return datetime.fromtimestamp(told, UTC)
 
 
+class MadeView(NamedTuple):
+    """A server as it is shown, and for how long."""
+
+    view: ServerView
+    rests_on: object
+    """As long as this is the same ..."""
+    until: datetime
+    """... and it is no later, the view holds."""
+
+
 class ServingMemory:
     """All model servers that were asked, by key."""
 
@@ -157,8 +167,8 @@ class ServingMemory:
         """The same by the pod that they run in."""
         self.specs: dict[ObjectKey, tuple[Pod, ServerSpec | None]] = {}
         """How pods serve, read once for each version of a pod."""
-        self.views: dict[Hashable, tuple[object, ServerView]] = {}
-        """The servers as shown last, with what that rests on."""
+        self.views: dict[Hashable, MadeView] = {}
+        """The servers as shown last."""
         self.model_views: dict[Hashable, tuple[object, ModelView]] = {}
         """The same of the models."""
 

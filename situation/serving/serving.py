@@ -6,13 +6,15 @@ from datetime import datetime
 from typing import Any, Final
 
 from situation.meta import Ref
+from situation.pods import Pod
 from situation.readings import Source
 from situation.serving.figures import WINDOW, figures
-from situation.serving.memory import KnownServer
+from situation.serving.memory import KnownServer, MadeView
 from situation.serving.models import models_of
 from situation.serving.pods import spec_of
 from situation.serving.readings import Health, Software
-from situation.serving.states import Subject, Told, is_heard, state_of
+from situation.serving.recognise import ServerSpec
+from situation.serving.states import Subject, Told, holds_until, is_heard, state_of
 from situation.serving.tracks import finite
 from situation.serving.view import ServerState, ServerView, Serving, highest, server_ref
 from situation.situation import Situation
@@ -40,35 +42,34 @@ def serving_of(situation: Situation, now: datetime) -> Serving:
 
 def _serving(situation: Situation, now: datetime) -> Serving:
     pairs = _views(situation, now)
-    pairs.sort(key=lambda pair: _rank(pair[1]))
-    views = tuple(view for _, view in pairs)
+    pairs.sort(key=lambda pair: _rank(pair[0]))
+    views = tuple(view for view, _ in pairs)
     by_workload: defaultdict[Ref, list[ServerView]] = defaultdict(list)
     for view in views:
         by_workload[view.workload or view.ref].append(view)
     return Serving(
         servers=views,
-        models=models_of(((view, subject.known) for subject, view in pairs), situation),
+        models=models_of(pairs, situation),
         by_ref={view.ref: view for view in views},
         by_workload={ref: tuple(found) for ref, found in by_workload.items()},
     )
 
 
-def _subjects(situation: Situation) -> Iterator[Subject]:
+def _found(situation: Situation) -> Iterator[tuple[Pod | None, KnownServer | None]]:
     """Yield each pod that serves a model with what it said, and what was said at URLs that no pod has."""
-    source, memory = situation.source(SOURCE), situation.serving
+    memory, knows_pods = situation.serving, situation.knows("pods")
     pods = situation.model_server_pods.get(True)
     for key, pod in pods.items():
-        spec = spec_of(pod, memory.specs)
-        port = str(spec.port) if spec is not None else ""
-        yield Subject(pod, spec, _best(memory.by_pod.get(key, {}).values(), port), source)
+        ways = memory.by_pod.get(key)
+        spec = spec_of(pod, memory.specs) if ways else None
+        yield pod, _best(ways.values(), str(spec.port) if spec is not None else "") if ways else None
     for known in memory.known.values():
         if known.server.pod is None:
-            yield Subject(None, None, known, source)
-    knows_pods = situation.knows("pods")
+            yield None, known
     for key, ways in memory.by_pod.items():
         owner = situation.pods.get(key)
         if key not in pods and (owner is not None or not knows_pods):
-            yield Subject(owner, None, _best(ways.values()), source)
+            yield owner, _best(ways.values())
 
 
 def _best(ways: Iterable[KnownServer], port: str = "") -> KnownServer | None:
@@ -85,29 +86,34 @@ def _best(ways: Iterable[KnownServer], port: str = "") -> KnownServer | None:
     )
 
 
-def _views(situation: Situation, now: datetime) -> list[tuple[Subject, ServerView]]:
+def _views(situation: Situation, now: datetime) -> list[tuple[ServerView, KnownServer | None]]:
     """Return the servers; a view is made anew only where something of it has changed since it was made last."""
+    source, owners = situation.source(SOURCE), situation.revision("replicasets", "jobs")
     before = situation.serving.views
-    kept: dict[Hashable, tuple[object, ServerView]] = {}
+    kept: dict[Hashable, MadeView] = {}
     found = []
-    for subject in _subjects(situation):
-        pod, known = subject.pod, subject.known
-        told = state_of(subject, now)
-        rests_on = (
-            pod,
-            known,
-            known.rounds if known is not None else subject.source.error,
-            told,
-            _is_fresh(subject, told.state, now),
-            situation.workload_of(pod) if pod is not None else None,
-        )
+    for pod, known in _found(situation):
         name: Hashable = pod.key if pod is not None else known.server.key if known is not None else ""
-        held = before.get(name)
-        view = held[1] if held is not None and held[0] == rests_on else _view(subject, *rests_on[-3:])
-        kept[name] = (rests_on, view)
-        found.append((subject, view))
+        rests_on = (pod, known, known.rounds if known is not None else 0, source.state, source.error, owners)
+        made = before.get(name)
+        if made is None or now > made.until or made.rests_on != rests_on:
+            made = _made(Subject(pod, _spec(pod, situation), known, source), rests_on, situation, now)
+        kept[name] = made
+        found.append((made.view, known))
     situation.serving.views = kept
     return found
+
+
+def _spec(pod: Pod | None, situation: Situation) -> ServerSpec | None:
+    """Return how a pod serves; None for one that is not recognised: it answers all the same."""
+    return spec_of(pod, situation.serving.specs) if pod is not None else None
+
+
+def _made(subject: Subject, rests_on: object, situation: Situation, now: datetime) -> MadeView:
+    told = state_of(subject, now)
+    workload = situation.workload_of(subject.pod) if subject.pod is not None else None
+    view = _view(subject, told, _is_fresh(subject, told.state, now), workload)
+    return MadeView(view, rests_on, holds_until(subject, now))
 
 
 def _view(subject: Subject, told: Told, is_fresh: bool, workload: Ref | None) -> ServerView:

@@ -1,6 +1,6 @@
 """How one model server is, by its pod and by what it said: one state, and what that rests on."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from situation.clock import duration_text
@@ -29,6 +29,8 @@ STILL_SCRAPES: Final = 3
 WARM_UP: Final = timedelta(minutes=3)
 """The first requests compile kernels and capture graphs: a process this young may stand still."""
 
+_ALWAYS: Final = datetime.max.replace(tzinfo=UTC)
+
 
 class Told(NamedTuple):
     """A state with its reason."""
@@ -52,10 +54,25 @@ class Subject(NamedTuple):
 
 def is_heard(subject: Subject, at: datetime | None, now: datetime) -> bool:
     """Tell whether what was heard at a time is still of the present: its rounds may be far apart, but not skipped."""
-    if at is None:
-        return False
+    return at is not None and now - at <= _patience(subject)
+
+
+def _patience(subject: Subject) -> timedelta:
+    """Return for how long what was heard is of the present."""
     pace_s = subject.known.pace.total_seconds() if subject.known is not None else 0.0
-    return (now - at).total_seconds() <= max(FRESH_S, min(MISSED * pace_s, STALE_S))
+    return timedelta(seconds=max(FRESH_S, min(MISSED * pace_s, STALE_S)))
+
+
+def holds_until(subject: Subject, now: datetime) -> datetime:
+    """Return until when time alone changes neither `state_of` nor what `is_heard` says of this subject."""
+    known = subject.known
+    if known is None:
+        return _ALWAYS
+    if known.health is Health.REFUSED:
+        return now  # its state goes by the age of its container
+    patience = _patience(subject)
+    heard = (known.read_at, known.health_at, known.page_at)
+    return min((at + patience for at in heard if at is not None and now - at <= patience), default=_ALWAYS)
 
 
 def state_of(subject: Subject, now: datetime) -> Told:
