@@ -21,6 +21,7 @@ from situation.selectors import is_settled
 from situation.serving.serving import serving_of
 from situation.serving.view import MODEL_SERVER, ServerView
 from situation.situation import Situation
+from situation.steps import Steps, finish
 from situation.store import Change
 
 Subject = KubernetesObject | ServerView
@@ -71,6 +72,10 @@ class Engine:
 
     def judge(self, situation: Situation, changes: Iterable[Change], now: datetime) -> Diagnosis:
         """Judge all subjects that `changes` concern or whose time has come, and return the whole diagnosis."""
+        return finish(self.judging(situation, changes, now))
+
+    def judging(self, situation: Situation, changes: Iterable[Change], now: datetime) -> Steps[Diagnosis]:
+        """Do what `judge` does, subject by subject."""
         usable = frozenset(name for name in BY_NAME if situation.knows(name))
         if usable != self._usable:
             self._usable = usable
@@ -80,14 +85,18 @@ class Engine:
         else:
             subjects = dict.fromkeys(ref for ref in dependents(situation, changes, now) if ref.kind in self._rules)
         subjects |= dict.fromkeys(ref for ref, due in self._due.items() if due <= now)
+        yield
         if self._is_cluster_due(situation, now):
             subjects[CLUSTER] = None
             if MODEL_SERVER in self._rules:
                 subjects |= dict.fromkeys(self._due_servers(situation, now))
             self._serving = serving_doubts(situation, now)
         for ref in subjects:
+            yield
             self._judge_one(situation, ref, now)
+        yield
         causes = fold(self._hits, situation, self._order, now)
+        yield
         wanted = self._always_wanted.union(*self._wants.values())
         layers = layer_statuses(self._all, causes, situation, now, self._faulty(), self._serving)
         return Diagnosis(causes, layers, wanted, now)

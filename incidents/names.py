@@ -57,4 +57,3 @@ def _of_ref(ref: Ref, situation: Situation) -> Iterator[Name]:
         yield Name(sort_of(workload.kind), workload.name)
         for container in pod.spec.containers:
             yield Name("image", container.image)
-

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from situation.steps import Steps
 from situation.text import harmless
 
 T = TypeVar("T")
@@ -33,6 +34,13 @@ class Boundary:
         try:
             return call(*arguments)
         except Exception as error:  # noqa: BLE001  the boundary of calls, as the runner is that of tasks
+            return self.fault(what, error)
+
+    def attempt_steps(self, what: str, steps: Steps[T]) -> Steps[T | Fault]:
+        """Do the same for work in steps."""
+        try:
+            return (yield from steps)
+        except Exception as error:  # noqa: BLE001  as above
             return self.fault(what, error)
 
     def fault(self, what: str, error: Exception) -> Fault:

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import ClassVar, Final
 
 from rich.text import Text
-from textual import work
+from textual import events, work
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -21,6 +21,7 @@ from incidents.store import StoreError
 from playbooks.commands import Target
 from situation.findings import Layer
 from situation.readings import Reading
+from situation.steps import Steps
 from tui.backpressure import TerminalPressure
 from tui.clipboard import copy
 from tui.cockpit_screen import CockpitScreen
@@ -30,6 +31,7 @@ from tui.devices import nodes_first
 from tui.dialogs import ChooseScreen, HelpRow, HelpScreen
 from tui.feed import Feed, Turn
 from tui.keeping_app import KeepingApp
+from tui.keys_first import KeysFirst
 from tui.log_desk import log_screen
 from tui.log_screen import LogScreen
 from tui.notices import COPIED, PARTLY_COPIED
@@ -113,6 +115,7 @@ class Cockpit(KeepingApp):
         self.feed = Feed(clock, self.tape.hear if self.tape else None)
         self.cockpit = self.make_screen(target, mode)
         self._pressure = TerminalPressure(self)
+        self._keys_first = KeysFirst()
         self._unpainted: list[Turn] = []
         self._touched_at = clock()
         self._connected: Connected | None = None
@@ -134,7 +137,7 @@ class Cockpit(KeepingApp):
         self.push_screen(self.cockpit)
         self.call_after_refresh(self._collect)
         self.call_after_refresh(self._load_rules)
-        self.set_timer(self._turn_s, self._turn)
+        self._turn_for_ever()
         self.keep_tape()
         for problem in self._problems[:3]:
             self.notify(problem, title="Theme", severity="warning", markup=False, timeout=15)
@@ -162,25 +165,38 @@ class Cockpit(KeepingApp):
         except (ConnectionFailed, StoreError) as error:
             self.exit(return_code=64, message=Text(f"midwatch: {error}"))
 
-    def _turn(self) -> None:
-        """One turn of the feed. Re-armed after the work, so turns never overlap."""
-        if not self.is_running:
-            return  # shutting down: the panes may be gone already
+    @work(group="turns")
+    async def _turn_for_ever(self) -> None:
+        """Turn the feed as long as the program runs. Not from a timer: the application's own queue must stay open."""
+        while self.is_running:
+            await asyncio.sleep(self._turn_s if self._is_judged else _IMPATIENT_S)
+            await self._turn()
+
+    async def _turn(self) -> None:
+        """One turn of the feed. Between its parts keys are answered."""
         was_judged = self._is_judged
-        self._unpainted.append(self.feed.turn())
+        self._keys_first.begin_turn()
+        self._unpainted.append(await self._keys_first.finish(self._turning()))
         is_first = self._is_judged and not was_judged
-        self.write_down()
+        await self._keys_first.finish(self.write_down())
         if not gc.isenabled() and self._is_judged:
             gc.freeze()  # the first picture lives long: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLDS)
             gc.enable()
         if self.cockpit.is_mounted and (is_first or self._is_redraw_due()) and not self._pressure.is_backed_up():
             self._painted_at = monotonic()
-            self.cockpit.paint(_merged(self._unpainted))
+            turn = _merged(self._unpainted)
             self._unpainted.clear()
+            await self._keys_first.finish(self.cockpit.painting(turn))
         if self._kiosk and (self._clock() - self._touched_at).total_seconds() > _KIOSK_IDLE_S:
             self.cockpit.attention.reset()
-        self.set_timer(self._turn_s if self._is_judged else _IMPATIENT_S, self._turn)
+
+    def _turning(self) -> Steps[Turn]:
+        return self.feed.turning()
+
+    async def on_event(self, event: events.Event) -> None:
+        self._keys_first.note(event)
+        await super().on_event(event)
 
     @property
     def _is_judged(self) -> bool:

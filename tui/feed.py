@@ -14,6 +14,7 @@ from situation.ordering import PodOrder
 from situation.pods import Pod
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
+from situation.steps import Steps, finish
 from situation.store import Change
 from tui.device_history import DeviceHistory
 
@@ -74,21 +75,29 @@ class Feed:
 
     def turn(self) -> Turn:
         """Apply all waiting readings and judge."""
+        return finish(self.turning())
+
+    def turning(self) -> Steps[Turn]:
+        """Do what `turn` does in steps; between them `situation` is ahead of `diagnosis`."""
         now = self._clock()
         readings, self._waiting = self._waiting, []
         if self._engine is None:
             if not readings:
                 return Turn(self.diagnosis, frozenset(), frozenset(), False)
             self._engine = _new_engine()
-        changes = [change for reading in readings for change in self._apply(reading)]
+        changes: list[Change] = []
+        for reading in readings:
+            changes += self._apply(reading)
+            yield
         if self._heard is not None and readings:
             self._heard(readings, now)
-        judged = self._boundary.attempt("diagnosis", self._judge, self._engine, changes, now)
+        judged = yield from self._boundary.attempt_steps("diagnosis", self._judge(self._engine, changes, now))
         if isinstance(judged, Fault):
             self._unjudged = []
             self._engine = _new_engine()  # what the old one kept may be half of the truth
             self.diagnosis = self._engine.not_judged(self.situation, now, f"{judged.text} (see the log)")
         reordered = self._keep_order(changes, now)
+        yield
         self._follow_gpus(readings, changes, now)
         return Turn(
             self.diagnosis,
@@ -114,7 +123,7 @@ class Feed:
             return self.situation.apply(failed)
         return changes
 
-    def _judge(self, engine: "Engine", changes: list[Change], now: datetime) -> None:
+    def _judge(self, engine: "Engine", changes: list[Change], now: datetime) -> Steps[None]:
         """Judge, but at the start not before every kind has been read: half a picture gives false findings."""
         if self._judge_from is None:
             self._judge_from = now + PATIENCE
@@ -124,7 +133,7 @@ class Feed:
             self.diagnosis = engine.not_judged(self.situation, now)
             return
         self._judge_from = now
-        self.diagnosis = engine.judge(self.situation, self._unjudged, now)
+        self.diagnosis = yield from engine.judging(self.situation, self._unjudged, now)
         self._unjudged = []
 
     def _keep_order(self, changes: list[Change], now: datetime) -> bool:

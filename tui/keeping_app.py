@@ -8,6 +8,7 @@ from textual.app import App
 from textual.notifications import Notify
 
 from situation.boundary import Boundary
+from situation.steps import Steps
 from tui.cockpit_screen import CockpitScreen
 from tui.feed import Feed
 from tui.notices import ANSWERS
@@ -52,9 +53,9 @@ class KeepingApp(App[int]):
         """Close the log; a second time does nothing."""
         self.recorder.close()
 
-    def write_down(self) -> None:
+    def write_down(self) -> Steps[None]:
         """Write down what the last turn brought."""
-        self._log_boundary.attempt("incident log", self.recorder.take, self.feed)
+        yield from self._log_boundary.attempt_steps("incident log", self.recorder.take(self.feed))
         for sentence in self.recorder.news():
             self.notify(sentence, title="Log", severity="warning", markup=False, timeout=15)
 

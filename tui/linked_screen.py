@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Collection
 from datetime import datetime
+from functools import partial
 
 from playbooks.commands import Target
 from situation.boundary import Boundary, Fault
-from situation.focus import Focus
+from situation.focus import Focus, Relation
 from situation.meta import Ref
+from situation.steps import Steps, finish
 from tui.attention import Attention
 from tui.feed import Feed, Turn
 from tui.middle_row import VLLM, Tab, tab_of_cause
@@ -38,10 +40,19 @@ class LinkedScreen(TimelineScreen):
         super().__init__(feed, clock, Painter(feed, attention, target), attention, recorder)
         self._mode = mode
         self._boundary = Boundary()
+        self._paintings = 0
+        """How often it was begun to paint everything."""
 
     def paint(self, turn: Turn | None) -> None:
         """Show the present state; `turn` tells what changed since the last call, None repaints everything."""
-        now = self._clock()
+        finish(self.painting(turn))
+
+    def painting(self, turn: Turn | None) -> Steps[None]:
+        """Do what `paint` does, pane by pane. Where somebody has all painted meanwhile, there is nothing left to do."""
+        if not self.app.is_running:
+            return  # shutting down: the panes may be gone already
+        self._paintings += 1
+        number, now = self._paintings, self._clock()
         self.attention.follow(self._feed.diagnosis, now)
         self._note_panes()
         painter, relation = self.painter, self.painter.relation()
@@ -49,24 +60,34 @@ class LinkedScreen(TimelineScreen):
         strip = self.query_one(LayerStrip)
         strip.statuses = self._feed.diagnosis.layers
         strip.picked = self.attention.focus.layer
-        self._paint_pane(CausesPane, painter.causes, relation, now)
-        self._paint_pane(EvidencePane, painter.evidence, now)
-        self._paint_pane(PodsPane, painter.pods, relation, turn, now)
-        self._paint_pane(GpuPane, painter.gpu, relation, turn, now)
-        self._paint_pane(EtcdPane, painter.etcd, relation, turn, now)
+        parts: tuple[Callable[[], None], ...] = (
+            partial(self._paint_pane, CausesPane, painter.causes, relation, now),
+            partial(self._paint_pane, EvidencePane, painter.evidence, now),
+            partial(self._paint_pane, PodsPane, painter.pods, relation, turn, now),
+            partial(self._paint_pane, GpuPane, painter.gpu, relation, turn, now),
+            partial(self._paint_pane, EtcdPane, painter.etcd, relation, turn, now),
+            partial(self._paint_servers, relation, turn, now),
+            partial(self._paint_pane, NodesPane, painter.nodes, relation, turn, now),
+            partial(self._paint_pane, EventsPane, painter.events, relation, turn, now),
+            partial(self.paint_checklist, now),
+            self.paint_timeline,
+            self._fit,
+        )
+        for part in parts:
+            yield
+            if number != self._paintings or not self.app.is_running:
+                return
+            part()
+
+    def _paint_servers(self, relation: Relation, turn: Turn | None, now: datetime) -> None:
         if VLLM in self.middle.shown:  # else it is painted when it comes
-            self._paint_pane(VllmPane, painter.vllm, relation, turn, now)
-        self._paint_pane(NodesPane, painter.nodes, relation, turn, now)
-        self._paint_pane(EventsPane, painter.events, relation, turn, now)
-        self.paint_checklist(now)
-        self.paint_timeline()
-        self._fit()
+            self._paint_pane(VllmPane, self.painter.vllm, relation, turn, now)
 
     def panes_came(self, tabs: Collection[Tab]) -> None:
         if VLLM in tabs:
-            self._paint_servers()
+            self._repaint_servers()
 
-    def _paint_servers(self) -> None:
+    def _repaint_servers(self) -> None:
         self._paint_pane(VllmPane, self.painter.vllm, self.painter.relation(), None, self._clock())
 
     def _paint_pane(self, kind: type[Pane], paint: Callable[..., None], *arguments: object) -> None:
@@ -110,7 +131,7 @@ class LinkedScreen(TimelineScreen):
         key = event.key
         if key.kind is RowKind.REST:
             self.painter.servers.unfold(key)
-            self._paint_servers()
+            self._repaint_servers()
         elif (ref := self._server_ref(key)) is not None:
             self._focus_on_object(ref)
 
@@ -120,7 +141,7 @@ class LinkedScreen(TimelineScreen):
 
     def on_vllm_pane_row_looked_at(self, event: VllmPane.RowLookedAt) -> None:
         self.painter.servers.looked_at = event.key
-        self._paint_servers()
+        self._repaint_servers()
 
     def on_gpu_pane_node_looked_at(self, event: GpuPane.NodeLookedAt) -> None:
         self.painter.gpus.looked_at = event.node

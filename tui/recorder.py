@@ -18,6 +18,7 @@ from incidents.sources import SourceFollower
 from incidents.store import BusyError, DamagedError, StoreError, check, read
 from situation.focus import refs_of
 from situation.meta import Ref
+from situation.steps import Steps
 from situation.text import harmless
 from tui.attention import Attention
 from tui.feed import Feed
@@ -135,14 +136,15 @@ class Recorder:
 
     # What the cluster does
 
-    def take(self, feed: Feed) -> None:
-        """Follow the feed; called after each turn."""
+    def take(self, feed: Feed) -> Steps[None]:
+        """Follow the feed after a turn, entry by entry."""
         log, now = self._log, self._clock()
         if log is None or (self._looked_at is not None and timedelta() <= now - self._looked_at < LOOKS_EVERY):
             return
         self._looked_at = now
         for entry, again in self._found(feed, now):
             log.add(entry, again=again)
+            yield
         log.look(now, (*self._causes.standing, *self._sources.lost))
 
     def _found(self, feed: Feed, now: datetime) -> Iterator[Update]:

@@ -11,9 +11,11 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from playbooks.commands import Target
+from situation.steps import Steps
 from tape.format import TapeError
 from tui.app import Cockpit
 from tui.cockpit_screen import CockpitScreen
+from tui.feed import Turn
 from tui.recorder import IN_RECORDING
 from tui.replay import Mark, Replay, look_through, second_of
 from widgets.scrubber import Scrubber, TapeFacts
@@ -86,6 +88,12 @@ class ReplayCockpit(Cockpit):
         super().on_mount()
         self.set_interval(_ADVANCE_S, self._advance)
         self._look_through()
+
+    def _turning(self) -> Steps[Turn]:
+        """In one piece: a key may go to another place on the tape, where what is known begins anew."""
+        turn = self.feed.turn()
+        yield
+        return turn
 
     def copied_from(self) -> str:
         return "from a recording: the cluster may look different now"

@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 from situation.meta import ObjectKey
 from situation.pods import Pod
 from situation.readings import SourceState
+from situation.serving.pods import spec_of
 from situation.serving.readings import Software
-from situation.serving.recognise import ServerSpec, as_server, recognise
+from situation.serving.recognise import ServerSpec, as_server
 from situation.situation import Situation
 
 _LEFT: Final = frozenset({"Succeeded", "Failed"})
@@ -51,7 +52,7 @@ class VllmWishes:
         """Keys of servers to be asked before all others, the most wanted first."""
         self._added = pods
         self._skipped = skipped
-        self._seen: dict[ObjectKey, tuple[Pod, ServerSpec | None]] = {}
+        self._seen: dict[ObjectKey, tuple[Pod, Place | None]] = {}
         """What was found out of each pod that may serve: they change little from second to second."""
         self._told = asyncio.Event()
 
@@ -63,11 +64,12 @@ class VllmWishes:
         places: dict[str, Place] = {}
         left_out: dict[str, Place] = {}
         for place, node in self._places(situation):
-            if self._is_skipped(f"{place.namespace}/{place.pod}"):
-                left_out[place.key] = place
+            key = place.key
+            if self._skipped and self._is_skipped(f"{place.namespace}/{place.pod}"):
+                left_out[key] = place
                 continue
-            places[place.key] = place
-            on_node.setdefault(node, []).append(place.key)
+            places[key] = place
+            on_node.setdefault(node, []).append(key)
         self.places, self.left_out = places, left_out
         self.first = tuple(dict.fromkeys(key for node in first for key in on_node.get(node, ())))
         self._told.set()
@@ -80,19 +82,26 @@ class VllmWishes:
         before, self._seen = self._seen, {}
         pods = situation.pods if self._added else situation.model_server_pods.get(True)
         for key, pod in pods.items():
-            known = before.get(key)
-            spec = known[1] if known is not None and known[0] is pod else self._spec(pod)
-            self._seen[key] = (pod, spec)
-            if spec is not None and _runs(pod):
-                place = Place(*key, pod.status.pod_ip, spec.port, spec.scheme, spec.metrics_path, spec.software)
+            seen = before.get(key)
+            if seen is None or seen[0] is not pod:
+                seen = (pod, self._place(pod, situation))
+            self._seen[key] = seen
+            if (place := seen[1]) is not None:
                 yield place, pod.spec.node_name
+
+    def _place(self, pod: Pod, situation: Situation) -> Place | None:
+        spec = self._spec(pod, situation) if _runs(pod) else None
+        if spec is None:
+            return None
+        ip, port = pod.status.pod_ip, spec.port
+        return Place(pod.namespace, pod.name, ip, port, spec.scheme, spec.metrics_path, spec.software)
 
     def _is_skipped(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self._skipped)
 
-    def _spec(self, pod: Pod) -> ServerSpec | None:
+    def _spec(self, pod: Pod, situation: Situation) -> ServerSpec | None:
         name = f"{pod.namespace}/{pod.name}"
-        found = recognise(pod)
+        found = spec_of(pod, situation.serving.specs)
         if found is None and pod.spec.containers and any(fnmatchcase(name, pattern) for pattern in self._added):
             return as_server(pod, pod.spec.containers[0], Software.UNKNOWN, "the configuration names it")
         return found

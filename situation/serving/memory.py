@@ -152,6 +152,8 @@ class MadeView(NamedTuple):
     """A server as it is shown, and for how long."""
 
     view: ServerView
+    rank: tuple[int, float, float, str]
+    """Those that sort first need a look first."""
     rests_on: object
     """As long as this is the same ..."""
     until: datetime

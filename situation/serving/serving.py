@@ -41,8 +41,8 @@ def serving_of(situation: Situation, now: datetime) -> Serving:
 
 
 def _serving(situation: Situation, now: datetime) -> Serving:
-    pairs = _views(situation, now)
-    pairs.sort(key=lambda pair: _rank(pair[0]))
+    made = sorted(_views(situation, now), key=lambda pair: pair[0].rank)
+    pairs = [(item.view, known) for item, known in made]
     views = tuple(view for view, _ in pairs)
     by_workload: defaultdict[Ref, list[ServerView]] = defaultdict(list)
     for view in views:
@@ -86,7 +86,7 @@ def _best(ways: Iterable[KnownServer], port: str = "") -> KnownServer | None:
     )
 
 
-def _views(situation: Situation, now: datetime) -> list[tuple[ServerView, KnownServer | None]]:
+def _views(situation: Situation, now: datetime) -> list[tuple[MadeView, KnownServer | None]]:
     """Return the servers; a view is made anew only where something of it has changed since it was made last."""
     source, owners = situation.source(SOURCE), situation.revision("replicasets", "jobs")
     before = situation.serving.views
@@ -99,7 +99,7 @@ def _views(situation: Situation, now: datetime) -> list[tuple[ServerView, KnownS
         if made is None or now > made.until or made.rests_on != rests_on:
             made = _made(Subject(pod, _spec(pod, situation), known, source), rests_on, situation, now)
         kept[name] = made
-        found.append((made.view, known))
+        found.append((made, known))
     situation.serving.views = kept
     return found
 
@@ -113,7 +113,7 @@ def _made(subject: Subject, rests_on: object, situation: Situation, now: datetim
     told = state_of(subject, now)
     workload = situation.workload_of(subject.pod) if subject.pod is not None else None
     view = _view(subject, told, _is_fresh(subject, told.state, now), workload)
-    return MadeView(view, rests_on, holds_until(subject, now))
+    return MadeView(view, _rank(view), rests_on, holds_until(subject, now))
 
 
 def _view(subject: Subject, told: Told, is_fresh: bool, workload: Ref | None) -> ServerView:

@@ -33,6 +33,7 @@ from situation.serving.readings import (
     ServerReading,
     Software,
 )
+from situation.steps import finish
 from situation.text import harmless, harmless_object
 from tests.build import NOW, Manifest, event, meta, node, pod
 from tests.control_plane import certificate
@@ -240,7 +241,7 @@ async def look_everywhere(pilot: Pilot[int]) -> None:
         await pilot.pause(0)
     assert cockpit.query_one(ChecklistPane).display
     app.recorder._clock = lambda: NOW + timedelta(seconds=10)  # so that the causes have stood long enough
-    app.recorder.take(app.feed)
+    finish(app.recorder.take(app.feed))
     cockpit.action_timeline()
     timeline = cockpit.query_one(TimelinePane).table
     assert timeline.row_count > 1

@@ -15,6 +15,7 @@ from situation.findings import Layer, Severity
 from situation.focus import Focus
 from situation.meta import Ref
 from situation.readings import Changed, Reading, SourceState
+from situation.steps import finish
 from tests.build import NOW, made, node, pod
 from tests.incidents.build import begun, entry
 from tests.tui.cockpits import TARGET, Cluster, Left, cluster_readings, screen_text, until
@@ -60,7 +61,7 @@ def passes(pilot: Pilot[int], clock: Clock, seconds: int) -> None:
     assert isinstance(app, Cockpit)
     for _ in range(seconds):
         clock.now += timedelta(seconds=1)
-        app.recorder.take(app.feed)
+        finish(app.recorder.take(app.feed))
 
 
 def entries(pilot: Pilot[int]) -> tuple[Entry, ...]:

@@ -247,6 +247,6 @@ async def test_nothing_is_sent_while_nothing_changes(tmp_path: Path) -> None:
         Recorder.written.clear()
         for _ in range(5):
             app.cockpit.paint(Turn(app.feed.diagnosis, frozenset(), frozenset(), False))
-            app.cockpit._paint_servers()
+            app.cockpit._repaint_servers()
             await pilot.pause()
         assert not any(leftovers(text).strip() for text in Recorder.written)

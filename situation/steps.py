@@ -1,0 +1,19 @@
+"""Work that may be interrupted: a generator that yields where it can wait, and returns what it made."""
+
+from collections.abc import Generator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+Steps = Generator[None, None, T]
+"""Between two steps others may look at what is there, and change nothing of it."""
+
+
+def finish(steps: Steps[T]) -> T:
+    """Do all steps at once, and return what they made."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            made: T = end.value
+            return made
