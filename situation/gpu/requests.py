@@ -17,6 +17,7 @@ def asks_for_gpus(pod: Pod) -> bool:
     for containers in (pod.spec.containers, pod.spec.init_containers):
         for container in containers:
             for amounts in (container.resources.limits, container.resources.requests):
-                if any(map(is_gpu, amounts)):
-                    return True
+                for name in amounts:  # every pod that changes is asked: no call for each name
+                    if name.startswith(_GPUS):
+                        return True
     return False
