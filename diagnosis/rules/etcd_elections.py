@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Final
 
+from diagnosis.commands import counted
 from diagnosis.etcd_commands import disk_commands, looks, metrics_command
 from diagnosis.etcd_facts import WINDOW_TEXT, named, of_all, said, strain, unless_known
 from diagnosis.rule import Fired, Rule, Verdict, rule
@@ -11,7 +12,6 @@ from situation.clock import duration_text
 from situation.etcd.cluster import ETCD, EtcdCluster, etcd_of
 from situation.etcd.figures import Elections
 from situation.etcd.memory import WINDOW
-from situation.etcd.view import MemberView
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.quantity import latency_text
 from situation.situation import Situation
@@ -21,6 +21,8 @@ ROUND_TRIP_S: Final = 0.15
 ELECTIONS_PER_HOUR: Final = 1
 ELECTIONS_PER_MINUTE: Final = 1
 """More leader changes than this are unstable, or a crisis."""
+FEW_STARTS: Final = 2
+"""In an hour: an update starts each member once, a wrong setting and its repair twice; more are a fault."""
 _ELECTION_BANDS: Final = "above 1 an hour unstable, above 1 a minute a crisis; etcd mixin: warns at 4 in 15 min"
 _STRAIN_BANDS: Final = (
     "no official limit, a steady rate hints at a slow disk; etcd mixin: warns above 5 failed proposals a second"
@@ -70,7 +72,7 @@ def etcd_slow_peers(_: None, situation: Situation, now: datetime) -> Verdict:
     "member that restarted meanwhile, the raft term.",
     look_alikes={
         "one change of leader": "a restart or an update causes one: more than one an hour is asked for",
-        "an update, member by member": "no more changes than members that started anew, each of them once: a hint only",
+        "members that were restarted": "no more changes than starts: a hint only, if none started more than twice",
         "many changes long ago": "only the increase counts, not the total",
     },
 )
@@ -81,8 +83,10 @@ def etcd_elections(_: None, situation: Situation, now: datetime) -> Verdict:
     recent = _most([member.recent_elections for member in cluster.answering])
     if hour is None or hour.changes <= ELECTIONS_PER_HOUR:
         return unless_known(hour is not None, "elections")
+    started = tuple(member for member in cluster.answering if member.restarts)
+    is_explained = sum(member.restarts for member in started) >= hour.changes
     minutes = recent.over.total_seconds() / 60 if recent is not None else 0.0
-    crisis = recent is not None and recent.changes > ELECTIONS_PER_MINUTE * max(1.0, minutes)
+    crisis = not is_explained and recent is not None and recent.changes > ELECTIONS_PER_MINUTE * max(1.0, minutes)
     over = duration_text(hour.over.total_seconds())
     evidence = [
         said(member, f"saw {item.changes:.0f} changes of the leader in {duration_text(item.over.total_seconds())}"
@@ -90,27 +94,23 @@ def etcd_elections(_: None, situation: Situation, now: datetime) -> Verdict:
         for member in cluster.answering if (item := member.elections) is not None
     ]  # fmt: skip
     evidence.append(of_all(cluster, _ELECTION_BANDS))
-    updated = _updated(cluster.answering, hour.changes)
-    if updated:
-        told = f"{named(updated)} started anew meanwhile, each once: an update causes as many changes"
+    if is_explained:
+        starts = ", ".join(f"{counted(member.restarts, 'new start')} of {member.name}" for member in started)
+        told = f"meanwhile {starts}: each may change the leader, whatever disk and network do"
         evidence.append(of_all(cluster, told, Mark.EXCLUDES))
+    calm = is_explained and all(member.restarts <= FEW_STARTS for member in started)
+    why = ", as members started anew" if is_explained else " and goes on" if crisis else ""
     asked = cluster.leader or cluster.answering[0]
     changes = metrics_command(situation, cluster, asked, _LEADER_LINES, "does the number of changes still grow?")
     return Fired(
         ETCD,
-        f"changed its leader {hour.changes:.0f} times in {over}{' and goes on' if crisis else ''}; term {cluster.term}",
+        f"changed its leader {hour.changes:.0f} times in {over}{why}; term {cluster.term}",
         (*evidence, *_causes_looked_at(cluster)),
         (*looks(situation, cluster)[:1], changes, *disk_commands(situation, cluster, asked)[1:]),
-        severity=Severity.CRITICAL if crisis else Severity.INFO if updated else Severity.WARNING,
+        severity=Severity.CRITICAL if crisis else Severity.INFO if calm else Severity.WARNING,
         follows=(ETCD,),
         follows_only=("etcd-slow-fsync", "etcd-slow-peers", "etcd-member-down"),
     )
-
-
-def _updated(members: tuple[MemberView, ...], changes: float) -> tuple[MemberView, ...]:
-    """Return the members that started anew, if each did so once and they explain all changes of the leader."""
-    started = tuple(member for member in members if member.restarts)
-    return started if len(started) >= changes and all(member.restarts == 1 for member in started) else ()
 
 
 def _most(found: list[Elections | None]) -> Elections | None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from situation.etcd.members import MemberPage
@@ -92,6 +93,8 @@ class PageFigures(NamedTuple):
     heartbeat_failures: float | None
     failed_proposals: float | None
     slow_applies: float | None
+    was_defragmented: bool
+    """It was, or is being, defragmented: nothing else makes the file shrink, and commits wait meanwhile."""
 
 
 def page_figures(known: KnownMember) -> PageFigures:
@@ -109,7 +112,13 @@ def _page_figures(known: KnownMember) -> PageFigures:
         heartbeat_failures=known.increase(lambda page: page.heartbeat_failures),
         failed_proposals=known.increase(lambda page: page.proposals_failed),
         slow_applies=known.increase(lambda page: page.slow_applies),
+        was_defragmented=_was_defragmented([page for _, page in known.within(WINDOW)]),
     )
+
+
+def _was_defragmented(pages: Sequence[MemberPage]) -> bool:
+    sizes = [page.db_size_bytes for page in pages if page.db_size_bytes is not None]
+    return any(page.defragmenting for page in pages) or any(later < size for size, later in pairwise(sizes))
 
 
 def round_trip_p99(known: KnownMember) -> float | None:

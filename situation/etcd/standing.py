@@ -136,6 +136,7 @@ def _view(known: KnownMember, situation: Situation, now: datetime) -> MemberView
         heartbeat_failures=figures.heartbeat_failures,
         failed_proposals=figures.failed_proposals,
         slow_applies=figures.slow_applies,
+        was_defragmented=figures.was_defragmented,
     )
 
 

@@ -79,6 +79,8 @@ class MemberView(msgspec.Struct, frozen=True):
     """New in the last minute, as the next ones."""
     failed_proposals: float | None = None
     slow_applies: float | None = None
+    was_defragmented: bool = False
+    """Within the last minute, or it is being defragmented now."""
 
     @property
     def free_ratio(self) -> float | None:
