@@ -10,12 +10,15 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from collectors.control_plane.scheduler import ATTEMPTS, PENDING
 from collectors.etcd.options import EtcdOptions
 from simulator.cluster import Cluster
 from simulator.faults import Answer
 from simulator.server import Simulator
 from situation.readings import SourceState
 from tests.collectors.kubeconfigs import needs_openssl
+from tests.collectors.test_gpu_prometheus import vector
+from tests.collectors.test_scheduler import Prometheus
 from tests.real_etcd import Member, RealEtcd
 from tests.tui.cockpits import open_cockpit, screen_text, until
 from tests.tui.commands import Finished, midwatch, write_kubeconfig
@@ -87,6 +90,20 @@ async def test_check_reads_etcd_and_the_api_servers_metrics_and_says_what_it_saw
     assert found["control-plane/livez"] == "live"
     assert "latency and load of the API server: measured once" in layer_4(report)["reason"]
     assert len(asked) == 1
+
+
+async def test_a_prometheus_that_was_named_tells_of_the_scheduler(tmp_path: Path) -> None:
+    told = {
+        ATTEMPTS: vector(*(({"le": bound}, count) for bound, count in (("2.048", 0), ("4.096", 90), ("+Inf", 90)))),
+        PENDING: vector(({"queue": "active"}, 240)),
+    }
+    async with Simulator(Cluster()) as simulator, Prometheus(told, utc_now()) as prometheus:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        _, report = await checked(tmp_path, "--kubeconfig", "kubeconfig", "--prometheus", prometheus.url)
+    assert states(report)["control-plane/scheduler"] == "live"
+    (cause,) = (cause for cause in report["causes"] if cause["rule"] == "scheduler-slow")
+    assert cause["title"] == "scheduler takes p99 4.1 s for a pod"
+    assert "pods in its queues: 240 active" in [line["text"] for line in cause["evidence"]]
 
 
 async def test_an_etcd_that_was_named_and_does_not_answer_is_no_all_clear(tmp_path: Path) -> None:
