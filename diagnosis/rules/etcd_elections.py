@@ -12,6 +12,7 @@ from situation.clock import duration_text
 from situation.etcd.cluster import ETCD, EtcdCluster, etcd_of
 from situation.etcd.figures import Elections
 from situation.etcd.memory import WINDOW
+from situation.etcd.view import MemberView
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.quantity import latency_text
 from situation.situation import Situation
@@ -29,7 +30,9 @@ _STRAIN_BANDS: Final = (
 )
 FAILED_PROPOSALS_PER_S: Final = 5.0
 """etcd mixin: etcdHighNumberOfFailedProposals."""
-_LEADER_LINES: Final = "leader_changes_seen|heartbeat_send_failures|proposals_failed|has_leader"
+_LEADER_LINES: Final = (
+    "leader_changes_seen|heartbeat_send_failures|proposals_failed|slow_read_indexes|peer_sent_failures|has_leader"
+)
 
 
 @rule(
@@ -105,12 +108,22 @@ def etcd_elections(_: None, situation: Situation, now: datetime) -> Verdict:
     return Fired(
         ETCD,
         f"changed its leader {hour.changes:.0f} times in {over}{why}; term {cluster.term}",
-        (*evidence, *_causes_looked_at(cluster)),
+        (*evidence, *_since_made(cluster, situation, now), *_causes_looked_at(cluster)),
         (*looks(situation, cluster)[:1], changes, *disk_commands(situation, cluster, asked)[1:]),
         severity=Severity.CRITICAL if crisis else Severity.INFO if calm else Severity.WARNING,
         follows=(ETCD,),
         follows_only=("etcd-slow-fsync", "etcd-slow-peers", "etcd-member-down"),
     )
+
+
+def _since_made(cluster: EtcdCluster, situation: Situation, now: datetime) -> tuple[Evidence, ...]:
+    """Say what the raft term, which each election raises, comes to over the cluster's life."""
+    space = situation.namespaces.get(("", "kube-system"))
+    made = space.metadata.creation_timestamp if space is not None else None
+    if made is None or not cluster.term or (days := (now - made).total_seconds() / 86_400) < 1:
+        return ()
+    text = f"term {cluster.term}, and kube-system is {days:.0f} days old: {cluster.term / days:.1f} elections a day"
+    return (of_all(cluster, text, Mark.OPEN),)
 
 
 def _most(found: list[Elections | None]) -> Elections | None:
@@ -137,26 +150,29 @@ def _causes_looked_at(cluster: EtcdCluster) -> tuple[Evidence, ...]:
     layer=Layer.CONTROL_PLANE,
     severity=Severity.INFO,
     kind="Cluster",
-    looks_at="new heartbeat send failures, failed proposals and slow applies of the last minute.",
-    look_alikes={"etcd-slow-fsync": "there the disk's latency itself is too high, and this follows"},
+    looks_at="new heartbeat send failures, failed proposals, slow read indexes and messages that peers did not get "
+    "(`etcd_network_peer_sent_failures_total`) of the last minute.",
+    look_alikes={
+        "etcd-slow-fsync": "there the disk's latency itself is too high, and this follows",
+        "etcd-member-down": "messages to a member that is down fail, and this follows",
+    },
 )
 def etcd_strained(_: None, situation: Situation, now: datetime) -> Verdict:
-    """etcd is late with heartbeats or loses proposals: mostly the disk, or an election that just was."""
+    """etcd is late with heartbeats, loses proposals or messages: disk, network, or an election that just was."""
     cluster = etcd_of(situation, now)
-    strained = tuple(
-        member
-        for member in cluster.answering
-        if (member.heartbeat_failures or 0) > 0 or (member.failed_proposals or 0) > 0
-    )
+    strained = tuple(member for member in cluster.answering if any(count for _, count in _strains(member)))
     if not strained:
         return unless_known(any(member.heartbeat_failures is not None for member in cluster.answering), "heartbeats")
+    names = {f"{member.id:x}": member.name for member in cluster.members}
     lost = max((member.failed_proposals or 0.0) / WINDOW.total_seconds() for member in strained)
+    kinds = dict.fromkeys(what for member in strained for what, count in _strains(member) if count)
     return Fired(
         ETCD,
-        f"{'is' if len(strained) == 1 else 'are'} late with heartbeats or {'loses' if len(strained) == 1 else 'lose'} "
-        "proposals",
+        f"{'has' if len(strained) == 1 else 'have'} {' and '.join(kinds)}",
         (
-            *(said(member, f"in the last minute{strain(member).replace(';', ':', 1)}") for member in strained),
+            *(said(member, f"in the last minute: {told[2:]}") for member in strained if (told := strain(member))),
+            *(said(member, f"{count:.0f} messages to {names.get(peer, peer)} could not be sent in the last minute")
+              for member in strained for peer, count in member.unsent.items()),
             of_all(cluster, _STRAIN_BANDS),
         ),
         (metrics_command(situation, cluster, strained[0], _LEADER_LINES, "do these counters still grow?"),
@@ -164,9 +180,18 @@ def etcd_strained(_: None, situation: Situation, now: datetime) -> Verdict:
         severity=Severity.WARNING if lost > FAILED_PROPOSALS_PER_S else Severity.INFO,
         follows=(ETCD,),
         follows_only=("etcd-quorum-lost", "etcd-no-leader", "etcd-slow-fsync", "etcd-slow-commit", "etcd-slow-peers",
-                      "etcd-elections", "etcd-member-down"),
+                      "etcd-elections", "etcd-member-down", "etcd-member-apart"),
         who=f"etcd: {named(strained)}",
     )  # fmt: skip
+
+
+def _strains(member: MemberView) -> tuple[tuple[str, float], ...]:
+    return (
+        ("late heartbeats", member.heartbeat_failures or 0.0),
+        ("lost proposals", member.failed_proposals or 0.0),
+        ("slow reads", member.slow_reads or 0.0),
+        ("unsent messages", sum(member.unsent.values())),
+    )
 
 
 RULES: Final[tuple[Rule, ...]] = (etcd_slow_peers, etcd_elections, etcd_strained)

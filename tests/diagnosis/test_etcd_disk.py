@@ -13,7 +13,7 @@ from situation.findings import Mark, Severity
 from situation.histograms import Histogram
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
-from tests.build import NOW, node, situation
+from tests.build import NOW, meta, node, situation
 from tests.diagnosis.objects import causes_of, texts
 from tests.etcd_objects import MIB, disk, endpoint, healthy, status, tell, watched
 
@@ -229,12 +229,49 @@ def test_elections_follow_from_the_slow_disk() -> None:
 
 @pytest.mark.parametrize(
     ("field", "each_s", "severity"),
-    [("heartbeat_failures", 0.1, Severity.INFO), ("proposals_failed", 6, Severity.WARNING), ("slow_applies", 1, None)],
+    [
+        ("heartbeat_failures", 0.1, Severity.INFO),
+        ("proposals_failed", 6, Severity.WARNING),
+        ("slow_reads", 0.1, Severity.INFO),
+        ("slow_applies", 1, None),
+    ],
 )
 def test_late_heartbeats_and_lost_proposals(field: str, each_s: float, severity: Severity | None) -> None:
     known = watched(pages=lambda number, ago_s: {field: 500 + (60 - ago_s) * each_s if number == 1 else 0.0})
     causes = causes_of(RULES, known)
     assert [cause.severity for cause in causes.values()] == ([severity] if severity else [])
+
+
+def test_messages_that_a_peer_does_not_get_name_the_peer() -> None:
+    """The label of a peer comes with the first message to it that fails."""
+
+    def pages(number: int, ago_s: float) -> Mapping[str, Any]:
+        return {
+            "peer_failures": {"3": (60 - ago_s) * 2} if number == 2 and ago_s < 60 else {},
+            "proposals_pending": 4.0,
+        }
+
+    (finding,) = causes_of(RULES, watched(pages=pages)).values()
+    assert (finding.rule, finding.severity) == ("etcd-strained", Severity.INFO)
+    assert finding.title == "etcd: etcd-2 has unsent messages"
+    assert "etcd-2: 120 messages to etcd-3 could not be sent in the last minute" in texts(finding)
+    assert "etcd-2: in the last minute: 4 proposals pending now" in texts(finding)
+
+
+def test_of_a_page_that_breaks_off_no_message_is_counted_that_it_does_not_tell() -> None:
+    known = watched(pages=lambda number, ago_s: {"is_cut": True, "peer_failures": {"3": 500.0} if ago_s < 30 else {}})
+    assert not causes_of(RULES, known)
+
+
+def test_the_term_is_held_against_the_age_of_the_cluster() -> None:
+    known = watched(
+        pages=lambda number, ago_s: {"leader_changes": 9.0 + (ago_s < 1800) + (ago_s < 900)}, span_s=3600, step_s=300
+    )
+    old = situation({"kind": "Namespace", "metadata": meta("kube-system", "", age_s=86_400 * 2)})
+    old.etcd = known.etcd
+    old.sources.update(known.sources)
+    (finding,) = causes_of(RULES, old).values()
+    assert "term 7, and kube-system is 2 days old: 3.5 elections a day" in texts(finding)
 
 
 @pytest.mark.parametrize("known", [Situation(), healthy(), watched()])

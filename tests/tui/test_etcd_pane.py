@@ -14,7 +14,7 @@ from situation.meta import Ref
 from situation.readings import Readiness, Reading, SourceState
 from tests.build import NOW, node, pod
 from tests.control_plane import Told, healthy_control_plane, live_api_server, live_etcd
-from tests.etcd_objects import GIB, NO_LEADER, NO_SPACE, silence, status, tell
+from tests.etcd_objects import GIB, NO_LEADER, NO_SPACE, page, silence, status, tell
 from tests.gpu_chains import HandMadeFleet, crashing, fine
 from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
 from tests.tui.test_cockpit import incident, screen
@@ -128,6 +128,19 @@ async def test_enter_on_a_member_relates_everything_to_it_and_escape_goes_back(p
     await pilot.press("escape")
     assert screen(pilot).attention.focus.is_cluster
     assert "▸etcd-2" not in screen_text(pilot)
+
+
+async def test_the_card_of_a_member_tells_what_waits_there_and_how_long_it_takes_to_answer(tmp_path: Path) -> None:
+    told = healthy_control_plane()
+    more = page(proposals_pending=7.0, open_files=26, max_files=20_000)
+    tell(told, 2, status=status(2), page=more, round_trip_s=0.003)
+    async with cockpit_with(tmp_path, told.readings) as pilot:
+        await pilot.press("e", "j", "enter")
+        await until(pilot, lambda: screen(pilot).attention.focus.ref == ETCD_2)
+        await pilot.pause()
+        text = screen_text(pilot)
+        for words in ("answers us within 3.0ms", "7 proposals pending", "26 of 20000 files open"):
+            assert words in text
 
 
 async def test_a_focused_node_marks_its_member(pilot: Pilot[int]) -> None:
