@@ -165,10 +165,11 @@ def etcd_strained(_: None, situation: Situation, now: datetime) -> Verdict:
         return unless_known(any(member.heartbeat_failures is not None for member in cluster.answering), "heartbeats")
     names = {f"{member.id:x}": member.name for member in cluster.members}
     lost = max((member.failed_proposals or 0.0) / WINDOW.total_seconds() for member in strained)
-    kinds = dict.fromkeys(what for member in strained for what, count in _strains(member) if count)
+    *kinds, last = dict.fromkeys(what for member in strained for what, count in _strains(member) if count)
+    what = f"{', '.join(kinds)} and {last}" if kinds else last
     return Fired(
         ETCD,
-        f"{'has' if len(strained) == 1 else 'have'} {' and '.join(kinds)}",
+        f"{'has' if len(strained) == 1 else 'have'} {what}",
         (
             *(said(member, f"in the last minute: {told[2:]}") for member in strained if (told := strain(member))),
             *(said(member, f"{count:.0f} messages to {names.get(peer, peer)} could not be sent in the last minute")

@@ -242,6 +242,15 @@ def test_late_heartbeats_and_lost_proposals(field: str, each_s: float, severity:
     assert [cause.severity for cause in causes.values()] == ([severity] if severity else [])
 
 
+def test_all_that_is_late_or_lost_stands_in_the_title() -> None:
+    def pages(number: int, ago_s: float) -> Mapping[str, Any]:
+        count = (60 - ago_s) / 10 if number < 3 else 0.0
+        return {"heartbeat_failures": count, "proposals_failed": count, "slow_reads": count if number == 2 else 0.0}
+
+    (finding,) = causes_of(RULES, watched(pages=pages)).values()
+    assert finding.title == "etcd: etcd-1, etcd-2 have late heartbeats, lost proposals and slow reads"
+
+
 def test_messages_that_a_peer_does_not_get_name_the_peer() -> None:
     """The label of a peer comes with the first message to it that fails."""
 
