@@ -20,7 +20,6 @@ from situation.text import harmless
 from tui.local import Access, local_access, not_read
 
 if TYPE_CHECKING:
-    from collectors.control_plane.scheduler import SchedulerPoll
     from collectors.etcd.options import EtcdOptions
     from collectors.gpu_devices.options import DeviceOptions
     from collectors.http import HttpReader
@@ -212,6 +211,7 @@ class OtherSources:
     ) -> None:
         from collectors.control_plane.collect import control_plane_collectors
         from collectors.control_plane.hints import CertificateHints
+        from collectors.control_plane.scheduler import scheduler_poll
         from collectors.etcd.collect import etcd_collectors
         from collectors.etcd.options import EtcdOptions
         from collectors.etcd.wishes import EtcdWishes
@@ -235,7 +235,7 @@ class OtherSources:
                 kubernetes_dir=way.kubernetes_dir,
                 etcd_endpoints=lambda: self._etcd_endpoints,
                 certificates_hint=lambda: self._hints.turn,
-                scheduler=_scheduler(http, devices),
+                scheduler=scheduler_poll(devices.prometheus, devices.token_file, http) if devices else None,
             ),
             *gpu_collectors(client, http, self._devices, devices or DeviceOptions()),
             *vllm_collectors(client, http, self._servers, models),
@@ -251,16 +251,6 @@ class OtherSources:
         self._hints.tell(situation, datetime.now(UTC))
         if situation.etcd.known:
             self._etcd_endpoints = tuple(situation.etcd.known)
-
-
-def _scheduler(http: "HttpReader", devices: "DeviceOptions | None") -> "SchedulerPoll | None":
-    """Return how a Prometheus, if one is named, is asked for the scheduler's work."""
-    from collectors.control_plane.scheduler import SchedulerPoll
-
-    if devices is None or not devices.prometheus:
-        return None
-    token_file = Path(devices.token_file) if devices.token_file else None
-    return SchedulerPoll(devices.prometheus, http, lambda: datetime.now(UTC), token_file)
 
 
 async def _own_fault(client: "Client", namespace: str | None) -> str:

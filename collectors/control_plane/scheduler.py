@@ -11,6 +11,7 @@ from typing import Final
 
 from collectors.errors import AbsentError, BadAnswerError
 from collectors.http import HttpReader, check_url
+from collectors.kubernetes.client import utc_now
 from collectors.prometheus_api import PrometheusApi
 from collectors.prometheus_text import Sample
 from situation.histograms import Histogram
@@ -61,6 +62,13 @@ class SchedulerPoll:
         now = self._clock()
         read_at = min([now, *(at for _, at in scraped)])
         yield Reading(self.name, SourceState.LIVE, read_at, load, fresh_for_s=FRESH_S)
+
+
+def scheduler_poll(
+    url: str, token_file: str, http: HttpReader, clock: Callable[[], datetime] = utc_now
+) -> SchedulerPoll | None:
+    """Return how a Prometheus is asked; None if none is named. Raises ConfigurationError for what is no URL."""
+    return SchedulerPoll(url, http, clock, Path(token_file) if token_file else None) if url else None
 
 
 def _histogram(samples: Iterable[Sample]) -> Histogram:

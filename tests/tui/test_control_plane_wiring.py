@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from collectors.control_plane.scheduler import ATTEMPTS, PENDING
+from collectors.control_plane.scheduler import ATTEMPTS, CLUSTERS, PENDING
 from collectors.etcd.options import EtcdOptions
 from simulator.cluster import Cluster
 from simulator.faults import Answer
@@ -219,6 +219,24 @@ async def test_the_doctor_tells_of_etcd_of_metrics_and_of_certificates(tmp_path:
     assert "version 3.5.1" in line_of(well, f"etcd 127.0.0.1:{port}")
     assert "RBAC needs get on nonResourceURLs /metrics" in line_of(well, "may read /metrics")
     assert "1 read; etcd-server" in line_of(well, "certificates")
+
+
+@pytest.mark.parametrize(
+    ("clusters", "said"),
+    [
+        (vector(({}, 4)), "✓ scheduler in Prometheus    its attempts and queues are told"),
+        (vector(), "✓ scheduler in Prometheus    none: "),
+        (vector(({"cluster": "a"}, 1), ({"cluster": "b"}, 1)), "● scheduler in Prometheus    http"),
+    ],
+    ids=["told", "not scraped", "of two clusters"],
+)
+async def test_the_doctor_tells_whether_a_prometheus_knows_the_scheduler(
+    tmp_path: Path, clusters: bytes, said: str
+) -> None:
+    async with Simulator(Cluster()) as simulator, Prometheus({CLUSTERS: clusters}) as prometheus:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        finished = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "--prometheus", prometheus.url)
+    assert " ".join(line_of(finished, "scheduler in Prometheus").split()).startswith(" ".join(said.split()))
 
 
 async def test_the_doctor_looks_at_etcd_also_when_the_api_server_is_dead(tmp_path: Path, etcd: RealEtcd) -> None:
