@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from diagnosis.rules import api_health, api_server, control_plane, leaders, namespaces, scheduling
+from diagnosis.rules import api_health, api_server, control_plane, leaders, namespaces
 from situation.findings import Layer, Mark, Severity
 from situation.kinds import WATCHED
 from situation.meta import CLUSTER, Ref
@@ -190,42 +190,6 @@ def test_without_a_lease_new_pods_tell_of_the_scheduler(manifests: list[Manifest
     if fires:
         assert causes["scheduler-down"].title == "scheduler does not look at new pods"
         assert any(line.mark is Mark.OPEN for line in causes["scheduler-down"].evidence)
-
-
-@pytest.mark.parametrize(
-    ("manifests", "severity", "title"),
-    [
-        ([unseen("a", age_s=95), unseen("b", age_s=40), placed(3)], Severity.WARNING,
-         "scheduler is behind: 2 pods not looked at yet, the oldest for 95s"),
-        ([unseen("a", age_s=95), unseen("b", age_s=40), placed(600)], Severity.CRITICAL,
-         "scheduler renews its lease and has looked at no pod for 95s"),
-        ([unseen("a", age_s=95), unseen("b", age_s=40)], Severity.CRITICAL,
-         "scheduler renews its lease and has looked at no pod for 95s"),
-        ([unseen("a", age_s=95), unseen("b", age_s=20), placed(3)], None, ""),
-        ([unseen("a", age_s=95, schedulerName="x"), unseen("b", age_s=95, schedulerName="x"), placed(3)], None, ""),
-    ],
-    ids=["behind", "stands still", "never placed any", "one is young", "another scheduler"],
-)  # fmt: skip
-def test_a_scheduler_that_renews_its_lease_and_does_not_get_to_new_pods(
-    manifests: list[Manifest], severity: Severity | None, title: str
-) -> None:
-    causes = found(*manifests, API_LEASE, lease("kube-scheduler", age_s=2))
-    assert [(cause.severity, cause.title) for cause in causes.values()] == ([(severity, title)] if severity else [])
-
-
-def test_a_scheduler_that_is_behind_is_seen_where_its_lease_is_hidden_and_one_that_is_down_is_told_once() -> None:
-    waiting = [unseen("a", age_s=95), unseen("b", age_s=40)]
-    assert list(found(*waiting, placed(3))) == ["scheduler-behind"]
-    assert list(found(*waiting)) == ["scheduler-down"]
-    assert list(found(*waiting, API_LEASE, lease("kube-scheduler", age_s=125))) == ["scheduler-down"]
-
-
-def test_the_pods_that_wait_fold_under_the_scheduler() -> None:
-    known = situation(
-        unseen("a", age_s=95), unseen("b", age_s=40), placed(3), API_LEASE, lease("kube-scheduler", age_s=2)
-    )
-    (cause,) = causes_of((*RULES, *scheduling.RULES), known).values()
-    assert (cause.rule, {item.rule for item in cause.consequences}) == ("scheduler-behind", {"nobody-schedules"})
 
 
 def new_deployment(*, age_s: float, observed: int = 0) -> Manifest:

@@ -1,19 +1,20 @@
-"""A scheduler that lives and is slow, and what is none of it."""
+"""A scheduler that lives and is slow, or does not get to new pods, and what is none of it."""
 
 from datetime import timedelta
 
 import pytest
 
 from diagnosis.engine import Engine
-from diagnosis.rules import api_latency, scheduler_load
+from diagnosis.rules import api_latency, leaders, scheduler_load, scheduling
 from situation.findings import Severity
 from situation.histograms import Histogram
 from situation.readings import Reading, SourceState
 from situation.scheduler import SCHEDULER, SchedulerLoad, default_percentage
 from situation.situation import Situation
-from tests.build import NOW, node, situation
+from tests.build import NOW, Manifest, node, situation
 from tests.diagnosis.api_pages import grown, scraped, took
-from tests.diagnosis.objects import causes_of, texts
+from tests.diagnosis.objects import causes_of, lease, texts
+from tests.diagnosis.test_control_plane import API_LEASE, found, placed, unseen
 
 RULES = scheduler_load.RULES
 INF = float("inf")
@@ -82,3 +83,39 @@ def test_it_follows_from_an_api_server_that_is_slow_to_bind() -> None:
 @pytest.mark.parametrize(("nodes", "percent"), [(3, 100), (100, 100), (101, 50), (1000, 42), (5000, 10), (15_000, 5)])
 def test_how_many_nodes_are_looked_at(nodes: int, percent: int) -> None:
     assert default_percentage(nodes) == percent
+
+
+@pytest.mark.parametrize(
+    ("manifests", "severity", "title"),
+    [
+        ([unseen("a", age_s=95), unseen("b", age_s=40), placed(3)], Severity.WARNING,
+         "scheduler is behind: 2 pods not looked at yet, the oldest for 95s"),
+        ([unseen("a", age_s=95), unseen("b", age_s=40), placed(600)], Severity.CRITICAL,
+         "scheduler renews its lease and has looked at no pod for 95s"),
+        ([unseen("a", age_s=95), unseen("b", age_s=40)], Severity.CRITICAL,
+         "scheduler renews its lease and has looked at no pod for 95s"),
+        ([unseen("a", age_s=95), unseen("b", age_s=20), placed(3)], None, ""),
+        ([unseen("a", age_s=95, schedulerName="x"), unseen("b", age_s=95, schedulerName="x"), placed(3)], None, ""),
+    ],
+    ids=["behind", "stands still", "never placed any", "one is young", "another scheduler"],
+)  # fmt: skip
+def test_a_scheduler_that_renews_its_lease_and_does_not_get_to_new_pods(
+    manifests: list[Manifest], severity: Severity | None, title: str
+) -> None:
+    causes = found(*manifests, API_LEASE, lease("kube-scheduler", age_s=2))
+    assert [(cause.severity, cause.title) for cause in causes.values()] == ([(severity, title)] if severity else [])
+
+
+def test_a_scheduler_that_is_behind_is_seen_where_its_lease_is_hidden_and_one_that_is_down_is_told_once() -> None:
+    waiting = [unseen("a", age_s=95), unseen("b", age_s=40)]
+    assert list(found(*waiting, placed(3))) == ["scheduler-behind"]
+    assert list(found(*waiting)) == ["scheduler-down"]
+    assert list(found(*waiting, API_LEASE, lease("kube-scheduler", age_s=125))) == ["scheduler-down"]
+
+
+def test_the_pods_that_wait_fold_under_the_scheduler() -> None:
+    known = situation(
+        unseen("a", age_s=95), unseen("b", age_s=40), placed(3), API_LEASE, lease("kube-scheduler", age_s=2)
+    )
+    (cause,) = causes_of((*leaders.RULES, *scheduling.RULES), known).values()
+    assert (cause.rule, {item.rule for item in cause.consequences}) == ("scheduler-behind", {"nobody-schedules"})
