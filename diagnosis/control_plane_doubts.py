@@ -10,6 +10,7 @@ from situation.etcd.cluster import EtcdCluster, FrozenBy, etcd_of
 from situation.etcd.standing import is_ours
 from situation.etcd.view import MemberView, Standing
 from situation.readings import SourceState
+from situation.scheduler import SCHEDULER
 from situation.situation import Situation
 
 ACCESS: Final = "etcd/access"
@@ -39,7 +40,12 @@ def not_measured(situation: Situation, now: datetime) -> Iterator[str]:
 
     Sources that never spoke (a dump has none of them) are not missed.
     """
-    for name, what in ((METRICS, "the API server's metrics"), (LIVEZ, "whether the API server lives")):
+    asked = (
+        (METRICS, "the API server's metrics"),
+        (LIVEZ, "whether the API server lives"),
+        (SCHEDULER, "the scheduler's attempts"),
+    )
+    for name, what in asked:
         source = situation.source(name)
         if name in situation.sources and source.state_at(now) not in _FINE:
             since = f" since {source.observed_at:%H:%M:%S}" if source.observed_at is not None else ""

@@ -54,11 +54,13 @@ def named(members: Sequence[MemberView]) -> str:
 
 
 def strain(member: MemberView) -> str:
-    """Return `; 3 late heartbeats, 2 slow applies` of the last minute, empty if there were none."""
+    """Return `; 3 late heartbeats, 2 slow applies` of the last minute, and what waits now; empty if there is none."""
     counts = (
         (member.heartbeat_failures, "late heartbeats"),
         (member.slow_applies, "slow applies"),
         (member.failed_proposals, "failed proposals"),
+        (member.slow_reads, "slow reads"),
+        (member.page.proposals_pending if member.page is not None else None, "proposals pending now"),
     )
     parts = [f"{value:.0f} {what}" for value, what in counts if value]
     return f"; {', '.join(parts)}" if parts else ""

@@ -28,6 +28,7 @@ CONTROL_PLANE_DOWN: Final = frozenset(
         "api-not-ready",
         "api-overloaded",
         "scheduler-down",
+        "scheduler-behind",
         "controller-manager-down",
         "deployment-not-observed",
         "nodes-down-together",
@@ -35,6 +36,9 @@ CONTROL_PLANE_DOWN: Final = frozenset(
 )
 """Rules whose finding means that the control plane does not do its work: what an effect means that follows `CLUSTER`
 and names no rule. Other findings about the cluster (a certificate that is about to expire) are meant by name only."""
+
+CONTROLLERS_DOWN: Final = tuple(sorted(CONTROL_PLANE_DOWN - {"scheduler-down", "scheduler-behind"}))
+"""What explains that a controller's work is not done: no scheduler does it."""
 
 _PROBED: Final = frozenset({"not-ready", "liveness-kill", "startup-probe-kill"})
 """What a probe says of etcd's own pod is what the members say themselves, only later."""

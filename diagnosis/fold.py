@@ -1,5 +1,7 @@
 """From single verdicts to causes: group by subject, fold what follows from another, rank.
 
+Static pods of one component (etcd on three nodes) are one subject, as the pods of a workload are.
+
 Which finding follows from which is said at the effect, in one of four ways:
 
 - Its verdict names subjects (`Fired.follows`). A finding explains it that is about one of them, or that one of them
@@ -30,6 +32,7 @@ from situation.meta import CLUSTER, Ref
 from situation.readings import SourceState
 from situation.serving.view import MODEL_SERVER
 from situation.situation import Situation
+from situation.topology import component_of
 
 TITLE_LIMIT: Final = 89
 """Characters of a title: a line of a wide terminal's pane. Names may have 253; the subject holds them whole."""
@@ -56,10 +59,13 @@ def fold(
 
     `order` is the precedence of rules: where a finding could follow from several others, the earliest wins.
     """
-    grouped: defaultdict[tuple[str, Ref, str], list[Hit]] = defaultdict(list)
-    for hits in hits_by_subject.values():
-        for hit in hits:
-            grouped[hit.rule.id, hit.fired.about, hit.fired.part].append(hit)
+    grouped: defaultdict[tuple[str, Ref | str, str], list[Hit]] = defaultdict(list)
+    every = [hit for hits in hits_by_subject.values() for hit in hits]
+    down = {hit.fired.about.name for hit in every if hit.rule.takes_down}
+    for hit in every:
+        # Static pods have no workload above them; what is on a node that is down follows from that node alone.
+        component = component_of(hit.fired.about, situation) if hit.fired.node not in down else ""
+        grouped[hit.rule.id, component or hit.fired.about, hit.fired.part].append(hit)
     frozen = etcd_of(situation, now).frozen
     groups = [_group(hits, situation, order[rule], frozen) for (rule, _, _), hits in grouped.items()]
     groups.sort(key=lambda group: (group.order, group.finding.key))
@@ -89,7 +95,7 @@ def _group(hits: Sequence[Hit], situation: Situation, order: int, frozen: Frozen
         layer=fired.layer or rule.layer,
         severity=severity,
         subject=fired.about,
-        title=shorten(f"{_who(hits)} {fired.title}", TITLE_LIMIT),
+        title=shorten(f"{_who(hits, situation)} {fired.title}", TITLE_LIMIT),
         evidence=fired.evidence,
         next=fired.next,
         members=members,
@@ -100,8 +106,10 @@ def _group(hits: Sequence[Hit], situation: Situation, order: int, frozen: Frozen
     return _Group(finding, tuple(hits), order)
 
 
-def _who(hits: Sequence[Hit]) -> str:
+def _who(hits: Sequence[Hit], situation: Situation) -> str:
     names = list(dict.fromkeys(hit.fired.who or hit.fired.about.name for hit in hits))
+    if len(names) > 1 and (component := component_of(hits[0].fired.about, situation)):
+        return f"{component} on {len(names)} nodes"
     if len(names) <= 2:
         return ", ".join(names)
     return f"{names[0]}, {names[1]} and {len(names) - 2} more"

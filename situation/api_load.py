@@ -95,7 +95,7 @@ def etcd_latencies(memory: ApiServerMemory, window: timedelta = WINDOW) -> Mappi
 def etcd_latency(memory: ApiServerMemory, operations: tuple[str, ...], window: timedelta = WINDOW) -> Latency | None:
     """Return etcd's latency over these operations together, second-hand; None also if there were none."""
     found = _observed(memory, window, lambda page: page.etcd_durations) or {}
-    return _latency(merged(found[name] for name in sorted(found) if name in operations))
+    return latency_of(merged(found[name] for name in sorted(found) if name in operations))
 
 
 @_once_a_page
@@ -216,10 +216,11 @@ def _most_first(counts: Mapping[str, int] | None) -> dict[str, int] | None:
 def _latencies(seen: Mapping[K, Histogram] | None) -> dict[K, Latency] | None:
     if seen is None:
         return None
-    return {key: latency for key, histogram in seen.items() if (latency := _latency(histogram)) is not None}
+    return {key: latency for key, histogram in seen.items() if (latency := latency_of(histogram)) is not None}
 
 
-def _latency(seen: Histogram) -> Latency | None:
+def latency_of(seen: Histogram) -> Latency | None:
+    """Return what a histogram over a window says; None if nothing was observed."""
     p99 = seen.quantile(0.99)
     if p99 is None:
         return None

@@ -12,6 +12,7 @@ from situation.gpu.devices import GpuReading
 from situation.local_health import LocalHealth
 from situation.log_reads import LogRead
 from situation.meta import KubernetesObject, ObjectKey
+from situation.scheduler import SchedulerLoad
 from situation.serving.readings import ServerReading
 
 
@@ -109,6 +110,7 @@ Value = (
     | Liveness
     | Certificates
     | LocalHealth
+    | SchedulerLoad
     | ServerReading
     | LogRead
 )

@@ -34,6 +34,7 @@ from situation.readings import (
     SourceState,
     Value,
 )
+from situation.scheduler import SchedulerLoad
 from situation.serving.memory import ServingMemory
 from situation.serving.readings import ServerReading
 from situation.store import Change, Store
@@ -74,6 +75,8 @@ class Situation(Store):
         self.liveness: Liveness | None = None
         self.local_health: LocalHealth | None = None
         """The components on this host, asked on loopback; None where this is no control plane node."""
+        self.scheduler: SchedulerLoad | None = None
+        """How long it takes for a pod; None where no Prometheus tells."""
         self.serving = ServingMemory()
         """Model servers, by key."""
         self.logs = LogReads()
@@ -134,6 +137,8 @@ class Situation(Store):
                 self._certificates[source] = certificates
             case LocalHealth() as local:
                 self.local_health = local
+            case SchedulerLoad() as load:
+                self.scheduler = load
 
     @property
     def certificates(self) -> tuple[Certificate, ...]:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
+from situation.meta import Ref
 from situation.pods import Pod
 from situation.selectors import is_control_plane
 from situation.situation import Situation
@@ -27,6 +28,15 @@ def static_pods(situation: Situation, component: str) -> tuple[Pod, ...]:
     """Return the pods of a component of the control plane as kubeadm labels them (`component=etcd`), by name."""
     pods = situation.pods_matching(_NAMESPACE, {"component": component})
     return tuple(sorted(pods, key=lambda pod: pod.name))
+
+
+def component_of(ref: Ref, situation: Situation) -> str:
+    """Return the component of the control plane whose static pod this is, by kubeadm's label; empty for all else."""
+    if ref.kind != "Pod" or ref.namespace != _NAMESPACE:
+        return ""
+    pod = situation.pods.get((ref.namespace, ref.name))
+    owner = pod.metadata.controller if pod is not None else None
+    return pod.metadata.labels.get("component", "") if pod is not None and owner and owner.kind == "Node" else ""
 
 
 def etcd_topology(situation: Situation) -> EtcdTopology:

@@ -6,11 +6,13 @@ from typing import Final
 
 from diagnosis.rules.api_latency import slow_lists, slow_verbs
 from diagnosis.rules.api_load import full_levels
+from diagnosis.rules.scheduler_load import SLOW_S
 from situation.api_load import (
     Latency,
     growths,
     largest_resources,
     latency_by_verb,
+    latency_of,
     list_latencies,
     observed,
     rejects,
@@ -24,6 +26,7 @@ from situation.findings import Severity
 from situation.local_health import LocalHealth
 from situation.quantity import short_latency
 from situation.readings import SourceState
+from situation.scheduler import SCHEDULER, WINDOW_S
 from situation.situation import Situation
 from widgets.control_plane_facts import ControlPlaneFact
 from widgets.glyphs import FINE, SEVERITY, SEVERITY_ROLE, UNKNOWN
@@ -41,6 +44,7 @@ _KINDS: Final = {"readOnly": "reading", "mutating": "changing"}
 def api_server_facts(situation: Situation, now: datetime) -> Iterator[ControlPlaneFact]:
     """Yield what is known of the API server itself."""
     yield _checks(situation, now)
+    yield from _scheduler(situation, now)
     if situation.local_health is not None:
         yield _local(situation.local_health, pane_state(situation.source(LOCAL), now=now))
     source = situation.source(METRICS)
@@ -50,7 +54,7 @@ def api_server_facts(situation: Situation, now: datetime) -> Iterator[ControlPla
         yield ControlPlaneFact("API server", UNKNOWN, f"its metrics are not known: {why}", "warning", state)
         return
     yield from _latencies(situation.api_server, page, state)
-    yield _load(page, state)
+    yield _load(page, situation, state)
     yield _rejected(situation.api_server, state)
     if page.objects:
         yield _objects(situation.api_server, page, state)
@@ -105,6 +109,21 @@ def _local(health: LocalHealth, state: PaneState) -> ControlPlaneFact:
     return ControlPlaneFact("this host", worst, f"{health.node}: {', '.join(told)}", role, state)
 
 
+def _scheduler(situation: Situation, now: datetime) -> Iterator[ControlPlaneFact]:
+    """Yield how long the scheduler takes for a pod and who waits for it, where a Prometheus was asked."""
+    source, load = situation.source(SCHEDULER), situation.scheduler
+    state = pane_state(source, now=now)
+    if load is None:
+        if source.error:
+            yield ControlPlaneFact("scheduler", UNKNOWN, f"its work is not known: {source.error}", "warning", state)
+        return
+    taken, took = latency_of(load.attempts), duration_text(WINDOW_S)
+    text = f"no attempt in {took}" if taken is None else f"p99 {p99_cell(taken)} of {taken.requests} attempts in {took}"
+    if waiting := ", ".join(f"{count:.0f} {queue}" for queue, count in sorted(load.pending.items()) if count):
+        text += f"; waiting: {waiting}"
+    yield ControlPlaneFact("scheduler", *_judged(text, taken is not None and taken.p99_s > SLOW_S), state)
+
+
 def _why_not(memory: ApiServerMemory) -> str:
     return "needs a second reading" if observed(memory) is None else "not known: its metrics were read only in part"
 
@@ -136,7 +155,7 @@ def _latencies(memory: ApiServerMemory, page: ApiServerPage, state: PaneState) -
         yield ControlPlaneFact("LIST p99", *_judged(text, bool(slow_lists(memory))), state)
 
 
-def _load(page: ApiServerPage, state: PaneState) -> ControlPlaneFact:
+def _load(page: ApiServerPage, situation: Situation, state: PaneState) -> ControlPlaneFact:
     kinds = [f"{page.in_flight[kind]:.0f} {_KINDS.get(kind, kind)}" for kind in sorted(page.in_flight)]
     parts = [f"in flight {', '.join(kinds)}"] if kinds else []
     taken = saturation(page) or {}
@@ -146,6 +165,10 @@ def _load(page: ApiServerPage, state: PaneState) -> ControlPlaneFact:
         parts.append(f"{'no seat free' if full else 'seats'}: {told}")
     if page.watches is not None:
         parts.append(f"{page.watches:.0f} watches")
+    if page.open_files is not None and page.max_files:
+        parts.append(f"{page.open_files / page.max_files:.0%} of {page.max_files} files open")
+    if situation.own_load.latency_s is not None:
+        parts.append(f"our own requests {short_latency(situation.own_load.latency_s)}")
     text = " · ".join(parts) or "not on the page"
     return ControlPlaneFact("API load", *_judged(text, bool(full)), state)
 

@@ -56,7 +56,9 @@ _reach = options(
     click.option("--dcgm", multiple=True, metavar="URL", help="Ask this DCGM exporter too; may be given again."),
     click.option("--vllm", multiple=True, metavar="URL", help="Ask this model server too; may be given again."),
     click.option(
-        "--prometheus", metavar="URL", help="Ask this Prometheus for what DCGM exporters and model servers told it."
+        "--prometheus",
+        metavar="URL",
+        help="Ask this Prometheus for what DCGM exporters, model servers and the scheduler told it.",
     ),
     click.option(
         "--etcd-endpoints", multiple=True, metavar="URL,...", help="Client URLs of etcd's members; may be given again."

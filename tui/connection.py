@@ -211,6 +211,7 @@ class OtherSources:
     ) -> None:
         from collectors.control_plane.collect import control_plane_collectors
         from collectors.control_plane.hints import CertificateHints
+        from collectors.control_plane.scheduler import scheduler_poll
         from collectors.etcd.collect import etcd_collectors
         from collectors.etcd.options import EtcdOptions
         from collectors.etcd.wishes import EtcdWishes
@@ -234,6 +235,7 @@ class OtherSources:
                 kubernetes_dir=way.kubernetes_dir,
                 etcd_endpoints=lambda: self._etcd_endpoints,
                 certificates_hint=lambda: self._hints.turn,
+                scheduler=scheduler_poll(devices.prometheus, devices.token_file, http) if devices else None,
             ),
             *gpu_collectors(client, http, self._devices, devices or DeviceOptions()),
             *vllm_collectors(client, http, self._servers, models),

@@ -11,7 +11,7 @@ from situation.kinds import KINDS, ObjectKind
 from situation.text import harmless
 from tui.config import Config, ConfigError, load_config
 from tui.connection import ConnectionFailed, check_namespace_name
-from tui.doctor_control_plane import clock_line, control_plane_lines, metrics_line
+from tui.doctor_control_plane import clock_line, control_plane_lines, metrics_line, scheduler_lines
 from tui.doctor_devices import device_lines
 from tui.doctor_serving import serving_lines
 from tui.exits import EXIT_UNKNOWN
@@ -127,6 +127,9 @@ async def _cluster(connection: "KubernetesConnection") -> list[Checkup]:
         # etcd, model servers at URLs and this host's own files tell something also when the API server does not.
         client = access.client if answers else None
         found += [Checkup(*line) for line in await serving_lines(client, connection.namespace, connection.serving)]
+        if (devices := connection.devices) is not None:
+            lines = scheduler_lines(devices.prometheus, devices.token_file)
+            found += [Checkup(*line) async for line in lines]
         lines = control_plane_lines(client, connection.etcd)
         found += [Checkup(*line) async for line in lines]
     return found

@@ -47,6 +47,24 @@ async def metrics_line(client: "Client") -> Line:
     return True, _METRICS, "yes"
 
 
+async def scheduler_lines(prometheus: str, token_file: str) -> AsyncIterator[Line]:
+    """Yield whether a Prometheus tells of the scheduler, if one is named."""
+    from collectors.control_plane.scheduler import scheduler_poll
+    from collectors.errors import AbsentError, SourceError
+    from collectors.http import HttpReader
+
+    async with HttpReader() as http:
+        try:
+            if (poll := scheduler_poll(prometheus, token_file, http)) is None:
+                return
+            _, error = await one_pass(poll)
+        except SourceError as not_a_url:
+            error = not_a_url
+    told = "its attempts and queues are told" if error is None else str(error)
+    absent = isinstance(error, AbsentError)
+    yield (True if error is None or absent else None), "scheduler in Prometheus", f"{_NONE}{told}" if absent else told
+
+
 def clock_line(clock: ServerClock | None) -> Line:
     """Tell how our clock stands to the API server's: ages and certificates are judged by ours."""
     what = "clock of this machine"

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from diagnosis.commands import counted
 from playbooks.commands import Target
 from situation.clock import duration_text
 from situation.etcd.cluster import etcd_of
@@ -40,12 +41,12 @@ def member_card(ref: Ref, situation: Situation, target: Target, now: datetime) -
         glyph=glyph,
         role=role,
         about=" · ".join(filter(None, places)),
-        lines=tuple(_lines(view, now)) + tuple(CardLine(f"its pod is {pod.namespace}/{pod.name}") for pod in pods),
+        lines=(*_lines(view, situation, now), *(CardLine(f"its pod is {pod.namespace}/{pod.name}") for pod in pods)),
         commands=card_commands(tuple(commands), target),
     )
 
 
-def _lines(view: MemberView, now: datetime) -> list[CardLine]:
+def _lines(view: MemberView, situation: Situation, now: datetime) -> list[CardLine]:
     origin = view.source
     if view.heard_at is not None:
         origin = f"{view.source} · {duration_text((now - view.heard_at).total_seconds())}"
@@ -58,11 +59,11 @@ def _lines(view: MemberView, now: datetime) -> list[CardLine]:
         used = f"{human_bytes(view.in_use_bytes)} in use" if view.in_use_bytes is not None else "in use not known"
         lines.append(CardLine(f"database {human_bytes(view.size_bytes)}, {used}, {quota}", origin))
     if view.standing is Standing.ANSWERS:
-        lines += _figures(view, origin)
+        lines += _figures(view, situation, origin)
     return lines
 
 
-def _figures(view: MemberView, origin: str) -> list[CardLine]:
+def _figures(view: MemberView, situation: Situation, origin: str) -> list[CardLine]:
     """What it does now; of a member that does not answer nothing is said."""
     times = (
         ("WAL fsync", view.fsync_p99_s),
@@ -71,6 +72,13 @@ def _figures(view: MemberView, origin: str) -> list[CardLine]:
     )
     told = [f"{name} {short_latency(value)}" for name, value in times if value is not None]
     lines = [CardLine(f"p99 of the last minute: {', '.join(told)}", origin)] if told else []
+    known = situation.etcd.known.get(view.endpoint)
+    if known is not None and known.member.round_trip_s is not None:
+        lines.append(CardLine(f"answers us within {short_latency(known.member.round_trip_s)}", origin))
+    if view.page is not None and view.page.proposals_pending is not None:
+        lines.append(CardLine(f"{counted(round(view.page.proposals_pending), 'proposal')} pending", origin))
+    if view.page is not None and view.page.open_files is not None and view.page.max_files:
+        lines.append(CardLine(f"{view.page.open_files} of {view.page.max_files} files open", origin))
     if view.lag is not None:
         lines.append(CardLine(f"{view.lag} entries behind the leader", origin))
     if view.elections is not None:

@@ -19,6 +19,7 @@ from tui.feed import Feed
 from widgets.control_plane_facts import ControlPlaneFact
 from widgets.etcd import EtcdPane, EtcdView
 from widgets.etcd_members import MemberRow
+from widgets.glyphs import UNKNOWN
 from widgets.pane import pane_state
 
 NOTHING_SPOKE: Final = "Nothing is known of the control plane yet: neither etcd nor the API server's own measurements"
@@ -70,7 +71,8 @@ class EtcdPainter:
             facts.append(seen)
         facts += certificate_facts(situation, now)
         facts += api_server_facts(situation, now)
-        pane.show(EtcdView(self._rows(cluster, relation, now), ordered(facts)))
+        rows = self._rows(cluster, relation, now)
+        pane.show(EtcdView(rows, ordered(facts), () if rows or self.has_figures else in_short(facts)))
         pane.tell(pane_state(*self._sources(), now=now), title_note(cluster))
 
     def _rows(self, cluster: EtcdCluster, relation: Relation, now: datetime) -> tuple[MemberRow, ...]:
@@ -87,6 +89,23 @@ class EtcdPainter:
             )
             for view in cluster.members
         )
+
+
+def in_short(facts: Iterable[ControlPlaneFact]) -> tuple[ControlPlaneFact, ...]:
+    """Return what is known or refused, and in one line what is not there: why takes more lines than it is worth."""
+    facts = tuple(facts)
+    parts: dict[SourceState, dict[str, None]] = {SourceState.STARTING: {}, SourceState.ABSENT: {}}
+    kept = []
+    for fact in ordered(facts):
+        if fact.glyph != UNKNOWN or fact.state is None or fact.state.state not in parts:
+            kept.append(fact)
+        else:
+            parts[fact.state.state][fact.part] = None
+    told = [f"not known yet: {', '.join(starting)}"] if (starting := parts[SourceState.STARTING]) else []
+    known = {fact.part for fact in kept}
+    absent = [f"{part}'s metrics" if part in known else part for part in parts[SourceState.ABSENT]]
+    told += [f"not read from here: {', '.join(absent)} (why: go to this pane)"] if absent else []
+    return (*kept, ControlPlaneFact("", UNKNOWN, "; ".join(told), "dim")) if told else tuple(kept)
 
 
 def ordered(facts: Iterable[ControlPlaneFact]) -> tuple[ControlPlaneFact, ...]:

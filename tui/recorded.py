@@ -69,10 +69,10 @@ class RecordedSources(Others):
             yield from self._members.round(at)
 
     def _api_page(self, frame: Frame, at: datetime) -> Iterator[Reading]:
-        from collectors.control_plane.recorded import RecordedPage, page_on_tape
+        from collectors.control_plane.recorded import ApiServerAnswer, page_on_tape
 
         path = f"/{frame.source.partition('/')[2]}"
-        yield page_on_tape(RecordedPage(at, path, frame.status, frame.text or "", frame.error or ""))
+        yield page_on_tape(ApiServerAnswer(at, path, frame.status, frame.text or "", frame.error or ""))
 
     def _readiness(self, at: datetime) -> Iterator[Reading]:
         if self._has_etcd is not None:
@@ -84,11 +84,11 @@ class RecordedSources(Others):
         if not pages:
             return
         from collectors.gpu_devices.recorded import devices_on_pages
-        from collectors.recorded_page import RecordedPage
+        from collectors.pod_page import PodPage
         from collectors.vllm.recorded import servers_on_pages
 
         recorded = [
-            RecordedPage(*page, frame.status or 200, (frame.text or "").encode(), frame.error or "")
+            PodPage(*page, frame.status or 200, (frame.text or "").encode(), frame.error or "")
             for page, frame in pages.items()
         ]
         if (found := devices_on_pages(recorded, self._known, at)) is not None:

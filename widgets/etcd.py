@@ -24,6 +24,8 @@ class EtcdView(msgspec.Struct, frozen=True):
 
     members: tuple[MemberRow, ...] = ()
     facts: tuple[ControlPlaneFact, ...] = ()
+    brief: tuple[ControlPlaneFact, ...] = ()
+    """Shown instead of `facts` while nobody has the keyboard there, if there is any."""
 
 
 def member_lines(room: int, members: int, facts: int) -> int:
@@ -49,6 +51,7 @@ class EtcdPane(Pane):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._rows: dict[object, MemberRow] = {}
+        self._view = EtcdView()
 
     def compose_body(self) -> ComposeResult:
         yield EtcdMembers(id="etcd-table")
@@ -70,10 +73,22 @@ class EtcdPane(Pane):
 
     def show(self, view: EtcdView) -> None:
         """Show this."""
+        self._view = view
         self._rows = {row.key: row for row in view.members}
         self.members.show(view.members)
-        self.facts.show_facts(view.facts)
+        self._show_facts(in_full=self.has_focus_within)
         self.fit()
+
+    def _show_facts(self, *, in_full: bool) -> None:
+        self.facts.show_facts(self._view.facts if in_full else self._view.brief or self._view.facts)
+
+    def on_descendant_focus(self) -> None:
+        super().on_descendant_focus()
+        self._show_facts(in_full=True)
+
+    def on_descendant_blur(self) -> None:
+        super().on_descendant_blur()
+        self._show_facts(in_full=False)
 
     def fit(self) -> None:
         """Share the lines that the pane has between its parts."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from collectors.control_plane.certificate_files import CertificateFiles
 from collectors.control_plane.local import LocalHealthPoll
 from collectors.control_plane.polls import LivezPoll, MetricsPoll
+from collectors.control_plane.scheduler import SchedulerPoll
 from collectors.control_plane.served import ServedCertificates, local_servers
 from collectors.kubernetes.client import Client, utc_now
 from collectors.runner import Collector
@@ -19,6 +20,7 @@ def control_plane_collectors(
     kubelet_pki_dir: Path = Path("/var/lib/kubelet/pki"),
     etcd_endpoints: Callable[[], Sequence[str]] = tuple,
     certificates_hint: Callable[[], object] = lambda: None,
+    scheduler: SchedulerPoll | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> list[Collector]:
     """Return the collectors of the control plane; without a client only those of this host's own files and ports.
@@ -34,6 +36,8 @@ def control_plane_collectors(
             client, etcd_endpoints, clock, lambda: local_servers(kubernetes_dir), hint=certificates_hint
         ),
     ]
+    if scheduler is not None:
+        found.append(scheduler)
     if client is not None:
         found += [LivezPoll(client, clock), MetricsPoll(client, clock)]
     return found

@@ -15,7 +15,7 @@ from situation.text import harmless
 _ETCD_CHECKS: Final = ("etcd", "etcd-readiness")
 
 
-class RecordedPage(NamedTuple):
+class ApiServerAnswer(NamedTuple):
     """What the API server answered at some time."""
 
     at: datetime
@@ -26,7 +26,7 @@ class RecordedPage(NamedTuple):
     error: str = ""
 
 
-def page_on_tape(page: RecordedPage) -> Reading:
+def page_on_tape(page: ApiServerAnswer) -> Reading:
     """Return what a page says."""
     source = METRICS if page.path == "/metrics" else LIVEZ
     try:
@@ -41,7 +41,7 @@ def readiness(at: datetime, *, has_etcd: bool) -> Reading:
     return Reading(READYZ, SourceState.LIVE, at, checks, fresh_for_s=READYZ_FRESH_S)
 
 
-def _read(page: RecordedPage, source: str) -> Reading:
+def _read(page: ApiServerAnswer, source: str) -> Reading:
     """Raises BadAnswerError for what is no such page."""
     if page.error:
         return Reading(source, SourceState.UNREACHABLE, page.at, error=harmless(page.error))

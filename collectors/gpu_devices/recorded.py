@@ -8,7 +8,7 @@ from collectors.errors import BadAnswerError
 from collectors.gpu_devices.dcgm import parse_dcgm
 from collectors.gpu_devices.exporters import FRESH_S
 from collectors.gpu_devices.wishes import DeviceWishes, Exporter
-from collectors.recorded_page import RecordedPage
+from collectors.pod_page import PodPage
 from situation.gpu.devices import GpuReading, NodeDevices
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
@@ -18,7 +18,7 @@ SOURCE: Final = "gpu/dcgm"
 _PATH: Final = "/metrics"
 
 
-def devices_on_pages(pages: Iterable[RecordedPage], situation: Situation, now: datetime) -> Reading | None:
+def devices_on_pages(pages: Iterable[PodPage], situation: Situation, now: datetime) -> Reading | None:
     """Return what the exporters among the pods of `pages` tell of their nodes; None if none of these is an exporter."""
     wishes = DeviceWishes("", "")
     wishes.tell(situation)
@@ -31,7 +31,7 @@ def devices_on_pages(pages: Iterable[RecordedPage], situation: Situation, now: d
 
 
 def _all(
-    pages: Iterable[RecordedPage], exporters: dict[tuple[str, str, int], Exporter], now: datetime
+    pages: Iterable[PodPage], exporters: dict[tuple[str, str, int], Exporter], now: datetime
 ) -> Iterator[NodeDevices]:
     for page in pages:
         exporter = exporters.get((page.namespace, page.pod, page.port))
@@ -39,7 +39,7 @@ def _all(
             yield from _read(page, exporter.node, now)
 
 
-def _read(page: RecordedPage, node: str, now: datetime) -> tuple[NodeDevices, ...]:
+def _read(page: PodPage, node: str, now: datetime) -> tuple[NodeDevices, ...]:
     what = f"exporter {page.namespace}/{page.pod}"
     error = page.error or (f"{what} answered {page.status}" if page.status != 200 else "")
     if not error:

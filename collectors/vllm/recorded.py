@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from collectors.errors import SourceError
-from collectors.recorded_page import RecordedPage
+from collectors.pod_page import PodPage
 from collectors.vllm.answers import HEALTH, MODELS, VERSION, health_of, parse_models, parse_version
 from collectors.vllm.page import parse_server_page
 from collectors.vllm.rounds import FRESH_S
@@ -20,18 +20,18 @@ T = TypeVar("T")
 SOURCE: Final = "vllm/servers"
 _REFUSED: Final = "connection refused"
 
-Pages = Mapping[str, RecordedPage]
+Pages = Mapping[str, PodPage]
 """By path, of one server."""
 
 
-def servers_on_pages(pages: Iterable[RecordedPage], situation: Situation, now: datetime) -> Iterator[Reading]:
+def servers_on_pages(pages: Iterable[PodPage], situation: Situation, now: datetime) -> Iterator[Reading]:
     """Yield what the model servers among the pods of `pages` said at `now`, and the source's state last.
 
     Nothing if none of these pods is a model server.
     """
     wishes = VllmWishes()
     wishes.tell(situation)
-    by_key: dict[str, dict[str, RecordedPage]] = {}
+    by_key: dict[str, dict[str, PodPage]] = {}
     for page in pages:
         by_key.setdefault(f"{page.namespace}/{page.pod}:{page.port}", {})[page.path] = page
     servers = [_server(wishes.places[key], found) for key, found in by_key.items() if key in wishes.places]
@@ -68,7 +68,7 @@ def _server(place: Place, pages: Pages) -> ModelServer:
     )
 
 
-def _read(place: Place, page: RecordedPage | None, parse: Callable[[bytes, str], T]) -> tuple[T | None, str]:
+def _read(place: Place, page: PodPage | None, parse: Callable[[bytes, str], T]) -> tuple[T | None, str]:
     """Return what a page says, and why it says nothing."""
     if page is None:
         return None, ""
@@ -80,7 +80,7 @@ def _read(place: Place, page: RecordedPage | None, parse: Callable[[bytes, str],
         return None, harmless(str(refused))
 
 
-def _error(place: Place, page: RecordedPage) -> str:
+def _error(place: Place, page: PodPage) -> str:
     if page.error:
         return f"{place.key}: {page.error}"
     return f"{place.key}{page.path} answered {page.status}" if page.status != 200 else ""

@@ -114,8 +114,12 @@ def _mixin(value: float) -> str:
     layer=Layer.CONTROL_PLANE,
     severity=Severity.WARNING,
     kind="Cluster",
-    looks_at="p99 of `etcd_disk_backend_commit_duration_seconds` over the last minute.",
-    look_alikes={"etcd-slow-fsync": "there the log's disk is slow as well, and this follows"},
+    looks_at="p99 of `etcd_disk_backend_commit_duration_seconds` over the last minute; whether the file shrank in it, "
+    "or `etcd_disk_defrag_inflight` is 1.",
+    look_alikes={
+        "etcd-slow-fsync": "there the log's disk is slow as well, and this follows",
+        "a defragmentation": "a member's commits wait until it is done: a hint only",
+    },
 )
 def etcd_slow_commit(_: None, situation: Situation, now: datetime) -> Verdict:
     """etcd is slow to commit to its database: the disk, or a database that is large and fragmented."""
@@ -126,6 +130,8 @@ def etcd_slow_commit(_: None, situation: Situation, now: datetime) -> Verdict:
     worst = max(slow, key=lambda member: member.commit_p99_s or 0.0)
     value = worst.commit_p99_s or 0.0
     mixin = "warns" if value > COMMIT_MIXIN_S else "silent"
+    busy = tuple(member for member in slow if member.was_defragmented)
+    late = max((member.commit_p99_s or 0.0 for member in slow if member not in busy), default=0.0)
     bands = f"etcd FAQ: healthy below 25 ms; etcd mixin: warns above 0.25 s: {mixin}"
     return Fired(
         ETCD,
@@ -135,11 +141,15 @@ def etcd_slow_commit(_: None, situation: Situation, now: datetime) -> Verdict:
                 said(member, f"commit p99 {latency_text(member.commit_p99_s or 0.0)} over {WINDOW_TEXT}")
                 for member in slow
             ),
+            *(
+                said(member, f"is or was defragmented in these {WINDOW_TEXT}: commits wait meanwhile", Mark.EXCLUDES)
+                for member in busy
+            ),
             Evidence(bands, worst.source or SOURCE, worst.heard_at),
             *_stacked(situation, slow),
         ),
         disk_commands(situation, cluster, worst),
-        severity=Severity.WARNING if value > COMMIT_LATE_S else Severity.INFO,
+        severity=Severity.WARNING if late > COMMIT_LATE_S else Severity.INFO,
         follows=(ETCD, *_nodes(slow)),
         follows_only=("etcd-slow-fsync", *DISK_FAULTS),
         who=f"etcd: {named(slow)}",

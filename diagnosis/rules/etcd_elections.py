@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Final
 
+from diagnosis.commands import counted
 from diagnosis.etcd_commands import disk_commands, looks, metrics_command
 from diagnosis.etcd_facts import WINDOW_TEXT, named, of_all, said, strain, unless_known
 from diagnosis.rule import Fired, Rule, Verdict, rule
@@ -21,13 +22,17 @@ ROUND_TRIP_S: Final = 0.15
 ELECTIONS_PER_HOUR: Final = 1
 ELECTIONS_PER_MINUTE: Final = 1
 """More leader changes than this are unstable, or a crisis."""
+FEW_STARTS: Final = 2
+"""In an hour: an update starts each member once, a wrong setting and its repair twice; more are a fault."""
 _ELECTION_BANDS: Final = "above 1 an hour unstable, above 1 a minute a crisis; etcd mixin: warns at 4 in 15 min"
 _STRAIN_BANDS: Final = (
     "no official limit, a steady rate hints at a slow disk; etcd mixin: warns above 5 failed proposals a second"
 )
 FAILED_PROPOSALS_PER_S: Final = 5.0
 """etcd mixin: etcdHighNumberOfFailedProposals."""
-_LEADER_LINES: Final = "leader_changes_seen|heartbeat_send_failures|proposals_failed|has_leader"
+_LEADER_LINES: Final = (
+    "leader_changes_seen|heartbeat_send_failures|proposals_failed|slow_read_indexes|peer_sent_failures|has_leader"
+)
 
 
 @rule(
@@ -70,7 +75,7 @@ def etcd_slow_peers(_: None, situation: Situation, now: datetime) -> Verdict:
     "member that restarted meanwhile, the raft term.",
     look_alikes={
         "one change of leader": "a restart or an update causes one: more than one an hour is asked for",
-        "an update, member by member": "no more changes than members that started anew, each of them once: a hint only",
+        "members that were restarted": "no more changes than starts: a hint only, if none started more than twice",
         "many changes long ago": "only the increase counts, not the total",
     },
 )
@@ -81,8 +86,10 @@ def etcd_elections(_: None, situation: Situation, now: datetime) -> Verdict:
     recent = _most([member.recent_elections for member in cluster.answering])
     if hour is None or hour.changes <= ELECTIONS_PER_HOUR:
         return unless_known(hour is not None, "elections")
+    started = tuple(member for member in cluster.answering if member.restarts)
+    is_explained = sum(member.restarts for member in started) >= hour.changes
     minutes = recent.over.total_seconds() / 60 if recent is not None else 0.0
-    crisis = recent is not None and recent.changes > ELECTIONS_PER_MINUTE * max(1.0, minutes)
+    crisis = not is_explained and recent is not None and recent.changes > ELECTIONS_PER_MINUTE * max(1.0, minutes)
     over = duration_text(hour.over.total_seconds())
     evidence = [
         said(member, f"saw {item.changes:.0f} changes of the leader in {duration_text(item.over.total_seconds())}"
@@ -90,27 +97,33 @@ def etcd_elections(_: None, situation: Situation, now: datetime) -> Verdict:
         for member in cluster.answering if (item := member.elections) is not None
     ]  # fmt: skip
     evidence.append(of_all(cluster, _ELECTION_BANDS))
-    updated = _updated(cluster.answering, hour.changes)
-    if updated:
-        told = f"{named(updated)} started anew meanwhile, each once: an update causes as many changes"
+    if is_explained:
+        starts = ", ".join(f"{counted(member.restarts, 'new start')} of {member.name}" for member in started)
+        told = f"meanwhile {starts}: each may change the leader, whatever disk and network do"
         evidence.append(of_all(cluster, told, Mark.EXCLUDES))
+    calm = is_explained and all(member.restarts <= FEW_STARTS for member in started)
+    why = ", as members started anew" if is_explained else " and goes on" if crisis else ""
     asked = cluster.leader or cluster.answering[0]
     changes = metrics_command(situation, cluster, asked, _LEADER_LINES, "does the number of changes still grow?")
     return Fired(
         ETCD,
-        f"changed its leader {hour.changes:.0f} times in {over}{' and goes on' if crisis else ''}; term {cluster.term}",
-        (*evidence, *_causes_looked_at(cluster)),
+        f"changed its leader {hour.changes:.0f} times in {over}{why}; term {cluster.term}",
+        (*evidence, *_since_made(cluster, situation, now), *_causes_looked_at(cluster)),
         (*looks(situation, cluster)[:1], changes, *disk_commands(situation, cluster, asked)[1:]),
-        severity=Severity.CRITICAL if crisis else Severity.INFO if updated else Severity.WARNING,
+        severity=Severity.CRITICAL if crisis else Severity.INFO if calm else Severity.WARNING,
         follows=(ETCD,),
         follows_only=("etcd-slow-fsync", "etcd-slow-peers", "etcd-member-down"),
     )
 
 
-def _updated(members: tuple[MemberView, ...], changes: float) -> tuple[MemberView, ...]:
-    """Return the members that started anew, if each did so once and they explain all changes of the leader."""
-    started = tuple(member for member in members if member.restarts)
-    return started if len(started) >= changes and all(member.restarts == 1 for member in started) else ()
+def _since_made(cluster: EtcdCluster, situation: Situation, now: datetime) -> tuple[Evidence, ...]:
+    """Say what the raft term, which each election raises, comes to over the cluster's life."""
+    space = situation.namespaces.get(("", "kube-system"))
+    made = space.metadata.creation_timestamp if space is not None else None
+    if made is None or not cluster.term or (days := (now - made).total_seconds() / 86_400) < 1:
+        return ()
+    text = f"term {cluster.term}, and kube-system is {days:.0f} days old: {cluster.term / days:.1f} elections a day"
+    return (of_all(cluster, text, Mark.OPEN),)
 
 
 def _most(found: list[Elections | None]) -> Elections | None:
@@ -137,26 +150,30 @@ def _causes_looked_at(cluster: EtcdCluster) -> tuple[Evidence, ...]:
     layer=Layer.CONTROL_PLANE,
     severity=Severity.INFO,
     kind="Cluster",
-    looks_at="new heartbeat send failures, failed proposals and slow applies of the last minute.",
-    look_alikes={"etcd-slow-fsync": "there the disk's latency itself is too high, and this follows"},
+    looks_at="new heartbeat send failures, failed proposals, slow read indexes and messages that peers did not get "
+    "(`etcd_network_peer_sent_failures_total`) of the last minute.",
+    look_alikes={
+        "etcd-slow-fsync": "there the disk's latency itself is too high, and this follows",
+        "etcd-member-down": "messages to a member that is down fail, and this follows",
+    },
 )
 def etcd_strained(_: None, situation: Situation, now: datetime) -> Verdict:
-    """etcd is late with heartbeats or loses proposals: mostly the disk, or an election that just was."""
+    """etcd is late with heartbeats, loses proposals or messages: disk, network, or an election that just was."""
     cluster = etcd_of(situation, now)
-    strained = tuple(
-        member
-        for member in cluster.answering
-        if (member.heartbeat_failures or 0) > 0 or (member.failed_proposals or 0) > 0
-    )
+    strained = tuple(member for member in cluster.answering if any(count for _, count in _strains(member)))
     if not strained:
         return unless_known(any(member.heartbeat_failures is not None for member in cluster.answering), "heartbeats")
+    names = {f"{member.id:x}": member.name for member in cluster.members}
     lost = max((member.failed_proposals or 0.0) / WINDOW.total_seconds() for member in strained)
+    *kinds, last = dict.fromkeys(what for member in strained for what, count in _strains(member) if count)
+    what = f"{', '.join(kinds)} and {last}" if kinds else last
     return Fired(
         ETCD,
-        f"{'is' if len(strained) == 1 else 'are'} late with heartbeats or {'loses' if len(strained) == 1 else 'lose'} "
-        "proposals",
+        f"{'has' if len(strained) == 1 else 'have'} {what}",
         (
-            *(said(member, f"in the last minute{strain(member).replace(';', ':', 1)}") for member in strained),
+            *(said(member, f"in the last minute: {told[2:]}") for member in strained if (told := strain(member))),
+            *(said(member, f"{count:.0f} messages to {names.get(peer, peer)} could not be sent in the last minute")
+              for member in strained for peer, count in member.unsent.items()),
             of_all(cluster, _STRAIN_BANDS),
         ),
         (metrics_command(situation, cluster, strained[0], _LEADER_LINES, "do these counters still grow?"),
@@ -164,9 +181,18 @@ def etcd_strained(_: None, situation: Situation, now: datetime) -> Verdict:
         severity=Severity.WARNING if lost > FAILED_PROPOSALS_PER_S else Severity.INFO,
         follows=(ETCD,),
         follows_only=("etcd-quorum-lost", "etcd-no-leader", "etcd-slow-fsync", "etcd-slow-commit", "etcd-slow-peers",
-                      "etcd-elections", "etcd-member-down"),
+                      "etcd-elections", "etcd-member-down", "etcd-member-apart"),
         who=f"etcd: {named(strained)}",
     )  # fmt: skip
+
+
+def _strains(member: MemberView) -> tuple[tuple[str, float], ...]:
+    return (
+        ("late heartbeats", member.heartbeat_failures or 0.0),
+        ("lost proposals", member.failed_proposals or 0.0),
+        ("slow reads", member.slow_reads or 0.0),
+        ("unsent messages", sum(member.unsent.values())),
+    )
 
 
 RULES: Final[tuple[Rule, ...]] = (etcd_slow_peers, etcd_elections, etcd_strained)

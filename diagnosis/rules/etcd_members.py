@@ -243,11 +243,15 @@ def etcd_versions_differ(_: None, situation: Situation, now: datetime) -> Verdic
         return unless_known(bool(known), "the version")
     oldest, newest = known[0], known[-1]
     apart = oldest[0] != newest[0] or newest[1] - oldest[1] > 1
+    together = {member.page.cluster_version for member in cluster.answering if member.page is not None} - {""}
     words = "more than one minor version apart, which etcd does not support" if apart else "is an update under way?"
     return Fired(
         ETCD,
         f"runs {' and '.join(sorted(versions)[:3])}: {words}",
-        tuple(said(member, f"runs {member.version or 'an unknown version'}") for member in cluster.answering),
+        (
+            *(said(member, f"runs {member.version or 'an unknown version'}") for member in cluster.answering),
+            *(of_all(cluster, f"they work as {version} (etcd_cluster_version)") for version in sorted(together)),
+        ),
         looks(situation, cluster),
         severity=Severity.WARNING if apart else Severity.INFO,
     )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from diagnosis.commands import counted, fact, kubectl
-from diagnosis.explaining import CERTIFICATES_OUT, CONTROL_PLANE_DOWN, ETCD_DOWN, ETCD_FAULTS
+from diagnosis.explaining import API_BUSY, CERTIFICATES_OUT, CONTROLLERS_DOWN, ETCD_DOWN, ETCD_FAULTS, ETCD_SLOW
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from diagnosis.rules.api_server import control_plane_commands
 from situation.clock import duration_text
@@ -25,6 +25,10 @@ FROZEN_S: Final = 60.0
 """When every lease is older, the list is frozen, old, or our clock is wrong: nothing is said of one component."""
 PLACE_S: Final = 10.0
 """A scheduler that lives has judged a pod after this time."""
+BEHIND_S: Final = 30.0
+"""Six times what a pod may take from its creation to running (Kubernetes scalability objective: 5 s at p99)."""
+BEHIND_LEAST: Final = 2
+"""Of one pod alone its own finding speaks."""
 OBSERVE_S: Final = 30.0
 """A deployment controller that lives has seen a new Deployment after this time."""
 
@@ -79,20 +83,28 @@ def _scheduled_at(pod: Pod) -> datetime | None:
 
 def _unseen(situation: Situation, now: datetime) -> list[Pod]:
     """Pods for the default scheduler that it has not looked at, although it had time and judged no other since."""
-    due = now - timedelta(seconds=PLACE_S)
-    waiting = [
+    waiting = _untried(situation, now - timedelta(seconds=PLACE_S))
+    acted = _acted(situation) if waiting else None
+    return [pod for pod in waiting if acted is None or (pod.metadata.creation_timestamp or now) >= acted]
+
+
+def _acted(situation: Situation) -> datetime | None:
+    """When a pod was placed last, or found not to fit."""
+    return max((time for pod in situation.pods.values() if (time := _scheduled_at(pod))), default=None)
+
+
+def _untried(situation: Situation, due: datetime) -> list[Pod]:
+    """Pods for the default scheduler, made before `due`, of which nothing says that it looked at them."""
+    return [
         pod
         for pod in situation.unscheduled_pods.get(True).values()
         if pod.spec.scheduler_name == "default-scheduler"
         and find_condition(pod.status.conditions, "PodScheduled") is None
         and pod.metadata.deletion_timestamp is None
-        and (pod.metadata.creation_timestamp or now) < due
+        and (made := pod.metadata.creation_timestamp) is not None
+        and made < due
         and not situation.events_by_object.get(Ref("Pod", *pod.key))
     ]
-    if not waiting:
-        return []
-    acted = max((time for pod in situation.pods.values() if (time := _scheduled_at(pod))), default=None)
-    return [pod for pod in waiting if acted is None or (pod.metadata.creation_timestamp or now) >= acted]
 
 
 @rule(
@@ -139,6 +151,60 @@ def scheduler_down(_: None, situation: Situation, now: datetime) -> Verdict:
         follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN),
         who="scheduler",
     )
+
+
+@rule(
+    "scheduler-behind",
+    signature="L4-09",
+    layer=Layer.CONTROL_PLANE,
+    severity=Severity.WARNING,
+    kind="Cluster",
+    needs=("pods",),
+    looks_at="pods for the default scheduler that have had neither a PodScheduled condition nor an event for 30 s, "
+    "while its lease is renewed; whether any other pod was placed, or found not to fit, since they were made.",
+    look_alikes={
+        "scheduler-down": "there its lease is old, or it looks at nothing and its lease is not to be seen",
+        "pods that fit nowhere, or are gated": "these have the condition: they were looked at",
+        "scheduler-slow": "there the scheduler's own metrics say how long it takes: the same, measured",
+    },
+)
+def scheduler_behind(_: None, situation: Situation, now: datetime) -> Verdict:
+    """The scheduler lives, and pods wait for it to look at them: it is behind, or stands still."""
+    leader = _leader(situation, "kube-scheduler", now)
+    if leader is not None and leader.age_s > LEASE_S:
+        return CLEAR  # it is down, which is said
+    waiting = _untried(situation, cluster_now(situation, now) - timedelta(seconds=BEHIND_S))
+    if len(waiting) < BEHIND_LEAST:
+        return CLEAR
+    made = sorted((at, pod.name) for pod in waiting if (at := pod.metadata.creation_timestamp) is not None)
+    acted = _acted(situation)
+    still = acted is None or acted < made[0][0]
+    if still and leader is None:
+        return CLEAR  # without a lease to be seen it may as well be down: that rule says so
+    oldest = duration_text((cluster_now(situation, now) - made[0][0]).total_seconds())
+    lines = [
+        fact("pods", f"{counted(len(waiting), 'pod')} without condition PodScheduled or event for 30 s and longer: "
+             f"{', '.join(name for _, name in made[:3])}", at=made[0][0]),
+        *(leader.evidence if leader is not None else ()),
+    ]  # fmt: skip
+    if acted is not None:
+        mark = Mark.SUPPORTS if still else Mark.EXCLUDES
+        lines.append(fact("pods", f"a pod was placed, or found not to fit, last at {acted:%H:%M:%S}", mark, at=acted))
+    pending = kubectl(
+        "get", "pods", "-A", "--field-selector", "status.phase=Pending,spec.nodeName=", purpose="which pods wait?"
+    )
+    return Fired(
+        CLUSTER,
+        f"renews its lease and has looked at no pod for {oldest}" if still
+        else f"is behind: {counted(len(waiting), 'pod')} not looked at yet, the oldest for {oldest}",
+        tuple(lines),
+        (pending, _lease_command("kube-scheduler"), *control_plane_commands(situation, "kube-scheduler")),
+        severity=Severity.CRITICAL if still else Severity.WARNING,
+        follows=(CLUSTER,),
+        follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN, *ETCD_SLOW, *API_BUSY, "api-slow-requests", "writes-stopped",
+                      "scheduler-slow"),
+        who="scheduler",
+    )  # fmt: skip
 
 
 @rule(
@@ -215,9 +281,9 @@ def deployment_not_observed(deployment: Deployment, situation: Situation, now: d
                     namespace=deployment.namespace),
         ),
         follows=(CLUSTER,),
-        follows_only=(*ETCD_FAULTS, *CONTROL_PLANE_DOWN),
+        follows_only=(*ETCD_FAULTS, *CONTROLLERS_DOWN),
         who="controller manager",
     )  # fmt: skip
 
 
-RULES: Final[tuple[Rule, ...]] = (scheduler_down, controller_manager_down, deployment_not_observed)
+RULES: Final[tuple[Rule, ...]] = (scheduler_down, scheduler_behind, controller_manager_down, deployment_not_observed)

@@ -18,6 +18,7 @@ from diagnosis.endpoints import (
     service_ref,
     slices_command,
 )
+from diagnosis.explaining import CONTROLLERS_DOWN
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER, Ref
@@ -150,6 +151,7 @@ def endpoints_not_updated(service: Service, situation: Situation, now: datetime)
         ),
         severity=Severity.CRITICAL if none else Severity.WARNING,
         follows=(CLUSTER,),
+        follows_only=CONTROLLERS_DOWN,
     )  # fmt: skip
 
 

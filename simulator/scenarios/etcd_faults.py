@@ -22,6 +22,13 @@ FAULT_AT: Final = 12.0
 MIB: Final = b"\x5a" * 2**20
 PRELOAD: Final = 8
 """Values of 1 MiB that every recording begins with."""
+ALSO_THERE: Final = {
+    "etcd_nospace": ("/registry/configmaps/before", 30),
+    "etcd_fragmented": ("/registry/jobs/done", 20),
+}
+"""Keys, and how many more values of 1 MiB, that a recording begins with."""
+CALM_S: Final = 5.0
+"""So long after the last of them a recording begins: what they cost the disk is no part of the incident."""
 
 
 async def leader_lost(recorder: Recorder) -> None:
@@ -63,9 +70,6 @@ async def member_hangs(recorder: Recorder) -> None:
 
 async def nospace(recorder: Recorder) -> None:
     etcd = recorder.etcd
-    for number in range(30):
-        await recorder.put(f"/registry/configmaps/before-{number}", MIB)
-    await recorder.sample()
     await recorder.until(FAULT_AT - 6)
     with suppress(grpc.aio.AioRpcError):
         for number in range(1000):
@@ -85,9 +89,6 @@ async def nospace(recorder: Recorder) -> None:
 
 async def fragmented(recorder: Recorder) -> None:
     etcd = recorder.etcd
-    for number in range(20):
-        await recorder.put(f"/registry/jobs/done-{number}", MIB)
-    await recorder.sample()
     await recorder.until(FAULT_AT)
     await etcd.etcdctl("del", "--prefix", "/registry/jobs/")
     await etcd.etcdctl("compact", await _revision(etcd))
@@ -161,9 +162,11 @@ async def record(name: str, folder: Path) -> list[Frame]:
     """Start an etcd in `folder`, let the fault happen and return what its members said."""
     async with RealEtcd(folder, quota_bytes=QUOTA_BYTES if name == "etcd_nospace" else 0) as etcd:
         recorder = Recorder(etcd)
-        for number in range(PRELOAD):
-            await recorder.put(f"/registry/base-{number}", MIB)
+        for key, count in (("/registry/base", PRELOAD), ALSO_THERE.get(name, ("", 0))):
+            for number in range(count):
+                await recorder.put(f"{key}-{number}", MIB)
         writing = asyncio.create_task(recorder.write_for_ever())
+        await asyncio.sleep(CALM_S)
         recorder.begin()
         await recorder.sample()
         sampling = asyncio.create_task(recorder.sample_for_ever())

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from simulator.scenarios.api_pages import ApiPages, Load
 from simulator.scenarios.make_api_outage import CONTROL_PLANE, NODES, cluster_before, control_plane_pod
-from simulator.scenarios.story import Manifest, Story, at, event_of, lease_of
-from tape.etcd import ETCD_SOURCE, METRICS_SOURCE, etcd_name
+from simulator.scenarios.story import WEEK_S, Manifest, Story, at, event_of, lease_of
+from tape.etcd import ETCD_SOURCE, METRICS_SOURCE, EtcdServer, etcd_name
 from tape.format import READYZ_SOURCE, VERSION_SOURCE, Frame
 
 RENEW_EVERY_S: Final = 5.0
@@ -59,6 +59,8 @@ class Facts:
         """While these last nothing is written."""
         self.gone = {node: _spans(frames, end, partial(_is, node, "refuses")) for node in CONTROL_PLANE}
         """When each member's process was not there."""
+        self.starts_anew = any(_is_other_tls(frame) for frame in frames)
+        """Members were restarted by somebody who changed their certificates: their pods are made anew."""
         self.hung = {node: _spans(frames, end, partial(_is, node, "hangs")) for node in CONTROL_PLANE}
         self.sizes = [(frame.t, int(frame.body["dbSize"])) for frame in frames if frame.body and "dbSize" in frame.body]
 
@@ -97,24 +99,10 @@ def tell(
 
 def _tell_member(story: Story, facts: Facts, node: str, end: float) -> None:
     """The pods of a node whose member ends or hangs, and of the API server beside it."""
-    restarts = 0
-    for span in facts.gone[node]:
-        restarts += 1
-        ended = {"exitCode": 137, "reason": "Error", "startedAt": at(-3600), "finishedAt": at(span.start)}
-        waiting = {
-            "reason": "CrashLoopBackOff",
-            "message": f"back-off 20s restarting failed container=etcd pod=etcd-{node}",
-        }
-        gone: dict[str, Any] = {"state": {"waiting": waiting}, "last": {"terminated": ended}, "since": span.start}
-        back: dict[str, Any] = {"last": {"terminated": ended}, "restarts": restarts, "since": span.end}
-        _put(
-            story,
-            facts,
-            span.start + NOTICED_S,
-            span.end,
-            control_plane_pod(story, "etcd", node, restarts=restarts, **gone),
-        )
-        _put(story, facts, span.end + NOTICED_S, end, control_plane_pod(story, "etcd", node, **back))
+    if facts.starts_anew:
+        _make_anew(story, facts, node, end)
+    else:
+        _restart(story, facts, node, end)
     for span in facts.hung[node]:
         hung = control_plane_pod(story, "etcd", node, ready=False, since=span.start + PROBED_S)
         _put(story, facts, span.start + PROBED_S, span.end, hung)
@@ -133,6 +121,36 @@ def _tell_member(story: Story, facts: Facts, node: str, end: float) -> None:
             end,
             control_plane_pod(story, "kube-apiserver", node, since=span.end),
         )
+
+
+def _restart(story: Story, facts: Facts, node: str, end: float) -> None:
+    """The kubelet starts the member's container again."""
+    began = -WEEK_S
+    for restarts, span in enumerate(facts.gone[node], 1):
+        ended = {"exitCode": 137, "reason": "Error", "startedAt": at(began), "finishedAt": at(span.start)}
+        began = span.end
+        waiting = {
+            "reason": "CrashLoopBackOff",
+            "message": f"back-off 20s restarting failed container=etcd pod=etcd-{node}",
+        }
+        gone: dict[str, Any] = {"state": {"waiting": waiting}, "last": {"terminated": ended}, "since": span.start}
+        back: dict[str, Any] = {"last": {"terminated": ended}, "restarts": restarts, "since": span.end}
+        away = control_plane_pod(story, "etcd", node, restarts=restarts, **gone)
+        _put(story, facts, span.start + NOTICED_S, span.end, away)
+        _put(story, facts, span.end + NOTICED_S, end, control_plane_pod(story, "etcd", node, **back))
+
+
+def _make_anew(story: Story, facts: Facts, node: str, end: float) -> None:
+    """The manifest of the member is taken away and put back, which is how static pods are restarted."""
+    old = control_plane_pod(story, "etcd", node)
+    for number, span in enumerate(facts.gone[node], 1):
+        new = control_plane_pod(story, "etcd", node, born=span.end, since=span.end)
+        new["metadata"]["uid"] += f"-{number}"
+        later = [other.start for other in facts.gone[node] if other.start > span.end]
+        if (written := facts.written_at(span.end + NOTICED_S)) <= min(later, default=end):
+            story.change(written, _placed(old), "DELETED")
+            story.change(written, _placed(new), "ADDED")
+            old = new
 
 
 def _put(story: Story, facts: Facts, t: float, until: float, manifest: Manifest) -> None:
@@ -185,6 +203,13 @@ def _is(node: str, state: str, frame: Frame) -> bool | None:
     if name is None or name != (node, "server") or frame.body is None:
         return None
     return bool(frame.body["state"] == state)
+
+
+def _is_other_tls(frame: Frame) -> bool:
+    name, usual = etcd_name(frame.source), EtcdServer()
+    if name is None or name.part != "server" or frame.body is None:
+        return False
+    return (frame.body["certificate"], frame.body["trusts"]) != (usual.certificate, usual.trusts)
 
 
 def _has_alarm(frame: Frame, node: str) -> bool | None:

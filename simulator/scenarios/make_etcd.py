@@ -4,8 +4,8 @@ With `--record` a real etcd of three members is started, broken and recorded for
 they need the tests beside them, and take about 90 s each). Without it what the shipped tape holds of etcd is used
 again, and only what the API tells is made anew (`etcd_story`). `--api-page` is a page of a real API server's metrics.
 
-In `api_overloaded` etcd is that of `etcd_fragmented` before its fault; what the API server says of its load is made up,
-on the recorded page (`api_pages`).
+In `api_overloaded` etcd is that of `etcd_quorum_lost` before its fault; what the API server says of its load is made
+up, on the recorded page (`api_pages`).
 """
 
 import argparse
@@ -62,7 +62,7 @@ def path_of(name: str) -> Path:
 def frames(name: str, recorded: Sequence[Frame] = ()) -> list[Frame]:
     """Tell one incident on what was recorded of etcd. Raises KeyError for an unknown name, TapeError and OSError."""
     if not INCIDENTS[name].is_recorded:
-        first = [frame for frame in etcd_frames(path_of("etcd_fragmented")) if frame.t < FAULT_AT]
+        first = [frame for frame in etcd_frames(path_of("etcd_quorum_lost")) if frame.t < FAULT_AT]
         return tell(first, OVERLOADED_UNTIL, ApiPages(read_page()), overload)
     return tell(recorded, max(frame.t for frame in recorded), ApiPages(read_page()))
 

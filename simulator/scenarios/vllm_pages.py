@@ -28,41 +28,41 @@ _LE: Final = re.compile(r'le="([^"]+)",?')
 _COUNTED: Final = re.compile(r"_(total|bucket|sum|count)$")
 
 
-class RecordedPage(NamedTuple):
+class TimedPage(NamedTuple):
     """A page, and the second of the recording at which it was read."""
 
     t: float
     text: str
 
 
-def read_pages() -> dict[str, list[RecordedPage]]:
+def read_pages() -> dict[str, list[TimedPage]]:
     """Return the recorded pages. Raises OSError."""
-    return msgspec.json.decode(gzip.decompress(PAGES_FILE.read_bytes()), type=dict[str, list[RecordedPage]])
+    return msgspec.json.decode(gzip.decompress(PAGES_FILE.read_bytes()), type=dict[str, list[TimedPage]])
 
 
 def write_pages(folder: Path) -> None:
     """Keep what the tapes need of the recordings. Raises OSError."""
-    kept: dict[str, list[RecordedPage]] = {}
+    kept: dict[str, list[TimedPage]] = {}
     for name, file in _RECORDINGS.items():
         lines = map(msgspec.json.decode, (folder / file).read_bytes().splitlines())
-        kept[name] = [RecordedPage(round(line["t"], 1), slim_serving_page(line["body"])) for line in lines]
+        kept[name] = [TimedPage(round(line["t"], 1), slim_serving_page(line["body"])) for line in lines]
     PAGES_FILE.write_bytes(gzip.compress(msgspec.json.encode(kept), mtime=0))
 
 
-def round_s(pages: list[RecordedPage]) -> float:
+def round_s(pages: list[TimedPage]) -> float:
     """Return how long a round of recorded pages is as it is told: the next one begins a page later."""
     return SLOWER * (pages[-1].t + pages[-1].t - pages[-2].t)
 
 
 def told(
-    pages: list[RecordedPage], rounds: int, model: str, started_at: float, begins: float = 0.0
-) -> Iterator[RecordedPage]:
+    pages: list[TimedPage], rounds: int, model: str, started_at: float, begins: float = 0.0
+) -> Iterator[TimedPage]:
     """Yield the pages as a tape has them, from `begins` on: each round takes as long as the recording, told slower."""
     last, length = _values(pages[-1].text), round_s(pages)
     for number in range(rounds):
         for page in pages:
             text = _page(page.text, last, ROUNDS_BEFORE + number, model, started_at)
-            yield RecordedPage(round(begins + number * length + SLOWER * page.t, 1), text)
+            yield TimedPage(round(begins + number * length + SLOWER * page.t, 1), text)
 
 
 def _values(text: str) -> dict[str, float]:

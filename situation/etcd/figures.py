@@ -1,9 +1,10 @@
 """Figures of one member: which quota is believed, p99 over the window, elections, growth and what it leads to."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from situation.etcd.members import MemberPage
@@ -92,6 +93,11 @@ class PageFigures(NamedTuple):
     heartbeat_failures: float | None
     failed_proposals: float | None
     slow_applies: float | None
+    slow_reads: float | None
+    unsent: Mapping[str, float]
+    """Messages that it could not send, by the peer's ID in hex; only of those with any."""
+    was_defragmented: bool
+    """It was, or is being, defragmented: nothing else makes the file shrink, and commits wait meanwhile."""
 
 
 def page_figures(known: KnownMember) -> PageFigures:
@@ -102,6 +108,7 @@ def page_figures(known: KnownMember) -> PageFigures:
 
 
 def _page_figures(known: KnownMember) -> PageFigures:
+    peers = known.page.peer_failures if known.page is not None else {}
     return PageFigures(
         fsync_p99_s=p99(known, lambda page: page.fsync),
         commit_p99_s=p99(known, lambda page: page.commit),
@@ -109,7 +116,20 @@ def _page_figures(known: KnownMember) -> PageFigures:
         heartbeat_failures=known.increase(lambda page: page.heartbeat_failures),
         failed_proposals=known.increase(lambda page: page.proposals_failed),
         slow_applies=known.increase(lambda page: page.slow_applies),
+        slow_reads=known.increase(lambda page: page.slow_reads),
+        unsent={peer: count for peer in peers if (count := known.increase(partial(_unsent_to, peer)))},
+        was_defragmented=_was_defragmented([page for _, page in known.within(WINDOW)]),
     )
+
+
+def _unsent_to(peer: str, page: MemberPage) -> float | None:
+    """A peer is on the page once a message to it failed; before that it is 0, unless the page breaks off."""
+    return page.peer_failures.get(peer, None if page.is_cut else 0.0)
+
+
+def _was_defragmented(pages: Sequence[MemberPage]) -> bool:
+    sizes = [page.db_size_bytes for page in pages if page.db_size_bytes is not None]
+    return any(page.defragmenting for page in pages) or any(later < size for size, later in pairwise(sizes))
 
 
 def round_trip_p99(known: KnownMember) -> float | None:

@@ -130,7 +130,7 @@ def _view(known: KnownMember, situation: Situation, now: datetime) -> MemberView
         fsync_p99_s=figures.fsync_p99_s,
         commit_p99_s=figures.commit_p99_s,
         round_trip_p99_s=figures.round_trip_p99_s,
-        backlog=max(0, told.raft_index - told.applied_index) if (told := member.status) is not None else None,
+        backlog=_backlog(member.status, page),
         growth=growth_of(known),
         elections=elections_of(known, SPAN),
         recent_elections=elections_of(known, RECENT),
@@ -138,7 +138,19 @@ def _view(known: KnownMember, situation: Situation, now: datetime) -> MemberView
         heartbeat_failures=figures.heartbeat_failures,
         failed_proposals=figures.failed_proposals,
         slow_applies=figures.slow_applies,
+        slow_reads=figures.slow_reads,
+        unsent=figures.unsent,
+        was_defragmented=figures.was_defragmented,
     )
+
+
+def _backlog(status: MemberStatus | None, page: MemberPage | None) -> int | None:
+    """Its page tells it where the status is refused (without an admin's user, by versions that ask for one)."""
+    if status is not None:
+        return max(0, status.raft_index - status.applied_index)
+    if page is None or page.proposals_committed is None or page.proposals_applied is None:
+        return None
+    return max(0, round(page.proposals_committed - page.proposals_applied))
 
 
 def _standing(known: KnownMember, source: Source, now: datetime) -> Standing:

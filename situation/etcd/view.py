@@ -1,5 +1,6 @@
 """One member as panes and rules see it: what it said last, how far that can be believed, and its figures."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
@@ -79,6 +80,12 @@ class MemberView(msgspec.Struct, frozen=True):
     """New in the last minute, as the next ones."""
     failed_proposals: float | None = None
     slow_applies: float | None = None
+    slow_reads: float | None = None
+    """Consistent reads that were not confirmed in time."""
+    unsent: Mapping[str, float] = {}
+    """Messages that it could not send in the last minute, by the peer's ID in hex."""
+    was_defragmented: bool = False
+    """Within the last minute, or it is being defragmented now."""
 
     @property
     def free_ratio(self) -> float | None:

@@ -222,6 +222,19 @@ async def test_a_ca_that_did_not_sign_the_server(etcd: RealEtcd, tmp_path: Path)
     _is_refused(await member_reading(options), SourceState.UNREACHABLE, said)
 
 
+async def test_a_member_whose_own_certificate_has_expired(tmp_path: Path) -> None:
+    async with RealEtcd(tmp_path, 1) as etcd:
+        etcd.certificates.issue("server", days="-1")
+        (member,) = etcd.members
+        etcd.kill(member)
+        etcd.start(member)
+        async with asyncio.timeout(20):
+            reading = await member_reading(options_of(etcd))
+            while "refused" in reading.error:  # it is starting
+                reading = await member_reading(options_of(etcd))
+        _is_refused(reading, SourceState.UNREACHABLE, "certificate.*is not accepted: certificate has expired")
+
+
 async def test_plain_http_where_tls_is_spoken_and_the_reverse(etcd: RealEtcd) -> None:
     member = etcd.members[0]
     plain = options_of(etcd, endpoints=(member.endpoint.replace("https", "http"),))

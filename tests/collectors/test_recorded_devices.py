@@ -3,7 +3,7 @@
 import pytest
 
 from collectors.gpu_devices.recorded import devices_on_pages
-from collectors.recorded_page import RecordedPage
+from collectors.pod_page import PodPage
 from situation.gpu.devices import GpuReading
 from situation.readings import SourceState
 from tests.build import NOW, node, pod, situation
@@ -15,8 +15,8 @@ CLUSTER = situation(node("gpu-07"), node("gpu-08"), exporter("a", "gpu-07"), exp
 
 
 def page(name: str = "a", body: bytes = b"", *, status: int = 200, error: str = "", path: str = "/metrics",
-         port: int = 9400) -> RecordedPage:  # fmt: skip
-    return RecordedPage("gpu-operator", name, port, path, status, body, error)
+         port: int = 9400) -> PodPage:  # fmt: skip
+    return PodPage("gpu-operator", name, port, path, status, body, error)
 
 
 def test_the_pages_of_exporters_tell_of_the_nodes_they_run_on() -> None:
@@ -37,7 +37,7 @@ def test_the_pages_of_exporters_tell_of_the_nodes_they_run_on() -> None:
         (page(body=b"# HELP nothing\n"), "without samples of GPUs"),
     ],
 )
-def test_a_page_that_tells_nothing_says_why(broken: RecordedPage, said: str) -> None:
+def test_a_page_that_tells_nothing_says_why(broken: PodPage, said: str) -> None:
     found = devices_on_pages([broken], CLUSTER, NOW)
     assert found is not None and isinstance(found.value, GpuReading)
     assert found.state is SourceState.UNREACHABLE
@@ -45,5 +45,5 @@ def test_a_page_that_tells_nothing_says_why(broken: RecordedPage, said: str) -> 
 
 
 @pytest.mark.parametrize("other", [page("vllm-0"), page(path="/health"), page(port=8000), page("gone")])
-def test_other_pages_are_none_of_gpus(other: RecordedPage) -> None:
+def test_other_pages_are_none_of_gpus(other: PodPage) -> None:
     assert devices_on_pages([other], CLUSTER, NOW) is None

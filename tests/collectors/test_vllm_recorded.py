@@ -2,22 +2,22 @@
 
 from datetime import timedelta
 
-from collectors.recorded_page import RecordedPage
+from collectors.pod_page import PodPage
 from collectors.vllm.recorded import servers_on_pages
 from situation.serving.view import ServerState
 from tests.build import NOW, situation
 from tests.collectors.vllm_pages import vllm_page
 from tests.serving_objects import server_pod, view_of
 
-METRICS = RecordedPage("ai", "llama-1-1", 8000, "/metrics", 200, vllm_page(), "")
-HEALTH = RecordedPage("ai", "llama-1-1", 8000, "/health", 200, b"", "")
+METRICS = PodPage("ai", "llama-1-1", 8000, "/metrics", 200, vllm_page(), "")
+HEALTH = PodPage("ai", "llama-1-1", 8000, "/health", 200, b"", "")
 GONE = METRICS._replace(status=0, body=b"", error="connect: connection refused")
 
 
-def state(pages: tuple[RecordedPage, ...], *earlier: tuple[float, RecordedPage]) -> ServerState:
+def state(pages: tuple[PodPage, ...], *earlier: tuple[float, PodPage]) -> ServerState:
     """Return the state of the server that shows `pages` now and showed others before, asked every five seconds."""
     known = situation(server_pod(1, status={"podIP": "10.0.0.9"}))
-    shown: dict[str, RecordedPage] = {}
+    shown: dict[str, PodPage] = {}
     begins = [(ago_s, page) for ago_s, page in earlier]
     for ago_s in range(int(max(ago_s for ago_s, _ in begins)), 0, -5):
         shown |= {page.path: page for since_s, page in begins if since_s >= ago_s}

@@ -94,6 +94,32 @@ def test_ten_replicas_are_one_finding_with_ten_members(engine: Engine) -> None:
     assert diagnosis.causes[0].subject == CHECKOUT
 
 
+def static(component: str, number: int) -> dict[str, Any]:
+    node, labels = f"n{number}", {"component": component}
+    return pod(
+        f"{component}-{node}", namespace="kube-system", node=node, owner=f"Node/{node}", labels=labels, ready=False
+    )
+
+
+def test_static_pods_of_one_component_are_one_finding(engine: Engine) -> None:
+    pods = [static(component, number) for component in ("etcd", "kube-scheduler") for number in (1, 2, 3)]
+    diagnosis = engine.judge(situation(*pods, *(node(f"n{number}") for number in (1, 2, 3))), (), NOW)
+    assert titles(diagnosis) == ["etcd on 3 nodes is not ready x3", "kube-scheduler on 3 nodes is not ready x3"]
+    assert diagnosis.causes[0].subject == Ref("Pod", "kube-system", "etcd-n1")
+
+
+def test_a_static_pod_on_a_node_that_is_down_follows_from_the_node_and_not_the_others(engine: Engine) -> None:
+    nodes = (node("n1", ready="False"), node("n2"), node("n3"))
+    diagnosis = engine.judge(situation(*nodes, *(static("etcd", number) for number in (1, 2, 3))), (), NOW)
+    assert titles(diagnosis) == ["n1 is down x1", "etcd on 2 nodes is not ready x2"]
+    assert [item.subject.name for item in diagnosis.causes[0].consequences] == ["etcd-n1"]
+
+
+def test_pods_of_a_component_that_no_node_owns_are_told_apart(engine: Engine) -> None:
+    pods = [pod(f"etcd-{n}", namespace="kube-system", labels={"component": "etcd"}, ready=False) for n in (1, 2)]
+    assert len(engine.judge(situation(*pods), (), NOW).causes) == 2
+
+
 def test_the_first_rule_that_fires_for_a_pod_is_its_fault(engine: Engine) -> None:
     diagnosis = engine.judge(situation(pod("a", ready=False)), (), NOW)
     assert [cause.rule for cause in diagnosis.causes] == ["unready"]

@@ -13,9 +13,9 @@ from situation.findings import Mark, Severity
 from situation.histograms import Histogram
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
-from tests.build import NOW, node, situation
+from tests.build import NOW, meta, node, situation
 from tests.diagnosis.objects import causes_of, texts
-from tests.etcd_objects import disk, endpoint, healthy, status, tell, watched
+from tests.etcd_objects import MIB, disk, endpoint, healthy, status, tell, watched
 
 RULES = etcd_disk.RULES + etcd_elections.RULES
 CONTROL_PLANE = {"node-role.kubernetes.io/control-plane": ""}
@@ -105,6 +105,32 @@ def test_a_slow_commit_folds_under_a_slow_fsync_and_stands_alone_without_one() -
     assert (cause.rule, [item.rule for item in cause.consequences]) == ("etcd-slow-fsync", ["etcd-slow-commit"])
 
 
+@pytest.mark.parametrize(
+    ("told", "severity"),
+    [
+        (lambda ago_s: {"db_size_bytes": 900 * MIB if ago_s > 30 else 300 * MIB}, Severity.INFO),
+        (lambda ago_s: {"defragmenting": ago_s == 10}, Severity.INFO),
+        (lambda ago_s: {"db_size_bytes": 300 * MIB if ago_s > 30 else 900 * MIB}, Severity.WARNING),
+    ],
+    ids=["it shrank", "it is told", "it grew"],
+)
+def test_commits_that_wait_for_a_defragmentation_are_a_hint(told: Any, severity: Severity) -> None:
+    def pages(number: int, ago_s: float) -> Mapping[str, Any]:
+        slow = disk(fast=10_000, slow=(60 - ago_s) * 10 if number == 2 else 0, slow_s=0.512)
+        return {"commit": slow, **(told(ago_s) if number == 2 else {})}
+
+    finding = causes_of(RULES, watched(pages=pages))["etcd-slow-commit"]
+    assert finding.severity is severity
+    assert ("defragmented in these 60s" in texts(finding)) is (severity is Severity.INFO)
+
+
+def test_a_member_beside_one_that_is_defragmented_counts_in_full() -> None:
+    def pages(number: int, ago_s: float) -> Mapping[str, Any]:
+        return {"commit": disk(slow=(60 - ago_s) * 10, slow_s=0.512), "defragmenting": number == 2}
+
+    assert causes_of(RULES, watched(pages=pages))["etcd-slow-commit"].severity is Severity.WARNING
+
+
 def test_a_node_whose_disk_is_in_trouble_is_the_cause() -> None:
     known = with_disk("fsync", 0.064)
     conditions = [
@@ -156,15 +182,16 @@ def test_elections(changes: Any, span_s: int, severity: Severity | None) -> None
 
 
 @pytest.mark.parametrize(
-    ("started", "severity"),
+    ("started", "severity", "is_explained"),
     [
-        (lambda number, ago_s: 2.0 if ago_s < 1000 * number else 1.0, Severity.INFO),
-        (lambda number, ago_s: 2.0 if number == 1 and ago_s < 1000 else 1.0, Severity.WARNING),
-        (lambda number, ago_s: ago_s // 600 if number > 1 else 1.0, Severity.WARNING),
+        (lambda number, ago_s: 2.0 if ago_s < 1000 * number else 1.0, Severity.INFO, True),
+        (lambda number, ago_s: float((ago_s < 2000) + (ago_s < 1000)), Severity.INFO, True),
+        (lambda number, ago_s: 2.0 if number == 1 and ago_s < 1000 else 1.0, Severity.WARNING, False),
+        (lambda number, ago_s: ago_s // 600 if number > 1 else 1.0, Severity.WARNING, True),
     ],
-    ids=["each once", "one of them", "again and again"],
+    ids=["an update", "all of them, and all of them back", "one of them", "again and again"],
 )
-def test_an_update_of_all_members_is_a_hint_only(started: Any, severity: Severity) -> None:
+def test_as_many_starts_explain_the_changes(started: Any, severity: Severity, is_explained: bool) -> None:
     def changes(ago_s: float) -> int:
         return (ago_s < 1800) + (ago_s < 900)
 
@@ -176,7 +203,20 @@ def test_an_update_of_all_members_is_a_hint_only(started: Any, severity: Severit
     )
     (finding,) = causes_of(RULES, known).values()
     assert (finding.rule, finding.severity) == ("etcd-elections", severity)
-    assert ("started anew meanwhile" in texts(finding)) is (severity is Severity.INFO)
+    assert ("each may change the leader" in texts(finding)) is is_explained
+    assert (", as members started anew;" in finding.title) is is_explained
+
+
+def test_elections_in_a_row_of_members_that_started_anew_do_not_go_on() -> None:
+    """All members were started anew twice within two minutes, as for a wrong certificate and its repair."""
+    known = watched(
+        lambda number, ago_s: {"raft_term": 7 + (ago_s < 90) + 2 * (ago_s < 30)},
+        lambda number, ago_s: {"started_at": float((ago_s < 90) + (ago_s < 30))},
+        span_s=120,
+    )
+    (finding,) = causes_of(RULES, known).values()
+    assert (finding.rule, finding.severity) == ("etcd-elections", Severity.INFO)
+    assert finding.title == "etcd changed its leader 3 times in 2m, as members started anew; term 10"
 
 
 def test_elections_follow_from_the_slow_disk() -> None:
@@ -189,12 +229,58 @@ def test_elections_follow_from_the_slow_disk() -> None:
 
 @pytest.mark.parametrize(
     ("field", "each_s", "severity"),
-    [("heartbeat_failures", 0.1, Severity.INFO), ("proposals_failed", 6, Severity.WARNING), ("slow_applies", 1, None)],
+    [
+        ("heartbeat_failures", 0.1, Severity.INFO),
+        ("proposals_failed", 6, Severity.WARNING),
+        ("slow_reads", 0.1, Severity.INFO),
+        ("slow_applies", 1, None),
+    ],
 )
 def test_late_heartbeats_and_lost_proposals(field: str, each_s: float, severity: Severity | None) -> None:
     known = watched(pages=lambda number, ago_s: {field: 500 + (60 - ago_s) * each_s if number == 1 else 0.0})
     causes = causes_of(RULES, known)
     assert [cause.severity for cause in causes.values()] == ([severity] if severity else [])
+
+
+def test_all_that_is_late_or_lost_stands_in_the_title() -> None:
+    def pages(number: int, ago_s: float) -> Mapping[str, Any]:
+        count = (60 - ago_s) / 10 if number < 3 else 0.0
+        return {"heartbeat_failures": count, "proposals_failed": count, "slow_reads": count if number == 2 else 0.0}
+
+    (finding,) = causes_of(RULES, watched(pages=pages)).values()
+    assert finding.title == "etcd: etcd-1, etcd-2 have late heartbeats, lost proposals and slow reads"
+
+
+def test_messages_that_a_peer_does_not_get_name_the_peer() -> None:
+    """The label of a peer comes with the first message to it that fails."""
+
+    def pages(number: int, ago_s: float) -> Mapping[str, Any]:
+        return {
+            "peer_failures": {"3": (60 - ago_s) * 2} if number == 2 and ago_s < 60 else {},
+            "proposals_pending": 4.0,
+        }
+
+    (finding,) = causes_of(RULES, watched(pages=pages)).values()
+    assert (finding.rule, finding.severity) == ("etcd-strained", Severity.INFO)
+    assert finding.title == "etcd: etcd-2 has unsent messages"
+    assert "etcd-2: 120 messages to etcd-3 could not be sent in the last minute" in texts(finding)
+    assert "etcd-2: in the last minute: 4 proposals pending now" in texts(finding)
+
+
+def test_of_a_page_that_breaks_off_no_message_is_counted_that_it_does_not_tell() -> None:
+    known = watched(pages=lambda number, ago_s: {"is_cut": True, "peer_failures": {"3": 500.0} if ago_s < 30 else {}})
+    assert not causes_of(RULES, known)
+
+
+def test_the_term_is_held_against_the_age_of_the_cluster() -> None:
+    known = watched(
+        pages=lambda number, ago_s: {"leader_changes": 9.0 + (ago_s < 1800) + (ago_s < 900)}, span_s=3600, step_s=300
+    )
+    old = situation({"kind": "Namespace", "metadata": meta("kube-system", "", age_s=86_400 * 2)})
+    old.etcd = known.etcd
+    old.sources.update(known.sources)
+    (finding,) = causes_of(RULES, old).values()
+    assert "term 7, and kube-system is 2 days old: 3.5 elections a day" in texts(finding)
 
 
 @pytest.mark.parametrize("known", [Situation(), healthy(), watched()])

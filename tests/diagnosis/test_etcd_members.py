@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from diagnosis.rules import etcd_members
+from diagnosis.rules import etcd_clusters, etcd_members
 from situation.etcd.members import MemberHealth
 from situation.findings import Severity
 from situation.situation import Situation
@@ -101,6 +101,34 @@ def test_members_of_different_versions(other: str, found: dict[str, Severity]) -
     known = healthy(1, 2)
     healthy(3, known=known, statuses={"version": other})
     assert {rule: cause.severity for rule, cause in causes_of(etcd_members.RULES, known).items()} == found
+
+
+def test_what_a_cluster_of_different_versions_works_as() -> None:
+    known = healthy(1, 2, pages={"cluster_version": "3.5"})
+    healthy(3, known=known, statuses={"version": "3.6.12"}, pages={"cluster_version": "3.5"})
+    assert "they work as 3.5 (etcd_cluster_version)" in texts(
+        causes_of(etcd_members.RULES, known)["etcd-versions-differ"]
+    )
+
+
+def test_a_member_that_refuses_its_status_is_behind_by_its_page() -> None:
+    known = healthy(1, 2)
+    told = page(proposals_committed=100_000.0, proposals_applied=80_000.0)
+    tell(known, 3, status_error="permission denied", health=MemberHealth(True), page=told)
+    finding = causes_of(etcd_members.RULES, known)["etcd-member-behind"]
+    assert finding.title == "etcd: etcd-3 is 20000 entries behind"
+
+
+def test_members_of_two_clusters_asked_as_one() -> None:
+    known = healthy(1, 2)
+    assert not causes_of(etcd_clusters.RULES, known)
+    healthy(3, known=known, statuses={"cluster_id": 0xE7E7, "leader": 3})
+    (finding,) = causes_of(etcd_clusters.RULES, known).values()
+    assert finding.title == "etcd: members of 2 clusters are asked as one: etcd-1, etcd-2 / etcd-3"
+    assert "etcd-3: is of cluster e7e7" in texts(finding)
+    silent = healthy(1)
+    tell(silent, 3, status_error="permission denied", page=page())
+    assert not causes_of(etcd_clusters.RULES, silent), "what does not tell its cluster may be of this one"
 
 
 def test_an_update_to_3_6_from_too_early_a_version() -> None:

@@ -7,6 +7,8 @@ import subprocess
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from diagnosis.rules import etcd_database, etcd_disk, etcd_elections, etcd_members, etcd_quorum
 from playbooks.commands import Target, render
 from situation.etcd.cluster import etcd_of
@@ -19,6 +21,7 @@ from tests.build import NOW
 from tests.diagnosis.objects import causes_of
 from tests.real_etcd import BINARIES, Member, RealEtcd
 
+AFTER = timedelta(seconds=10)
 FAMILIES = (etcd_quorum, etcd_database, etcd_disk, etcd_elections, etcd_members)
 RULES = [rule for family in FAMILIES for rule in family.RULES]
 
@@ -100,6 +103,35 @@ async def test_out_of_space_and_the_offered_way_out_of_it(tmp_path: Path) -> Non
         assert saved(tmp_path) > 0
         assert "OK" in await etcd.etcdctl("put", "again", "writes work")
         assert "etcd-no-space" not in await look(etcd, known, after_s=20)
+
+
+async def test_fragmented_and_the_offered_way_out_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a bound of 1 MiB for what must be in use: to write and delete more than 100 MiB would take minutes."""
+    monkeypatch.setattr(etcd_database, "MIN_IN_USE", 1024**2)
+    async with RealEtcd(tmp_path) as etcd:
+        known = Situation()
+        for number in range(60):
+            await etcd.etcdctl("put", f"jobs/{number}", "x" * 100_000)
+        for number in range(15):
+            await etcd.etcdctl("put", f"kept/{number}", "x" * 100_000)
+        assert "etcd-fragmented" not in await look(etcd, known)
+        await etcd.etcdctl("del", "--prefix", "jobs/")
+        status = await asked(etcd, etcd.members[0])
+        assert status is not None
+        await etcd.etcdctl("compact", str(status.revision))
+        async with asyncio.timeout(20):  # what was compacted counts as free once something else was written
+            found: dict[str, Finding] = {}
+            while "etcd-fragmented" not in found:
+                await etcd.etcdctl("put", "lease", "x")
+                found = await look(etcd, known, after_s=10)
+        steps = [command for command in found["etcd-fragmented"].next if command.purpose[:1].isdigit()]
+        assert [command.effect for command in steps].count(Effect.DISRUPTIVE) == 3
+        before = {member.endpoint: member.size_bytes or 0 for member in etcd_of(known, NOW + AFTER).members}
+        for command in steps:
+            await run(command, tmp_path)
+        assert "etcd-fragmented" not in await look(etcd, known, after_s=20)
+        after = etcd_of(known, NOW + 2 * AFTER).members
+        assert all((member.size_bytes or 0) < before[member.endpoint] / 2 for member in after)
 
 
 async def test_two_of_three_killed_and_back(tmp_path: Path) -> None:

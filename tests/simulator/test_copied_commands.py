@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from collectors.control_plane.api_page import parse_api_page
-from collectors.recorded_page import RecordedPage
+from collectors.pod_page import PodPage
 from collectors.vllm.recorded import servers_on_pages
 from diagnosis.engine import diagnose
 from playbooks.commands import Target, offered
@@ -177,9 +177,7 @@ def _last_minute_of_servers(show: Show, situation: Situation) -> Iterator[Readin
         t = header.start_at - step * ASKED_EVERY_S
         pages = {page_name(frame.source): frame for frame in told if frame.t <= t}
         moved = [
-            RecordedPage(
-                *name, page.status or 200, with_moved_start(page.text or "", show.moved).encode(), page.error or ""
-            )
+            PodPage(*name, page.status or 200, with_moved_start(page.text or "", show.moved).encode(), page.error or "")
             for name, page in pages.items()
             if name is not None
         ]

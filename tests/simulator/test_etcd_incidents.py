@@ -17,7 +17,7 @@ from simulator.scenarios.make_etcd import FAULT_AT, INCIDENTS, OPENS_AT, OVERLOA
 from simulator.server import Simulator
 from simulator.show import Show
 from tape.etcd import ETCD_SOURCE, METRICS_SOURCE, etcd_name, families_of, slim_page
-from tape.format import Frame
+from tape.format import Frame, WatchEvent
 from tests.simulator.client import get
 from tests.simulator.test_show import until
 
@@ -142,6 +142,16 @@ def test_certificates_change_at_all_members_and_back(name: str, field: str, faul
         assert list(dict.fromkeys(found)) == [found[0], fault]
         assert found[-1] == found[0] != fault
     check_freeze(name)
+    told = [frame.watch for frame in tape_of(name) if frame.source == "kubernetes/pods" and frame.watch is not None]
+    etcd = [(watch.type, pod) for watch in told if (pod := decoded(watch)) and pod["metadata"]["name"][:5] == "etcd-"]
+    assert [kind for kind, _ in etcd] == ["DELETED", "ADDED"] * 3, "nothing crashed: the pods were made anew"
+    restarts = [pod["status"]["containerStatuses"][0].get("restartCount", 0) for kind, pod in etcd if kind == "ADDED"]
+    assert restarts == [0, 0, 0]
+
+
+def decoded(watch: WatchEvent) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.json.decode(watch.object)
+    return found
 
 
 def test_with_a_wrong_authority_etcd_itself_is_well() -> None:

@@ -38,6 +38,7 @@ from situation.readings import (
     SourceState,
     Value,
 )
+from situation.scheduler import SchedulerLoad
 from situation.serving.readings import (
     EnginePage,
     Health,
@@ -101,6 +102,7 @@ VALUES: tuple[Value, ...] = (
         (RunRead(3, (LogSaid("vllm-log-gpu-oom", "GPU memory", "CUDA out of memory", 7),)),),
         NOW,
     ),
+    SchedulerLoad(Histogram((0.5, 1.0), (3.0, 4.0)), pending={"active": 31.0}),
     LocalHealth("cp-1", (LocalCheck("kubelet", "http://127.0.0.1:10248/healthz", None, "refused"),)),
 )
 

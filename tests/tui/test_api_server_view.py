@@ -4,10 +4,11 @@ import pytest
 
 from situation.api_server import ApiServerReading, Liveness, Seats
 from situation.local_health import LocalCheck, LocalHealth
-from situation.readings import Readiness, Reading, SourceState
+from situation.readings import OwnLoad, Readiness, Reading, SourceState
+from situation.scheduler import SCHEDULER, SchedulerLoad
 from situation.situation import Situation
 from tests.build import NOW
-from tests.control_plane import live_api_server
+from tests.control_plane import histogram, live_api_server
 from tui.api_server_view import api_server_facts
 
 
@@ -38,6 +39,26 @@ def test_what_the_components_on_this_host_answer_is_told() -> None:
     assert said(situation)["this host"] == (
         "▲ cp-1: ▲ kube-apiserver livez connection refused, ✓ kube-scheduler healthz, ? kubelet healthz does not say"
     )
+
+
+def test_open_files_and_how_long_we_wait_ourselves_are_told_where_they_are_known() -> None:
+    situation = Situation()
+    live_api_server(situation, open_files=640, max_files=1000)
+    situation.apply(Reading("midwatch/load", SourceState.LIVE, NOW, OwnLoad(latency_s=0.012)))
+    assert said(situation)["API load"].endswith(" · 64% of 1000 files open · our own requests 12ms")
+
+
+def test_the_scheduler_is_told_of_where_a_prometheus_was_asked() -> None:
+    situation = Situation()
+    assert "scheduler" not in said(situation)
+    situation.apply(Reading(SCHEDULER, SourceState.ABSENT, NOW, error="it does not scrape it"))
+    assert said(situation)["scheduler"] == "? its work is not known: it does not scrape it"
+    for seconds, glyph, words in ((0.064, "·", "64ms"), (4.096, "●", "4.1s")):
+        load = SchedulerLoad(histogram(400, seconds), pending={"active": 31, "gated": 0})
+        situation.apply(Reading(SCHEDULER, SourceState.LIVE, NOW, load))
+        assert said(situation)["scheduler"] == f"{glyph} p99 {words} of 400 attempts in 5m; waiting: 31 active"
+    situation.apply(Reading(SCHEDULER, SourceState.LIVE, NOW, SchedulerLoad()))
+    assert said(situation)["scheduler"] == "· no attempt in 5m"
 
 
 def test_trouble_is_marked() -> None:

@@ -10,12 +10,15 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from collectors.control_plane.scheduler import ATTEMPTS, CLUSTERS, PENDING
 from collectors.etcd.options import EtcdOptions
 from simulator.cluster import Cluster
 from simulator.faults import Answer
 from simulator.server import Simulator
 from situation.readings import SourceState
 from tests.collectors.kubeconfigs import needs_openssl
+from tests.collectors.test_gpu_prometheus import vector
+from tests.collectors.test_scheduler import Prometheus
 from tests.real_etcd import Member, RealEtcd
 from tests.tui.cockpits import open_cockpit, screen_text, until
 from tests.tui.commands import Finished, midwatch, write_kubeconfig
@@ -87,6 +90,20 @@ async def test_check_reads_etcd_and_the_api_servers_metrics_and_says_what_it_saw
     assert found["control-plane/livez"] == "live"
     assert "latency and load of the API server: measured once" in layer_4(report)["reason"]
     assert len(asked) == 1
+
+
+async def test_a_prometheus_that_was_named_tells_of_the_scheduler(tmp_path: Path) -> None:
+    told = {
+        ATTEMPTS: vector(*(({"le": bound}, count) for bound, count in (("2.048", 0), ("4.096", 90), ("+Inf", 90)))),
+        PENDING: vector(({"queue": "active"}, 240)),
+    }
+    async with Simulator(Cluster()) as simulator, Prometheus(told, utc_now()) as prometheus:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        _, report = await checked(tmp_path, "--kubeconfig", "kubeconfig", "--prometheus", prometheus.url)
+    assert states(report)["control-plane/scheduler"] == "live"
+    (cause,) = (cause for cause in report["causes"] if cause["rule"] == "scheduler-slow")
+    assert cause["title"] == "scheduler takes p99 4.1 s for a pod"
+    assert "pods in its queues: 240 active" in [line["text"] for line in cause["evidence"]]
 
 
 async def test_an_etcd_that_was_named_and_does_not_answer_is_no_all_clear(tmp_path: Path) -> None:
@@ -202,6 +219,24 @@ async def test_the_doctor_tells_of_etcd_of_metrics_and_of_certificates(tmp_path:
     assert "version 3.5.1" in line_of(well, f"etcd 127.0.0.1:{port}")
     assert "RBAC needs get on nonResourceURLs /metrics" in line_of(well, "may read /metrics")
     assert "1 read; etcd-server" in line_of(well, "certificates")
+
+
+@pytest.mark.parametrize(
+    ("clusters", "said"),
+    [
+        (vector(({}, 4)), "✓ scheduler in Prometheus    its attempts and queues are told"),
+        (vector(), "✓ scheduler in Prometheus    none: "),
+        (vector(({"cluster": "a"}, 1), ({"cluster": "b"}, 1)), "● scheduler in Prometheus    http"),
+    ],
+    ids=["told", "not scraped", "of two clusters"],
+)
+async def test_the_doctor_tells_whether_a_prometheus_knows_the_scheduler(
+    tmp_path: Path, clusters: bytes, said: str
+) -> None:
+    async with Simulator(Cluster()) as simulator, Prometheus({CLUSTERS: clusters}) as prometheus:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        finished = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "--prometheus", prometheus.url)
+    assert " ".join(line_of(finished, "scheduler in Prometheus").split()).startswith(" ".join(said.split()))
 
 
 async def test_the_doctor_looks_at_etcd_also_when_the_api_server_is_dead(tmp_path: Path, etcd: RealEtcd) -> None:

@@ -11,10 +11,10 @@ from textual.pilot import Pilot
 from situation.gpu.links import NodeChain
 from situation.kinds import WATCHED
 from situation.meta import Ref
-from situation.readings import Reading, SourceState
+from situation.readings import Readiness, Reading, SourceState
 from tests.build import NOW, node, pod
 from tests.control_plane import Told, healthy_control_plane, live_api_server, live_etcd
-from tests.etcd_objects import GIB, NO_LEADER, NO_SPACE, silence, status, tell
+from tests.etcd_objects import GIB, NO_LEADER, NO_SPACE, page, silence, status, tell
 from tests.gpu_chains import HandMadeFleet, crashing, fine
 from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
 from tests.tui.test_cockpit import incident, screen
@@ -130,6 +130,19 @@ async def test_enter_on_a_member_relates_everything_to_it_and_escape_goes_back(p
     assert "▸etcd-2" not in screen_text(pilot)
 
 
+async def test_the_card_of_a_member_tells_what_waits_there_and_how_long_it_takes_to_answer(tmp_path: Path) -> None:
+    told = healthy_control_plane()
+    more = page(proposals_pending=7.0, open_files=26, max_files=20_000)
+    tell(told, 2, status=status(2), page=more, round_trip_s=0.003)
+    async with cockpit_with(tmp_path, told.readings) as pilot:
+        await pilot.press("e", "j", "enter")
+        await until(pilot, lambda: screen(pilot).attention.focus.ref == ETCD_2)
+        await pilot.pause()
+        text = screen_text(pilot)
+        for words in ("answers us within 3.0ms", "7 proposals pending", "26 of 20000 files open"):
+            assert words in text
+
+
 async def test_a_focused_node_marks_its_member(pilot: Pilot[int]) -> None:
     table = screen(pilot).query_one(NodesPane).table
     table.focus()
@@ -242,6 +255,27 @@ async def test_on_80x24_it_is_a_tab(tmp_path: Path) -> None:
         assert "Evidence and next command" in text
         assert "etcd member etcd-1: leader" in text
         assert "▸etcd-1" in text
+
+
+async def test_where_nothing_is_measured_one_line_says_so_until_somebody_asks_why(tmp_path: Path) -> None:
+    told = Told()
+    for name, why in (("etcd/access", "no client certificate"), ("control-plane/metrics", "404 page not found")):
+        told.apply(Reading(name, SourceState.ABSENT, NOW, error=why))
+    told.apply(Reading("kubernetes/readyz", SourceState.LIVE, NOW, Readiness(True)))
+    async with cockpit_with(tmp_path, told.readings) as pilot:
+        text = screen_text(pilot)
+        assert "not known yet: certificates; not read from here: etcd, API server's metrics (why: go to" in text
+        assert "✓ ready" in text
+        assert "404" not in text
+        short = pane(pilot).line_count
+        assert short == 3
+        await pilot.press("e")
+        await pilot.pause()
+        assert "no client certificate" in screen_text(pilot)
+        assert "its metrics are not known: 404 page not found" in screen_text(pilot)
+        screen(pilot).query_one(CausesPane).table.focus()
+        await pilot.pause()
+        assert pane(pilot).line_count == short
 
 
 async def test_the_tab_in_front_stays_when_another_comes_or_goes(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class RecordedPage(NamedTuple):
+class PodPage(NamedTuple):
     """One answer."""
 
     namespace: str
