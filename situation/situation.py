@@ -1,27 +1,23 @@
 """The Situation: every reading with its age and state, and the cluster's objects with their relations."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from datetime import datetime
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 import msgspec
 
 from situation.api_memory import ApiServerMemory
 from situation.api_server import ApiServerReading, Liveness
 from situation.certificates import Certificate, Certificates
-from situation.cluster import Event
 from situation.derived import Derived
 from situation.etcd.members import Alarm, EtcdAccess, EtcdAlarms, EtcdMembership, EtcdReading, ListedMember
 from situation.etcd.memory import EtcdMemory
 from situation.gpu.devices import GpuReading, NodeDevices
 from situation.gpu.memory import believed, remembering
-from situation.indexes import controller_ref
 from situation.kinds import BY_NAME, KINDS
 from situation.local_health import LocalHealth
 from situation.log_reads import LogRead, LogReads
-from situation.meta import KubernetesObject, LabelSelector, ObjectKey, Ref
-from situation.network import Service
-from situation.pods import Pod
+from situation.meta import KubernetesObject, ObjectKey, Ref
 from situation.readings import (
     Changed,
     Listed,
@@ -34,10 +30,11 @@ from situation.readings import (
     SourceState,
     Value,
 )
+from situation.relations import Relations
 from situation.scheduler import SchedulerLoad
 from situation.serving.memory import ServingMemory
 from situation.serving.readings import ServerReading
-from situation.store import Change, Store
+from situation.store import Change
 
 T = TypeVar("T")
 
@@ -45,7 +42,7 @@ _STRANGERS_KEPT: Final = 64
 """Nodes with GPUs that the cluster does not have (any more), or that may not be read."""
 
 
-class Situation(Store):
+class Situation(Relations):
     """All that is known now. Readings are folded in with `apply`; everything else only looks."""
 
     def __init__(self) -> None:
@@ -240,85 +237,9 @@ class Situation(Store):
         """Tell whether each of these kinds has been read at least once (its last value may be stale)."""
         return all(self.source(name).has_value for name in names)
 
-    # Relations
-
-    def workload_of(self, item: KubernetesObject, kind: str = "Pod") -> Ref:
-        """Follow controllers up to the top: pod, ReplicaSet, Deployment; pod, Job, CronJob. The object itself if none.
-
-        A ReplicaSet that is not known (RBAC) is taken to belong to the Deployment whose name it carries. A static pod
-        is its own workload, although its Node owns it.
-        """
-        owner = controller_ref(item)
-        if owner is None or owner.kind == "Node":
-            return Ref(kind, item.namespace, item.name)
-        if owner.kind in ("ReplicaSet", "Job"):
-            known = self.replicasets if owner.kind == "ReplicaSet" else self.jobs
-            parent = cast(KubernetesObject | None, known.get((owner.namespace, owner.name)))
-            if parent is not None:
-                return controller_ref(parent) or owner
-            suffix = f"-{item.metadata.labels.get('pod-template-hash', '')}"
-            if owner.kind == "ReplicaSet" and len(suffix) > 1 and owner.name.endswith(suffix):
-                return Ref("Deployment", owner.namespace, owner.name.removesuffix(suffix))
-        return owner
-
-    def pods_of(self, workload: Ref) -> tuple[Pod, ...]:
-        """Pods under a workload, directly or through its ReplicaSets."""
-        found = list(self.pods_by_owner.get(workload).values())
-        for replicaset in self.replicasets_by_owner.get(workload).values():
-            found += self.pods_by_owner.get(Ref("ReplicaSet", replicaset.namespace, replicaset.name)).values()
-        if workload.kind == "Pod" and (pod := self.pods.get((workload.namespace, workload.name))):
-            found.append(pod)
-        return tuple(found)
-
-    def pods_matching(self, namespace: str, selector: Mapping[str, str] | LabelSelector) -> tuple[Pod, ...]:
-        """Pods of a namespace that a selector selects; an empty mapping (a Service without selector) selects none."""
-        if isinstance(selector, LabelSelector):
-            if not selector.match_labels:
-                pods: Iterable[Pod] = self.pods_by_namespace.get(namespace).values()
-            else:
-                pods = self.pods_matching(namespace, selector.match_labels)
-            return tuple(pod for pod in pods if selector.matches(pod.metadata.labels))
-        if not selector:
-            return ()
-        buckets = [self.pods_by_label.get((namespace, key, value)) for key, value in selector.items()]
-        if len(buckets) == 1:
-            return tuple(buckets[0].values())
-        smallest = min(buckets, key=len)
-        return tuple(pod for key, pod in smallest.items() if all(key in bucket for bucket in buckets))
-
-    def services_selecting(self, pod: Pod) -> tuple[Service, ...]:
-        labels = pod.metadata.labels
-        return tuple(
-            service
-            for label in labels.items()
-            for service in self.services_by_selector.get((pod.namespace, *label)).values()
-            if service.spec.selector.items() <= labels.items()
-        )
-
-    def events_of(self, item: KubernetesObject, kind: str, *reasons: str) -> tuple[Event, ...]:
-        """Events about an object, oldest first, of these reasons (all if none is given).
-
-        Events about an earlier object of the same name (another uid) are left out.
-        """
-        uid = item.metadata.uid
-        found = [
-            event
-            for event in self.events_by_object.get(Ref(kind, item.namespace, item.name)).values()
-            if (not reasons or event.reason in reasons)
-            and (not uid or event.involved_object.uid in ("", uid) or kind == "Node")
-        ]
-        return tuple(sorted(found, key=_event_time))
-
 
 def _is_another(old: KubernetesObject, new: KubernetesObject | None) -> bool:
     return new is None or new.metadata.uid != old.metadata.uid
-
-
-_LONG_AGO: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-
-
-def _event_time(event: Event) -> datetime:
-    return event.last_seen or _LONG_AGO
 
 
 def _same_version(before: KubernetesObject, after: KubernetesObject) -> bool:
