@@ -188,6 +188,8 @@ class Cockpit(KeepingApp):
             turn = _merged(self._unpainted)
             self._unpainted.clear()
             await self._keys_first.finish(self.cockpit.painting(turn))
+        if is_first and self.cockpit.is_mounted:
+            self.cockpit.read_playbooks()
         if self._kiosk and (self._clock() - self._touched_at).total_seconds() > _KIOSK_IDLE_S:
             self.cockpit.attention.reset()
 

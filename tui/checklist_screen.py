@@ -42,7 +42,7 @@ class ChecklistScreen(PaneScreen):
 
     @work(group="playbooks")
     async def read_playbooks(self) -> None:
-        """Read the playbooks beside the first paint; who opens the panel before that reads them at once."""
+        """Read the playbooks once the picture is there; who opens the panel before that reads them at once."""
         library = await asyncio.to_thread(load_playbooks, playbooks_dir())
         if not self._has_read and self.is_mounted:
             self._take_playbooks(library)

@@ -62,7 +62,6 @@ class CockpitScreen(LinkedScreen):
         self.watch_tab(self.tab)
         self.query_one(CausesPane).table.focus()
         self.paint(None)
-        self.call_after_refresh(self.read_playbooks)
 
     def on_layer_strip_layer_picked(self, event: LayerStrip.LayerPicked) -> None:
         self.action_layer(event.layer.value)

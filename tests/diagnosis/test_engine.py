@@ -14,8 +14,10 @@ from situation.findings import Diagnosis, Layer, LayerState, Severity
 from situation.meta import CLUSTER, Ref
 from situation.readings import Changed, Listed, Reading, SourceState
 from situation.selectors import is_ready
+from situation.serving.view import ServerView
 from situation.situation import Situation
 from tests.build import NOW, made, node, pod, situation
+from tests.serving_objects import server_pod
 
 NEXT = (kubectl("get", "pods", purpose="?"),)
 CHECKOUT = Ref("Deployment", "shop", "checkout")
@@ -279,3 +281,46 @@ def test_every_rule_is_documented_and_has_its_own_id() -> None:
 
 def test_the_cluster_is_a_subject_of_its_own() -> None:
     assert str(CLUSTER) == "Cluster/"
+
+
+def test_model_servers_are_judged_as_they_change_and_not_all_at_one_time() -> None:
+    asked: list[str] = []
+
+    @rule("noted", signature="L1", layer=Layer.APPLICATION, severity=Severity.INFO, kind="ModelServer", looks_at="-")
+    def noted(server: ServerView, _: Situation, __: datetime) -> Verdict:
+        """Never fires."""
+        asked.append(server.ref.name)
+        return CLEAR
+
+    known = situation(*(server_pod(number) for number in range(64)))
+    engine = Engine((noted,))
+    engine.judge(known, (), NOW)
+    assert len(asked) == 64
+    asked.clear()
+    engine.judge(known, (), NOW + timedelta(seconds=1.1))
+    assert asked == []  # nothing changed, and nobody's time has come
+    change = known.apply(
+        Reading("kubernetes/pods", SourceState.LIVE, NOW, Changed("pods", (made(server_pod(3, ready=False)),)))
+    )
+    engine.judge(known, change, NOW + timedelta(seconds=2.2))
+    assert asked == ["llama-1-3"]
+    rounds = []
+    for tenth in range(23, 100):
+        asked.clear()
+        engine.judge(known, (), NOW + timedelta(seconds=tenth / 10))
+        rounds.append(len(asked))
+    assert sum(rounds) >= 64  # each is looked at again
+    assert max(rounds) < 64
+
+
+def test_a_model_server_that_is_gone_is_told_of_no_longer() -> None:
+    @rule("there", signature="L1", layer=Layer.APPLICATION, severity=Severity.WARNING, kind="ModelServer", looks_at="-")
+    def there(server: ServerView, _: Situation, __: datetime) -> Verdict:
+        """Is there."""
+        return fired(server.ref, "is there")
+
+    known = situation(server_pod(1))
+    engine = Engine((there,))
+    assert len(engine.judge(known, (), NOW).causes) == 1
+    change = known.apply(Reading("kubernetes/pods", SourceState.LIVE, NOW, Changed("pods", (), (("ai", "llama-1-1"),))))
+    assert engine.judge(known, change, NOW + timedelta(seconds=1.1)).causes == ()

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from situation.meta import Ref
-from situation.readings import Reading, SourceState
+from situation.readings import Changed, Reading, SourceState
 from situation.serving.readings import Health, RoutedServer, ServedModel, ServerPage, Software
 from situation.serving.serving import SOURCE, serving_of
 from situation.serving.view import ServerState, ServerView
 from situation.situation import Situation
-from tests.build import NOW, Manifest, ago, situation
+from tests.build import NOW, Manifest, ago, made, situation
 from tests.serving_objects import MODEL, STARTED, deployment, engine, page, seconds, server_pod, tell, view_of
 
 PROBED: dict[str, Any] = {
@@ -288,3 +288,27 @@ def test_a_terminating_pod_is_down() -> None:
     manifest = server_pod(1)
     manifest["metadata"]["deletionTimestamp"] = ago(5)
     assert asked(manifest, page=page(engine())).state is ServerState.DOWN
+
+
+def test_what_time_alone_changes_is_seen_also_where_nothing_else_changed() -> None:
+    """A view is kept while it holds: each of these was looked at before."""
+    known = situation(server_pod(1), server_pod(2, age_s=60, ready=False))
+    tell(known, 1, page=page(engine()))
+    tell(known, 2, health=Health.REFUSED, page_error="connection refused")
+    first, second = (view_of(known, number) for number in (1, 2))
+    assert (first.state, second.state) == (ServerState.HEALTHY, ServerState.STARTING)
+    later = NOW + timedelta(seconds=20)
+    assert serving_of(known, later).of(first.ref) is first
+    refused_later = serving_of(known, later).of(second.ref)
+    assert refused_later is not None and refused_later.why != second.why  # it tells an age
+    too_late = serving_of(known, NOW + timedelta(seconds=31)).of(first.ref)
+    assert too_late is not None and too_late.state is ServerState.UNKNOWN
+
+
+def test_an_owner_that_is_read_later_becomes_the_workload() -> None:
+    known = situation(server_pod(1))
+    assert view_of(known, 1).workload == Ref("ReplicaSet", "ai", "llama-1")
+    for manifest in deployment():
+        name = "deployments" if manifest["kind"] == "Deployment" else "replicasets"
+        known.apply(Reading(f"kubernetes/{name}", SourceState.LIVE, NOW, Changed(name, (made(manifest),))))
+    assert view_of(known, 1).workload == Ref("Deployment", "ai", "llama")

@@ -7,6 +7,7 @@ from playbooks.commands import Target
 from situation.kinds import WATCHED
 from situation.meta import Ref
 from situation.readings import Reading, SourceState
+from situation.steps import finish
 from tests.build import NOW, Manifest, node, pod
 from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text
 from tui.app import Cockpit
@@ -50,6 +51,22 @@ async def test_a_pane_that_cannot_be_painted_says_so_and_the_others_go_on(
         app.cockpit.paint(None)
         await pilot.pause()
         assert "not painted" not in screen_text(pilot)
+
+
+async def test_what_somebody_else_has_painted_meanwhile_is_not_painted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_cockpit(Cluster(cluster_readings(BROKEN, node("n1"))), tmp_path) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        painted = list[str]()
+        monkeypatch.setattr(app.cockpit.painter, "nodes", lambda *_: painted.append("nodes"))
+        painting = app.cockpit.painting(None)
+        next(painting)
+        app.cockpit.paint(None)  # as a key does
+        assert painted == ["nodes"]
+        finish(painting)
+        assert painted == ["nodes"]
 
 
 async def test_a_row_that_cannot_be_drawn_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
