@@ -9,7 +9,7 @@ from situation.meta import ObjectKey
 from situation.pods import Pod
 from situation.readings import SourceState
 from situation.serving.readings import Software
-from situation.serving.recognise import ServerSpec, as_server, recognise
+from situation.serving.recognise import ServerSpec, as_server, servers_of
 from situation.situation import Situation
 
 _LEFT: Final = frozenset({"Succeeded", "Failed"})
@@ -51,7 +51,7 @@ class VllmWishes:
         """Keys of servers to be asked before all others, the most wanted first."""
         self._added = pods
         self._skipped = skipped
-        self._seen: dict[ObjectKey, tuple[Pod, ServerSpec | None]] = {}
+        self._seen: dict[ObjectKey, tuple[Pod, tuple[ServerSpec, ...]]] = {}
         """What was found out of each pod: ten thousand of them change little from second to second."""
         self._told = asyncio.Event()
 
@@ -80,20 +80,20 @@ class VllmWishes:
         before, self._seen = self._seen, {}
         for key, pod in situation.pods.items():
             known = before.get(key)
-            spec = known[1] if known is not None and known[0] is pod else self._spec(pod)
-            self._seen[key] = (pod, spec)
-            if spec is not None and _runs(pod):
+            specs = known[1] if known is not None and known[0] is pod else self._specs(pod)
+            self._seen[key] = (pod, specs)
+            for spec in specs if _runs(pod) else ():
                 place = Place(*key, pod.status.pod_ip, spec.port, spec.scheme, spec.metrics_path, spec.software)
                 yield place, pod.spec.node_name
 
     def _is_skipped(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self._skipped)
 
-    def _spec(self, pod: Pod) -> ServerSpec | None:
+    def _specs(self, pod: Pod) -> tuple[ServerSpec, ...]:
         name = f"{pod.namespace}/{pod.name}"
-        found = recognise(pod)
-        if found is None and pod.spec.containers and any(fnmatchcase(name, pattern) for pattern in self._added):
-            return as_server(pod, pod.spec.containers[0], Software.UNKNOWN, "the configuration names it")
+        found = servers_of(pod)
+        if not found and pod.spec.containers and any(fnmatchcase(name, pattern) for pattern in self._added):
+            return (as_server(pod, pod.spec.containers[0], Software.UNKNOWN, "the configuration names it"),)
         return found
 
 

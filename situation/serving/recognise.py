@@ -1,14 +1,15 @@
 """Which pods are model servers, by image, command line, labels and annotations. Nothing is asked here."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from situation.kserve import LABEL as KSERVE_LABEL
 from situation.pods import Container, Pod
-from situation.serving.arguments import EngineArguments, read_arguments, words_of
+from situation.serving.arguments import EngineArguments, commands_of, read_arguments, words_of
 from situation.serving.readings import Software
 
 _BY_IMAGE: Final = (
@@ -50,6 +51,10 @@ _DEFAULT_PORT: Final = {
     Software.ROUTER: 8001,
     Software.UNKNOWN: 8080,
 }
+SERVERS_LIMIT: Final = 64
+"""Of one pod; a node has eight or sixteen GPUs."""
+_PORT_FOR_EACH_RANK: Final = frozenset({"--data-parallel-multi-port-external-lb", "-dpm"})
+"""metrics.md 1.5."""
 _TLS_FLAGS: Final = frozenset({"--ssl-keyfile", "--ssl-certfile"})
 _KSERVE_PORT: Final = 8080
 _PORT_NAMES: Final = ("metrics", "http", "serve", "server", "api", "http1", "user-port", "container-port", "h2c")
@@ -78,20 +83,42 @@ class ServerSpec(msgspec.Struct, frozen=True):
 
 
 def recognise(pod: Pod) -> ServerSpec | None:
-    """Return how a pod serves a model, None if nothing says that it does.
+    """Return how a pod serves a model, the first of them if it has several servers; None if nothing says that it does.
 
     A worker of a server that spans several pods serves nothing by itself: none either.
     """
+    return next(_servers(pod), None)
+
+
+def servers_of(pod: Pod) -> tuple[ServerSpec, ...]:
+    """Return all servers of a pod, each at a port of its own: one for each container, command or rank that serves."""
+    by_port: dict[int, ServerSpec] = {}
+    for spec in _servers(pod):
+        by_port.setdefault(spec.port, spec)
+    return tuple(by_port.values())[:SERVERS_LIMIT]
+
+
+def _servers(pod: Pod) -> Iterator[ServerSpec]:
     for container in pod.spec.containers:
-        software, why = _software(container)
-        if software is not None:
-            return as_server(pod, container, software, why)
-    return None
+        for software, why, words in _starts(container):
+            yield from _at_each_rank(as_server(pod, container, software, why, words))
 
 
-def as_server(pod: Pod, container: Container, software: Software, why: str) -> ServerSpec:
-    """Return where and how a container serves, given that it does."""
-    arguments = read_arguments(container)
+def _at_each_rank(spec: ServerSpec) -> Iterator[ServerSpec]:
+    """Yield a server once for each port: with one API server for each rank they count up from `--port`."""
+    arguments, ranks = spec.arguments, 1
+    if spec.software is Software.VLLM and arguments.flags & _PORT_FOR_EACH_RANK:
+        ranks = arguments.data_parallel_local or arguments.data_parallel or 1
+    for rank in range(min(ranks, SERVERS_LIMIT)):
+        if spec.port + rank < 65536:
+            yield replace(spec, port=spec.port + rank) if rank else spec
+
+
+def as_server(
+    pod: Pod, container: Container, software: Software, why: str, words: Sequence[str] | None = None
+) -> ServerSpec:
+    """Return where and how a container serves, given that it does; `words` is the command that serves, if known."""
+    arguments = read_arguments(words_of(container) if words is None else words)
     annotations = pod.metadata.annotations
     kserve = pod.metadata.labels.get(KSERVE_LABEL, "")
     port = _port(container, software, arguments, annotations.scrape_port, bool(kserve))
@@ -110,20 +137,34 @@ def as_server(pod: Pod, container: Container, software: Software, why: str) -> S
     )
 
 
-def _software(container: Container) -> tuple[Software | None, str]:
+_Start = tuple[Software, str, Sequence[str]]
+"""What is started, by what that is recognised, and with which words."""
+
+
+def _starts(container: Container) -> Iterator[_Start]:
     words = words_of(container)
-    line = " ".join(words)
     if words and words[0].rpartition("/")[2] in _READERS:
-        return None, ""
-    for software, pattern in _BY_COMMAND:
-        if pattern.search(line):
-            return (None, "") if "--headless" in words else (software, f"command of container {container.name}")
+        return
+    found = [(software, command) for command in commands_of(container) if (software := _by_command(command))]
+    for software, command in found:
+        if "--headless" not in command:
+            yield software, f"command of container {container.name}", command
+    if not found and (by_image := _by_image(container)) is not None:
+        yield by_image, f"image {container.image}", words
+
+
+def _by_command(words: Sequence[str]) -> Software | None:
+    line = " ".join(words)
+    return next((software for software, pattern in _BY_COMMAND if pattern.search(line)), None)
+
+
+def _by_image(container: Container) -> Software | None:
     name = _image_name(container.image)
     for software, pattern in _BY_IMAGE:
         if pattern.search(name):
             is_other = software is not Software.ROUTER and _NO_SERVER.search(name.rpartition("/")[2])
-            return (None, "") if is_other or _runs_else(container) else (software, f"image {container.image}")
-    return None, ""
+            return None if is_other or _runs_else(container) else software
+    return None
 
 
 def _image_name(image: str) -> str:

@@ -10,7 +10,7 @@ from situation.readings import Source
 from situation.serving.figures import WINDOW, figures
 from situation.serving.memory import KnownServer
 from situation.serving.models import models_of
-from situation.serving.pods import spec_of
+from situation.serving.pods import specs_of
 from situation.serving.readings import Health, Software
 from situation.serving.states import Subject, Told, is_heard, state_of
 from situation.serving.tracks import finite
@@ -58,9 +58,13 @@ def _subjects(situation: Situation) -> Iterator[Subject]:
     source, memory = situation.source(SOURCE), situation.serving
     pods = situation.model_server_pods.get(True)
     for key, pod in pods.items():
-        spec = spec_of(pod, memory.specs)
-        port = str(spec.port) if spec is not None else ""
-        yield Subject(pod, spec, _best(memory.by_pod.get(key, {}).values(), port), source)
+        specs, ways = specs_of(pod, memory.specs), memory.by_pod.get(key, {})
+        first = specs[0] if specs else None
+        others = {f"{pod.namespace}/{pod.name}:{spec.port}": spec for spec in specs[1:]}
+        rest = (known for name, known in ways.items() if name not in others)
+        yield Subject(pod, first, _best(rest, str(first.port) if first is not None else ""), source)
+        for name, spec in others.items():
+            yield Subject(pod, spec, ways.get(name), source, spec.port)
     for known in memory.known.values():
         if known.server.pod is None:
             yield Subject(None, None, known, source)
@@ -101,7 +105,7 @@ def _views(situation: Situation, now: datetime) -> list[tuple[Subject, ServerVie
             _is_fresh(subject, told.state, now),
             situation.workload_of(pod) if pod is not None else None,
         )
-        name: Hashable = pod.key if pod is not None else known.server.key if known is not None else ""
+        name: Hashable = (*pod.key, subject.port) if pod is not None else known.server.key if known is not None else ""
         held = before.get(name)
         view = held[1] if held is not None and held[0] == rests_on else _view(subject, *rests_on[-3:])
         kept[name] = (rests_on, view)
@@ -132,7 +136,7 @@ def _view(subject: Subject, told: Told, is_fresh: bool, workload: Ref | None) ->
         name = next((engine for engine, _ in known.engines if engine), name)
         fields |= _heard(known)
     return ServerView(
-        ref=server_ref(at, key),
+        ref=server_ref(at, key, subject.port),
         key=key,
         software=software,
         pod=at,

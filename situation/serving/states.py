@@ -44,6 +44,8 @@ class Subject(NamedTuple):
     spec: ServerSpec | None
     known: KnownServer | None
     source: Source
+    port: int | None = None
+    """Of a server that its pod has besides the first one."""
 
     @property
     def run_since(self) -> datetime | None:

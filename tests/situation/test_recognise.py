@@ -189,5 +189,5 @@ def test_flags_in_every_spelling() -> None:
 def test_a_line_with_a_quote_too_many_is_read_all_the_same() -> None:
     found = spec_of(sh("vllm serve m --port 9001 --x 'oops"))
     assert found is not None and found.port == 9001
-    assert read_arguments(found.container).model == "m"
+    assert read_arguments(words_of(found.container)).model == "m"
     assert words_of(found.container)[:2] == ("/bin/sh", "-c")
