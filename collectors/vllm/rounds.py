@@ -203,7 +203,7 @@ class VllmCollector:
                 continue
             try:
                 door = self._ways.door(place, direct=is_direct)
-                server = await item.reader.ask(door, item.path)
+                server = await item.reader.ask(door, item.path, self._health_door(place, direct=is_direct))
             except SourceError as error:
                 self._ways.note_error(place, error)
                 errors.append(str(error))
@@ -220,6 +220,12 @@ class VllmCollector:
                 return server
             errors.append(f"by its pod's IP: {server.page_error}")
         return item.reader.not_asked("; ".join(dict.fromkeys(errors)), "proxy")
+
+    def _health_door(self, place: Place, *, direct: bool) -> Door | None:
+        """Return the door to where a server tells its health, None if that is where its metrics are."""
+        if place.health_port is None:
+            return None
+        return self._ways.door(place._replace(port=place.health_port), direct=direct)
 
     def _reading(self, server: ModelServer, good: bool, read_at: datetime | None = None) -> Reading:
         """Return what one server said. Who waits for the first picture waits for all of it."""

@@ -25,6 +25,8 @@ class Place(NamedTuple):
     scheme: str = "http"
     metrics_path: str = "/metrics"
     software: Software = Software.UNKNOWN
+    health_port: int | None = None
+    """Where its health is, if not at `port`."""
 
     @property
     def key(self) -> str:
@@ -83,8 +85,7 @@ class VllmWishes:
             specs = known[1] if known is not None and known[0] is pod else self._specs(pod)
             self._seen[key] = (pod, specs)
             for spec in specs if _runs(pod) else ():
-                place = Place(*key, pod.status.pod_ip, spec.port, spec.scheme, spec.metrics_path, spec.software)
-                yield place, pod.spec.node_name
+                yield _place(pod, spec), pod.spec.node_name
 
     def _is_skipped(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self._skipped)
@@ -95,6 +96,18 @@ class VllmWishes:
         if not found and pod.spec.containers and any(fnmatchcase(name, pattern) for pattern in self._added):
             return (as_server(pod, pod.spec.containers[0], Software.UNKNOWN, "the configuration names it"),)
         return found
+
+
+def _place(pod: Pod, spec: ServerSpec) -> Place:
+    return Place(
+        *pod.key,
+        pod.status.pod_ip,
+        spec.port,
+        spec.scheme,
+        spec.metrics_path,
+        spec.software,
+        spec.health_port,
+    )
 
 
 def _runs(pod: Pod) -> bool:

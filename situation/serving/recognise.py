@@ -13,6 +13,7 @@ from situation.serving.arguments import EngineArguments, commands_of, read_argum
 from situation.serving.readings import Software
 
 _BY_IMAGE: Final = (
+    (Software.NIM, re.compile(r"(?:^|/)nim/")),
     (Software.ROUTER, re.compile(r"lmstack-router|production-stack.*router|vllm-router")),
     (Software.SGLANG, re.compile(r"(?:^|[/-])sglang(?:[-/]|$)")),
     (Software.TGI, re.compile(r"text-generation-inference|(?:^|/)tgi(?:-|$)")),
@@ -29,6 +30,7 @@ _NO_SERVER: Final = re.compile(
 _STARTS: Final = r"(?:^|[;&|(] |exec |-[a-z]*c )"
 """Here a command begins: its name elsewhere may be a host's."""
 _BY_COMMAND: Final = (
+    (Software.NIM, re.compile(r"(?:^| )/opt/nim/start[-_]server")),
     (Software.ROUTER, re.compile(rf"-m vllm_router\.\S+|{_STARTS}(?:\S*/)?vllm-router(?: |$)")),
     (Software.SGLANG, re.compile(r"sglang\.(?:launch_server|srt\.\S*server)|(?:^| |/)sglang serve(?: |$)")),
     (Software.TGI, re.compile(r"(?:^| |/)text-generation-(?:launcher|router)(?: |$)")),
@@ -48,6 +50,7 @@ _DEFAULT_PORT: Final = {
     Software.SGLANG: 30000,
     Software.TGI: 80,
     Software.TRITON: 8002,
+    Software.NIM: 8000,
     Software.ROUTER: 8001,
     Software.UNKNOWN: 8080,
 }
@@ -56,8 +59,15 @@ SERVERS_LIMIT: Final = 64
 _PORT_FOR_EACH_RANK: Final = frozenset({"--data-parallel-multi-port-external-lb", "-dpm"})
 """metrics.md 1.5."""
 _TLS_FLAGS: Final = frozenset({"--ssl-keyfile", "--ssl-certfile"})
+_TRITON_HTTP: Final = 8000
+_METRICS_PATH: Final = {Software.NIM: "/v1/metrics"}
+"""Where it is not /metrics."""
 _KSERVE_PORT: Final = 8080
-_PORT_NAMES: Final = ("metrics", "http", "serve", "server", "api", "http1", "user-port", "container-port", "h2c")
+_SIDECAR_PORTS: Final = {"queue-proxy": 9088}
+"""KServe's aggregation in Knative's sidecar (metrics.md 1.7): the engine's own page is at the engine's own port."""
+_PORT_NAMES: Final = (
+    "metrics", "http", "serve", "server", "api", "http-openai", "http1", "user-port", "container-port", "h2c",
+)  # fmt: skip
 """Names of the port that serves, the likeliest first."""
 
 
@@ -75,6 +85,8 @@ class ServerSpec(msgspec.Struct, frozen=True):
     """What it was recognised by: `image vllm/vllm-openai:v0.11.0`."""
     kserve: str = ""
     """Name of its KServe InferenceService."""
+    health_port: int | None = None
+    """Where its health is, if not at `port`."""
 
     @property
     def name(self) -> str:
@@ -121,19 +133,22 @@ def as_server(
     arguments = read_arguments(words_of(container) if words is None else words)
     annotations = pod.metadata.annotations
     kserve = pod.metadata.labels.get(KSERVE_LABEL, "")
-    port = _port(container, software, arguments, annotations.scrape_port, bool(kserve))
+    annotated = "" if annotations.scrape_port in _ports_of_sidecars(pod) else annotations.scrape_port
+    port = _port(container, software, arguments, annotated, bool(kserve))
     # A port of another container has another page: its path and scheme say nothing of this one.
     is_annotated = annotations.scrape_port in ("", str(port))
+    own_path = _METRICS_PATH.get(software, "/metrics")
     secure = arguments.flags & _TLS_FLAGS or (is_annotated and annotations.scrape_scheme == "https")
     return ServerSpec(
         software,
         container,
         port,
-        _metrics_path(annotations.scrape_path) if is_annotated else "/metrics",
+        _metrics_path(annotations.scrape_path, own_path) if is_annotated else own_path,
         "https" if secure else "http",
         arguments,
         why,
         kserve,
+        _triton_http(container, arguments) if software is Software.TRITON else None,
     )
 
 
@@ -202,12 +217,22 @@ def _port(container: Container, software: Software, arguments: EngineArguments, 
     return _KSERVE_PORT if is_kserve and software is Software.VLLM else _DEFAULT_PORT[software]
 
 
+def _ports_of_sidecars(pod: Pod) -> frozenset[str]:
+    return frozenset(str(_SIDECAR_PORTS[item.name]) for item in pod.spec.containers if item.name in _SIDECAR_PORTS)
+
+
+def _triton_http(container: Container, arguments: EngineArguments) -> int:
+    if arguments.port is not None:
+        return arguments.port
+    return next((port.container_port for port in container.ports if port.name == "http"), _TRITON_HTTP)
+
+
 def _declared(container: Container) -> Iterator[int]:
     named = {port.name: port.container_port for port in container.ports if port.protocol == "TCP"}
     yield from (named[name] for name in _PORT_NAMES if name in named)
     yield from (port.container_port for port in container.ports if port.protocol == "TCP")
 
 
-def _metrics_path(annotated: str) -> str:
+def _metrics_path(annotated: str, own: str) -> str:
     is_path = annotated.startswith("/") and annotated.isprintable() and not set(annotated) & set("?#% ")
-    return annotated if is_path and ".." not in annotated else "/metrics"
+    return annotated if is_path and ".." not in annotated else own

@@ -11,7 +11,7 @@ from situation.serving.figures import WINDOW, figures
 from situation.serving.memory import KnownServer
 from situation.serving.models import models_of
 from situation.serving.pods import specs_of
-from situation.serving.readings import Health, Software
+from situation.serving.readings import Health, Software, software_told
 from situation.serving.states import Subject, Told, is_heard, state_of
 from situation.serving.tracks import finite
 from situation.serving.view import ServerState, ServerView, Serving, highest, server_ref
@@ -128,11 +128,11 @@ def _view(subject: Subject, told: Told, is_fresh: bool, workload: Ref | None) ->
             "recognised_by": spec.why,
             "metrics_path": spec.metrics_path,
             "container": spec.container.name,
+            "health_port": spec.health_port,
         }
     if known is not None:
         key, at = known.server.key, at or known.server.pod
-        served = known.page.software if known.page is not None else known.server.software
-        software = served if served is not Software.UNKNOWN else software
+        software = software_told(known.server.software if software is Software.UNKNOWN else software, known.page)
         name = next((engine for engine, _ in known.engines if engine), name)
         fields |= _heard(known)
     return ServerView(

@@ -164,6 +164,8 @@ class ServerView(msgspec.Struct, frozen=True):
     metrics_path: str = "/metrics"
     container: str = ""
     """Name of the container that serves."""
+    health_port: int | None = None
+    """Where its health is, if not where its metrics are."""
     started_at: datetime | None = None
     """When its process started; None if it never told."""
     died_at: datetime | None = None

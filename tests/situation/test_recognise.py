@@ -87,6 +87,11 @@ SERVERS: dict[str, tuple[dict[str, Any], Software, int, str]] = {
         {"image": "x/y:1", "command": ["tritonserver", "--metrics-port=9102", "--http-port=9100"]},
         Software.TRITON, 9102, "",
     ),
+    "NIM": (
+        {"image": "nvcr.io/nim/meta/llama-3.1-8b-instruct:1.8.4", "ports": ports(**{"http-openai": 8000})},
+        Software.NIM, 8000, "",
+    ),
+    "NIM from a mirror": ({"image": "registry.local:5000/mirror/nim/nvidia/nv-embedqa:1"}, Software.NIM, 8000, ""),
     "llm-d": (
         {"image": "ghcr.io/llm-d/llm-d-cuda:v0.3.0", "command": ["vllm", "serve"],
          "args": ["Qwen/Qwen3-0.6B", "--port", "8200", "--kv-transfer-config", '{"kv_connector":"NixlConnector"}']},
@@ -122,6 +127,8 @@ OTHERS: dict[str, dict[str, Any]] = {
     "a registry of that name": {"image": "vllm.example.org:5000/tools/web:1"},
     "a user interface": {"image": "ghcr.io/x/vllm-webui:1"},
     "a compiler": {"image": "openai/triton-lang-builder:1"},
+    "a download for a NIM": {"image": "nvcr.io/nim/meta/llama:1.8", "command": ["download-to-cache"]},
+    "NIM's operator": {"image": "nvcr.io/nvidia/cloud-native/k8s-nim-operator:v2", "command": ["/usr/bin/manager"]},
     "a plain pod": {"image": "shop/web:1"},
 }  # fmt: skip
 
@@ -143,7 +150,29 @@ def test_kserve_serves_elsewhere_and_has_a_name() -> None:
     assert found is not None and (found.port, found.kserve) == (8080, "llama")
 
 
+def test_behind_knatives_sidecar_the_engine_is_asked_at_its_own_port() -> None:
+    labels = {"serving.kserve.io/inferenceservice": "llama"}
+    sidecar = {"name": "queue-proxy", "image": "knative/queue:1"}
+    for containers, port in (((VLLM, sidecar), 8080), ((VLLM,), 9088)):
+        found = spec_of(*containers, labels=labels, annotations={"port": "9088", "path": "/metrics"})
+        assert found is not None and (found.port, found.metrics_path) == (port, "/metrics")
+
+
+@pytest.mark.parametrize(
+    ("container", "port"),
+    [
+        ({}, 8000),
+        ({"ports": ports(http=8080, metrics=8002)}, 8080),
+        ({"command": ["tritonserver", "--http-port=9100"]}, 9100),
+    ],
+)
+def test_where_triton_tells_its_health(container: dict[str, Any], port: int) -> None:
+    found = spec_of({"image": "nvcr.io/nvidia/tritonserver:25.08-py3", **container})
+    assert found is not None and (found.port, found.health_port) == (8002, port)
+
+
 VLLM = {"image": "vllm/vllm-openai:v0.11.0"}
+NIM = {"image": "nvcr.io/nim/meta/llama:1.8"}
 
 
 @pytest.mark.parametrize(
@@ -162,6 +191,9 @@ VLLM = {"image": "vllm/vllm-openai:v0.11.0"}
         ({**VLLM, "args": ["--port", "99999"]}, {}, (8000, "/metrics", "http")),
         ({**VLLM, "args": ["--port", "9" * 400]}, {}, (8000, "/metrics", "http")),
         (VLLM, {"path": "/../../secrets"}, (8000, "/metrics", "http")),
+        (NIM, {}, (8000, "/v1/metrics", "http")),
+        (NIM, {"path": "/x/../y"}, (8000, "/v1/metrics", "http")),
+        (NIM, {"port": "8000", "path": "/metrics"}, (8000, "/metrics", "http")),
         (VLLM, {"path": "/metrics?x=1"}, (8000, "/metrics", "http")),
     ],
 )
