@@ -14,7 +14,8 @@ from situation.serving.recognise import SERVERS_LIMIT, servers_of
 from situation.serving.serving import SOURCE, serving_of
 from situation.serving.view import ServerState, ServerView, pod_of_server
 from situation.situation import Situation
-from tests.build import NOW, Manifest, made, pod, situation
+from tests.build import NOW, Manifest, event, made, pod, situation
+from tests.diagnosis.pod_faults import ended, looping
 from tests.serving_objects import engine, page
 
 IMAGE: Final = "vllm/vllm-openai:v0.33.0"
@@ -118,3 +119,26 @@ def test_both_relate_to_their_pod_and_its_node() -> None:
     assert of_pod.servers == frozenset({FIRST, SECOND})
     of_second = related(Focus(ref=SECOND), known, diagnose(known, NOW))
     assert (of_second.pods, of_second.nodes) == (frozenset({("ai", "pair")}), frozenset({"gpu-1"}))
+
+
+def second_is(status: Manifest, **of_second: Any) -> Manifest:
+    """Return the pod whose second container has this status."""
+    found = pair()
+    found["spec"]["containers"][1] |= {"resources": {"limits": {"memory": "12Gi"}}, **of_second}
+    found["status"]["containerStatuses"][1] = {"name": "b", **status}
+    return found
+
+
+def test_the_second_container_runs_out_of_memory_as_the_first_would() -> None:
+    known = situation(second_is(looping(ended(137, reason="OOMKilled", ran_s=90))))
+    (cause,) = [cause for cause in diagnose(known, NOW).causes if cause.rule == "vllm-host-oom"]
+    assert cause.title == "pair exceeds its host memory limit 12Gi (container b)"
+
+
+def test_the_second_container_is_killed_before_it_is_ready() -> None:
+    probe = {"httpGet": {"path": "/health", "port": 8001}, "failureThreshold": 6}
+    killed = event("Pod/pair", "Killing", "Container b failed startup probe, will be restarted", namespace="ai",
+                   type="Normal", age_s=11)  # fmt: skip
+    known = situation(second_is(looping(ended(137, ran_s=62)), startupProbe=probe), killed)
+    (cause,) = [cause for cause in diagnose(known, NOW).causes if cause.rule == "vllm-killed-before-ready"]
+    assert "container b" in cause.title
