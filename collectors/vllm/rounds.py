@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Final, NamedTuple
 
 from collectors.errors import AbsentError, ForbiddenError, SourceError, ThrottledError
+from collectors.turns import Turns, as_answered
 from collectors.vllm.doors import Door
 from collectors.vllm.options import DEFAULT_SERVERS
 from collectors.vllm.prometheus import PrometheusServers
@@ -45,9 +46,8 @@ class _Asked(NamedTuple):
 class VllmCollector:
     """Asks the servers that are wanted and tells of each when it has answered or failed; none delays another.
 
-    Servers at URLs and pod IPs are all asked in each round. Through the API server at most `servers` are: those wanted
-    first, then those not asked for longest, which get a quarter of the round however many are wanted first. A
-    Prometheus, where there is one, tells of those that were not heard.
+    Servers at URLs and pod IPs are all asked in each round. Through the API server at most `servers` are, in turn
+    (`Turns`). A Prometheus, where there is one, tells of those that were not heard.
     """
 
     name = SOURCE
@@ -65,15 +65,13 @@ class VllmCollector:
         self._wishes = wishes
         self._ways = ways
         self._clock = clock
-        self._servers = servers
         self._prometheus = prometheus
         self._readers: dict[str, ServerReader] = {}
-        self._asked_in: dict[str, int] = {}
-        """Key -> number of the round in which it was asked last through the API server."""
+        self._turns = Turns(servers)
+        """Of those that are asked through the API server."""
         self._heard_at: dict[str, float] = {}
         """Key -> when its page was read last, directly or through the API server."""
         self._gate = asyncio.Semaphore(AT_ONCE_FOR_STATIC)
-        self._round = 0
         self._state = SourceState.STARTING
         self._began = 0.0
 
@@ -92,7 +90,6 @@ class VllmCollector:
         await self._wishes.until_told()
         await self._ways.prepare()
         self._began = monotonic()
-        self._round += 1
         for place in tuple(self._wishes.left_out.values()):
             pod = (place.namespace, place.pod)
             yield self._reading(ModelServer(place.key, place.software, pod, LEFT_OUT), False)
@@ -140,7 +137,8 @@ class VllmCollector:
                 else:
                     others[key] = place
         direct.sort(key=lambda item: item.reader.hung)
-        asked = [_Asked(self._reader(place), place.metrics_path, place) for place in self._in_turn(others)]
+        chosen = [others[key] for key in self._turns.chosen(others, self._wishes.first, others)]
+        asked = [_Asked(self._reader(place), place.metrics_path, place) for place in chosen]
         return direct, asked
 
     def _at_urls(self, places: dict[str, Place]) -> list[_Asked]:
@@ -164,28 +162,14 @@ class VllmCollector:
     def _is_left_out(self, key: str) -> bool:
         """Tell whether a server that hangs is left out of this round: it takes a place for as long as it is waited."""
         reader = self._readers.get(key)
-        return reader is not None and reader.hung >= _HANGING and self._round % _HANGING_EVERY != 0
+        return reader is not None and reader.hung >= _HANGING and self._turns.round % _HANGING_EVERY != 0
 
-    def _in_turn(self, places: dict[str, Place]) -> list[Place]:
-        first = [key for key in self._wishes.first if key in places][: self._servers - self._servers // 4]
-        others = sorted(places.keys() - first, key=lambda key: (self._asked_in.get(key, 0), key))
-        chosen = [*first, *others][: self._servers]
-        self._asked_in = {key: asked for key, asked in self._asked_in.items() if key in places}
-        self._asked_in |= dict.fromkeys(chosen, self._round)
-        return [places[key] for key in chosen]
-
-    async def _all(self, direct: list[_Asked], proxied: list[_Asked]) -> AsyncGenerator[ModelServer, None]:
+    def _all(self, direct: list[_Asked], proxied: list[_Asked]) -> AsyncGenerator[ModelServer, None]:
         """Yield what each server said, in the order in which they answer."""
         gates = (asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE_THROUGH_API))
-        tasks = [asyncio.create_task(self._ask(item, gates[0], direct=True)) for item in direct]
-        tasks += [asyncio.create_task(self._ask(item, gates[1], direct=False)) for item in proxied]
-        try:
-            for done in asyncio.as_completed(tasks):
-                yield await done
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        asked = ((item, gates[0], True) for item in direct)
+        through_api = ((item, gates[1], False) for item in proxied)
+        return as_answered(self._ask(item, gate, direct=is_direct) for item, gate, is_direct in (*asked, *through_api))
 
     async def _ask(self, item: _Asked, gate: asyncio.Semaphore, *, direct: bool) -> ModelServer:
         async with gate:
