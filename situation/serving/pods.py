@@ -7,7 +7,7 @@ from typing import Final
 
 from situation.meta import ObjectKey, Ref
 from situation.pods import Container, ContainerStatus, Pod, PodSpec
-from situation.serving.recognise import ServerSpec, recognise, servers_of
+from situation.serving.recognise import ServerSpec, recognise, server_by_label, servers_of
 from situation.serving.view import server_ref
 
 _KNOWN_CONTAINERS: Final = 4096
@@ -22,7 +22,9 @@ def _serves(image: str, command: tuple[str, ...], args: tuple[str, ...]) -> bool
 
 def serves_models(pod: Pod) -> bool:
     """Tell whether a container of the pod is recognised as a model server."""
-    return any(_serves(item.image, item.command, item.args) for item in pod.spec.containers)
+    if any(_serves(item.image, item.command, item.args) for item in pod.spec.containers):
+        return True
+    return server_by_label(pod) is not None
 
 
 def specs_of(pod: Pod, known: dict[ObjectKey, tuple[Pod, tuple[ServerSpec, ...]]]) -> tuple[ServerSpec, ...]:

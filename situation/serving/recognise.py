@@ -63,6 +63,11 @@ _TRITON_HTTP: Final = 8000
 _METRICS_PATH: Final = {Software.NIM: "/v1/metrics"}
 """Where it is not /metrics."""
 _KSERVE_PORT: Final = 8080
+_KSERVE_CONTAINER: Final = "kserve-container"
+"""Name of the container that serves in KServe's pods."""
+_LLM_D_LABELS: Final = ("llm-d.ai/inference-serving", "llm-d.ai/inferenceServing")
+"""`true` on the pods that serve, the newer name first."""
+_GPU_RESOURCES: Final = ("nvidia.com/", "amd.com/gpu")
 _SIDECAR_PORTS: Final = {"queue-proxy": 9088}
 """KServe's aggregation in Knative's sidecar (metrics.md 1.7): the engine's own page is at the engine's own port."""
 _PORT_NAMES: Final = (
@@ -114,6 +119,36 @@ def _servers(pod: Pod) -> Iterator[ServerSpec]:
     for container in pod.spec.containers:
         for software, why, words in _starts(container):
             yield from _at_each_rank(as_server(pod, container, software, why, words))
+    if (labelled := server_by_label(pod)) is not None:
+        yield labelled
+
+
+def server_by_label(pod: Pod) -> ServerSpec | None:
+    """Return the server that only a label tells of: a container with GPUs whose image and command line name none.
+
+    Of what names one, these decide: a worker of a server over several pods has the same labels as its head.
+    """
+    labels = pod.metadata.labels
+    label = next((name for name in _LLM_D_LABELS if labels.get(name) == "true"), "")
+    if not label and KSERVE_LABEL not in labels:
+        return None
+    containers = pod.spec.containers
+    if any(map(_names_a_server, containers)):
+        return None
+    of_label = [item for item in containers if label or item.name == _KSERVE_CONTAINER]
+    found = next(filter(_has_gpu, of_label), None)
+    why = f"label {label or KSERVE_LABEL}"
+    return as_server(pod, found, Software.UNKNOWN, why) if found is not None else None
+
+
+def _names_a_server(container: Container) -> bool:
+    name = _image_name(container.image)
+    return any(pattern.search(name) for _, pattern in _BY_IMAGE) or any(map(_by_command, commands_of(container)))
+
+
+def _has_gpu(container: Container) -> bool:
+    resources = container.resources
+    return any(name.startswith(_GPU_RESOURCES) for name in (*resources.limits, *resources.requests))
 
 
 def _at_each_rank(spec: ServerSpec) -> Iterator[ServerSpec]:

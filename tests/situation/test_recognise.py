@@ -6,6 +6,7 @@ import pytest
 
 from situation.pods import Pod
 from situation.serving.arguments import read_arguments, words_of
+from situation.serving.pods import serves_models
 from situation.serving.readings import Software
 from situation.serving.recognise import ServerSpec, recognise
 from tests.build import made, pod
@@ -148,6 +149,39 @@ def test_kserve_serves_elsewhere_and_has_a_name() -> None:
     labels = {"serving.kserve.io/inferenceservice": "llama"}
     found = spec_of({"image": "kserve/huggingfaceserver:latest-gpu"}, labels=labels)
     assert found is not None and (found.port, found.kserve) == (8080, "llama")
+
+
+GPU: dict[str, Any] = {"image": "registry.local/ml/serving:7", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+KSERVE = {"serving.kserve.io/inferenceservice": "llama"}
+LLM_D = {"llm-d.ai/inference-serving": "true"}
+
+
+@pytest.mark.parametrize(
+    ("containers", "labels", "serves"),
+    [
+        (({**GPU, "name": "kserve-container"},), KSERVE, "kserve-container"),
+        (({"name": "queue-proxy", "image": "q"}, {**GPU, "name": "kserve-container"}), KSERVE, "kserve-container"),
+        (({"name": "proxy", "image": "p"}, {**GPU, "name": "engine"}), LLM_D, "engine"),
+        ((GPU,), {"llm-d.ai/inferenceServing": "true"}, "main"),
+        ((GPU,), {}, None),
+        ((GPU,), {"llm-d.ai/inference-serving": "false"}, None),
+        ((GPU,), KSERVE, None),
+        (({"name": "kserve-container", "image": "sklearnserver:1"},), KSERVE, None),
+        (({**GPU, "image": "vllm/vllm-openai:v1", "command": ["vllm", "serve", "m", "--headless"]},), LLM_D, None),
+        (({**GPU, "image": "vllm/vllm-openai:v1", "command": ["sh", "-c", "ray start -a b"]},), LLM_D, None),
+    ],
+    ids=["KServe", "beside Knative's sidecar", "llm-d", "llm-d as it was", "no label", "label off", "not its container",
+         "no GPU", "a headless node", "a worker"],
+)  # fmt: skip
+def test_a_label_tells_where_image_and_command_line_do_not(
+    containers: tuple[dict[str, Any], ...], labels: dict[str, str], serves: str | None
+) -> None:
+    found = spec_of(*containers, labels=labels)
+    assert (found.container.name if found else None) == serves
+    assert found is None or (found.software, found.why.partition(" ")[0]) == (Software.UNKNOWN, "label")
+    manifest = pod("m-0", labels=labels, spec={"containers": [{"name": "main", **item} for item in containers]})
+    known = made(manifest)
+    assert isinstance(known, Pod) and serves_models(known) is (serves is not None)
 
 
 def test_behind_knatives_sidecar_the_engine_is_asked_at_its_own_port() -> None:
