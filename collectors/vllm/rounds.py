@@ -15,7 +15,7 @@ from collectors.vllm.reader import ServerReader
 from collectors.vllm.ways import Ways, address_of
 from collectors.vllm.wishes import Place, VllmWishes
 from situation.readings import Reading, SourceState
-from situation.serving.readings import LEFT_OUT, Health, ModelServer, ServerReading
+from situation.serving.readings import LEFT_OUT, Health, ModelServer, ServerReading, Software
 from situation.serving.serving import SOURCE
 from situation.text import harmless
 
@@ -27,6 +27,8 @@ AT_ONCE_THROUGH_API: Final = 16
 AT_ONCE_FOR_STATIC: Final = 8
 """Servers asked at the same time for what does not change: all of them are when they are new."""
 RETRY_S: Final = 15.0
+_NIM_PREFIX: Final = "/v1"
+"""A URL that ends in it, or was given as .../v1/metrics, is a NIM's: all that is asked of one is below it."""
 _SHORTEST_PAUSE_S: Final = 0.2
 _HANGING: Final = 2
 """Rounds in a row without an answer: from then on it is asked in every third round only."""
@@ -147,12 +149,16 @@ class VllmCollector:
         found: list[_Asked] = []
         for url in self._ways.urls:
             place = by_address.get(address_of(url))
+            base = url.removesuffix(_NIM_PREFIX)
+            software = Software.UNKNOWN if base == url else Software.NIM
+            path = f"{url.removeprefix(base)}/metrics"
             if place is None:
-                key = self._ways.url_door(url).shown
-                reader = self._readers.setdefault(key, ServerReader(key, None, gate=self._gate))
-                found.append(_Asked(reader, "/metrics", None, url))
+                key = self._ways.url_door(base).shown
+                reader = self._readers.setdefault(key, ServerReader(key, None, software, self._gate))
+                found.append(_Asked(reader, path, None, base))
             elif places.pop(place.key, None) is not None:
-                found.append(_Asked(self._reader(place), "/metrics", place, url))
+                path = place.metrics_path if place.software is Software.NIM else path
+                found.append(_Asked(self._reader(place), path, place, base))
         return found
 
     def _reader(self, place: Place) -> ServerReader:

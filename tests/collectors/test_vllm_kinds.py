@@ -2,11 +2,13 @@
 
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import pytest
 from msgspec.structs import replace
 
 from collectors.vllm import reader
+from collectors.vllm.options import VllmOptions
 from situation.readings import Reading
 from situation.serving.readings import Health, ModelServer, Software
 from situation.serving.serving import serving_of
@@ -135,3 +137,25 @@ async def test_a_nim_that_passes_on_the_metrics_of_its_engine_is_still_asked_as_
     found, view, paths = await told(server("n", NIM_IMAGE), answers, tmp_path)
     assert (found.software, view.software, found.health) == (Software.NIM, Software.NIM, Health.OK)
     assert sorted(paths) == sorted(answers)
+
+
+@pytest.mark.parametrize("given", ["/v1/metrics", "/v1", "/v1/"])
+async def test_a_nim_at_a_url(given: str, tmp_path: Path) -> None:
+    async with Loopback(NIM) as model:
+        options = VllmOptions(urls=(f"{model.url}{given}",))
+        async with collecting(None, tmp_path, wishes_for(), options) as one:
+            found = servers_in(await round_of(one))[model.url]
+        paths = asked(model)
+    assert (found.software, found.health, found.version) == (Software.NIM, Health.OK, "1.8.4")
+    assert found.page is not None and found.models and not found.models_error
+    assert sorted(paths) == sorted(NIM)
+
+
+async def test_a_url_that_is_a_nims_pod(tmp_path: Path) -> None:
+    async with Loopback(NIM) as model:
+        port = urlsplit(model.url).port
+        container = {"image": NIM_IMAGE, "ports": [{"containerPort": port}]}
+        manifest = pod("n", namespace="serving", container=container, status={"podIP": "127.0.0.1"})
+        async with collecting(None, tmp_path, wishes_for(manifest), VllmOptions(urls=(model.url,))) as one:
+            (found,) = servers_in(await round_of(one)).values()
+    assert (found.key, found.software, found.health) == (f"serving/n:{port}", Software.NIM, Health.OK)
