@@ -28,7 +28,7 @@ AT_ONCE_FOR_STATIC: Final = 8
 """Servers asked at the same time for what does not change: all of them are when they are new."""
 RETRY_S: Final = 15.0
 _NIM_PREFIX: Final = "/v1"
-"""A URL that ends in it, or was given as .../v1/metrics, is a NIM's: all that is asked of one is below it."""
+"""A URL that was given as .../v1/metrics is a NIM's: all that is asked of one is below it."""
 _SHORTEST_PAUSE_S: Final = 0.2
 _HANGING: Final = 2
 """Rounds in a row without an answer: from then on it is asked in every third round only."""

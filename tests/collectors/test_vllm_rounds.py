@@ -433,6 +433,8 @@ async def test_nothing_to_ask(tmp_path: Path) -> None:
 def test_urls_of_servers() -> None:
     assert base_url("http://x:8000/") == "http://x:8000"
     assert base_url("http://x:8000/llm/metrics") == "http://x:8000/llm"
+    assert base_url("http://x:8000/v1/") == "http://x:8000", "as clients of the OpenAI API name it"
+    assert base_url("http://x:8000/v1/metrics") == "http://x:8000/v1", "a NIM's"
     for wrong in ("x:8000", "http://x:8000/?a=1", "http://"):
         with pytest.raises(ConfigurationError, match="--vllm"):
             base_url(wrong)
