@@ -14,7 +14,7 @@ from situation.findings import Command, Evidence, Mark
 from situation.log_reads import LOG_SOURCE, LogSaid, RunRead, ended_run
 from situation.pods import Container, Pod
 from situation.serving.readings import Software
-from situation.serving.recognise import ServerSpec, recognise
+from situation.serving.recognise import ServerSpec, recognise, servers_of
 from situation.situation import Situation
 from situation.volumes import VolumeMount
 
@@ -98,12 +98,13 @@ def engine_of(pod: Pod) -> ServerSpec | None:
 def server_crash(pod: Pod, situation: Situation, now: datetime) -> ServerCrash | None:
     """Return the crash loop of a model server's own container; None for others, and where a probe ends it."""
     found = crash_loops(pod, now)[0]
-    spec = engine_of(pod) if found else None
-    if spec is None:
+    if not found:
         return None
-    loop = next((item for item in found if not item.init and item.container.name == spec.container.name), None)
+    specs = {spec.container.name: spec for spec in reversed(servers_of(pod)) if spec.software in ENGINES}
+    loop = next((item for item in found if not item.init and item.container.name in specs), None)
     if loop is None or _probe_ended(loop, pod, situation):
         return None
+    spec = specs[loop.container.name]
     read = situation.logs.of_last_end(pod, loop.status)
     if read is not None:
         return ServerCrash(pod, spec, loop, *read)

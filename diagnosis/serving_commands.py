@@ -10,7 +10,7 @@ from diagnosis.model_pods import FLAGS
 from diagnosis.serving_facts import limit_of, pod_of
 from situation.findings import Command, Effect, Evidence
 from situation.selectors import container_pairs
-from situation.serving.readings import Software
+from situation.serving.readings import HEALTH_PATH, Software
 from situation.serving.view import ServerView, highest
 from situation.situation import Situation
 from situation.workloads import Deployment, StatefulSet
@@ -31,20 +31,20 @@ def metrics(view: ServerView, purpose: str) -> Command:
 
 def health(view: ServerView, purpose: str) -> Command:
     """Return the command that asks the server whether its engine lives."""
-    return _get(view, "/health", purpose)
+    return _get(view, HEALTH_PATH[view.software], purpose, view.health_port)
 
 
-def _get(view: ServerView, path: str, purpose: str) -> Command:
+def _get(view: ServerView, path: str, purpose: str, own_port: int | None = None) -> Command:
     """Return what asks a pod through the API server, and what no pod has where it was asked."""
     place, _, port = view.key.rpartition(":")
     if view.pod is None and (view.key.startswith(("http://", "https://")) or "/" not in place):
         wait = f"--max-time={_CURL_WAITS_S}"
         return Command(("curl", "-sSi", wait, f"{view.key.rstrip('/')}{path}"), purpose)
-    if view.url.startswith("/api/"):
+    if view.url.startswith("/api/") and own_port is None:
         return kubectl("get", "--raw", f"{view.url}{path}", purpose=purpose)
     namespace, name = view.pod or place.split("/", 1)  # a Prometheus may name pods that nobody else knows of
     scheme = "https:" if view.url.startswith("https://") else ""
-    raw = f"/api/v1/namespaces/{namespace}/pods/{scheme}{name}:{port}/proxy{path}"
+    raw = f"/api/v1/namespaces/{namespace}/pods/{scheme}{name}:{own_port or port}/proxy{path}"
     return kubectl("get", "--raw", raw, purpose=purpose)
 
 

@@ -12,12 +12,12 @@ from simulator.pages import Page
 from simulator.vllm import Traffic, metrics_page, models_page, version_page
 from situation.pods import Pod
 from situation.serving.readings import Software
-from situation.serving.recognise import ServerSpec, recognise
+from situation.serving.recognise import ServerSpec, servers_of
 
 
-def server_spec(manifest: Manifest) -> ServerSpec | None:
-    """Return how a pod serves a model, None if it does not."""
-    return recognise(msgspec.convert(manifest, Pod))
+def server_at(manifest: Manifest, port: int) -> ServerSpec | None:
+    """Return how a pod serves a model at a port, None if it does not."""
+    return next((spec for spec in servers_of(msgspec.convert(manifest, Pod)) if spec.port == port), None)
 
 
 class ModelServers:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from simulator.cluster import Cluster, Manifest
 from simulator.dcgm import PORT, Exporters, is_exporter
-from simulator.model_servers import ModelServers, server_spec
+from simulator.model_servers import ModelServers, server_at
 from simulator.pages import PLAIN_TEXT, Page
 from simulator.statuses import bad_request, not_found, unavailable
 from situation.kinds import BY_NAME
@@ -71,7 +71,7 @@ class PodProxy:
         port = port or _first_port(pod)
         if not port.isdigit():
             raise _unreached(f"dial tcp: lookup tcp/{port}: unknown port")
-        spec = server_spec(pod)
+        spec = server_at(pod, int(port))
         page = self._recorded(target, name, int(port)) or self._made_up(target.path, pod, spec, int(port))
         if page is not None and page.error == HANGS:
             await asyncio.get_running_loop().create_future()
@@ -93,7 +93,7 @@ class PodProxy:
     def _made_up(self, path: str, pod: Manifest, spec: ServerSpec | None, port: int) -> Page | None:
         if port == PORT and is_exporter(pod) and _is_ready(pod):
             return Page(text="OK") if path == "/health" else self._exporter_page(path, pod)
-        return self._servers.answer(pod, spec, path) if spec is not None and port == spec.port else None
+        return self._servers.answer(pod, spec, path) if spec is not None else None
 
     def _exporter_page(self, path: str, pod: Manifest) -> Page:
         return Page(text=self._exporters.page(pod)) if path == "/metrics" else _NO_PAGE

@@ -12,7 +12,8 @@ from situation.gpu.links import Component, Link
 from situation.meta import ObjectKey, Ref
 from situation.network import Service
 from situation.pods import Pod
-from situation.serving.view import MODEL_SERVER, server_ref
+from situation.serving.pods import server_refs, specs_of
+from situation.serving.view import MODEL_SERVER, pod_of_server, server_ref
 from situation.situation import Situation
 from situation.workloads import WORKLOAD_KINDS
 
@@ -115,7 +116,7 @@ def _keys(cause: Finding) -> Iterator[str]:
 
 def _touches(cause: Finding, refs: set[Ref], pods: dict[ObjectKey, Pod], situation: Situation) -> bool:
     wanted = refs | {Ref("Pod", *key) for key in pods} | {situation.workload_of(pod) for pod in pods.values()}
-    wanted |= {server_ref(key, "") for key in pods}
+    wanted |= {ref for pod in pods.values() for ref in _servers_of(pod, situation)}
     return any(ref in wanted for ref in refs_of(cause))
 
 
@@ -129,10 +130,14 @@ def _relation(refs: set[Ref], pods: dict[ObjectKey, Pod], causes: list[Finding],
             objects.add(Ref(owner.kind, pod.namespace, owner.name))
         objects.add(situation.workload_of(pod))
     servers = {ref for ref in refs if ref.kind == MODEL_SERVER}
-    for ref in servers & {Ref(MODEL_SERVER, *key) for key in pods}:
-        objects |= {_of_service(service) for service in situation.services_selecting(pods[ref.namespace, ref.name])}
+    for ref in servers:
+        if (at := pod_of_server(ref)) is not None and (at.namespace, at.name) in pods:
+            selecting = situation.services_selecting(pods[at.namespace, at.name])
+            objects |= {_of_service(service) for service in selecting}
     serving = situation.model_server_pods.get(True)
-    servers |= {Ref(MODEL_SERVER, *key) for key in pods if key in serving or key in situation.serving.by_pod}
+    for key, pod in pods.items():
+        if key in serving or key in situation.serving.by_pod:
+            servers.update(_servers_of(pod, situation))
     return Relation(
         pods=frozenset(pods),
         nodes=frozenset(nodes),
@@ -141,6 +146,12 @@ def _relation(refs: set[Ref], pods: dict[ObjectKey, Pod], causes: list[Finding],
         namespaces=frozenset(ref.name for ref in refs if ref.kind == "Namespace"),
         servers=frozenset(servers),
     )
+
+
+def _servers_of(pod: Pod, situation: Situation) -> tuple[Ref, ...]:
+    if pod.key not in situation.model_server_pods.get(True):
+        return (server_ref(pod.key, ""),)
+    return server_refs(pod, specs_of(pod, situation.serving.specs))
 
 
 def _of_service(service: Service) -> Ref:
@@ -170,7 +181,8 @@ def _pods_of(ref: Ref, situation: Situation) -> Iterable[Pod]:
         case "Etcd":
             return etcd_pods(situation)
         case kind if kind == MODEL_SERVER:
-            pod = situation.pods.get((ref.namespace, ref.name))
+            at = pod_of_server(ref)
+            pod = situation.pods.get((at.namespace, at.name)) if at is not None else None
             return (pod,) if pod is not None else ()
         case kind if kind in WORKLOAD_KINDS or kind == "Pod":
             return situation.pods_of(ref)

@@ -1,4 +1,7 @@
-"""KServe's InferenceService: what a rule about its readiness reads."""
+"""KServe's InferenceService: what a rule about its readiness reads.
+
+Fields and values are those of KServe's API, `pkg/apis/serving/v1beta1/inference_service_status.go`.
+"""
 
 from typing import Final
 
@@ -18,14 +21,32 @@ class InferenceServiceSpec(Wire, frozen=True):
 
 
 class FailureInfo(Wire, frozen=True):
+    """The last failure to load a model. It is never taken back: only the transition status says whether it still is."""
+
     reason: str = ""
+    """`ModelLoadFailed`, `RuntimeUnhealthy`, `RuntimeDisabled`, `NoSupportingRuntime`, `RuntimeNotRecognized`,
+    `InvalidPredictorSpec`, ..."""
     message: str = ""
+    """Of `ModelLoadFailed` the container's termination message."""
+    exit_code: int = 0
+    """Of the container; 0 where none ended."""
+
+
+_FAILED: Final = frozenset({"BlockedByFailedLoad", "InvalidSpec"})
+STOPPED: Final = "Stopped"
+"""Type of the condition, and reason of those that are then False, of one that was stopped on purpose (annotation
+`serving.kserve.io/stop`)."""
 
 
 class ModelStatus(Wire, frozen=True):
     transition_status: str = ""
     """`InProgress`, `UpToDate`, `BlockedByFailedLoad`, `InvalidSpec`."""
-    last_failure_info: FailureInfo = FailureInfo()
+    last_failure_info: FailureInfo | None = None
+
+    @property
+    def failure(self) -> FailureInfo | None:
+        """Why the model that is wanted does not load now; None if it loads, or did."""
+        return self.last_failure_info if self.transition_status in _FAILED else None
 
 
 class InferenceServiceStatus(Wire, frozen=True):

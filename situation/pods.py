@@ -19,6 +19,7 @@ _SERVERS: Final = (
     "huggingfaceserver",
     "llm-d",
     "lmstack",
+    "/nim/",
     "--served-model-name",
     "--model-id",
 )

@@ -76,18 +76,33 @@ _TRITON: Final = (
     "nv_inference_request_success",
     "nv_trt_llm_kv_cache_block_metrics",
 )
+_NIM: Final = (
+    "e2e_request_latency_seconds",
+    "generation_tokens_total",
+    "gpu_cache_usage_perc",
+    "num_request_max",
+    "num_requests_running",
+    "num_requests_waiting",
+    "prompt_tokens_total",
+    "time_per_output_token_seconds",
+    "time_to_first_token_seconds",
+)
+"""Of NIM 1.x; `num_request_max` is what it is known by."""
 SERVING_FAMILIES: Final = frozenset(
     {
         *(f"vllm:{name}" for name in (*_VLLM, *_VLLM_OLD)),
         *(f"sglang:{name}" for name in _SGLANG),
         *_TGI,
         *_TRITON,
+        *_NIM,
         "http_requests_total",
         "process_start_time_seconds",
     }
 )
 """The metric families of a model server that somebody reads."""
-_OF_A_MODEL_SERVER: Final = re.compile(r"^(?:vllm:|sglang:|tgi_|nv_inference_|http_requests_total\b)", re.MULTILINE)
+_OF_A_MODEL_SERVER: Final = re.compile(
+    r"^(?:vllm:|sglang:|tgi_|nv_inference_|num_request_max\b|http_requests_total\b)", re.MULTILINE
+)
 """With its statistics disabled, a server that answers requests still counts them."""
 
 

@@ -6,7 +6,8 @@ from typing import Final
 
 from situation.findings import Diagnosis, Finding
 from situation.focus import EVERYTHING, Focus, related
-from situation.serving.view import MODEL_SERVER
+from situation.pods import Pod
+from situation.serving.view import MODEL_SERVER, pod_of_server
 from situation.situation import Situation
 
 FIRST_NODES: Final = 64
@@ -45,6 +46,6 @@ def _nodes_of(finding: Finding, situation: Situation) -> Iterator[str]:
     for ref in (finding.subject, *finding.members[:_PODS_LOOKED_AT]):
         if ref.kind == "Node":
             yield ref.name
-        elif ref.kind in ("Pod", MODEL_SERVER) and (pod := situation.pods.get((ref.namespace, ref.name))) is not None:
+        elif ref.kind in ("Pod", MODEL_SERVER) and isinstance(pod := situation.get(pod_of_server(ref) or ref), Pod):
             if pod.spec.node_name:
                 yield pod.spec.node_name

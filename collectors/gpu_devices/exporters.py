@@ -20,6 +20,7 @@ from collectors.gpu_devices.dcgm import parse_dcgm
 from collectors.gpu_devices.options import DEFAULT_NODES
 from collectors.gpu_devices.wishes import DeviceWishes, Exporter
 from collectors.http import without_password
+from collectors.turns import Turns, as_answered
 from situation.gpu.devices import GpuReading, Lack, NodeDevices
 from situation.readings import Reading, SourceState
 from situation.text import harmless
@@ -53,8 +54,7 @@ class DcgmCollector:
     """Asks the exporters that are wanted, some at once, and tells of each when it has answered or failed.
 
     `through_api` and `from_url` bound their own time: one that hangs must not delay the others. Through the API server
-    at most `nodes` are asked in a round: those wanted first, then those not asked for longest, which get a quarter of
-    the round however many are wanted first: what is ill where nobody looks is to be found too.
+    at most `nodes` are asked in a round, in turn (`Turns`).
     """
 
     name = "gpu/dcgm"
@@ -78,9 +78,7 @@ class DcgmCollector:
         self._given = tuple(_Door(url, f"exporter at {without_password(url)}", "", "", from_url) for url in urls)
         self._told_by_url: dict[str, frozenset[str]] = {}
         """Nodes that the pages at the given URLs told of."""
-        self._asked_in: dict[str, int] = {}
-        """Node -> number of the round in which it was asked last."""
-        self._round = 0
+        self._turns = Turns(nodes)
         self._refused: dict[str, tuple[float, ForbiddenError]] = {}
         """Namespace -> until when nothing is asked there, and why."""
         self._throttled: ThrottledError | None = None
@@ -99,13 +97,14 @@ class DcgmCollector:
             raise AbsentError(_nothing_to_ask(self._wishes, self._nodes), RETRY_S)
         failed: list[NodeDevices] = []
         answered: set[str] = set()
-        async for found in self._all(doors):
+        gate = asyncio.Semaphore(AT_ONCE)
+        async for found in as_answered(self._ask(door, gate) for door in doors):
             good = tuple(item for item in found if item.observed_at is not None)
             failed += [item for item in found if item.observed_at is None]
             if good:
                 answered |= {item.node for item in good}
                 # Who waits for the first picture waits for all of it.
-                state = SourceState.LIVE if self._round > 1 else SourceState.STARTING
+                state = SourceState.LIVE if self._turns.round > 1 else SourceState.STARTING
                 yield Reading(self.name, state, self._clock(), GpuReading(good), fresh_for_s=FRESH_S)
         failed = [item for item in failed if item.node not in answered]
         waiting = tuple(item for item in waiting if item.node not in answered)
@@ -152,28 +151,10 @@ class DcgmCollector:
         )
 
     def _chosen(self) -> list[Exporter]:
-        self._round += 1
         exporters = {node: item for node, item in self._wishes.exporters.items() if not item.waits}
         served = frozenset[str]().union(*self._told_by_url.values())
-        open_ = {node: self._asked_in.get(node, 0) for node in exporters if node not in served}
-        first = [node for node in self._wishes.first if node in open_][: self._nodes - self._nodes // 4]
-        others = sorted(open_.keys() - first, key=lambda node: (open_[node], node))
-        chosen = [*first, *others][: self._nodes]
-        self._asked_in = {node: asked for node, asked in self._asked_in.items() if node in exporters}
-        self._asked_in |= dict.fromkeys(chosen, self._round)
-        return [exporters[node] for node in chosen]
-
-    async def _all(self, doors: list[_Door]) -> AsyncGenerator[tuple[NodeDevices, ...], None]:
-        """Yield what each exporter said, in the order in which they answer."""
-        gate = asyncio.Semaphore(AT_ONCE)
-        tasks = [asyncio.create_task(self._ask(door, gate)) for door in doors]
-        try:
-            for done in asyncio.as_completed(tasks):
-                yield await done
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        open_ = exporters.keys() - served
+        return [exporters[node] for node in self._turns.chosen(open_, self._wishes.first, exporters)]
 
     async def _ask(self, door: _Door, gate: asyncio.Semaphore) -> tuple[NodeDevices, ...]:
         async with gate:

@@ -9,26 +9,28 @@ from collectors.errors import BadAnswerError
 from situation.serving.readings import Health, ServedModel, Software
 from situation.text import harmless
 
-HEALTH: Final[Mapping[Software, str]] = {
-    software: "/health" for software in Software if software is not Software.TRITON
-}
-"""Triton serves its health at another port than its metrics."""
 VERSION: Final[Mapping[Software, str]] = {
     Software.VLLM: "/version",
     Software.ROUTER: "/version",
     Software.UNKNOWN: "/version",
     Software.TGI: "/info",
+    Software.NIM: "/v1/version",
 }
 MODELS: Final[Mapping[Software, str]] = {
-    software: "/v1/models" for software in (Software.VLLM, Software.SGLANG, Software.ROUTER, Software.UNKNOWN)
+    software: "/v1/models"
+    for software in (Software.VLLM, Software.SGLANG, Software.NIM, Software.ROUTER, Software.UNKNOWN)
 }
 _TELL_DEATH: Final = (Software.VLLM, Software.UNKNOWN)
 """Others answer 503 also while they start."""
+_NOT_READY: Final = {Software.TRITON: 400, Software.NIM: 503}
+"""What they answer while they do not serve: the open inference protocol, and NIM's API reference."""
 _SHOWN: Final = 200
 
 
 class _Version(msgspec.Struct, frozen=True):
-    version: str
+    version: str = ""
+    release: str = ""
+    """NIM's."""
 
 
 class _Model(msgspec.Struct, frozen=True):
@@ -43,11 +45,14 @@ class _Models(msgspec.Struct, frozen=True):
 
 
 def parse_version(body: bytes, what: str) -> str:
-    """Read `{"version": "0.33.0"}`. Raises BadAnswerError; `what` names the answer."""
+    """Read `{"version": "0.33.0"}` or `{"release": "2.1.6"}`. Raises BadAnswerError; `what` names the answer."""
     try:
-        return harmless(msgspec.json.decode(body, type=_Version).version)[:_SHOWN]
+        found = msgspec.json.decode(body, type=_Version)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadAnswerError(f"{what} does not answer with a version") from error
+    if not (text := found.version or found.release):
+        raise BadAnswerError(f"{what} does not answer with a version")
+    return harmless(text)[:_SHOWN]
 
 
 def parse_models(body: bytes, what: str) -> tuple[ServedModel, ...]:
@@ -63,12 +68,14 @@ def parse_models(body: bytes, what: str) -> tuple[ServedModel, ...]:
 
 
 def health_of(status: int, software: Software, body: bytes = b"") -> Health | None:
-    """Return what a status of `/health` means; None if it means nothing.
+    """Return what a status of `HEALTH_PATH` means; None if it means nothing.
 
     vLLM says 503 without a word. With one it is a sidecar or a gateway that speaks, which finds nobody behind it.
     """
     if status == 200:
         return Health.OK
+    if status == _NOT_READY.get(software):
+        return Health.NOT_READY
     is_dead = (status == 503 and not body.strip() and software in _TELL_DEATH) or (
         status == 500 and software is Software.VLLM
     )

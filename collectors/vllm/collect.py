@@ -42,10 +42,15 @@ def vllm_collectors(
 
 
 def base_url(url: str) -> str:
-    """Return the URL of a server without `/metrics`: other things are asked there too. Raises ConfigurationError."""
+    """Return the URL of a server without `/metrics`: other things are asked there too. Raises ConfigurationError.
+
+    `.../v1` is how clients of the OpenAI API name a server; `/v1` stays where it was said that metrics are below it.
+    """
     parts = urlsplit(check_url(url, URL_OPTION))
     if parts.query or parts.fragment:
         raise ConfigurationError(
             f"{URL_OPTION} {without_password(url)!r}: write it as {parts.scheme}://HOST:PORT, without ? and #"
         )
-    return url.rstrip("/").removesuffix("/metrics").rstrip("/")
+    plain = url.rstrip("/")
+    base = plain.removesuffix("/metrics").rstrip("/")
+    return base if base != plain else base.removesuffix("/v1").rstrip("/")

@@ -90,7 +90,7 @@ class UrlDoor:
         try:
             body = await self._http.get(url, deadline_s=deadline_s, limit_bytes=PAGE_LIMIT_BYTES, tls=self._tls)
         except SourceError as error:
-            if error.status in (401, 403, 404, 429) or error.status >= 500:
+            if error.status in (400, 401, 403, 404, 429) or error.status >= 500:
                 return Answer(error.status, error.body, str(error))
             if in_chain(error, ConnectionRefusedError) is not None:
                 raise NobodyListensError(str(error)) from error

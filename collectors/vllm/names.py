@@ -137,7 +137,28 @@ TRITON: Final = Family(
     "model",
     "version",
 )
-FAMILIES: Final = (VLLM, SGLANG, TGI, TRITON)
+NIM: Final = Family(
+    Software.NIM,
+    b"num_request_max",
+    _numbers(
+        "",
+        running="num_requests_running",
+        waiting="num_requests_waiting",
+        kv_usage_ratio="gpu_cache_usage_perc",
+        prompt_tokens="prompt_tokens_total",
+        generation_tokens="generation_tokens_total",
+    ),
+    _buckets(
+        "", ttft="time_to_first_token_seconds", itl="time_per_output_token_seconds", e2e="e2e_request_latency_seconds"
+    ),
+    {},
+    "model_name",
+    "",
+)
+"""NIM 1.x for language models, as its documentation ("Observability") and its own code name them: vLLM's names of then
+without the prefix. It counts clients that hang up among failures, so failures are not read. NIM 2.x passes vLLM's on.
+"""
+FAMILIES: Final = (VLLM, SGLANG, TGI, TRITON, NIM)
 
 STARTED: Final = "process_start_time_seconds"
 HTTP: Final = "http_requests_total"

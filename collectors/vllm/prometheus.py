@@ -32,7 +32,9 @@ _KEPT_LABELS: Final = (
     "kv_cache_block_type",
 )  # fmt: skip
 """All others only make the answer larger."""
-_AGES: Final = "vllm:num_requests_running|sglang:num_running_reqs|tgi_queue_size|nv_inference_request_success"
+_AGES: Final = (
+    "vllm:num_requests_running|sglang:num_running_reqs|tgi_queue_size|nv_inference_request_success|num_request_max"
+)
 """One of these is in every server's page: they say when it was scraped last."""
 
 _Target = tuple[str, str, str]

@@ -7,11 +7,20 @@ from time import monotonic
 from typing import Final, NamedTuple, TypeVar
 
 from collectors.errors import SourceError, UnreachableError
-from collectors.vllm.answers import HEALTH, MODELS, VERSION, health_of, parse_models, parse_version
+from collectors.vllm.answers import MODELS, VERSION, health_of, parse_models, parse_version
 from collectors.vllm.doors import Door, NoAnswerError, NobodyListensError, leads_nowhere
 from collectors.vllm.page import parse_server_page
 from situation.meta import ObjectKey
-from situation.serving.readings import EnginePage, Health, ModelServer, ServedModel, ServerPage, Software
+from situation.serving.readings import (
+    HEALTH_PATH,
+    EnginePage,
+    Health,
+    ModelServer,
+    ServedModel,
+    ServerPage,
+    Software,
+    software_told,
+)
 from situation.text import harmless
 
 T = TypeVar("T")
@@ -63,20 +72,20 @@ class ServerReader:
         self._static_due = 0.0
         self._process: float | None = None
 
-    async def ask(self, door: Door, path: str) -> ModelServer:
-        """Ask for everything that is due; `path` is where its metrics are.
+    async def ask(self, door: Door, path: str, health_door: Door | None = None) -> ModelServer:
+        """Ask for everything that is due; `path` is where its metrics are, `health_door` leads to its health if that
+        is at another port.
 
         Raises SourceError where this way does not lead to the server (`leads_nowhere`).
         """
         self._rounds += 1
         page, error = await self._page(door, path)
         self.hung = self.hung + 1 if isinstance(error, NoAnswerError) else 0
-        if page is not None and page.software is not Software.UNKNOWN:
-            self._software = page.software
+        self._software = software_told(self._software, page)
         is_there = not isinstance(error, NobodyListensError | NoAnswerError)
         self._note_process(page, is_there)
         health, health_error = None, ""
-        if isinstance(error, NobodyListensError):
+        if isinstance(error, NobodyListensError) and health_door is None:
             health, health_error = Health.REFUSED, str(error)
             self._health = health
         else:
@@ -84,7 +93,9 @@ class ServerReader:
                 if is_there:
                     besides.create_task(self._ask_static(door))
                 if page is None or self._health is not Health.OK or self._is_health_due(page):
-                    health, health_error = await self._ask_health(door)
+                    health, health_error = await self._ask_health(door, health_door)
+                    if health is Health.REFUSED and page is not None and health_door is not None:
+                        self._health = health = None  # that port is closed, and it lives
         self._engines = page.engines if page is not None else ()
         return self._server(door, page, str(error or ""), health, health_error)
 
@@ -139,12 +150,11 @@ class ServerReader:
         have_moved = bool(now) and len(before) == len(now) and all(map(ne, before, now))
         return not have_moved
 
-    async def _ask_health(self, door: Door) -> tuple[Health | None, str]:
-        path = HEALTH.get(self._software)
-        if path is None:
-            return None, ""
+    async def _ask_health(self, door: Door, health_door: Door | None) -> tuple[Health | None, str]:
+        if self._software is Software.TRITON and health_door is None:
+            return None, ""  # at a URL: of its two ports only that of the metrics is known
         try:
-            answer = await door.get(path, AFTER_PAGE_S)
+            answer = await (health_door or door).get(HEALTH_PATH[self._software], AFTER_PAGE_S)
         except NobodyListensError as error:
             self._health = Health.REFUSED
             return self._health, str(error)

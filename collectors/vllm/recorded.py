@@ -6,18 +6,18 @@ from typing import Final, TypeVar
 
 from collectors.errors import SourceError
 from collectors.pod_page import PodPage
-from collectors.vllm.answers import HEALTH, MODELS, VERSION, health_of, parse_models, parse_version
+from collectors.vllm.answers import MODELS, VERSION, health_of, parse_models, parse_version
 from collectors.vllm.page import parse_server_page
 from collectors.vllm.rounds import FRESH_S
 from collectors.vllm.wishes import Place, VllmWishes
 from situation.readings import Reading, SourceState
-from situation.serving.readings import Health, ModelServer, ServerReading, Software
+from situation.serving.readings import HEALTH_PATH, Health, ModelServer, ServerReading, Software, software_told
+from situation.serving.serving import SOURCE
 from situation.situation import Situation
 from situation.text import harmless
 
 T = TypeVar("T")
 
-SOURCE: Final = "vllm/servers"
 _REFUSED: Final = "connection refused"
 
 Pages = Mapping[str, PodPage]
@@ -47,7 +47,7 @@ def servers_on_pages(pages: Iterable[PodPage], situation: Situation, now: dateti
 
 def _server(place: Place, pages: Pages) -> ModelServer:
     page, page_error = _read(place, pages.get(place.metrics_path), parse_server_page)
-    software = page.software if page is not None and page.software is not Software.UNKNOWN else place.software
+    software = software_told(place.software, page)
     health, health_error = _health(place, pages, software)
     version, version_error = _read(place, pages.get(VERSION.get(software, "")), parse_version)
     models, models_error = _read(place, pages.get(MODELS.get(software, "")), parse_models)
@@ -88,7 +88,7 @@ def _error(place: Place, page: PodPage) -> str:
 
 def _health(place: Place, pages: Pages, software: Software) -> tuple[Health | None, str]:
     """Return what `/health` said; where nobody listened for the metrics, nobody did for it."""
-    metrics, page = pages.get(place.metrics_path), pages.get(HEALTH.get(software, ""))
+    metrics, page = pages.get(place.metrics_path), pages.get(HEALTH_PATH[software])
     silent = next((item for item in (page, metrics) if item is not None and item.error), None)
     if silent is not None:
         return (Health.REFUSED if _REFUSED in silent.error else Health.NO_ANSWER), harmless(_error(place, silent))

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Final, NamedTuple
 
 from collectors.errors import AbsentError, ForbiddenError, SourceError, ThrottledError
+from collectors.turns import Turns, as_answered
 from collectors.vllm.doors import Door
 from collectors.vllm.options import DEFAULT_SERVERS
 from collectors.vllm.prometheus import PrometheusServers
@@ -14,7 +15,7 @@ from collectors.vllm.reader import ServerReader
 from collectors.vllm.ways import Ways, address_of
 from collectors.vllm.wishes import Place, VllmWishes
 from situation.readings import Reading, SourceState
-from situation.serving.readings import LEFT_OUT, Health, ModelServer, ServerReading
+from situation.serving.readings import LEFT_OUT, Health, ModelServer, ServerReading, Software
 from situation.serving.serving import SOURCE
 from situation.text import harmless
 
@@ -26,6 +27,8 @@ AT_ONCE_THROUGH_API: Final = 16
 AT_ONCE_FOR_STATIC: Final = 8
 """Servers asked at the same time for what does not change: all of them are when they are new."""
 RETRY_S: Final = 15.0
+_NIM_PREFIX: Final = "/v1"
+"""A URL that was given as .../v1/metrics is a NIM's: all that is asked of one is below it."""
 _SHORTEST_PAUSE_S: Final = 0.2
 _HANGING: Final = 2
 """Rounds in a row without an answer: from then on it is asked in every third round only."""
@@ -45,9 +48,8 @@ class _Asked(NamedTuple):
 class VllmCollector:
     """Asks the servers that are wanted and tells of each when it has answered or failed; none delays another.
 
-    Servers at URLs and pod IPs are all asked in each round. Through the API server at most `servers` are: those wanted
-    first, then those not asked for longest, which get a quarter of the round however many are wanted first. A
-    Prometheus, where there is one, tells of those that were not heard.
+    Servers at URLs and pod IPs are all asked in each round. Through the API server at most `servers` are, in turn
+    (`Turns`). A Prometheus, where there is one, tells of those that were not heard.
     """
 
     name = SOURCE
@@ -65,15 +67,13 @@ class VllmCollector:
         self._wishes = wishes
         self._ways = ways
         self._clock = clock
-        self._servers = servers
         self._prometheus = prometheus
         self._readers: dict[str, ServerReader] = {}
-        self._asked_in: dict[str, int] = {}
-        """Key -> number of the round in which it was asked last through the API server."""
+        self._turns = Turns(servers)
+        """Of those that are asked through the API server."""
         self._heard_at: dict[str, float] = {}
         """Key -> when its page was read last, directly or through the API server."""
         self._gate = asyncio.Semaphore(AT_ONCE_FOR_STATIC)
-        self._round = 0
         self._state = SourceState.STARTING
         self._began = 0.0
 
@@ -92,7 +92,6 @@ class VllmCollector:
         await self._wishes.until_told()
         await self._ways.prepare()
         self._began = monotonic()
-        self._round += 1
         for place in tuple(self._wishes.left_out.values()):
             pod = (place.namespace, place.pod)
             yield self._reading(ModelServer(place.key, place.software, pod, LEFT_OUT), False)
@@ -140,7 +139,8 @@ class VllmCollector:
                 else:
                     others[key] = place
         direct.sort(key=lambda item: item.reader.hung)
-        asked = [_Asked(self._reader(place), place.metrics_path, place) for place in self._in_turn(others)]
+        chosen = [others[key] for key in self._turns.chosen(others, self._wishes.first, others)]
+        asked = [_Asked(self._reader(place), place.metrics_path, place) for place in chosen]
         return direct, asked
 
     def _at_urls(self, places: dict[str, Place]) -> list[_Asked]:
@@ -149,12 +149,16 @@ class VllmCollector:
         found: list[_Asked] = []
         for url in self._ways.urls:
             place = by_address.get(address_of(url))
+            base = url.removesuffix(_NIM_PREFIX)
+            software = Software.UNKNOWN if base == url else Software.NIM
+            path = f"{url.removeprefix(base)}/metrics"
             if place is None:
-                key = self._ways.url_door(url).shown
-                reader = self._readers.setdefault(key, ServerReader(key, None, gate=self._gate))
-                found.append(_Asked(reader, "/metrics", None, url))
+                key = self._ways.url_door(base).shown
+                reader = self._readers.setdefault(key, ServerReader(key, None, software, self._gate))
+                found.append(_Asked(reader, path, None, base))
             elif places.pop(place.key, None) is not None:
-                found.append(_Asked(self._reader(place), "/metrics", place, url))
+                path = place.metrics_path if place.software is Software.NIM else path
+                found.append(_Asked(self._reader(place), path, place, base))
         return found
 
     def _reader(self, place: Place) -> ServerReader:
@@ -164,28 +168,14 @@ class VllmCollector:
     def _is_left_out(self, key: str) -> bool:
         """Tell whether a server that hangs is left out of this round: it takes a place for as long as it is waited."""
         reader = self._readers.get(key)
-        return reader is not None and reader.hung >= _HANGING and self._round % _HANGING_EVERY != 0
+        return reader is not None and reader.hung >= _HANGING and self._turns.round % _HANGING_EVERY != 0
 
-    def _in_turn(self, places: dict[str, Place]) -> list[Place]:
-        first = [key for key in self._wishes.first if key in places][: self._servers - self._servers // 4]
-        others = sorted(places.keys() - first, key=lambda key: (self._asked_in.get(key, 0), key))
-        chosen = [*first, *others][: self._servers]
-        self._asked_in = {key: asked for key, asked in self._asked_in.items() if key in places}
-        self._asked_in |= dict.fromkeys(chosen, self._round)
-        return [places[key] for key in chosen]
-
-    async def _all(self, direct: list[_Asked], proxied: list[_Asked]) -> AsyncGenerator[ModelServer, None]:
+    def _all(self, direct: list[_Asked], proxied: list[_Asked]) -> AsyncGenerator[ModelServer, None]:
         """Yield what each server said, in the order in which they answer."""
         gates = (asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE_THROUGH_API))
-        tasks = [asyncio.create_task(self._ask(item, gates[0], direct=True)) for item in direct]
-        tasks += [asyncio.create_task(self._ask(item, gates[1], direct=False)) for item in proxied]
-        try:
-            for done in asyncio.as_completed(tasks):
-                yield await done
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        asked = ((item, gates[0], True) for item in direct)
+        through_api = ((item, gates[1], False) for item in proxied)
+        return as_answered(self._ask(item, gate, direct=is_direct) for item, gate, is_direct in (*asked, *through_api))
 
     async def _ask(self, item: _Asked, gate: asyncio.Semaphore, *, direct: bool) -> ModelServer:
         async with gate:
@@ -203,7 +193,7 @@ class VllmCollector:
                 continue
             try:
                 door = self._ways.door(place, direct=is_direct)
-                server = await item.reader.ask(door, item.path)
+                server = await item.reader.ask(door, item.path, self._health_door(place, direct=is_direct))
             except SourceError as error:
                 self._ways.note_error(place, error)
                 errors.append(str(error))
@@ -220,6 +210,12 @@ class VllmCollector:
                 return server
             errors.append(f"by its pod's IP: {server.page_error}")
         return item.reader.not_asked("; ".join(dict.fromkeys(errors)), "proxy")
+
+    def _health_door(self, place: Place, *, direct: bool) -> Door | None:
+        """Return the door to where a server tells its health, None if that is where its metrics are."""
+        if place.health_port is None:
+            return None
+        return self._ways.door(place._replace(port=place.health_port), direct=direct)
 
     def _reading(self, server: ModelServer, good: bool, read_at: datetime | None = None) -> Reading:
         """Return what one server said. Who waits for the first picture waits for all of it."""

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from situation.meta import ObjectKey
 from situation.pods import Pod
 from situation.readings import SourceState
-from situation.serving.pods import spec_of
+from situation.serving.pods import specs_of
 from situation.serving.readings import Software
 from situation.serving.recognise import ServerSpec, as_server
 from situation.situation import Situation
@@ -26,6 +26,8 @@ class Place(NamedTuple):
     scheme: str = "http"
     metrics_path: str = "/metrics"
     software: Software = Software.UNKNOWN
+    health_port: int | None = None
+    """Where its health is, if not at `port`."""
 
     @property
     def key(self) -> str:
@@ -52,7 +54,7 @@ class VllmWishes:
         """Keys of servers to be asked before all others, the most wanted first."""
         self._added = pods
         self._skipped = skipped
-        self._seen: dict[ObjectKey, tuple[Pod, Place | None]] = {}
+        self._seen: dict[ObjectKey, tuple[Pod, tuple[Place, ...]]] = {}
         """What was found out of each pod that may serve: they change little from second to second."""
         self._told = asyncio.Event()
 
@@ -84,27 +86,33 @@ class VllmWishes:
         for key, pod in pods.items():
             seen = before.get(key)
             if seen is None or seen[0] is not pod:
-                seen = (pod, self._place(pod, situation))
+                specs = self._specs(pod, situation) if _runs(pod) else ()
+                seen = (pod, tuple(_place(pod, spec) for spec in specs))
             self._seen[key] = seen
-            if (place := seen[1]) is not None:
+            for place in seen[1]:
                 yield place, pod.spec.node_name
-
-    def _place(self, pod: Pod, situation: Situation) -> Place | None:
-        spec = self._spec(pod, situation) if _runs(pod) else None
-        if spec is None:
-            return None
-        ip, port = pod.status.pod_ip, spec.port
-        return Place(pod.namespace, pod.name, ip, port, spec.scheme, spec.metrics_path, spec.software)
 
     def _is_skipped(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self._skipped)
 
-    def _spec(self, pod: Pod, situation: Situation) -> ServerSpec | None:
+    def _specs(self, pod: Pod, situation: Situation) -> tuple[ServerSpec, ...]:
         name = f"{pod.namespace}/{pod.name}"
-        found = spec_of(pod, situation.serving.specs)
-        if found is None and pod.spec.containers and any(fnmatchcase(name, pattern) for pattern in self._added):
-            return as_server(pod, pod.spec.containers[0], Software.UNKNOWN, "the configuration names it")
+        found = specs_of(pod, situation.serving.specs)
+        if not found and pod.spec.containers and any(fnmatchcase(name, pattern) for pattern in self._added):
+            return (as_server(pod, pod.spec.containers[0], Software.UNKNOWN, "the configuration names it"),)
         return found
+
+
+def _place(pod: Pod, spec: ServerSpec) -> Place:
+    return Place(
+        *pod.key,
+        pod.status.pod_ip,
+        spec.port,
+        spec.scheme,
+        spec.metrics_path,
+        spec.software,
+        spec.health_port,
+    )
 
 
 def _runs(pod: Pod) -> bool:

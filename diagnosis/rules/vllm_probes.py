@@ -1,6 +1,6 @@
 """Layer 1: model servers that a probe kills before they have loaded their model (L1-05)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from math import ceil
 from typing import Final, NamedTuple
@@ -19,7 +19,7 @@ from situation.findings import Evidence, Layer, Mark, Severity
 from situation.pods import Container, ContainerStatus, Pod, Probe
 from situation.selectors import container_pairs, last_end
 from situation.serving.readings import Software
-from situation.serving.recognise import ServerSpec, recognise
+from situation.serving.recognise import ServerSpec, servers_of
 from situation.situation import Situation
 
 GRACE_S: Final = 40
@@ -53,8 +53,8 @@ class _Kill(NamedTuple):
 )
 def vllm_killed_before_ready(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     """A model server is killed by a probe before it has loaded its model: its window is too short."""
-    spec = _server(pod)
-    kill = _kill(pod, spec, situation) if spec is not None else None
+    kills = ((spec, _kill(pod, spec, situation)) for spec in _containers(pod))
+    spec, kill = next((pair for pair in kills if pair[1] is not None), (None, None))
     if spec is None or kill is None:
         return CLEAR
     window = kill.window.budget_s
@@ -70,11 +70,12 @@ def vllm_killed_before_ready(pod: Pod, situation: Situation, now: datetime) -> V
     return fired(pod, situation, now, title, evidence, commands)
 
 
-def _server(pod: Pod) -> ServerSpec | None:
+def _containers(pod: Pod) -> Iterable[ServerSpec]:
+    """Return one server of each container that loads a model."""
     if not in_service(pod) or not any(map(_may_be_killed, pod.status.container_statuses)):
-        return None
-    spec = recognise(pod)
-    return spec if spec is not None and spec.software is not Software.ROUTER else None
+        return ()
+    servers = (spec for spec in reversed(servers_of(pod)) if spec.software is not Software.ROUTER)
+    return {spec.container.name: spec for spec in servers}.values()
 
 
 def _may_be_killed(status: ContainerStatus) -> bool:

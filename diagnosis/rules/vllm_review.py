@@ -64,7 +64,12 @@ def _setup(item: Deployment | StatefulSet | ServerView, situation: Situation) ->
     match item:
         case ServerView():
             pod = pod_of(item, situation)
-            if pod is None or pod.metadata.controller is not None or pod.metadata.deletion_timestamp is not None:
+            if (
+                pod is None
+                or item.ref.name != pod.name
+                or pod.metadata.controller is not None
+                or pod.metadata.deletion_timestamp is not None
+            ):
                 return None
             return _made(Ref("Pod", *pod.key), "pods", pod, 1, situation)
         case Deployment():

@@ -26,6 +26,7 @@ BAD: Final = "gpu-1"
 """The node that breaks."""
 GOOD: Final = "gpu-2"
 """One that stays well."""
+TRAINING_IMAGE: Final = "nvcr.io/nvidia/pytorch:25.08-py3"
 FAULT_AT: Final = 10.0
 FABRIC_UNTIL: Final = 155.0
 """Both programs that need Fabric Manager wait for their next try then."""
@@ -85,7 +86,7 @@ def replace(story: GpuStory, operand: Operand, t: float, step: Step) -> Manifest
 
 
 def one_more(story: GpuStory, t: float, name: str, present: int, message: str, **over: Any) -> None:
-    """A model server gets one more pod, for which there is no GPU."""
+    """A Deployment, a model server unless `over` says otherwise, gets one more pod, for which there is no GPU."""
     pods: list[tuple[str, dict[str, Any]]] = [(BAD, {}) for _ in range(present)]
     *_, pending = made = model_server(story, name, *pods, ("", {"born": t, "message": message, **over}), **over)
     story.put(t, *(item for item in made if item["kind"] != "Pod"), pending)
@@ -211,5 +212,6 @@ def nfd_down() -> GpuStory:
     )
     toleration = {"key": "workload", "operator": "Equal", "value": "training", "effect": "NoSchedule"}
     spec = {"nodeSelector": {"workload": "training"}, "tolerations": [toleration]}
-    one_more(story, 40, "finetune-llama3", 0, message, gpus=8, spec=spec)
+    training: dict[str, Any] = {"image": TRAINING_IMAGE, "container": "train", "ports": []}
+    one_more(story, 40, "finetune-llama3", 0, message, gpus=8, spec=spec, **training)
     return story

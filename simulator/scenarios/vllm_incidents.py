@@ -83,7 +83,8 @@ def preemption() -> GpuStory:
     return _recorded("preemption", LLAMA_8B._replace(max_model_len=1024, flags=few))
 
 
-def _recorded(name: str, model: Model) -> GpuStory:
+def _serving(model: Model) -> tuple[GpuStory, Manifest]:
+    """A story that begins with one server of `model` in order on the node to break; and its pod."""
     story = _cluster()
     made = model_servers(story, model, (BAD, {}))
     story.put(0, *made)
@@ -91,6 +92,11 @@ def _recorded(name: str, model: Model) -> GpuStory:
     (pod,) = pods_of(made)
     story.log(0, pod, logs.SERVES)
     serves(story, 0, pod, model)
+    return story, pod
+
+
+def _recorded(name: str, model: Model) -> GpuStory:
+    story, pod = _serving(model)
     for page in told(read_pages()[name], ROUNDS, model.name, _unix(-WEEK_S)):
         says(story, page.t, pod, "/metrics", page.text)
     return story
@@ -98,13 +104,7 @@ def _recorded(name: str, model: Model) -> GpuStory:
 
 def stalled() -> GpuStory:
     """One rank of four hangs: the engine waits for it for ever, and `/health` goes on to say 200."""
-    story = _cluster()
-    made = model_servers(story, LLAMA_70B, (BAD, {}))
-    story.put(0, *made)
-    story.begin()
-    (pod,) = pods_of(made)
-    story.log(0, pod, logs.SERVES)
-    serves(story, 0, pod, LLAMA_70B)
+    story, pod = _serving(LLAMA_70B)
     _traffic(story, pod, LLAMA_70B, 0, STALLED_UNTIL, -WEEK_S, FAULT_AT)
     story.gpus(FAULT_AT, BAD, {number: {"utilization_ratio": 1.0} for number in range(LLAMA_70B.gpus)})
     story.log(FAULT_AT + 62, pod, logs.HANGS)
@@ -124,13 +124,7 @@ def _traffic(
 
 def engine_dead() -> GpuStory:
     """The engine dies, the server ends 2 s later; it loads again, serves for a while, and dies again."""
-    story = _cluster()
-    made = model_servers(story, LLAMA_8B, (BAD, {}))
-    story.put(0, *made)
-    story.begin()
-    (pod,) = pods_of(made)
-    story.log(0, pod, logs.SERVES)
-    serves(story, 0, pod, LLAMA_8B)
+    story, pod = _serving(LLAMA_8B)
     _traffic(story, pod, LLAMA_8B, 0, FAULT_AT, -WEEK_S)
     first_end, second_start = FAULT_AT + 2, FAULT_AT + 3
     ready_at = second_start + LOADS_S

@@ -11,7 +11,9 @@ from situation.pods import Container
 
 _LINE_END: Final = re.compile(r"\\?[\n␊]")
 """As sent, and as `harmless` shows it."""
-_COMMAND_ENDS: Final = ";&|()<>"
+_SEPARATORS: Final = ";&|()"
+"""Between two commands of a shell."""
+_COMMAND_ENDS: Final = _SEPARATORS + "<>"
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "ash"})
 _SHELL_WITHIN: Final = 3
 """`tini -- bash -c ...`: the shell is among so many first words."""
@@ -26,6 +28,7 @@ _FLAGS: Final = {
     "tensor_parallel": ("--tensor-parallel-size", "-tp", "--tp-size", "--tp", "--num-shard"),
     "pipeline_parallel": ("--pipeline-parallel-size", "-pp", "--pp-size"),
     "data_parallel": ("--data-parallel-size", "-dp", "--dp-size"),
+    "data_parallel_local": ("--data-parallel-size-local", "-dpl"),
     "quantization": ("--quantization", "-q", "--quantize"),
     "dtype": ("--dtype",),
     "kv_cache_dtype": ("--kv-cache-dtype",),
@@ -51,6 +54,8 @@ class EngineArguments(msgspec.Struct, frozen=True):
     tensor_parallel: int | None = None
     pipeline_parallel: int | None = None
     data_parallel: int | None = None
+    data_parallel_local: int | None = None
+    """Ranks that run in this pod; not said: all."""
     quantization: str = ""
     dtype: str = ""
     kv_cache_dtype: str = ""
@@ -69,9 +74,22 @@ def words_of(container: Container) -> tuple[str, ...]:
     return tuple(_unwrapped((*container.command, *container.args)))
 
 
-def read_arguments(container: Container) -> EngineArguments:
+def commands_of(container: Container) -> Iterator[tuple[str, ...]]:
+    """Yield the words of each command that a container runs: a shell may start several (`a & b & wait`)."""
+    command: list[str] = []
+    for word in words_of(container):
+        if word and not word.strip(_SEPARATORS):
+            if command:
+                yield tuple(command)
+            command = []
+        else:
+            command.append(word)
+    if command:
+        yield tuple(command)
+
+
+def read_arguments(words: Sequence[str]) -> EngineArguments:
     """Read what is known of an engine's flags; a value that is no number where one belongs counts as not said."""
-    words = words_of(container)
     found: dict[str, list[str]] = {}
     flags: list[str] = []
     for position, word in enumerate(words):
@@ -94,6 +112,7 @@ def read_arguments(container: Container) -> EngineArguments:
         tensor_parallel=_whole(found, "tensor_parallel"),
         pipeline_parallel=_whole(found, "pipeline_parallel"),
         data_parallel=_whole(found, "data_parallel"),
+        data_parallel_local=_whole(found, "data_parallel_local"),
         quantization=_first(found, "quantization"),
         dtype=_first(found, "dtype"),
         kv_cache_dtype=_first(found, "kv_cache_dtype"),

@@ -167,7 +167,7 @@ class ServingMemory:
         self.known: dict[str, KnownServer] = {}
         self.by_pod: dict[ObjectKey, dict[str, KnownServer]] = {}
         """The same by the pod that they run in."""
-        self.specs: dict[ObjectKey, tuple[Pod, ServerSpec | None]] = {}
+        self.specs: dict[ObjectKey, tuple[Pod, tuple[ServerSpec, ...]]] = {}
         """How pods serve, read once for each version of a pod."""
         self.views: dict[Hashable, MadeView] = {}
         """The servers as shown last."""

@@ -1,12 +1,14 @@
 """Which pods are model servers, told fast: every pod that comes or changes is asked."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
-from situation.meta import ObjectKey
+from situation.meta import ObjectKey, Ref
 from situation.pods import Container, ContainerStatus, Pod, PodSpec
-from situation.serving.recognise import ServerSpec, recognise
+from situation.serving.recognise import ServerSpec, recognise, server_by_label, servers_of
+from situation.serving.view import server_ref
 
 _KNOWN_CONTAINERS: Final = 4096
 """Pairs of image and command line that are remembered: far fewer are in use than there are pods."""
@@ -20,15 +22,22 @@ def _serves(image: str, command: tuple[str, ...], args: tuple[str, ...]) -> bool
 
 def serves_models(pod: Pod) -> bool:
     """Tell whether a container of the pod is recognised as a model server."""
-    return any(_serves(item.image, item.command, item.args) for item in pod.spec.containers)
+    if any(_serves(item.image, item.command, item.args) for item in pod.spec.containers):
+        return True
+    return server_by_label(pod) is not None
 
 
-def spec_of(pod: Pod, known: dict[ObjectKey, tuple[Pod, ServerSpec | None]]) -> ServerSpec | None:
-    """Return how a pod serves a model, read once for each version of it; `known` is where that is kept."""
+def specs_of(pod: Pod, known: dict[ObjectKey, tuple[Pod, tuple[ServerSpec, ...]]]) -> tuple[ServerSpec, ...]:
+    """Return how a pod serves models, read once for each version of it; `known` is where that is kept."""
     held = known.get(pod.key)
     if held is None or held[0] is not pod:
-        known[pod.key] = held = (pod, recognise(pod))
+        known[pod.key] = held = (pod, servers_of(pod))
     return held[1]
+
+
+def server_refs(pod: Pod, specs: Sequence[ServerSpec]) -> tuple[Ref, ...]:
+    """Return the references to the servers of a pod: the first, or whatever answers there, by its name alone."""
+    return (server_ref(pod.key, ""), *(server_ref(pod.key, "", spec.port) for spec in specs[1:]))
 
 
 def server_status(pod: Pod, spec: ServerSpec) -> ContainerStatus | None:

@@ -18,10 +18,20 @@ class Software(StrEnum):
     SGLANG = "SGLang"
     TGI = "TGI"
     TRITON = "Triton"
+    NIM = "NIM"
+    """NVIDIA's container around an engine: with endpoints of its own, and from 2.0 on with vLLM's metrics."""
     ROUTER = "vLLM router"
     """The production stack's router: it stands before engines and reuses the prefix `vllm:` with a label `server`."""
     UNKNOWN = "model server"
 
+
+HEALTH_PATH: Final[Mapping[Software, str]] = {
+    **dict.fromkeys(Software, "/health"),
+    Software.TRITON: "/v2/health/ready",
+    Software.NIM: "/v1/health/ready",
+}
+"""Where each kind says whether it serves: metrics.md 1.7; of NIM its API reference. Triton does so at another port
+than that of its metrics."""
 
 LEFT_OUT: Final = "left out"
 """`ModelServer.origin` of a server that the configuration says not to ask."""
@@ -115,6 +125,8 @@ class Health(StrEnum):
     """200. Says that the engine process lives, not that it makes progress."""
     ENGINE_DEAD = "engine dead"
     """503 (500 before vLLM 0.11.0)."""
+    NOT_READY = "not ready"
+    """It says that it does not serve now, as while it loads: of those that do not say by this that they died."""
     REFUSED = "connection refused"
     """Nobody listens: starting, or gone."""
     NO_ANSWER = "no answer"
@@ -163,7 +175,14 @@ class ModelServer(msgspec.Struct, frozen=True):
 
     @property
     def answers(self) -> bool:
-        return self.page is not None or self.health in (Health.OK, Health.ENGINE_DEAD)
+        return self.page is not None or self.health in (Health.OK, Health.ENGINE_DEAD, Health.NOT_READY)
+
+
+def software_told(found: Software, page: ServerPage | None) -> Software:
+    """Return what serves, as its page says, else as it was found; a NIM stays one, whatever engine is in it."""
+    if page is None or page.software is Software.UNKNOWN or found is Software.NIM:
+        return found
+    return page.software
 
 
 class ServerReading(msgspec.Struct, frozen=True):

@@ -6,14 +6,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from situation.meta import Ref
-from situation.pods import Pod
 from situation.readings import Source
 from situation.serving.figures import WINDOW, figures
 from situation.serving.memory import KnownServer, MadeView
 from situation.serving.models import models_of
-from situation.serving.pods import spec_of
-from situation.serving.readings import Health, Software
-from situation.serving.recognise import ServerSpec
+from situation.serving.pods import specs_of
+from situation.serving.readings import Health, Software, software_told
 from situation.serving.states import Subject, Told, holds_until, is_heard, state_of
 from situation.serving.tracks import finite
 from situation.serving.view import ServerState, ServerView, Serving, highest, server_ref
@@ -55,21 +53,26 @@ def _serving(situation: Situation, now: datetime) -> Serving:
     )
 
 
-def _found(situation: Situation) -> Iterator[tuple[Pod | None, KnownServer | None]]:
+def _subjects(situation: Situation) -> Iterator[Subject]:
     """Yield each pod that serves a model with what it said, and what was said at URLs that no pod has."""
-    memory, knows_pods = situation.serving, situation.knows("pods")
+    source, memory = situation.source(SOURCE), situation.serving
     pods = situation.model_server_pods.get(True)
     for key, pod in pods.items():
-        ways = memory.by_pod.get(key)
-        spec = spec_of(pod, memory.specs) if ways else None
-        yield pod, _best(ways.values(), str(spec.port) if spec is not None else "") if ways else None
+        specs, ways = specs_of(pod, memory.specs), memory.by_pod.get(key, {})
+        first = specs[0] if specs else None
+        others = {f"{pod.namespace}/{pod.name}:{spec.port}": spec for spec in specs[1:]}
+        rest = [known for name, known in ways.items() if name not in others]
+        yield Subject(pod, first, _best(rest, str(first.port) if first is not None else "") if rest else None, source)
+        for name, spec in others.items():
+            yield Subject(pod, spec, ways.get(name), source, spec.port)
     for known in memory.known.values():
         if known.server.pod is None:
-            yield None, known
+            yield Subject(None, None, known, source)
+    knows_pods = situation.knows("pods")
     for key, ways in memory.by_pod.items():
         owner = situation.pods.get(key)
         if key not in pods and (owner is not None or not knows_pods):
-            yield owner, _best(ways.values())
+            yield Subject(owner, None, _best(ways.values()), source)
 
 
 def _best(ways: Iterable[KnownServer], port: str = "") -> KnownServer | None:
@@ -88,25 +91,21 @@ def _best(ways: Iterable[KnownServer], port: str = "") -> KnownServer | None:
 
 def _views(situation: Situation, now: datetime) -> list[tuple[MadeView, KnownServer | None]]:
     """Return the servers; a view is made anew only where something of it has changed since it was made last."""
-    source, owners = situation.source(SOURCE), situation.revision("replicasets", "jobs")
+    owners = situation.revision("replicasets", "jobs")
     before = situation.serving.views
     kept: dict[Hashable, MadeView] = {}
     found = []
-    for pod, known in _found(situation):
-        name: Hashable = pod.key if pod is not None else known.server.key if known is not None else ""
+    for subject in _subjects(situation):
+        pod, known, source = subject.pod, subject.known, subject.source
+        name: Hashable = (*pod.key, subject.port) if pod is not None else known.server.key if known is not None else ""
         rests_on = (pod, known, known.rounds if known is not None else 0, source.state, source.error, owners)
         made = before.get(name)
         if made is None or now > made.until or made.rests_on != rests_on:
-            made = _made(Subject(pod, _spec(pod, situation), known, source), rests_on, situation, now)
+            made = _made(subject, rests_on, situation, now)
         kept[name] = made
         found.append((made, known))
     situation.serving.views = kept
     return found
-
-
-def _spec(pod: Pod | None, situation: Situation) -> ServerSpec | None:
-    """Return how a pod serves; None for one that is not recognised: it answers all the same."""
-    return spec_of(pod, situation.serving.specs) if pod is not None else None
 
 
 def _made(subject: Subject, rests_on: object, situation: Situation, now: datetime) -> MadeView:
@@ -130,15 +129,15 @@ def _view(subject: Subject, told: Told, is_fresh: bool, workload: Ref | None) ->
             "recognised_by": spec.why,
             "metrics_path": spec.metrics_path,
             "container": spec.container.name,
+            "health_port": spec.health_port,
         }
     if known is not None:
         key, at = known.server.key, at or known.server.pod
-        served = known.page.software if known.page is not None else known.server.software
-        software = served if served is not Software.UNKNOWN else software
+        software = software_told(known.server.software if software is Software.UNKNOWN else software, known.page)
         name = next((engine for engine, _ in known.engines if engine), name)
         fields |= _heard(known)
     return ServerView(
-        ref=server_ref(at, key),
+        ref=server_ref(at, key, subject.port),
         key=key,
         software=software,
         pod=at,

@@ -10,7 +10,7 @@ from situation.selectors import is_finished, is_ready, pod_status_text
 from situation.serving.figures import figures
 from situation.serving.memory import KnownServer
 from situation.serving.pods import running_since, runs, server_status
-from situation.serving.readings import LEFT_OUT, Health, Software
+from situation.serving.readings import HEALTH_PATH, LEFT_OUT, Health, Software
 from situation.serving.recognise import ServerSpec
 from situation.serving.view import ServerState
 
@@ -46,6 +46,8 @@ class Subject(NamedTuple):
     spec: ServerSpec | None
     known: KnownServer | None
     source: Source
+    port: int | None = None
+    """Of a server that its pod has besides the first one."""
 
     @property
     def run_since(self) -> datetime | None:
@@ -68,7 +70,7 @@ def holds_until(subject: Subject, now: datetime) -> datetime:
     known = subject.known
     if known is None:
         return _ALWAYS
-    if known.health is Health.REFUSED:
+    if known.health in (Health.REFUSED, Health.NOT_READY):
         return now  # its state goes by the age of its container
     patience = _patience(subject)
     heard = (known.read_at, known.health_at, known.page_at)
@@ -93,6 +95,8 @@ def state_of(subject: Subject, now: datetime) -> Told:
         return _refused(subject, known, now)
     if _is_probed(subject):
         return Told(ServerState.STARTING, "its startup probe has not passed yet")
+    if health is Health.NOT_READY:
+        return _not_ready(subject, known, now)
     if known.server.page is None:
         return _without_page(known)
     return _by_page(subject, known, health)
@@ -145,6 +149,19 @@ def _refused(subject: Subject, known: KnownServer, now: datetime) -> Told:
     return Told(ServerState.UNKNOWN, f"nobody listens, {age} after its container started")
 
 
+def _not_ready(subject: Subject, known: KnownServer, now: datetime) -> Told:
+    """It says itself that it does not serve: while it loads, and after that nobody knows why."""
+    path = HEALTH_PATH[known.server.software]
+    since = subject.run_since
+    was_up = known.up_at is not None and (since is None or known.up_at > since)
+    if was_up:
+        return Told(ServerState.UNKNOWN, f"{path} says that it is not ready; it was until {known.up_at:%H:%M:%S}")
+    if since is not None and now - since <= STARTING:
+        age = duration_text((now - since).total_seconds())
+        return Told(ServerState.STARTING, f"{path} says that it is not ready yet, {age} after its container started")
+    return Told(ServerState.UNKNOWN, f"{path} says that it is not ready")
+
+
 def _without_page(known: KnownServer) -> Told:
     server = known.server
     why = server.page_error or server.health_error
@@ -165,8 +182,10 @@ def _by_page(subject: Subject, known: KnownServer, health: Health | None) -> Tol
     if health is Health.OK and (stalled := _stalled(subject, known)) is not None:
         return stalled
     if health is Health.NO_ANSWER:
-        return Told(ServerState.UNKNOWN, "its metrics answer and /health does not")
-    return Told(ServerState.HEALTHY, "/health says 200" if health is Health.OK else "its metrics answer")
+        path = HEALTH_PATH[known.server.software]
+        return Told(ServerState.UNKNOWN, f"its metrics answer and {path} does not")
+    path = HEALTH_PATH[known.server.software]
+    return Told(ServerState.HEALTHY, f"{path} says 200" if health is Health.OK else "its metrics answer")
 
 
 def _stalled(subject: Subject, known: KnownServer) -> Told | None:
@@ -178,5 +197,6 @@ def _stalled(subject: Subject, known: KnownServer) -> Told | None:
         since = engine.still_since
         if since is not None and track.still_pages >= STILL_SCRAPES and known.read_at - since >= STILL_LEAST:
             work = f"{engine.running or 0:.0f} run and {engine.waiting or 0:.0f} wait"
-            return Told(ServerState.STALLED, f"{work}, and nothing has moved since {since:%H:%M:%S}; /health says 200")
+            path = HEALTH_PATH[known.server.software]
+            return Told(ServerState.STALLED, f"{work}, and nothing has moved since {since:%H:%M:%S}; {path} says 200")
     return None

@@ -164,6 +164,8 @@ class ServerView(msgspec.Struct, frozen=True):
     metrics_path: str = "/metrics"
     container: str = ""
     """Name of the container that serves."""
+    health_port: int | None = None
+    """Where its health is, if not where its metrics are."""
     started_at: datetime | None = None
     """When its process started; None if it never told."""
     died_at: datetime | None = None
@@ -229,11 +231,16 @@ def highest(engines: Iterable[EngineFigures], of: Callable[[EngineFigures], floa
     return max((value for engine in engines if (value := of(engine)) is not None), default=None)
 
 
-def server_ref(pod: ObjectKey | None, key: str) -> Ref:
-    """Return the subject of findings about one server."""
-    return Ref(MODEL_SERVER, *pod) if pod is not None else Ref(MODEL_SERVER, "", key)
+def server_ref(pod: ObjectKey | None, key: str, port: int | None = None) -> Ref:
+    """Return the subject of findings about one server; `port` tells those apart that a pod has besides its first."""
+    if pod is None:
+        return Ref(MODEL_SERVER, "", key)
+    namespace, name = pod
+    return Ref(MODEL_SERVER, namespace, name if port is None else f"{name}:{port}")
 
 
 def pod_of_server(ref: Ref) -> Ref | None:
     """Return the pod of a model server; None of one that is known by its URL only, and of anything else."""
-    return Ref("Pod", ref.namespace, ref.name) if ref.kind == MODEL_SERVER and ref.namespace else None
+    if ref.kind != MODEL_SERVER or not ref.namespace:
+        return None
+    return Ref("Pod", ref.namespace, ref.name.partition(":")[0])

@@ -12,6 +12,7 @@ from situation.histograms import Histogram
 from situation.serving.readings import CacheConfig, EnginePage, RoutedServer, ServerPage, Software
 from tests.collectors.vllm_pages import (
     MODEL,
+    NIM_PAGE,
     ROUTER_PAGE,
     SECONDS,
     SGLANG_PAGE,
@@ -231,6 +232,18 @@ def test_triton() -> None:
     assert (engine.running, engine.waiting, engine.kv_usage_ratio) == (None, 6, 0.4)
     assert engine.finished == {"success": 20, "error": 3}
     assert engine.ttft == Histogram((0.1, math.inf), (3, 4)), "told in milliseconds"
+
+
+def test_nim_has_names_of_its_own_or_those_of_the_engine_in_it() -> None:
+    page = read(NIM_PAGE)
+    (engine,) = page.engines
+    assert (page.software, engine.model) == (Software.NIM, "meta/llama-3.1-8b-instruct")
+    assert (engine.running, engine.waiting, engine.kv_usage_ratio) == (4, 2, 0.25)
+    assert (engine.prompt_tokens, engine.generation_tokens) == (603, 997)
+    assert engine.ttft == Histogram(SECONDS, (1, 4, 8, 10))
+    assert engine.finished == {}, "clients that hang up are among its failures"
+    passed_on = read(b'num_request_max{model_name="m"} 1024\n' + vllm_page())
+    assert (passed_on.software, only(vllm_page())) == (Software.VLLM, passed_on.engines[0])
 
 
 def test_a_router_reuses_names_and_is_no_engine() -> None:

@@ -433,6 +433,8 @@ async def test_nothing_to_ask(tmp_path: Path) -> None:
 def test_urls_of_servers() -> None:
     assert base_url("http://x:8000/") == "http://x:8000"
     assert base_url("http://x:8000/llm/metrics") == "http://x:8000/llm"
+    assert base_url("http://x:8000/v1/") == "http://x:8000", "as clients of the OpenAI API name it"
+    assert base_url("http://x:8000/v1/metrics") == "http://x:8000/v1", "a NIM's"
     for wrong in ("x:8000", "http://x:8000/?a=1", "http://"):
         with pytest.raises(ConfigurationError, match="--vllm"):
             base_url(wrong)
@@ -478,3 +480,14 @@ async def test_nothing_is_asked_before_the_pods_are_known() -> None:
 async def test_a_url_given_twice_is_one_server_and_asked_with_its_password() -> None:
     urls = ("http://a:8000", "http://u:secret@a:8000", "http://b:8000", "http://b:8000")
     assert ways.Ways(HttpReader(), None, urls).urls == ("http://u:secret@a:8000", "http://b:8000")
+
+
+async def test_each_port_of_a_pod_is_asked(tmp_path: Path) -> None:
+    args = ["--data-parallel-size=2", "--data-parallel-multi-port-external-lb"]
+    ranks = pod("a", namespace="serving", container={"image": "vllm/vllm-openai:v0.33.0", "args": args},
+                status={"podIP": "10.0.0.7"})  # fmt: skip
+    answers = served(proxy("a")) | served(proxy("a", 8001), vllm_page(engines=("1",)))
+    async with Loopback(answers) as api, collecting(api, tmp_path, wishes_for(ranks)) as one:
+        found = servers_in(await round_of(one))
+    told = {key: server.page.engines[0].engine for key, server in found.items() if server.page is not None}
+    assert told == {"serving/a:8000": "0", "serving/a:8001": "1"}

@@ -83,6 +83,17 @@ tgi_request_failure{err="overloaded"} 4
 tgi_request_failure{err="generation"} 1
 """ + histogram("tgi_request_duration", "").encode()
 
+NIM_PAGE: Final = b"""\
+num_requests_running{model_name="meta/llama-3.1-8b-instruct"} 4
+num_requests_waiting{model_name="meta/llama-3.1-8b-instruct"} 2
+num_request_max{model_name="meta/llama-3.1-8b-instruct"} 2048
+gpu_cache_usage_perc{model_name="meta/llama-3.1-8b-instruct"} 0.25
+prompt_tokens_total{model_name="meta/llama-3.1-8b-instruct"} 603
+generation_tokens_total{model_name="meta/llama-3.1-8b-instruct"} 997
+request_success_total{finished_reason="stop",model_name="meta/llama-3.1-8b-instruct"} 30
+request_failure_total{model_name="meta/llama-3.1-8b-instruct"} 5
+""" + histogram("time_to_first_token_seconds", 'model_name="meta/llama-3.1-8b-instruct"').encode()
+
 TRITON_PAGE: Final = b"""\
 nv_inference_request_success{model="ensemble",version="1"} 20
 nv_inference_request_failure{model="ensemble",reason="OTHER",version="1"} 1

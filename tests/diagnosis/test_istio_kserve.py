@@ -181,6 +181,28 @@ def test_a_failed_load_is_told_at_once_with_its_words() -> None:
     assert [line.text for line in found.evidence if line.mark is Mark.OPEN] == []
 
 
+def test_a_failure_of_the_past_is_none_of_the_present() -> None:
+    info = {"reason": "ModelLoadFailed", "message": "no such bucket", "exitCode": 1}
+    again = {"transitionStatus": "InProgress", "lastFailureInfo": info}
+    assert told("inference-service-not-ready", inference("False", age_s=60, modelStatus=again)) is None
+    found = told("inference-service-not-ready", inference("False", modelStatus=again))
+    assert found is not None and not [line.text for line in found.evidence if "ModelLoadFailed" in line.text]
+    blocked = {"transitionStatus": "InvalidSpec", "lastFailureInfo": {"reason": "NoSupportingRuntime", "exitCode": 1}}
+    found = told("inference-service-not-ready", inference("False", modelStatus=blocked))
+    assert found is not None
+    assert "model: InvalidSpec, NoSupportingRuntime (exit code 1)" in [line.text for line in found.evidence]
+
+
+@pytest.mark.parametrize(
+    "below", [{"type": "Stopped", "status": "True"}, {"type": "PredictorReady", "status": "False", "reason": "Stopped"}]
+)
+def test_one_that_was_stopped_is_no_fault(below: Manifest) -> None:
+    item = inference("False", below=below)
+    if below["type"] != "Stopped":
+        item["status"]["conditions"][0]["reason"] = "Stopped"
+    assert told("inference-service-not-ready", item) is None
+
+
 def test_it_folds_under_its_pods_own_cause() -> None:
     diagnosis = diagnose(situation(inference("False"), predicts(), gpu_node()), NOW)
     (cause,) = diagnosis.causes

@@ -113,6 +113,12 @@ def test_a_node_that_is_not_discovered_is_told_soon_after_the_demo_opens() -> No
     assert "finetune-llama3" in " ".join(about(cause))
 
 
+def test_who_trains_a_model_is_no_server_of_one() -> None:
+    known, _ = situation_at("gpu_nfd_down", INCIDENTS["gpu_nfd_down"].opens_at + 10)
+    training = {key for key in known.pods if key[1].startswith("finetune")}
+    assert training and not training & set(known.model_server_pods.get(True))
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_check_of_the_tape_says_so_by_its_exit_code(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     worst = {cause.severity for cause in at_hold(name)[1].causes}

@@ -16,7 +16,7 @@ import pytest
 from collectors.vllm.page import parse_server_page
 from simulator.cluster import Cluster, GpuFacts, Manifest
 from simulator.dcgm import Exporters, gpu_uuid
-from simulator.model_servers import ModelServers, server_spec
+from simulator.model_servers import ModelServers, server_at
 from simulator.pages import Page
 from simulator.server import Simulator
 from tape.format import PageName, page_name
@@ -229,7 +229,7 @@ async def test_a_vllm_server_of_which_nothing_was_recorded_is_in_order(filled: S
 def test_its_counters_never_fall() -> None:
     now, page = [0.0], b""
     servers, manifest = ModelServers(lambda: now[0]), vllm_server()
-    spec = server_spec(manifest)
+    spec = server_at(manifest, 8000)
     assert spec is not None
     tokens = []
     for now[0] in range(1_800_000_000, 1_800_000_100, 10):

@@ -6,6 +6,7 @@ import pytest
 
 from situation.pods import Pod
 from situation.serving.arguments import read_arguments, words_of
+from situation.serving.pods import serves_models
 from situation.serving.readings import Software
 from situation.serving.recognise import ServerSpec, recognise
 from tests.build import made, pod
@@ -87,6 +88,11 @@ SERVERS: dict[str, tuple[dict[str, Any], Software, int, str]] = {
         {"image": "x/y:1", "command": ["tritonserver", "--metrics-port=9102", "--http-port=9100"]},
         Software.TRITON, 9102, "",
     ),
+    "NIM": (
+        {"image": "nvcr.io/nim/meta/llama-3.1-8b-instruct:1.8.4", "ports": ports(**{"http-openai": 8000})},
+        Software.NIM, 8000, "",
+    ),
+    "NIM from a mirror": ({"image": "registry.local:5000/mirror/nim/nvidia/nv-embedqa:1"}, Software.NIM, 8000, ""),
     "llm-d": (
         {"image": "ghcr.io/llm-d/llm-d-cuda:v0.3.0", "command": ["vllm", "serve"],
          "args": ["Qwen/Qwen3-0.6B", "--port", "8200", "--kv-transfer-config", '{"kv_connector":"NixlConnector"}']},
@@ -122,6 +128,8 @@ OTHERS: dict[str, dict[str, Any]] = {
     "a registry of that name": {"image": "vllm.example.org:5000/tools/web:1"},
     "a user interface": {"image": "ghcr.io/x/vllm-webui:1"},
     "a compiler": {"image": "openai/triton-lang-builder:1"},
+    "a download for a NIM": {"image": "nvcr.io/nim/meta/llama:1.8", "command": ["download-to-cache"]},
+    "NIM's operator": {"image": "nvcr.io/nvidia/cloud-native/k8s-nim-operator:v2", "command": ["/usr/bin/manager"]},
     "a plain pod": {"image": "shop/web:1"},
 }  # fmt: skip
 
@@ -143,7 +151,62 @@ def test_kserve_serves_elsewhere_and_has_a_name() -> None:
     assert found is not None and (found.port, found.kserve) == (8080, "llama")
 
 
+GPU: dict[str, Any] = {"image": "registry.local/ml/serving:7", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+KSERVE = {"serving.kserve.io/inferenceservice": "llama"}
+LLM_D = {"llm-d.ai/inference-serving": "true"}
+
+
+@pytest.mark.parametrize(
+    ("containers", "labels", "serves"),
+    [
+        (({**GPU, "name": "kserve-container"},), KSERVE, "kserve-container"),
+        (({"name": "queue-proxy", "image": "q"}, {**GPU, "name": "kserve-container"}), KSERVE, "kserve-container"),
+        (({"name": "proxy", "image": "p"}, {**GPU, "name": "engine"}), LLM_D, "engine"),
+        ((GPU,), {"llm-d.ai/inferenceServing": "true"}, "main"),
+        ((GPU,), {}, None),
+        ((GPU,), {"llm-d.ai/inference-serving": "false"}, None),
+        ((GPU,), KSERVE, None),
+        (({"name": "kserve-container", "image": "sklearnserver:1"},), KSERVE, None),
+        (({**GPU, "image": "vllm/vllm-openai:v1", "command": ["vllm", "serve", "m", "--headless"]},), LLM_D, None),
+        (({**GPU, "image": "vllm/vllm-openai:v1", "command": ["sh", "-c", "ray start -a b"]},), LLM_D, None),
+    ],
+    ids=["KServe", "beside Knative's sidecar", "llm-d", "llm-d as it was", "no label", "label off", "not its container",
+         "no GPU", "a headless node", "a worker"],
+)  # fmt: skip
+def test_a_label_tells_where_image_and_command_line_do_not(
+    containers: tuple[dict[str, Any], ...], labels: dict[str, str], serves: str | None
+) -> None:
+    found = spec_of(*containers, labels=labels)
+    assert (found.container.name if found else None) == serves
+    assert found is None or (found.software, found.why.partition(" ")[0]) == (Software.UNKNOWN, "label")
+    manifest = pod("m-0", labels=labels, spec={"containers": [{"name": "main", **item} for item in containers]})
+    known = made(manifest)
+    assert isinstance(known, Pod) and serves_models(known) is (serves is not None)
+
+
+def test_behind_knatives_sidecar_the_engine_is_asked_at_its_own_port() -> None:
+    labels = {"serving.kserve.io/inferenceservice": "llama"}
+    sidecar = {"name": "queue-proxy", "image": "knative/queue:1"}
+    for containers, port in (((VLLM, sidecar), 8080), ((VLLM,), 9088)):
+        found = spec_of(*containers, labels=labels, annotations={"port": "9088", "path": "/metrics"})
+        assert found is not None and (found.port, found.metrics_path) == (port, "/metrics")
+
+
+@pytest.mark.parametrize(
+    ("container", "port"),
+    [
+        ({}, 8000),
+        ({"ports": ports(http=8080, metrics=8002)}, 8080),
+        ({"command": ["tritonserver", "--http-port=9100"]}, 9100),
+    ],
+)
+def test_where_triton_tells_its_health(container: dict[str, Any], port: int) -> None:
+    found = spec_of({"image": "nvcr.io/nvidia/tritonserver:25.08-py3", **container})
+    assert found is not None and (found.port, found.health_port) == (8002, port)
+
+
 VLLM = {"image": "vllm/vllm-openai:v0.11.0"}
+NIM = {"image": "nvcr.io/nim/meta/llama:1.8"}
 
 
 @pytest.mark.parametrize(
@@ -162,6 +225,9 @@ VLLM = {"image": "vllm/vllm-openai:v0.11.0"}
         ({**VLLM, "args": ["--port", "99999"]}, {}, (8000, "/metrics", "http")),
         ({**VLLM, "args": ["--port", "9" * 400]}, {}, (8000, "/metrics", "http")),
         (VLLM, {"path": "/../../secrets"}, (8000, "/metrics", "http")),
+        (NIM, {}, (8000, "/v1/metrics", "http")),
+        (NIM, {"path": "/x/../y"}, (8000, "/v1/metrics", "http")),
+        (NIM, {"port": "8000", "path": "/metrics"}, (8000, "/metrics", "http")),
         (VLLM, {"path": "/metrics?x=1"}, (8000, "/metrics", "http")),
     ],
 )
@@ -189,5 +255,5 @@ def test_flags_in_every_spelling() -> None:
 def test_a_line_with_a_quote_too_many_is_read_all_the_same() -> None:
     found = spec_of(sh("vllm serve m --port 9001 --x 'oops"))
     assert found is not None and found.port == 9001
-    assert read_arguments(found.container).model == "m"
+    assert read_arguments(words_of(found.container)).model == "m"
     assert words_of(found.container)[:2] == ("/bin/sh", "-c")

@@ -301,6 +301,10 @@ def test_what_time_alone_changes_is_seen_also_where_nothing_else_changed() -> No
     assert serving_of(known, later).of(first.ref) is first
     refused_later = serving_of(known, later).of(second.ref)
     assert refused_later is not None and refused_later.why != second.why  # it tells an age
+    tell(known, 2, ago_s=-20, health=Health.NOT_READY, page_error="503")
+    not_ready = serving_of(known, later).of(second.ref)
+    still_not = serving_of(known, later + timedelta(seconds=5)).of(second.ref)
+    assert not_ready is not None and still_not is not None and "not ready yet" in not_ready.why != still_not.why
     too_late = serving_of(known, NOW + timedelta(seconds=31)).of(first.ref)
     assert too_late is not None and too_late.state is ServerState.UNKNOWN
 

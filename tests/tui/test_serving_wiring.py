@@ -19,7 +19,7 @@ from tape.writer import write_tape
 from tests.build import NOW
 from tests.collectors.loopback import Loopback
 from tests.collectors.test_vllm_rounds import engine, proxy, served
-from tests.collectors.vllm_pages import vllm_page
+from tests.collectors.vllm_pages import NIM_PAGE, vllm_page
 from tests.tui.commands import midwatch
 from tests.tui.test_doctor import line_of
 from tui.config import Config
@@ -86,6 +86,35 @@ async def test_the_doctor_tells_how_each_is_reached(tmp_path: Path) -> None:
     assert lines[0].startswith("● ") and "RBAC: verb get, resource pods/proxy" in lines[0]
     assert lines[1].startswith("✓ ") and "vLLM 0.32.0, at the URL given, serves llama-8b" in lines[1]
     assert shut.code == 0, "nothing else needs them"
+
+
+async def test_ranks_at_ports_of_their_own_and_a_nim_from_end_to_end(tmp_path: Path) -> None:
+    ranks = engine("a", ip="127.0.0.1", port=PORT)
+    ranks["spec"]["containers"][0]["args"] += ["--data-parallel-size=2", "--data-parallel-multi-port-external-lb"]
+    nim = engine("n", ip="127.0.0.1", port=PORT)
+    nim["spec"]["containers"][0] |= {"image": "nvcr.io/nim/meta/llama:1.8.4", "ports": [{"containerPort": PORT}]}
+    pages = {
+        f"{A}/metrics": (200, vllm_page()),
+        f"{proxy('a', PORT + 1)}/metrics": (200, vllm_page(engines=("1",))),
+        f"{proxy('a', PORT + 1)}/health": (503, b""),
+        f"{proxy('n', PORT)}/v1/metrics": (200, NIM_PAGE),
+        f"{proxy('n', PORT)}/v1/health/ready": (200, b"{}"),
+        f"{proxy('n', PORT)}/v1/version": (200, b'{"release":"1.8.4","api":"1.8.4"}'),
+    }
+    cluster = Cluster()
+    for manifest in (ranks, nim):
+        cluster.put("pods", manifest)
+    async with Simulator(cluster) as simulator:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        for path, (status, body) in pages.items():
+            simulator.faults.answers.append(Answer(path, status, body, times=None))
+        told = await midwatch(tmp_path, "check", "--kubeconfig", "kubeconfig", "-o", "json")
+        doctor = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig")
+    (dead,) = [cause for cause in json.loads(told.out)["causes"] if cause["rule"] == "vllm-engine-dead"]
+    assert dead["evidence"][0]["text"].startswith(f"a:{PORT + 1}: /health says that the engine is dead")
+    assert f"/pods/a:{PORT + 1}/proxy/health" in " ".join(item["command"] for item in dead["next"])
+    for line in (f"serving/a:{PORT}: vLLM", f"serving/a:{PORT + 1}: vLLM", f"serving/n:{PORT}: NIM 1.8.4"):
+        assert line in doctor.out
 
 
 async def test_a_url_that_is_none_ends_it(tmp_path: Path) -> None:

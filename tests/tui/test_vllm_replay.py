@@ -1,25 +1,25 @@
-"""Recorded model servers replayed through the whole cockpit: what it says of a queue and of preemptions, and when."""
+"""Recorded model servers replayed through the whole cockpit at 20x: what it says of queue and preemptions, and when."""
 
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import pytest
 from textual.pilot import Pilot
 
 from collectors.vllm.page import parse_server_page
 from simulator.scenarios import open_scenario
 from simulator.scenarios.vllm_pages import SLOWER, read_pages
 from situation.findings import Finding
-from situation.readings import Reading
-from tape.playhead import Playhead
-from tape.reader import Tape
-from tests.tui.cockpits import Cluster, open_cockpit, screen_text, until
-from tui.app import Cockpit
-from tui.recorded import RecordedSources
+from tests.tui.cockpits import screen_text, until
+from tui.replay import Replay
+from tui.replay_app import ReplayCockpit
+from tui.themes import load_themes
 
+SPEED: Final = 20.0
+CLOSE_S: Final = 0.01
 EVERY_S: Final = 5.0
 """As often as model servers are asked."""
 WINDOW_S: Final = 60.0
@@ -30,30 +30,22 @@ PREEMPTS_AT: Final = 90.0
 """A moment at which the servers are asked, and were a window before."""
 
 
-class Replay:
-    """A cockpit that hears a tape as fast as it takes it in; its clock is that of the tape."""
+class Played:
+    """The cockpit that replays tapes, at 20x, on a stopwatch of ours: however slow the machine, nothing is missed."""
 
-    def __init__(self, tape: Tape) -> None:
-        self._head = Playhead(tape.path, RecordedSources)
-        self.t = 0.0
-        self.cluster = Cluster(self._readings())
+    def __init__(self, app: ReplayCockpit, stopwatch: list[float]) -> None:
+        self._app = app
+        self._stopwatch = stopwatch
         self.pilot: Pilot[int]
 
-    def now(self) -> datetime:
-        return self._head.time_at(self.t)
-
-    def _readings(self) -> tuple[Reading, ...]:
-        """What was heard since the last time, the rounds at the servers among it."""
-        return tuple(self._head.until(self.t))
-
     async def until(self, t: float, every_s: float = EVERY_S) -> str:
-        """Play up to `t`, and return what then stands on the screen."""
-        while self.t < t:
-            self.t = min(t, self.t + every_s)
-            before = self._app.feed.diagnosis
-            for reading in self._readings():
-                self.cluster.publish(reading)
-            await until(self.pilot, lambda before=before: self._app.feed.diagnosis is not before)  # type: ignore[misc]
+        """Play up to second `t` of the tape, and return what then stands on the screen."""
+        replay, feed = self._app.replay, self._app.feed
+        while replay.second < t - CLOSE_S:
+            before, wanted = feed.diagnosis, min(t, replay.second + every_s)
+            self._stopwatch[0] += (wanted - replay.second) / SPEED
+            await until(self.pilot, lambda wanted=wanted: replay.second >= wanted - CLOSE_S)  # type: ignore[misc]
+            await until(self.pilot, lambda before=before: feed.diagnosis is not before)  # type: ignore[misc]
         await self.pilot.pause()
         return screen_text(self.pilot)
 
@@ -61,21 +53,31 @@ class Replay:
         causes = self._app.feed.diagnosis.causes
         return [item for cause in causes for item in (cause, *cause.consequences) if item.rule == rule]
 
-    @property
-    def _app(self) -> Cockpit:
-        assert isinstance(self.pilot.app, Cockpit)
-        return self.pilot.app
-
 
 @asynccontextmanager
-async def replaying(scenario: str, state_dir: Path) -> AsyncIterator[Replay]:
-    replay = Replay(open_scenario(scenario))
-    async with open_cockpit(replay.cluster, state_dir, clock=replay.now) as replay.pilot:
-        yield replay
+async def replaying(scenario: str, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Played]:
+    stopwatch = [1000.0]
+    monkeypatch.setattr("tui.replay.monotonic", lambda: stopwatch[0])
+    replay = Replay(open_scenario(scenario).path, speed=SPEED)
+    app = ReplayCockpit(
+        replay,
+        themes=load_themes(None),
+        theme="midwatch-dark",
+        hz=20,
+        state_dir=state_dir,
+        environ={"PATH": ""},
+        keymap={},
+    )
+    played = Played(app, stopwatch)
+    async with app.run_test(size=(160, 50)) as played.pilot:
+        await until(played.pilot, lambda: app.feed.diagnosis.judged_at is not None)
+        yield played
 
 
-async def test_a_queue_is_found_named_and_withdrawn_once_it_has_drained(tmp_path: Path) -> None:
-    async with replaying("vllm_queue", tmp_path) as replay:
+async def test_a_queue_is_found_named_and_withdrawn_once_it_has_drained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with replaying("vllm_queue", tmp_path, monkeypatch) as replay:
         assert "is saturated" not in await replay.until(FIRST_WAIT_AT - 3)
         assert "is saturated: 8 run, 52 wait" in await replay.until(FIRST_WAIT_AT + EVERY_S)
         assert "is saturated: 8 run, 12 wait" in await replay.until(110, 15)
@@ -89,8 +91,8 @@ def preemptions(t: float) -> float:
     return parse_server_page(page.text.encode(), "recorded").engines[0].preemptions or 0
 
 
-async def test_preemptions_are_found_with_their_rate(tmp_path: Path) -> None:
-    async with replaying("vllm_preemption", tmp_path) as replay:
+async def test_preemptions_are_found_with_their_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with replaying("vllm_preemption", tmp_path, monkeypatch) as replay:
         screen = await replay.until(PREEMPTS_AT)
         (finding,) = replay.found("vllm-preemption")
     shown = re.search(r"\((\d+) a minute\)", finding.title)
