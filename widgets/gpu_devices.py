@@ -11,13 +11,14 @@ from textual.content import Content
 from textual.widgets import Static
 
 from situation.clock import duration_text, stepped_s
+from situation.findings import Severity
 from situation.gpu.devices import GpuDevice, NodeDevices
 from situation.gpu.sharing import GpuSharing
 from situation.quantity import counted
 from situation.readings import SourceState
 from widgets.blocks import bar, curve
 from widgets.columns import Cell, Column
-from widgets.glyphs import STATE_ROLE, color
+from widgets.glyphs import SEVERITY, SEVERITY_ROLE, STATE_ROLE, color
 from widgets.table import RowTable
 
 _BAR: Final = 8
@@ -49,6 +50,11 @@ class DeviceRow(msgspec.Struct, frozen=True):
     device: GpuDevice
     history: bytes = b""
     """Utilisation in percent, oldest first; `NOT_MEASURED` where a reading had none."""
+    xid_severity: Severity | None = None
+    """How grave its last Xid is, by its class; None if it has none, or only one of the past."""
+    sharers: int | None = None
+    """Pods that share the node's GPUs as the API says: its source may name one of those that hold it. None: not shared,
+    or not known."""
 
     @property
     def key(self) -> tuple[int, str, str]:
@@ -85,7 +91,7 @@ class GpuDevices(Vertical):
                 Column("ECC", 7, priority=2, align="right"),
                 Column("remapped", 10, priority=3, align="right"),
                 Column("NVLink", 6, priority=9, align="right"),
-                Column("last Xid", 13, priority=2),
+                Column("last Xid", 14, priority=2),
                 Column("MIG", 8, priority=3),
                 Column("held by", 0, priority=0),
             ),
@@ -157,9 +163,9 @@ def device_cells(row: DeviceRow) -> tuple[Cell, ...]:
         _ecc(device),
         _remapped(device),
         _count(device.nvlink_errors),
-        xid_cell(device.last_xid, device.xid_changed_at),
+        xid_cell(device.last_xid, device.xid_changed_at, row.xid_severity),
         (device.mig_profile, "") if device.mig_profile else ("whole", "dim"),
-        _holders(device),
+        _holders(device, row.sharers),
     )
 
 
@@ -211,20 +217,28 @@ def _number(value: int | None) -> str:
     return "–" if value is None else str(value)
 
 
-def xid_cell(xid: int | None, changed_at: datetime | None) -> Cell:
-    """Return the last Xid: with its time if it came while we watched, else as the history that it is."""
+def xid_cell(xid: int | None, changed_at: datetime | None, severity: Severity | None) -> Cell:
+    """Return the last Xid: as grave as its class while it is fresh (`severity`), else as the history that it is.
+
+    With its time if it came while we watched.
+    """
     if xid is None:
         return _NONE
     if xid == 0:
         return ("none", "dim")
     if changed_at is None:
         return (f"{xid} history", "dim")
-    return (f"▲ {xid} {changed_at.astimezone(UTC):%H:%M:%S}", "critical")
+    text = f"{xid} {changed_at.astimezone(UTC):%H:%M:%S}"
+    return (text, "dim") if severity is None else (f"{SEVERITY[severity]} {text}", SEVERITY_ROLE[severity])
 
 
-def _holders(device: GpuDevice) -> Cell:
+def _holders(device: GpuDevice, sharers: int | None) -> Cell:
+    """Return who holds a device; of a shared one how many may, for an exporter names one pod of each GPU."""
     if not device.holders:
-        return ("nobody known", "dim")
+        return (f"some of {counted(sharers, 'pod')} that share" if sharers else "nobody known", "dim")
     namespace, name = device.holders[0]
-    more = f" and {len(device.holders) - 1} more" if len(device.holders) > 1 else ""
-    return (f"{namespace}/{name}{more}", "")
+    named = len(device.holders)
+    if sharers and sharers > named:
+        others = f" and {named - 1} more" if named > 1 else ""
+        return (f"{namespace}/{name}{others}, of {sharers} pods that share", "")
+    return (f"{namespace}/{name}{f' and {named - 1} more' if named > 1 else ''}", "")
