@@ -23,6 +23,8 @@ from widgets.table import RowTable
 
 _BAR: Final = 8
 _CURVE: Final = 10
+_HEAD: Final = 3
+"""Lines that the words about all devices may take."""
 _GIB: Final = 2**30
 _NONE: Final[Cell] = ("–", "dim")
 """Not measured: never to be taken for 0."""
@@ -73,6 +75,10 @@ class GpuDevices(Vertical):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._shown: tuple[object, ...] = ()
+        self._line = Content("")
+        """About all devices, as one line."""
+        self._told = Content("")
+        """The same as it is shown."""
 
     def compose(self) -> ComposeResult:
         yield Static(markup=False)
@@ -106,19 +112,44 @@ class GpuDevices(Vertical):
 
     @property
     def line_count(self) -> int:
-        """Lines that it takes: one for all, then header and devices if there are any."""
+        """Lines that it needs: one about all, then header and devices if there are any."""
         rows = self.table.row_count
         return 1 + (rows + 1 if rows else 0)
+
+    @property
+    def head_count(self) -> int:
+        """Lines that the words about all devices take at this width, if there is room for them."""
+        return len(self._head(_HEAD))
+
+    def _head(self, most: int) -> list[Content]:
+        width = max(1, (self.size.width or self.app.size.width) - 2)
+        lines = self._line.wrap(width)
+        if len(lines) <= most:
+            return lines
+        return [*lines[: most - 1], Content(" ").join(lines[most - 1 :]).truncate(width, ellipsis=True)]
+
+    def fit(self, lines: int) -> None:
+        """Take as many lines as the pane gives."""
+        spare = lines - self.line_count
+        static, head = self.query_one(Static), self._head(max(1, min(_HEAD, 1 + spare)))
+        for part, height in ((self, lines), (static, len(head))):
+            before = part.styles.inline.height
+            if (before.value if before else None) != height:
+                part.styles.height = height
+        told = Content("\n").join(head)
+        if told != self._told:
+            self._told = told
+            static.update(told, layout=False)
 
     def show(
         self, node: str, known: NodeDevices | None, rows: Sequence[DeviceRow], state: DevicesState, sharing: GpuSharing
     ) -> None:
-        """Show the devices of a node; `known` is None where nothing ever told of them."""
+        """Show the devices of a node; `known` is None where nothing ever told of them. `fit` is to follow."""
         self.table.show(rows)
         shown = (node, known.driver_version if known else "", len(rows), state.text, sharing)
         if shown != self._shown:
             self._shown = shown
-            self.query_one(Static).update(devices_line(node, known, len(rows), state, sharing), layout=False)
+            self._line = devices_line(node, known, len(rows), state, sharing)
 
 
 def devices_line(node: str, known: NodeDevices | None, count: int, state: DevicesState, sharing: GpuSharing) -> Content:
@@ -235,10 +266,9 @@ def xid_cell(xid: int | None, changed_at: datetime | None, severity: Severity | 
 def _holders(device: GpuDevice, sharers: int | None) -> Cell:
     """Return who holds a device; of a shared one how many may, for an exporter names one pod of each GPU."""
     if not device.holders:
-        return (f"some of {counted(sharers, 'pod')} that share" if sharers else "nobody known", "dim")
+        return (f"{sharers} share" if sharers else "nobody known", "dim")
     namespace, name = device.holders[0]
     named = len(device.holders)
-    if sharers and sharers > named:
-        others = f" and {named - 1} more" if named > 1 else ""
-        return (f"{namespace}/{name}{others}, of {sharers} pods that share", "")
-    return (f"{namespace}/{name}{f' and {named - 1} more' if named > 1 else ''}", "")
+    share = f"{sharers} share · " if sharers and sharers > named else ""
+    more = f" and {named - 1} more" if named > 1 else ""
+    return (f"{share}{namespace}/{name}{more}", "")

@@ -66,10 +66,10 @@ def test_a_shared_gpu_is_not_said_to_be_of_the_one_pod_that_its_exporter_names()
     def held(sharers: int | None, **more: object) -> Cell:
         return device_cells(DeviceRow(device(**more), sharers=sharers))[-1]  # type: ignore[arg-type]
 
-    assert held(8) == ("inference/llama-0, of 8 pods that share", "")
-    assert held(8, holders=(("a", "x"), ("a", "y"))) == ("a/x and 1 more, of 8 pods that share", "")
+    assert held(8) == ("8 share · inference/llama-0", "")
+    assert held(8, holders=(("a", "x"), ("a", "y"))) == ("8 share · a/x and 1 more", "")
     assert held(1) == held(None) == ("inference/llama-0", "")
-    assert held(8, holders=()) == ("some of 8 pods that share", "dim")
+    assert held(8, holders=()) == ("8 share", "dim")
     assert held(0, holders=()) == ("nobody known", "dim")
 
 
