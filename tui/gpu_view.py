@@ -134,11 +134,12 @@ def fleet_rows(
 
 def fleet_note(nodes: int, broken: int, undiscovered: int) -> str:
     """Return how many nodes there are and how many are broken; those that were not discovered have no chain."""
-    more = f"{undiscovered} not discovered" if undiscovered else ""
     if nodes == 1 and not undiscovered:
         return "the only GPU node"
-    said = f"{broken} of {counted(nodes, 'node')} broken" if broken else f"{counted(nodes, 'node')}, none broken"
-    return " · ".join(filter(None, (said, more)))
+    if undiscovered:
+        known = f"{broken} of {counted(nodes, 'node')} broken" if broken else counted(nodes, "node")
+        return f"{known} · {undiscovered} not discovered"
+    return f"{broken} of {counted(nodes, 'node')} broken" if broken else f"{counted(nodes, 'node')}, none broken"
 
 
 def undiscovered_nodes(diagnosis: Diagnosis, chains: Mapping[str, NodeChain]) -> int:

@@ -216,7 +216,7 @@ def test_devices_with_trouble_come_first() -> None:
     ("nodes", "broken", "undiscovered", "said"),
     [
         (1, 0, 0, "the only GPU node"),
-        (1, 0, 1, "1 node, none broken · 1 not discovered"),
+        (1, 0, 1, "1 node · 1 not discovered"),
         (3, 1, 0, "1 of 3 nodes broken"),
         (3, 1, 2, "1 of 3 nodes broken · 2 not discovered"),
     ],
