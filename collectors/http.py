@@ -301,9 +301,9 @@ def _for_status(response: "httpx.Response", body: bytes, shown: str) -> SourceEr
         case 401:
             return UnauthorizedError(f"{shown} does not accept the credentials, or wants some (401){said}")
         case 403:
-            return ForbiddenError(f"{shown}: forbidden (403){said}")
+            return ForbiddenError(f"{shown} forbids the verb GET (403){said}")
         case 404:
-            return AbsentError(f"{shown}: not there (404){said}")
+            return AbsentError(f"{shown} is not there (404){said}")
         case 429:
             return ThrottledError(f"{shown} asks to wait (429)", _THROTTLED_WAIT_S)
     if 300 <= status < 400:

@@ -30,8 +30,14 @@ class Place(msgspec.Struct, frozen=True):
     def would_fit(self, wants: float) -> bool:
         """Tell whether the pod would fit if the node offered all that it has."""
         account = self.account
-        whole = account.whole
-        return account.lost and account.free < wants and (whole is None or whole - account.allocated >= wants)
+        back = self.free_if_whole
+        return account.lost and account.free < wants and (back is None or back >= wants)
+
+    @property
+    def free_if_whole(self) -> float | None:
+        """GPUs that would be free if the node offered all that it has; None if that is not known."""
+        whole = self.account.whole
+        return None if whole is None else max(0.0, whole - self.account.allocated)
 
 
 class View(msgspec.Struct, frozen=True):

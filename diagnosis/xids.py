@@ -4,8 +4,15 @@ No Xid by itself means "replace the board". The catalogue names an immediate act
 is where replacement starts.
 """
 
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
+
+from situation.findings import Severity
+from situation.gpu.devices import GpuDevice
+
+XID_FRESH: Final = timedelta(minutes=10)
+"""So long after it was seen to change, an Xid counts as a present fault. The gauge itself never goes back."""
 
 
 class XidClass(StrEnum):
@@ -41,6 +48,17 @@ class Xid(NamedTuple):
     """What is done at once."""
     kind: XidClass
 
+
+SEVERITY: Final = {
+    XidClass.NODE: Severity.CRITICAL,
+    XidClass.HARDWARE: Severity.CRITICAL,
+    XidClass.RESET: Severity.CRITICAL,
+    XidClass.CONTAINED: Severity.WARNING,
+    XidClass.LINK: Severity.WARNING,
+    XidClass.SOFTWARE: Severity.WARNING,
+    XidClass.REPORT: Severity.WARNING,
+}
+"""Of a fresh Xid, gravest first; all other classes are worth knowing only."""
 
 _RESTART: Final = "restart the application"
 _RESET: Final = "drain the node and reset the GPU"
@@ -109,3 +127,18 @@ LOST: Final = frozenset({79})
 def xid_of(code: int) -> Xid:
     """Return what an Xid means; one that is not in the catalogue is to be reported."""
     return XIDS.get(code, _UNKNOWN)
+
+
+def severity_of(code: int) -> Severity:
+    """Return how grave an Xid is while it is fresh."""
+    return SEVERITY.get(xid_of(code).kind, Severity.INFO)
+
+
+def is_fresh(device: GpuDevice, now: datetime) -> bool:
+    """Tell whether the last Xid of a GPU was seen to change within `XID_FRESH`; else it is history."""
+    return device.xid_changed_at is not None and now - device.xid_changed_at <= XID_FRESH
+
+
+def fresh_severity(device: GpuDevice, now: datetime) -> Severity | None:
+    """Return how grave the present Xid of a GPU is, None if it has none or only one of the past."""
+    return severity_of(device.last_xid) if device.last_xid and is_fresh(device, now) else None

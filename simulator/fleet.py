@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from simulator.cluster import Manifest
+from simulator.gpu_labels import gpu_node_labels
 from simulator.gpu_operator import (
     DCGM,
     NAMESPACE,
     OPERANDS,
     Maker,
     daemonset,
-    gpu_node_labels,
     operand_pod,
 )
 from simulator.templates import ManifestMaker

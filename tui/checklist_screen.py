@@ -152,8 +152,15 @@ class ChecklistScreen(PaneScreen):
         if self.checklist.go_back():
             self._repaint()
 
+    @property
+    def _is_choosing(self) -> bool:
+        """A list is open already: its key was pressed again before it was there."""
+        return isinstance(self.app.screen, ChoiceScreen)
+
     def on_checklist_pane_playbook_wanted(self) -> None:
         """Let another playbook be chosen."""
+        if self._is_choosing:
+            return
         found = self.checklist.offered(self._facts(self._clock()))
 
         def chosen(item: Choosable | None) -> None:
@@ -165,6 +172,8 @@ class ChecklistScreen(PaneScreen):
 
     def on_checklist_pane_value_wanted(self) -> None:
         """Let the first thing that the step's command lacks be chosen."""
+        if self._is_choosing:
+            return
         now = self._clock()
         name = self.checklist.missing(self._names_from(now))
         if not name:

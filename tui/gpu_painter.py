@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from diagnosis.gpu_facts import holders
+from diagnosis.xids import fresh_severity
 from situation.focus import Relation
 from situation.gpu.links import Component, NodeChain
 from situation.gpu.sharing import GpuSharing, gpu_sharing
@@ -9,7 +11,16 @@ from situation.situation import Situation
 from tui.attention import Attention
 from tui.feed import Feed
 from tui.freshness import api_pane_state
-from tui.gpu_view import FleetOrder, Shown, device_order, devices_state, fleet_rows, shown_node
+from tui.gpu_view import (
+    FleetOrder,
+    Shown,
+    device_order,
+    devices_state,
+    fleet_note,
+    fleet_rows,
+    shown_node,
+    undiscovered_nodes,
+)
 from tui.log_choice import link_log
 from tui.log_store import LogStore
 from widgets.gpu import GpuPane, GpuView
@@ -51,8 +62,13 @@ class GpuPainter:
         chain, known = chains.get(shown.node), situation.devices.get(shown.node)
         node = situation.nodes.get(("", shown.node))
         order = self._order.order(chains)
-        devices = sorted(known.devices, key=device_order) if known else ()
-        rows = tuple(DeviceRow(item, feed.devices.of(shown.node, item)) for item in devices)
+        sharing = gpu_sharing(node.metadata.labels) if node else GpuSharing()
+        sharers = len(holders(node, situation)) if node and sharing.is_shared and situation.knows("pods") else None
+        made = (
+            DeviceRow(item, feed.devices.of(shown.node, item), fresh_severity(item, now), sharers)
+            for item in (known.devices if known else ())
+        )
+        rows = tuple(sorted(made, key=device_order))
         is_on_link = attention.focus.ref is not None and attention.focus.ref.name == shown.node
         pane.show(
             GpuView(
@@ -65,15 +81,13 @@ class GpuPainter:
                 devices=known,
                 device_rows=rows,
                 devices_state=devices_state(known, situation, now),
-                sharing=gpu_sharing(node.metadata.labels) if node else GpuSharing(),
+                sharing=sharing,
                 empty=f"no GPU node matches “{attention.wanted.text}”",
             )
         )
-        broken = self._order.broken()
-        counted = f"{broken} of {len(chains)} nodes broken" if broken else f"{len(chains)} nodes, none broken"
-        if len(chains) == 1:
-            counted = "the only GPU node"
-        note = " · ".join(part for part in (shown.node, shown.why, counted) if part)
+        missed = undiscovered_nodes(feed.diagnosis, chains)
+        said = fleet_note(len(chains), self._order.broken(), missed)
+        note = " · ".join(part for part in (shown.node, shown.why, said) if part)
         pane.tell(api_pane_state(situation, now, *map(situation.source, _SOURCES)), note)
 
     def _said(self, chain: NodeChain | None, situation: Situation, now: datetime) -> dict[Component, str]:

@@ -4,19 +4,22 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from situation.findings import Diagnosis
+from diagnosis.rules.gpu_discovery import gpu_node_not_discovered
+from situation.findings import Diagnosis, Severity
 from situation.focus import Focus, Relation
-from situation.gpu.devices import GpuDevice, Lack, NodeDevices
+from situation.gpu.devices import Lack, NodeDevices
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from situation.meta import Ref
+from situation.quantity import counted
 from situation.readings import Source, SourceState
 from situation.situation import Situation
 from tui.view import Filter
-from widgets.gpu_devices import DevicesState
+from widgets.gpu_devices import DeviceRow, DevicesState
 from widgets.gpu_fleet import FleetRow
 
 SOURCES: Final = ("gpu/nvml", "gpu/dcgm", "gpu/prometheus")
 """What may tell of devices."""
+NOT_DISCOVERED: Final = gpu_node_not_discovered.id
 _ORDER: Final = tuple(Component)
 _UNEASY: Final = {
     LinkState.UNKNOWN: 1,
@@ -129,6 +132,24 @@ def fleet_rows(
     )
 
 
+def fleet_note(nodes: int, broken: int, undiscovered: int) -> str:
+    """Return how many nodes there are and how many are broken; those that were not discovered have no chain."""
+    if nodes == 1 and not undiscovered:
+        return "the only GPU node"
+    if undiscovered:
+        known = f"{broken} of {counted(nodes, 'node')} broken" if broken else counted(nodes, "node")
+        return f"{known} · {undiscovered} not discovered"
+    return f"{broken} of {counted(nodes, 'node')} broken" if broken else f"{counted(nodes, 'node')}, none broken"
+
+
+def undiscovered_nodes(diagnosis: Diagnosis, chains: Mapping[str, NodeChain]) -> int:
+    """Return how many nodes have a GPU by all signs, but nothing in the cluster says so: `chains` lack them."""
+    findings = (finding for cause in diagnosis.causes for finding in (cause, *cause.consequences))
+    return sum(
+        ref.name not in chains for finding in findings if finding.rule == NOT_DISCOVERED for ref in finding.members
+    )
+
+
 def link_in_focus(focus: Focus, chains: Mapping[str, NodeChain]) -> Link | None:
     """Return the link that a focus is on, as it is now."""
     if focus.component is None or focus.ref is None or focus.ref.name not in chains:
@@ -136,14 +157,15 @@ def link_in_focus(focus: Focus, chains: Mapping[str, NodeChain]) -> Link | None:
     return chains[focus.ref.name].link(focus.component)
 
 
-def device_order(device: GpuDevice) -> tuple[bool, int, str]:
+def device_order(row: DeviceRow) -> tuple[bool, int, str]:
     """Sort key of a device: those with trouble first, then by number."""
+    device = row.device
     trouble = bool(
         device.ecc_uncorrected
         or device.row_remap_failed
         or device.remapped_uncorrectable
         or device.throttle_reasons
-        or (device.last_xid and device.xid_changed_at)
+        or row.xid_severity in (Severity.CRITICAL, Severity.WARNING)
     )
     return (not trouble, device.index, device.mig_id)
 
@@ -178,12 +200,15 @@ def _state(known: NodeDevices, source: Source, now: datetime) -> SourceState:
     return source.state_at(now)
 
 
-def why_no_gpus(situation: Situation, now: datetime) -> str:
+def why_no_gpus(situation: Situation, diagnosis: Diagnosis, now: datetime) -> str:
     """Say why there is no GPU pane: no GPU nodes, or nodes that are not known."""
     source = situation.source("nodes")
     if source.has_value:
         state = source.state_at(now)
         then = "" if state is SourceState.LIVE else f" when the nodes were last read; now {state.value}"
+        if missed := undiscovered_nodes(diagnosis, {}):
+            seem = "seems" if missed == 1 else "seem"
+            return f"No node is known to have GPUs; {counted(missed, 'node')} {seem} to have some, not discovered{then}"
         return f"No node of this cluster has GPUs{then}"
     if source.state is SourceState.STARTING:
         return "Nodes are being read: not known yet whether any has GPUs"

@@ -103,7 +103,8 @@ class PaneScreen(Screen[None]):
 
     def action_gpu(self) -> None:
         """Go to the GPU pane: its fleet; again, to its other parts."""
-        self._go_to(GPU, "" if self.painter.gpus.has_gpus else why_no_gpus(self._feed.situation, self._clock()))
+        feed, has_gpus = self._feed, self.painter.gpus.has_gpus
+        self._go_to(GPU, "" if has_gpus else why_no_gpus(feed.situation, feed.diagnosis, self._clock()))
 
     def action_etcd(self) -> None:
         """Go to etcd and the control plane: its members; again, to what is known besides."""

@@ -89,6 +89,17 @@ def fit(text: str, width: int, align: Literal["left", "right"] = "left") -> str:
     return padding + text if align == "right" else text + padding
 
 
+def folded(text: str, width: int, most: int) -> list[str]:
+    """Return `text` as at most `most` lines of `width` cells, broken between words; what is left over is cut."""
+    if cell_len(text) <= width or most <= 1:
+        return [fit(text, min(cell_len(text), width))]
+    words = text.split(" ")
+    taken = next((count for count in range(len(words), 0, -1) if cell_len(" ".join(words[:count])) <= width), 0)
+    if not taken:
+        return [fit(text, width)]
+    return [" ".join(words[:taken]), *folded(" ".join(words[taken:]), width, most - 1)]
+
+
 def line(
     cells: Sequence[Cell], columns: Sequence[Column], layout: Layout, width: int, style_of: Callable[[str], Style]
 ) -> list[Segment]:

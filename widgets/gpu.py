@@ -29,8 +29,6 @@ _FLEET_LINES: Final = 7
 
 _LEAST_FLEET: Final = 2
 """Its header and the worst node."""
-_BARE: Final = 2
-"""Lines with which the devices show a header and nothing below it."""
 
 
 class GpuView(msgspec.Struct, frozen=True):
@@ -60,34 +58,35 @@ class Share(msgspec.Struct, frozen=True):
     devices: int
 
 
-def share(room: int, chain: int, fleet: int, devices: int, *, beside: bool) -> Share:
+def share(room: int, chain: int, fleet: int, devices: int, *, beside: bool, head: int = 1) -> Share:
     """Share `room` lines among chain, fleet and devices, given what each would take; the chain comes first.
 
-    Beside each other, chain and fleet have the same lines. The devices never have two: that is their line and the
-    header of a table without a row. They get a third from a fleet that keeps its header and a row, else one is all.
+    Beside each other, chain and fleet have the same lines. The first `head` lines of the devices tell of all of them;
+    they never have one more than that, which would be the header of a table without a row. They get a third from a
+    fleet that keeps its header and a row, else their head is all.
     """
     if beside:
         upper = max(chain, min(fleet, _FLEET_LINES))
-        lower = max(min(devices, room - upper), min(1, room - chain), 0)
+        lower = max(min(devices, room - upper), min(head, room - chain), 0)
         upper = max(0, room - lower)
         if lower < devices and upper > chain:
             give = min(upper - chain, devices - lower)
             upper, lower = upper - give, lower + give
-        if _is_bare(lower, devices):
+        if _is_bare(lower, devices, head):
             by = 1 if upper > max(chain, min(fleet, _LEAST_FLEET)) else -1
             upper, lower = upper - by, lower + by
         return Share(upper, upper, lower)
     chain = min(chain, room)
     rest = room - chain
     least = min(fleet, 3)
-    lower = max(min(devices, rest - min(fleet, _FLEET_LINES)), min(devices, (rest - least) // 2), min(1, rest), 0)
-    if _is_bare(lower, devices):
+    lower = max(min(devices, rest - min(fleet, _FLEET_LINES)), min(devices, (rest - least) // 2), min(head, rest), 0)
+    if _is_bare(lower, devices, head):
         lower += 1 if rest - lower > min(fleet, _LEAST_FLEET) else -1
     return Share(chain, max(0, rest - lower), lower)
 
 
-def _is_bare(lines: int, wanted: int) -> bool:
-    return lines == _BARE < wanted
+def _is_bare(lines: int, wanted: int, head: int) -> bool:
+    return lines == head + 1 < wanted
 
 
 class GpuPane(Pane):
@@ -175,17 +174,25 @@ class GpuPane(Pane):
         """Share the lines that the pane has among its parts."""
         beside = self._is_beside
         self.set_class(beside, "-beside")
-        parts = share(
-            self.size.height - 1, self.chain.line_count, self._fleet_lines, self.devices.line_count, beside=beside
-        )
-        for part, lines in ((self.chain, parts.chain), (self.devices, parts.devices)):
-            before = part.styles.inline.height
-            if (before.value if before else None) != lines:
-                part.styles.height = lines
+        chain, devices = self.chain, self.devices
+        parts = self._shared(beside)
+        before = chain.styles.inline.height
+        if (before.value if before else None) != parts.chain:
+            chain.styles.height = parts.chain
+        devices.fit(parts.devices)
         width = max(self.fleet.least_width, self._room - _CHAIN) if beside else None
         before = self.fleet.styles.inline.width
         if (before.value if before else None) != width:
             self.fleet.styles.width = width
+
+    def _shared(self, beside: bool) -> Share:
+        """Return the lines of the parts; words stand whole only if that costs no row of a table."""
+        room, chain, devices, fleet = self.size.height - 1, self.chain, self.devices, self._fleet_lines
+        head, wanted = devices.head_count, devices.line_count
+        whole = share(room, chain.whole_line_count, fleet, wanted + head - 1, beside=beside, head=head)
+        if whole.devices == wanted + head - 1 and whole.fleet >= min(fleet, _FLEET_LINES):
+            return whole
+        return share(room, chain.line_count, fleet, wanted, beside=beside)
 
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self.fit)

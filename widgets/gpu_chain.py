@@ -11,11 +11,13 @@ from textual.message import Message
 from textual.widget import Widget
 
 from situation.gpu.links import Component, LinkState, NodeChain
-from widgets.columns import fit
+from widgets.columns import folded
 from widgets.glyphs import color
 from widgets.gpu_drawing import Lines, detail, draw, shape
 
 _NOTHING: Final[Mapping[Component, str]] = {}
+_FOOT: Final = 3
+"""Lines that the words about one link may take."""
 _CURSOR: Final = {
     True: "$block-cursor-foreground on $block-cursor-background",
     False: "$block-cursor-blurred-foreground on $block-cursor-blurred-background",
@@ -55,13 +57,35 @@ class GpuChain(Widget, can_focus=True):
 
     @property
     def line_count(self) -> int:
-        """Lines that it takes at this width."""
+        """Lines that it needs at this width: the words about a link are cut."""
+        return max(1, len(self._lines) + self._least_foot)
+
+    @property
+    def whole_line_count(self) -> int:
+        """Lines that it can use: the words about any link stand whole, unless they are very long."""
         return max(1, len(self._lines) + self._foot)
 
     @property
-    def _foot(self) -> int:
-        """Lines below the chain: all about one link, and where the log of any is known, the last of that link's."""
+    def _least_foot(self) -> int:
         return 2 if self._said else 1
+
+    @property
+    def _foot(self) -> int:
+        """Lines below the chain: all about one link, and where the log of any is known, the last of that link's.
+
+        As many as the longest link needs, so that nothing moves when the cursor does.
+        """
+        chain = self._chain
+        if chain is None:
+            return 1
+        drawn = (link for link in chain.links if link.component in self._order)
+        told = max((len(folded(detail(link, chain), self._room, _FOOT)) for link in drawn), default=1)
+        said = max((len(folded(text, self._room, _FOOT)) for text in self._said.values()), default=0)
+        return told + said
+
+    @property
+    def _room(self) -> int:
+        return self.content_size.width or max(1, self.app.size.width - 2)
 
     @property
     def cursor(self) -> Component | None:
@@ -96,8 +120,7 @@ class GpuChain(Widget, can_focus=True):
         if chain is None:
             self._lines, self._order = [], ()
         else:
-            width = self.content_size.width or max(1, self.app.size.width - 2)
-            self._lines = draw(chain, width)
+            self._lines = draw(chain, self._room)
             self._order = shape(chain).order
         self.refresh()
 
@@ -114,23 +137,30 @@ class GpuChain(Widget, can_focus=True):
         if self._chain is None:
             return Content("")
         height, cursor = self.content_size.height, self.cursor
+        visible = self._visible(height)
         rows = [
             Content.assemble(*((piece.text, self._style(piece.role, piece.component, cursor)) for piece in line))
-            for line in self._visible(height)
+            for line in visible
         ]
         link = self._chain.link(cursor) if cursor else None
+        said = self._said.get(cursor, "") if cursor is not None else ""
+        spare = height - len(visible)
         if link is not None:
-            rows.append(self._foot_line(detail(link, self._chain), "bold"))
-        if cursor is not None and cursor in self._said:
-            rows.append(self._foot_line(self._said[cursor], color("dim")))
+            rows += self._foot_lines(detail(link, self._chain), "bold", spare - bool(said))
+        if said:
+            rows += self._foot_lines(said, color("dim"), height - len(rows))
         return Content("\n").join(rows)
 
-    def _foot_line(self, text: str, style: str) -> Content:
-        return Content.styled(fit(text, min(cell_len(text), self.content_size.width)), style)
+    def _foot_lines(self, text: str, style: str, most: int) -> list[Content]:
+        lines = folded(text, self.content_size.width, max(1, min(most, _FOOT)))
+        return [Content.styled(line, style) for line in lines]
 
     def _visible(self, height: int) -> Lines:
         """Return the lines for which there is room, so that the one with the cursor is among them."""
-        room = max(1, height - self._foot)
+        foot = self._foot
+        if height < len(self._lines) + foot:  # the chain itself comes first
+            foot = max(self._least_foot, height - len(self._lines))
+        room = max(1, height - foot)
         if len(self._lines) <= room:
             return self._lines
         row = next((y for y, line in enumerate(self._lines) if any(part[2] is self.cursor for part in line)), 0)

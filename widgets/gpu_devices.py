@@ -11,17 +11,20 @@ from textual.content import Content
 from textual.widgets import Static
 
 from situation.clock import duration_text, stepped_s
+from situation.findings import Severity
 from situation.gpu.devices import GpuDevice, NodeDevices
 from situation.gpu.sharing import GpuSharing
 from situation.quantity import counted
 from situation.readings import SourceState
 from widgets.blocks import bar, curve
 from widgets.columns import Cell, Column
-from widgets.glyphs import STATE_ROLE, color
+from widgets.glyphs import SEVERITY, SEVERITY_ROLE, STATE_ROLE, color
 from widgets.table import RowTable
 
 _BAR: Final = 8
 _CURVE: Final = 10
+_HEAD: Final = 3
+"""Lines that the words about all devices may take."""
 _GIB: Final = 2**30
 _NONE: Final[Cell] = ("–", "dim")
 """Not measured: never to be taken for 0."""
@@ -49,6 +52,11 @@ class DeviceRow(msgspec.Struct, frozen=True):
     device: GpuDevice
     history: bytes = b""
     """Utilisation in percent, oldest first; `NOT_MEASURED` where a reading had none."""
+    xid_severity: Severity | None = None
+    """How grave its last Xid is, by its class; None if it has none, or only one of the past."""
+    sharers: int | None = None
+    """Pods that share the node's GPUs as the API says: its source may name one of those that hold it. None: not shared,
+    or not known."""
 
     @property
     def key(self) -> tuple[int, str, str]:
@@ -67,6 +75,10 @@ class GpuDevices(Vertical):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._shown: tuple[object, ...] = ()
+        self._line = Content("")
+        """About all devices, as one line."""
+        self._told = Content("")
+        """The same as it is shown."""
 
     def compose(self) -> ComposeResult:
         yield Static(markup=False)
@@ -85,7 +97,7 @@ class GpuDevices(Vertical):
                 Column("ECC", 7, priority=2, align="right"),
                 Column("remapped", 10, priority=3, align="right"),
                 Column("NVLink", 6, priority=9, align="right"),
-                Column("last Xid", 13, priority=2),
+                Column("last Xid", 14, priority=2),
                 Column("MIG", 8, priority=3),
                 Column("held by", 0, priority=0),
             ),
@@ -100,19 +112,44 @@ class GpuDevices(Vertical):
 
     @property
     def line_count(self) -> int:
-        """Lines that it takes: one for all, then header and devices if there are any."""
+        """Lines that it needs: one about all, then header and devices if there are any."""
         rows = self.table.row_count
         return 1 + (rows + 1 if rows else 0)
+
+    @property
+    def head_count(self) -> int:
+        """Lines that the words about all devices take at this width, if there is room for them."""
+        return len(self._head(_HEAD))
+
+    def _head(self, most: int) -> list[Content]:
+        width = max(1, (self.size.width or self.app.size.width) - 2)
+        lines = self._line.wrap(width)
+        if len(lines) <= most:
+            return lines
+        return [*lines[: most - 1], Content(" ").join(lines[most - 1 :]).truncate(width, ellipsis=True)]
+
+    def fit(self, lines: int) -> None:
+        """Take as many lines as the pane gives."""
+        spare = lines - self.line_count
+        static, head = self.query_one(Static), self._head(max(1, min(_HEAD, 1 + spare)))
+        for part, height in ((self, lines), (static, len(head))):
+            before = part.styles.inline.height
+            if (before.value if before else None) != height:
+                part.styles.height = height
+        told = Content("\n").join(head)
+        if told != self._told:
+            self._told = told
+            static.update(told, layout=False)
 
     def show(
         self, node: str, known: NodeDevices | None, rows: Sequence[DeviceRow], state: DevicesState, sharing: GpuSharing
     ) -> None:
-        """Show the devices of a node; `known` is None where nothing ever told of them."""
+        """Show the devices of a node; `known` is None where nothing ever told of them. `fit` is to follow."""
         self.table.show(rows)
         shown = (node, known.driver_version if known else "", len(rows), state.text, sharing)
         if shown != self._shown:
             self._shown = shown
-            self.query_one(Static).update(devices_line(node, known, len(rows), state, sharing), layout=False)
+            self._line = devices_line(node, known, len(rows), state, sharing)
 
 
 def devices_line(node: str, known: NodeDevices | None, count: int, state: DevicesState, sharing: GpuSharing) -> Content:
@@ -157,9 +194,9 @@ def device_cells(row: DeviceRow) -> tuple[Cell, ...]:
         _ecc(device),
         _remapped(device),
         _count(device.nvlink_errors),
-        xid_cell(device.last_xid, device.xid_changed_at),
+        xid_cell(device.last_xid, device.xid_changed_at, row.xid_severity),
         (device.mig_profile, "") if device.mig_profile else ("whole", "dim"),
-        _holders(device),
+        _holders(device, row.sharers),
     )
 
 
@@ -211,20 +248,27 @@ def _number(value: int | None) -> str:
     return "–" if value is None else str(value)
 
 
-def xid_cell(xid: int | None, changed_at: datetime | None) -> Cell:
-    """Return the last Xid: with its time if it came while we watched, else as the history that it is."""
+def xid_cell(xid: int | None, changed_at: datetime | None, severity: Severity | None) -> Cell:
+    """Return the last Xid: as grave as its class while it is fresh (`severity`), else as the history that it is.
+
+    With its time if it came while we watched.
+    """
     if xid is None:
         return _NONE
     if xid == 0:
         return ("none", "dim")
     if changed_at is None:
         return (f"{xid} history", "dim")
-    return (f"▲ {xid} {changed_at.astimezone(UTC):%H:%M:%S}", "critical")
+    text = f"{xid} {changed_at.astimezone(UTC):%H:%M:%S}"
+    return (text, "dim") if severity is None else (f"{SEVERITY[severity]} {text}", SEVERITY_ROLE[severity])
 
 
-def _holders(device: GpuDevice) -> Cell:
+def _holders(device: GpuDevice, sharers: int | None) -> Cell:
+    """Return who holds a device; of a shared one how many may, for an exporter names one pod of each GPU."""
     if not device.holders:
-        return ("nobody known", "dim")
+        return (f"{sharers} share" if sharers else "nobody known", "dim")
     namespace, name = device.holders[0]
-    more = f" and {len(device.holders) - 1} more" if len(device.holders) > 1 else ""
-    return (f"{namespace}/{name}{more}", "")
+    named = len(device.holders)
+    share = f"{sharers} share · " if sharers and sharers > named else ""
+    more = f" and {named - 1} more" if named > 1 else ""
+    return (f"{share}{namespace}/{name}{more}", "")

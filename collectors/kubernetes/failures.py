@@ -132,7 +132,9 @@ def error_for_status(status: int, body: bytes, headers: Mapping[str, str], url: 
         case 401:
             return UnauthorizedError(_rejected(target))
         case 403:
-            return ForbiddenError(f"{url}: forbidden{suffix}")
+            # The API server's own sentence names user, verb and resource or path; what a proxy says does not.
+            is_whole = "forbidden: " in said and " cannot " in said
+            return ForbiddenError(said if is_whole else f"{url}: forbidden{suffix}")
         case 404:
             return AbsentError(f"{url}: not there{suffix}")
         case 407:

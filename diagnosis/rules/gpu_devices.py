@@ -1,6 +1,6 @@
 """Layer 5: GPUs that are broken, as they say themselves: memory, Xid, links, off the bus (L5-12, L5-13b, L5-19)."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import counted, fact
@@ -18,7 +18,7 @@ from diagnosis.gpu_readings import (
     unless_doubted,
 )
 from diagnosis.rule import Fired, Rule, Verdict, rule
-from diagnosis.xids import LOST, MEMORY, XidClass, xid_of
+from diagnosis.xids import LOST, MEMORY, SEVERITY, XidClass, is_fresh, severity_of, xid_of
 from situation.cluster import Node
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.gpu.devices import GpuDevice, NodeDevices
@@ -26,8 +26,6 @@ from situation.gpu.offer import gpu_resources, paused_why
 from situation.meta import Ref
 from situation.situation import Situation
 
-XID_FRESH: Final = timedelta(minutes=10)
-"""So long after it was seen to change, an Xid counts as a present fault. The gauge itself never goes back."""
 UNCORRECTED_MIN: Final = 1
 """Any double-bit error is hardware."""
 CORRECTED_GROWTH_MIN: Final = 10
@@ -35,16 +33,6 @@ CORRECTED_GROWTH_MIN: Final = 10
 NVLINK_GROWTH_MIN: Final = 1
 """New link errors within the history; old ones are history."""
 
-_SEVERITY: Final = {
-    XidClass.NODE: Severity.CRITICAL,
-    XidClass.HARDWARE: Severity.CRITICAL,
-    XidClass.RESET: Severity.CRITICAL,
-    XidClass.CONTAINED: Severity.WARNING,
-    XidClass.LINK: Severity.WARNING,
-    XidClass.SOFTWARE: Severity.WARNING,
-    XidClass.REPORT: Severity.WARNING,
-}
-"""Of a fresh Xid; all other classes are worth knowing only."""
 _UNTOLD_WHEN_OLD: Final = frozenset(
     {XidClass.APPLICATION, XidClass.CONSEQUENCE, XidClass.WATCH, XidClass.HEALED, XidClass.SOFTWARE}
 )
@@ -74,7 +62,7 @@ def gpu_off_bus(node: Node, situation: Situation, now: datetime) -> Verdict:
     devices = readable(node, situation, now)
     if not isinstance(devices, NodeDevices):
         return devices
-    fallen = [device for device in devices.devices if device.last_xid in LOST and _is_fresh(device, now)]
+    fallen = [device for device in devices.devices if device.last_xid in LOST and is_fresh(device, now)]
     present, expected = len({device.index for device in devices.devices}), _expected(node)
     missing = 0 if devices.error and devices.origin != "nvml" else max(0, expected - present)
     if not fallen and not missing:
@@ -191,7 +179,7 @@ def gpu_xid(node: Node, situation: Situation, now: datetime) -> Verdict:
     if not isinstance(devices, NodeDevices):
         return devices
     reported = [device for device in devices.devices if device.last_xid]
-    fresh = [device for device in reported if _is_fresh(device, now)]
+    fresh = [device for device in reported if is_fresh(device, now)]
     old = [
         device
         for device in reported
@@ -202,7 +190,7 @@ def gpu_xid(node: Node, situation: Situation, now: datetime) -> Verdict:
         return unless_doubted(devices)
     worst = shown[0]
     code, meant = worst.last_xid or 0, xid_of(worst.last_xid or 0)
-    severity = _SEVERITY.get(meant.kind, Severity.INFO) if fresh else Severity.INFO
+    severity = severity_of(code) if fresh else Severity.INFO
     title = f"{numbers([item for item in shown if item.last_xid == code])}: Xid {code}, {meant.meaning}"
     evidence = [_xid_evidence(devices, device) for device in shown[:4]]
     evidence.append(
@@ -229,12 +217,8 @@ def gpu_xid(node: Node, situation: Situation, now: datetime) -> Verdict:
     )
 
 
-def _is_fresh(device: GpuDevice, now: datetime) -> bool:
-    return device.xid_changed_at is not None and now - device.xid_changed_at <= XID_FRESH
-
-
 def _xid_rank(device: GpuDevice) -> tuple[int, int]:
-    order = list(_SEVERITY)
+    order = list(SEVERITY)
     kind = xid_of(device.last_xid or 0).kind
     return (order.index(kind) if kind in order else len(order), device.index)
 

@@ -52,7 +52,7 @@ def gpu_exporter_silent(node: Node, situation: Situation, now: datetime) -> Verd
             *(fact("pods", f"{pod.name} is Ready: that proves nothing") for pod in (exporter,) if pod),
             fact("pods", "the host engine may have started while the driver was reloaded", Mark.OPEN),
         ),
-        _commands([pod for pod in (engine, exporter) if pod]),
+        _commands([pod for pod in (engine, exporter) if pod]) or (_pods_on(node),),
         follows=(Ref("Node", "", node.name),),
         follows_only=("node-gpus-lost", "gpu-off-bus"),
         node=node.name,
@@ -66,6 +66,14 @@ def _commands(pods: list[Pod]) -> tuple[Command, ...]:
                   namespace=pod.namespace) for pod in pods),
         *(kubectl("delete", "pod", pod.name, purpose="have it start again, once the driver runs",
                   namespace=pod.namespace, effect=Effect.MUTATING) for pod in pods),
+    )  # fmt: skip
+
+
+def _pods_on(node: Node) -> Command:
+    """Return the command for an exporter that answered and whose pod is not known."""
+    return kubectl(
+        "get", "pods", "-A", "-o", "wide", "--field-selector", f"spec.nodeName={node.name}",
+        purpose="which exporter runs on it?",
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from diagnosis.node_agents import Agent, agents
 from diagnosis.placement import amount_text, selects, wanted
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules import pending_gpus_commands as commands
-from diagnosis.rules.pending_gpus_evidence import demand, measured_use, occupation, table
+from diagnosis.rules.pending_gpus_evidence import demand, even_whole, measured_use, occupation, table
 from diagnosis.rules.scheduling_facts import by_message, fired, names, node_refs, refusal, still_young
 from diagnosis.scheduler_text import CORDON, SELECTOR, TAINT, SchedulerMessage
 from situation.cluster import Node
@@ -165,6 +165,7 @@ class _Question:
         evidence = list(held)
         if not any(account.lost for account in accounts):
             evidence.append(fact("nodes", f"no node offers less {self.resource} than it has", Mark.EXCLUDES))
+        evidence += even_whole(self.view, self.wants)
         changing = [account.node for account in accounts if not account.allocatable and _changes_layout(account.node)]
         if changing:
             evidence.append(fact("nodes", f"offers GPUs again when its MIG layout is changed: {names(changing)}"))

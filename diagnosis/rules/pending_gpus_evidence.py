@@ -84,6 +84,18 @@ def _word(place: Place, wants: float) -> str:
     return "partly free" if account.free else "full"
 
 
+def even_whole(view: View, wants: float) -> Iterator[Evidence]:
+    """Yield that nodes that offer less than they have are not why: the pod would not fit on them whole either."""
+    lost = [place for place in view.open if place.account.lost and place.free_if_whole is not None]
+    if not lost:
+        return
+    best = max(lost, key=lambda place: (place.free_if_whole or 0.0, place.account.node.name))
+    name, free = best.account.node.name, best.free_if_whole or 0.0
+    if free < wants:
+        text = f"its lost GPUs are not why: with all of them {name} would have {free:.10g} of {wants:.10g} free"
+        yield fact("nodes", text, Mark.EXCLUDES)
+
+
 def holders(accounts: list[Account], resource: str) -> Iterator[Evidence]:
     """Yield who holds most of it over all these nodes; on one node the node's own line says it."""
     if sum(bool(account.holders) for account in accounts) > 1:

@@ -12,7 +12,7 @@ from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import Ref
 from situation.pods import ContainerStatus
-from situation.selectors import container_pairs, is_finished, last_end
+from situation.selectors import container_pairs, is_finished, last_end, unhealthy_devices
 from situation.serving.states import STILL_LEAST
 from situation.serving.view import EngineFigures, ServerState, ServerView
 from situation.situation import Situation
@@ -64,6 +64,8 @@ def vllm_engine_dead(view: ServerView, situation: Situation, now: datetime) -> V
     again = " and starts again" if view.state is not ServerState.DEAD else ""
     count = f", {counted(restarts, 'restart')}" if restarts else ""
     follows = (Ref("Pod", *view.pod),) if view.pod is not None else ()
+    pod = facts.pod_of(view, situation)
+    lost = ("gpu-unhealthy",) if pod is not None and unhealthy_devices(pod) else ()
     return Fired(
         facts.about(view),
         f"has a dead engine{again}{count}",
@@ -74,7 +76,7 @@ def vllm_engine_dead(view: ServerView, situation: Situation, now: datetime) -> V
             *commands.described(view, situation, "does the container restart, and why did it end?"),
         ),
         follows=(*follows, *_devices(view)),
-        follows_only=(*OUT_OF_MEMORY, *GPU_FAULTS),
+        follows_only=(*OUT_OF_MEMORY, *GPU_FAULTS, *lost),
         node=view.node,
     )
 

@@ -45,29 +45,30 @@ def mig_stuck() -> GpuStory:
 
 
 def gpu_lost() -> GpuStory:
-    """One of eight GPUs falls off the bus; its pod crashes, and a pod for eight GPUs finds seven."""
+    """One of eight GPUs falls off the bus; its pod crashes, and a pod for the four that were free finds three."""
     story = GpuStory()
-    usual_cluster(story)
+    usual_cluster(story, 4)
     story.begin()
     uuid = gpu_uuid(BAD, LOST)
     story.gpus(FAULT_AT, BAD, {LOST: {"xid": 79, "lost": True}})
     plugin = story.get("Pod", pod_name(PLUGIN.name, BAD), NAMESPACE)
     story.log(FAULT_AT + 1, plugin, gpu_logs.plugin_lost(uuid), "nvidia-device-plugin")
     story.node(FAULT_AT + 2, BAD, gpus=(8, 7))
-    *_, victim, _other = model_server(story, "vllm-mistral-7b", (BAD, {}), (BAD, {}), gpus=1)
+    others: list[tuple[str, dict[str, Any]]] = [(BAD, {})] * 3
+    victim = model_server(story, "vllm-mistral-7b", (BAD, {}), *others, gpus=1)[-4]
     name = f"{victim['metadata']['name']}_serving({victim['metadata']['uid']})"
     for t, now in crashes("vllm", name, -WEEK_S, 12, 90, FAULT_AT + 3):
-        made = model_server(story, "vllm-mistral-7b", (BAD, now), (BAD, {}), gpus=1)
-        pod = made[-2]
+        made = model_server(story, "vllm-mistral-7b", (BAD, now), *others, gpus=1)
+        pod = made[-4]
         devices = [{"resourceID": uuid, "health": "Unhealthy"}]
         pod["status"]["containerStatuses"][0]["allocatedResourcesStatus"] = [
             {"name": "nvidia.com/gpu", "resources": devices}
         ]
-        story.put(t, *made[:-1])
+        story.put(t, *made[:-3])
         if "waiting" in now["state"]:
             story.event(t, pod, "BackOff", f"Back-off restarting failed container vllm in pod {name}", first=30)
     story.log(FAULT_AT + 3, victim, gpu_logs.VLLM_NO_GPU)
-    one_more(story, 30, "vllm-qwen3-235b", 0, FULL, gpus=8)
+    one_more(story, 30, "vllm-qwen3-235b", 0, FULL, gpus=4)
     return story
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from simulator.gpu_operator import NAMESPACE, gpu_node_labels, pod_name
+from simulator.gpu_labels import gpu_node_labels
+from simulator.gpu_operator import NAMESPACE, pod_name
 from simulator.scenarios.story import WEEK_S, Manifest, Story, at, node_of, pod_of
 
 VLLM_IMAGE: Final = "vllm/vllm-openai:v0.32.0"

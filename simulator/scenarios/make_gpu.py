@@ -36,7 +36,9 @@ INCIDENTS: Final = {
         devices.STUCK_UNTIL - 70,
     ),
     "gpu_lost": Incident(
-        "A GPU falls off the bus (Xid 79): seven of eight are left, a pod for eight waits", devices.gpu_lost, 90.0
+        "A GPU falls off the bus (Xid 79): seven of eight are left, a pod for the last four waits",
+        devices.gpu_lost,
+        90.0,
     ),
     "gpu_time_slicing": Incident(
         "Four pods share each GPU of a node and its memory is full: a model server runs out of it",

@@ -233,8 +233,11 @@ async def test_rights_are_named(simulator: Simulator, tmp_path: Path) -> None:
     message = STATUS % "pods is forbidden: User cannot get resource pods/proxy"
     simulator.faults.answers.append(Answer(f"{NAMESPACE}/", 403, message, times=None))
     async with client_of(simulator, tmp_path) as client:
-        with pytest.raises(ForbiddenError, match=r"namespace gpu-operator \(RBAC: verb get, resource pods/proxy\)"):
+        with pytest.raises(
+            ForbiddenError, match=r"namespace gpu-operator \(RBAC: verb get, resource pods/proxy\)"
+        ) as error:
             await through_proxy(client, path_of("a"))
+    assert str(error.value).endswith(": pods is forbidden: User cannot get resource pods/proxy"), "and no path besides"
 
 
 async def test_urls_stand_beside_the_proxy(tmp_path: Path) -> None:

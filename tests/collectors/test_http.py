@@ -27,7 +27,7 @@ WRONG: dict[str, tuple[bytes, type[SourceError], str]] = {
     "elsewhere": (http("", "302 Found", Location="https://u:p@login.example/x"), BadAnswerError,
                   r"sends elsewhere \(302 to https://login.example/x\)"),
     "credentials": (http("who are you", "401 Unauthorized"), UnauthorizedError, "wants some .401.: who are you"),
-    "forbidden": (http(PAGE, "403 Forbidden"), ForbiddenError, "forbidden .403.: a web page"),
+    "forbidden": (http(PAGE, "403 Forbidden"), ForbiddenError, "forbids the verb GET .403.: a web page"),
     "not there": (http("404 page not found", "404 Not Found"), AbsentError, "404 page not found"),
     "refused": (http("bad_data", "400 Bad Request"), RefusedError, "answered 400: bad_data"),
     "throttled": (http("", "429 Too Many Requests"), ThrottledError, "asks to wait"),

@@ -11,8 +11,7 @@ from diagnosis.engine import Engine
 from diagnosis.gpu_readings import readable
 from diagnosis.rule import Unknown
 from diagnosis.rules import gpu_devices, gpu_load
-from diagnosis.rules.gpu_devices import XID_FRESH
-from diagnosis.xids import XIDS, XidClass, xid_of
+from diagnosis.xids import XID_FRESH, XIDS, XidClass, xid_of
 from situation.findings import Effect, Severity
 from situation.gpu.devices import GpuReading, NodeDevices
 from situation.gpu.memory import DEVICES_FRESH

@@ -128,6 +128,20 @@ def test_one_dead_engine_does_not_explain_that_another_pod_is_not_ready() -> Non
     assert {"not-ready", "vllm-engine-dead"} <= rules
 
 
+@pytest.mark.parametrize(("health", "follows"), [("Unhealthy", True), ("Healthy", False)])
+def test_a_dead_engine_follows_from_a_lost_gpu_only_if_its_pod_held_that_one(health: str, follows: bool) -> None:
+    held = {"name": "nvidia.com/gpu", "resources": [{"resourceID": "GPU-1", "health": health}]}
+    sick = server_pod(1, ready=False, node="gpu-1", container_status={"allocatedResourcesStatus": [held]})
+    numbers = {"cpu": "96", "memory": "1Ti", "pods": "110"}
+    status = {"capacity": {**numbers, "nvidia.com/gpu": "8"}, "allocatable": {**numbers, "nvidia.com/gpu": "7"}}
+    known = situation(sick, node("gpu-1", status=status), *deployment(1, ready=0))
+    tell(known, 1, engine(), ago_s=40)
+    tell(known, 1, health=Health.ENGINE_DEAD, page_error="503")
+    causes = {cause.rule: [item.rule for item in cause.consequences] for cause in diagnose(known, NOW).causes}
+    assert ("vllm-engine-dead" in causes["gpu-unhealthy"]) is follows
+    assert ("vllm-engine-dead" in causes) is not follows
+
+
 def test_a_dead_engine_follows_from_the_hosts_memory() -> None:
     end = {"exitCode": 137, "reason": "OOMKilled", "startedAt": ago(70), "finishedAt": ago(20)}
     waits = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}

@@ -104,6 +104,13 @@ def test_the_right_thing_is_found_and_the_good_node_is_left_alone(name: str) -> 
     assert [cause.key for cause in found if "gpu-2" in about(cause)] == []
 
 
+def test_who_waits_for_the_lost_gpu_follows_from_it_as_does_who_held_it() -> None:
+    (cause,) = grave(at_hold("gpu_lost")[1])
+    assert (cause.rule, cause.subject.name) == ("gpu-unhealthy", "gpu-1")
+    effects = {finding.rule: finding.subject.name for finding in cause.consequences}
+    assert effects == {"gpus-short": "vllm-qwen3-235b", "vllm-crash": "vllm-mistral-7b"}
+
+
 def test_a_node_that_is_not_discovered_is_told_soon_after_the_demo_opens() -> None:
     opens = INCIDENTS["gpu_nfd_down"].opens_at
     assert not [cause for cause in grave(situation_at("gpu_nfd_down", opens)[1]) if cause.layer is Layer.NODE]

@@ -165,3 +165,15 @@ async def test_a_bad_file_is_told_once_and_the_others_load(own: Path, cluster: C
         await pilot.press("l", "l", "l")
         assert len(screen(pilot).checklist.library.problems) == 1
         assert "Five layers" in screen_text(pilot)
+
+
+async def test_a_key_pressed_twice_in_a_hurry_opens_one_list(pilot: Pilot[int]) -> None:
+    await pilot.press("l")
+    checklist = screen(pilot).query_one(ChecklistPane)
+    for _ in range(2):
+        checklist.post_message(ChecklistPane.PlaybookWanted())
+    await until(pilot, lambda: isinstance(pilot.app.screen, ChoiceScreen))
+    await pilot.pause()
+    assert sum(isinstance(item, ChoiceScreen) for item in pilot.app.screen_stack) == 1
+    await pilot.press("escape")
+    await until(pilot, lambda: not isinstance(pilot.app.screen, ChoiceScreen))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from situation.gpu.devices import GpuReading, NodeDevices
+from situation.gpu.devices import GpuReading, Lack, NodeDevices
 from situation.gpu.links import Component, NodeChain
 from situation.meta import Ref
 from situation.readings import Reading, SourceState
@@ -21,6 +21,7 @@ from tui.app import Cockpit
 from tui.feed import Turn
 from widgets.causes import CausesPane
 from widgets.gpu import GpuPane, share
+from widgets.gpu_drawing import detail
 from widgets.nodes import NodesPane
 from widgets.pods import PodsPane
 
@@ -290,6 +291,27 @@ def test_the_header_of_the_devices_never_stands_alone(fleet: int, beside: bool) 
         used = given.chain + given.devices + (0 if beside else given.fleet)
         assert used <= room
         assert given.chain >= min(6, room)
+
+
+async def test_on_the_smallest_terminal_the_words_about_a_link_and_about_the_devices_stand_whole(
+    tmp_path: Path,
+) -> None:
+    why = "not asked until its exporter is Ready: Init:0/1 (gpu-operator/nvidia-dcgm-exporter-rfzqx)"
+    async with cockpit_with(tmp_path, crashing("gpu-2"), size=(80, 24), devices=False) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        read = NodeDevices("gpu-2", origin="dcgm", error=why, lack=Lack.WAITS)
+        app.feed.situation.apply(Reading("gpu/dcgm", SourceState.LIVE, NOW, GpuReading((read,))))
+        await pilot.press("g")
+        app.cockpit.paint(None)
+        await until(pilot, lambda: "rfzqx)" in screen_text(pilot))
+        words = " ".join(screen_text(pilot).split())
+        assert why in words
+        chain = crashing("gpu-2")
+        assert chain.broken is not None
+        told = detail(chain.broken, chain)
+        assert told in words
+        assert len(told) > 78, "or it proves nothing"
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])

@@ -5,13 +5,18 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from diagnosis.engine import diagnose
+from simulator.scenarios import open_scenario
+from simulator.scenarios.make_gpu import INCIDENTS
 from situation.findings import Diagnosis, Finding, Layer, Severity
 from situation.focus import EVERYTHING, Focus, Relation, related
 from situation.gpu.devices import GpuReading, Lack, NodeDevices
+from situation.gpu.fleet import Fleet
 from situation.gpu.links import Component, Link, LinkState, NodeChain
 from situation.meta import Ref
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
+from tape.player import play
 from tests.build import NOW, node, pod, situation
 from tests.gpu_chains import crashing, device, fine
 from tui.attention import Attention
@@ -21,13 +26,16 @@ from tui.gpu_view import (
     Shown,
     device_order,
     devices_state,
+    fleet_note,
     fleet_rows,
     link_in_focus,
     shown_node,
+    undiscovered_nodes,
     why_no_gpus,
 )
 from tui.view import Filter
 from widgets.blocks import NOT_MEASURED
+from widgets.gpu_devices import DeviceRow
 
 DRIVER_SET = Ref("DaemonSet", "gpu-operator", "nvidia-driver-daemonset")
 
@@ -195,8 +203,41 @@ def test_how_far_devices_can_be_believed() -> None:
 
 
 def test_devices_with_trouble_come_first() -> None:
-    made = [device(0), device(1, last_xid=48), device(2, ecc_uncorrected=1), device(3, last_xid=79, xid_changed_at=NOW)]
-    assert [item.index for item in sorted(made, key=device_order)] == [2, 3, 0, 1]
+    made = [
+        DeviceRow(device(0, last_xid=31, xid_changed_at=NOW), xid_severity=Severity.INFO),
+        DeviceRow(device(1, last_xid=48, xid_changed_at=NOW)),
+        DeviceRow(device(2, ecc_uncorrected=1)),
+        DeviceRow(device(3, last_xid=79, xid_changed_at=NOW), xid_severity=Severity.CRITICAL),
+    ]
+    assert [row.device.index for row in sorted(made, key=device_order)] == [2, 3, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "broken", "undiscovered", "said"),
+    [
+        (1, 0, 0, "the only GPU node"),
+        (1, 0, 1, "1 node · 1 not discovered"),
+        (3, 1, 0, "1 of 3 nodes broken"),
+        (3, 1, 2, "1 of 3 nodes broken · 2 not discovered"),
+    ],
+)
+def test_nodes_that_were_not_discovered_are_counted_apart(
+    nodes: int, broken: int, undiscovered: int, said: str
+) -> None:
+    assert fleet_note(nodes, broken, undiscovered) == said
+
+
+def test_a_node_that_feature_discovery_did_not_label_is_counted_in_the_demo() -> None:
+    path = open_scenario("gpu_nfd_down").path
+    played, known = play(path, INCIDENTS["gpu_nfd_down"].hold_at), Situation()
+    for reading in played.readings:
+        known.apply(reading)
+    fleet = Fleet()
+    fleet.update(known, (), played.now)
+    assert sorted(fleet.chains) == ["gpu-1", "gpu-2"]
+    found = diagnose(known, played.now)
+    assert undiscovered_nodes(found, fleet.chains) == 1
+    assert "1 node seems to have some" in why_no_gpus(known, found, played.now)
 
 
 @pytest.mark.parametrize(
@@ -208,9 +249,9 @@ def test_devices_with_trouble_come_first() -> None:
     ],
 )
 def test_why_there_is_no_pane(missing: SourceState | None, said: str) -> None:
-    assert why_no_gpus(situation(missing={"nodes": missing} if missing else None), NOW) == said
-    assert "being read" in why_no_gpus(Situation(), NOW)
-    later = why_no_gpus(situation(), NOW + timedelta(hours=1))
+    assert why_no_gpus(situation(missing={"nodes": missing} if missing else None), Diagnosis(), NOW) == said
+    assert "being read" in why_no_gpus(Situation(), Diagnosis(), NOW)
+    later = why_no_gpus(situation(), Diagnosis(), NOW + timedelta(hours=1))
     assert later == "No node of this cluster has GPUs when the nodes were last read; now stale"
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from situation.findings import Severity
 from situation.gpu.devices import NodeDevices
 from situation.gpu.sharing import GpuSharing, gpu_sharing
 from situation.readings import SourceState
@@ -53,9 +54,23 @@ def test_trouble_stands_out_in_glyph_and_colour() -> None:
     assert shown["temp"] == ("91/97 °C", "")
 
 
-def test_an_xid_is_history_unless_it_came_while_we_watched() -> None:
-    assert xid_cell(48, None) == ("48 history", "dim")
-    assert xid_cell(79, NOW) == ("▲ 79 02:41:07", "critical")
+def test_an_xid_is_as_grave_as_its_class_and_history_unless_it_came_while_we_watched() -> None:
+    assert xid_cell(48, None, None) == ("48 history", "dim")
+    assert xid_cell(79, NOW, Severity.CRITICAL) == ("▲ 79 02:41:07", "critical")
+    assert xid_cell(94, NOW, Severity.WARNING) == ("● 94 02:41:07", "warning")
+    assert xid_cell(31, NOW, Severity.INFO) == ("○ 31 02:41:07", "info")
+    assert xid_cell(79, NOW, None) == ("79 02:41:07", "dim"), "minutes later it is history"
+
+
+def test_a_shared_gpu_is_not_said_to_be_of_the_one_pod_that_its_exporter_names() -> None:
+    def held(sharers: int | None, **more: object) -> Cell:
+        return device_cells(DeviceRow(device(**more), sharers=sharers))[-1]  # type: ignore[arg-type]
+
+    assert held(8) == ("8 share · inference/llama-0", "")
+    assert held(8, holders=(("a", "x"), ("a", "y"))) == ("8 share · a/x and 1 more", "")
+    assert held(1) == held(None) == ("inference/llama-0", "")
+    assert held(8, holders=()) == ("8 share", "dim")
+    assert held(0, holders=()) == ("nobody known", "dim")
 
 
 def test_a_mig_device_and_who_shares_it() -> None:
