@@ -116,6 +116,12 @@ class Store:
             self._put(name, next(iter(table)), None)
         return Change(Ref(BY_NAME[name].kind, *key), old, new)
 
+    def arrivals(self) -> list[Change]:
+        """Return all objects as if each had come just now."""
+        return [
+            Change(Ref(kind.kind, *key), None, item) for kind in KINDS for key, item in self._tables[kind.name].items()
+        ]
+
     def table(self, name: str) -> Mapping[ObjectKey, KubernetesObject]:
         """All objects of a kind by (namespace, name)."""
         return self._tables[name]

@@ -106,7 +106,7 @@ class ReplayCockpit(Cockpit):
                 self.call_from_thread(self._take_marks, marks, second)
 
         try:
-            look_through(self.replay.path, told, lambda: not worker.is_cancelled)
+            look_through(self.replay.path, told, lambda: not worker.is_cancelled, self.replay.moments)
         except TapeError:
             return  # it was taken away meanwhile; what is played of it says so itself
 
