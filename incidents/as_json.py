@@ -1,4 +1,8 @@
-"""An incident as plain data, `"version": 1`: keys are added, never renamed or taken away."""
+"""An incident as plain data, `"version": 1`: keys are added, never renamed or taken away.
+
+`causes` holds what was more than information at some time; `noticed`, of the same shape, the weak points that were only
+noticed ("Also noticed" in the Markdown). `layers` tells of causes, `timeline` of everything.
+"""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,6 +20,7 @@ JSON_VERSION: Final = 1
 def as_json(incident: Incident) -> dict[str, Any]:
     """Return the incident as what JSON knows; times are RFC 3339 in UTC, what is not known is null."""
     told = stories(incident.entries)
+    causes = [story for story in told if story.is_grave]
     return {
         "version": JSON_VERSION,
         "id": incident.id,
@@ -24,8 +29,9 @@ def as_json(incident: Incident) -> dict[str, Any]:
         "ended": _time(incident.ended),
         "live": incident.live,
         "people": list(incident.people),
-        "layers": [_layer(spell) for spell in layer_spells(told)],
-        "causes": [_story(story) for story in told],
+        "layers": [_layer(spell) for spell in layer_spells(causes)],
+        "causes": [_story(story) for story in causes],
+        "noticed": [_story(story) for story in told if not story.is_grave],
         "timeline": [_entry(entry) for entry in in_order(incident)],
     }
 
@@ -75,6 +81,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "subject": _subject(entry.subject),
         "severity": entry.severity.value if entry.severity else None,
         "key": entry.key or None,
+        "sources": list(entry.sources),
         "way": entry.way or None,
         "effect": entry.effect.value if entry.effect else None,
         "where": entry.where or None,

@@ -95,6 +95,13 @@ class CauseFollower:
             if tracked.entry is not None
         )
 
+    @property
+    def is_grave(self) -> bool:
+        """A cause that is written and not cleared is critical or a warning, as told last."""
+        return any(
+            item.entry is not None and item.told.severity is not Severity.INFO for item in self._tracked.values()
+        )
+
     def take(self, diagnosis: Diagnosis, now: datetime) -> Iterator[Update]:
         """Yield what is to be written, given that `diagnosis` holds at `now`."""
         if diagnosis.judged_at is None:

@@ -1,5 +1,6 @@
 """The frozen types of the log: one entry for each thing that happened, and the incident they belong to."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -86,6 +87,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """As it was then."""
     follows: tuple[str, ...] = ()
     """Titles of what followed from the cause while it stood."""
+    sources: tuple[str, ...] = ()
+    """The sources that were lost or are back, all of them by name: the text tells of a few."""
     as_of: datetime | None = None
     """Set where the evidence was history already: its source was silent since then."""
     way: str = ""
@@ -136,6 +139,18 @@ class Incident(msgspec.Struct, frozen=True):
     def standing(self) -> tuple[Entry, ...]:
         """Causes that were not cleared, each as it was told last."""
         return standing(self.entries)
+
+    @property
+    def lost(self) -> Mapping[str, Entry]:
+        """Sources that were lost and not back again, each with what it was lost in."""
+        found: dict[str, Entry] = {}
+        for entry in self.entries:
+            if entry.kind is Kind.LOST:
+                found |= dict.fromkeys(entry.sources, entry)
+            elif entry.kind is Kind.BACK:
+                for name in entry.sources:
+                    found.pop(name, None)
+        return found
 
 
 def standing(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:

@@ -1,6 +1,6 @@
 """The log of this cockpit: in memory from the start, on disk from the first thing that makes it an incident."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -128,18 +128,21 @@ class Log:
         if self._writer is not None:
             self._writer.end(entry.at)
 
-    def look(self, now: datetime, stands: Sequence[Entry]) -> None:
-        """Notice how far the disk has come, and when the incident is over; `stands` are the causes not cleared and
-        the sources not back."""
+    def look(self, now: datetime, stands: Callable[[], Sequence[Entry]], *, is_grave: bool) -> None:
+        """Notice how far the disk has come, and when the incident is over.
+
+        `stands` returns the causes not cleared and the sources not back, and is asked only at the end of an incident;
+        `is_grave` tells whether a critical cause or warning is among them.
+        """
         if self._writer is None:
             return
         if self._writer.written.is_full and not self._is_full:
             self._stop(now, "the file has grown to its limit")
-        if self._active_at is None or any(_is_grave(entry) for entry in stands):
+        if self._active_at is None or is_grave:
             self._active_at = now
         self._active_at = min(self._active_at, now)  # a clock that was set back must not keep it open
         if now - self._active_at >= QUIET and not self.problem:
-            self._end(self._writer, now, stands)
+            self._end(self._writer, now, stands())
 
     def _end(self, writer: Writer, now: datetime, stands: Sequence[Entry]) -> None:
         """Close the incident's file; what still stands is told again in that of the next one."""
@@ -211,7 +214,8 @@ def _clean(entry: Entry) -> Entry:
     changed = {name: kept_text(getattr(entry, name), TEXT_LIMIT) for name in ("text", "way", "who", "where")}
     evidence = tuple(msgspec.structs.replace(e, text=kept_text(e.text, TEXT_LIMIT)) for e in entry.evidence)
     follows = tuple(kept_text(text, TEXT_LIMIT) for text in entry.follows)
+    sources = tuple(kept_text(name, TEXT_LIMIT) for name in entry.sources)
     step = entry.step
     if step is not None:
         step = msgspec.structs.replace(step, note=kept_text(step.note, TEXT_LIMIT))
-    return msgspec.structs.replace(entry, **changed, evidence=evidence, follows=follows, step=step)
+    return msgspec.structs.replace(entry, **changed, evidence=evidence, follows=follows, sources=sources, step=step)

@@ -34,7 +34,8 @@ def names_in(entry: Entry, more: Iterable[Ref], situation: Situation) -> tuple[N
     found: dict[Name, None] = {}
     for ref in refs[:_KEPT]:
         found.update(dict.fromkeys(_of_ref(ref, situation)))
-    texts = (entry.text, entry.way, entry.where, *(line.text for line in entry.evidence), *entry.follows)
+    told = (entry.text, entry.way, entry.where, *(line.text for line in entry.evidence), *entry.follows)
+    texts = (*told, *entry.sources)
     tokens = dict.fromkeys(token for text in texts for token in TOKEN.findall(text))
     namespaces = {ref.namespace for ref in refs} | {token for token in tokens if ("", token) in situation.namespaces}
     tables = [(sort_of(kind.kind), table) for kind in _KINDS if (table := situation.table(kind.name))]

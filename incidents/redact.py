@@ -96,6 +96,7 @@ class Redaction:
             key=self.text(entry.key),
             evidence=tuple(self._evidence(line) for line in entry.evidence),
             follows=tuple(self.text(text) for text in entry.follows),
+            sources=tuple(self.text(name) for name in entry.sources),
             step=self._step(entry.step),
             names=(),
         )
@@ -144,7 +145,7 @@ def names_of(entry: Entry) -> Iterator[Name]:
         yield Name(sort_of(subject.kind), subject.name)
     yield Name("person", entry.who)
     texts = (entry.text, entry.way, entry.where, *(line.text for line in entry.evidence), *entry.follows)
-    for text in (*texts, *(line.source for line in entry.evidence)):
+    for text in (*texts, *entry.sources, *(line.source for line in entry.evidence)):
         yield from _shown(text)
 
 

@@ -2,7 +2,7 @@
 together: an API server that goes takes twenty sources with it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -30,7 +30,8 @@ class _Followed:
     differs_since: datetime | None = None
     differs: bool = False
     """It is the other way round now."""
-    state: SourceState = SourceState.LIVE
+    state: SourceState | None = None
+    """As it was lost; None for one that an earlier part of the log left lost and that was not read since."""
     error: str = ""
     told: Entry | None = None
     """What it is written as lost in, as long as it is."""
@@ -39,8 +40,9 @@ class _Followed:
 class SourceFollower:
     """Follows the sources that were live once. Of each, lost and back alternate."""
 
-    def __init__(self) -> None:
-        self._followed: dict[str, _Followed] = {}
+    def __init__(self, lost: Mapping[str, Entry] | None = None) -> None:
+        """`lost` are the sources that an earlier part of the log left lost (`Incident.lost`)."""
+        self._followed = {name: _Followed(is_lost=True, told=entry) for name, entry in (lost or {}).items()}
 
     def take(self, sources: Iterable[Source], now: datetime) -> Iterator[Update]:
         """Yield what is to be written, given the sources as they are at `now`."""
@@ -65,7 +67,12 @@ class SourceFollower:
         for name, followed in self._followed.items():
             if (entry := followed.told) is not None:
                 told.setdefault((entry.at, entry.key), (entry, []))[1].append(name)
-        return tuple(msgspec.structs.replace(entry, text=self._lost_text(names)) for entry, names in told.values())
+        return tuple(
+            entry
+            if tuple(names) == entry.sources
+            else msgspec.structs.replace(entry, text=self._lost_text(names), sources=tuple(names))
+            for entry, names in told.values()
+        )
 
     def _look(self, source: Source, now: datetime) -> None:
         state = source.state_at(now)
@@ -92,21 +99,21 @@ class SourceFollower:
         return min(since)
 
     def _lost(self, names: list[str], now: datetime) -> Entry:
-        entry = Entry(self._turned(names, now), Kind.LOST, self._lost_text(names), key=names[0])
+        entry = Entry(self._turned(names, now), Kind.LOST, self._lost_text(names), key=names[0], sources=tuple(names))
         for name in names:
             self._followed[name].told = entry
         return entry
 
     def _lost_text(self, names: list[str]) -> str:
         first = self._followed[names[0]]
-        states = dict.fromkeys(self._followed[name].state.value for name in names)
+        states = dict.fromkeys(state.value for name in names if (state := self._followed[name].state) is not None)
         reason = f" ({first.error})" if first.error else ""
-        return f"{_told(names)}: {', '.join(states)}{reason}"
+        return f"{_told(names)}: {', '.join(states) or 'not read since the log was resumed'}{reason}"
 
     def _back(self, names: list[str], now: datetime) -> Entry:
         for name in names:
             self._followed[name].told = None
-        return Entry(self._turned(names, now), Kind.BACK, _told(names), key=names[0])
+        return Entry(self._turned(names, now), Kind.BACK, _told(names), key=names[0], sources=tuple(names))
 
 
 def _told(names: list[str]) -> str:

@@ -61,6 +61,36 @@ def _ready(component: Component, word: str) -> Callable[[Facts], Found | Unsure]
     return find
 
 
+_BESIDE: Final = {
+    Component.GFD: "GPU feature discovery",
+    Component.DCGM: "DCGM",
+    Component.EXPORTER: "DCGM exporter",
+    Component.MIG: "MIG manager",
+    Component.MPS: "MPS",
+}
+"""Links that offer GPUs to nobody, with the words for them."""
+
+
+def _beside(facts: Facts) -> Found | Unsure:
+    """Tell whether all of them that are wanted are in order: what is broken goes before what is not known."""
+    chains = _chains(facts)
+    if isinstance(chains, Unsure):
+        return chains
+    wanted = {component: word for component, word in _BESIDE.items() if _is_wanted(component, chains)}
+    answers = [_ready(component, word)(facts) for component, word in wanted.items()]
+    broken = next((answer for answer in answers if isinstance(answer, Found) and not answer.value), None)
+    unsure = next((answer for answer in answers if isinstance(answer, Unsure)), None)
+    if (said := broken or unsure) is not None:
+        return said
+    names = ", ".join(wanted.values())
+    return Found(True, f"{names} in order" if names else "none of these links is wanted here")
+
+
+def _is_wanted(component: Component, chains: Sequence[NodeChain]) -> bool:
+    links = (chain.link(component) for chain in chains)
+    return any(link is not None and link.state is not LinkState.NOT_WANTED for link in links)
+
+
 def _doubt(chain: NodeChain, link: Link) -> str:
     """Return why it is not known that a link which is not broken works; empty if it does."""
     if link.state is LinkState.READY:
@@ -116,6 +146,11 @@ GPU_FIGURES: Final = {
         Component.VALIDATOR, "validator", "the validator's driver and toolkit steps are through on the GPU nodes"
     ),
     "gpu.plugin_ready": _link(Component.PLUGIN, "device plugin", "the device plugin works on the GPU nodes"),
+    "gpu.beside_ready": Figure(
+        Kind.FLAG,
+        "whether feature discovery, DCGM, its exporter, the MIG manager and MPS work on the GPU nodes, where wanted",
+        _beside,
+    ),
     "gpu.checks_ready": _link(
         Component.CHECKS, "validation of CUDA", "the validator's CUDA and plugin steps are through on the GPU nodes"
     ),

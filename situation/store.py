@@ -128,6 +128,12 @@ class Store:
         """Return what is another after any change of an object of these kinds."""
         return tuple(self._revisions[name] for name in names)
 
+    def arrivals(self) -> list[Change]:
+        """Return all objects as if each had come just now."""
+        return [
+            Change(Ref(kind.kind, *key), None, item) for kind in KINDS for key, item in self._tables[kind.name].items()
+        ]
+
     def table(self, name: str) -> Mapping[ObjectKey, KubernetesObject]:
         """All objects of a kind by (namespace, name)."""
         return self._tables[name]

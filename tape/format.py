@@ -6,7 +6,8 @@ The first line is the header:
      "hold_at": null, "context": "...", "server": "v1.36.2", "recorded_live": false,
      "again_from": null}
 
-`started_at` is the time of t=0. A demo opens at `start_at` seconds and stops playing at `hold_at` (null: at the end);
+`started_at` is the time of t=0. A tape opens at `start_at` seconds: what stands before was
+said before. A demo stops playing at `hold_at` (null: at the end);
 what pods answer between `again_from` and then goes on to come again and again.
 Every further line is a frame, `t` in seconds since `started_at`, never falling:
 
@@ -106,7 +107,7 @@ class Header(msgspec.Struct, frozen=True):
     started_at: datetime
     """Time of t=0, with a time zone."""
     start_at: float = 0.0
-    """Seconds that are past already when a demo opens."""
+    """Seconds that are past already when the tape opens."""
     hold_at: float | None = None
     """Second at which a demo stops playing; None for the end of the tape."""
     context: str = "demo"

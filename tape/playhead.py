@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from situation.kinds import BY_NAME, KINDS, ObjectKind
 from situation.readings import Reading, ServerVersion, SourceState
 from situation.text import harmless
+from situation.twin import twin
 from tape.format import READYZ_SOURCE, SERVER_SOURCE, VERSION_SOURCE, Frame, TapeError
 from tape.reader import Tape
 from tape.readings import READYZ_FRESH_S, reading_of
@@ -107,6 +108,17 @@ class Listener:
         return self.started_at + timedelta(seconds=second)
 
 
+class Place(NamedTuple):
+    """Where a playhead stood, and what it had heard: another can go on from there. Nothing of it changes any more."""
+
+    position_s: float
+    last_s: float
+    line: int
+    """Number of the line of the next frame."""
+    next: Frame
+    listener: Listener
+
+
 class Playhead:
     """Reads a tape from its beginning on. One that has passed the wanted moment is wound back by `rewound`."""
 
@@ -155,6 +167,23 @@ class Playhead:
     def rewound(self) -> "Playhead":
         """Return a new one at the beginning of the same tape. Raises TapeError."""
         return Playhead(self.tape.path, self._others)
+
+    @property
+    def place(self) -> Place | None:
+        """Where it stands; None before it began, and at the end."""
+        if not self._began or self._next is None:
+            return None
+        return Place(self.position_s, self.last_s, self.tape.line, self._next, twin(self._listener))
+
+    def at(self, place: Place) -> "Playhead":
+        """Return a new one that goes on from a place on the same tape. Raises TapeError."""
+        head = self.rewound()
+        if head.tape.header != self.tape.header:
+            raise TapeError(f"{self.tape.path}: is another tape now")
+        head._began, head.position_s, head.last_s = True, place.position_s, place.last_s
+        head._next, head._listener = place.next, twin(place.listener)
+        head._frames = head.tape.frames(place.line, place.next.t)
+        return head
 
     def to(self, second: float | None) -> Iterator[Reading]:
         """As `until`, or to the end for None; what is silent there is confirmed at that very moment."""

@@ -31,6 +31,8 @@ class Tape:
         self.path = path
         self.notes: list[str] = []
         """What is missing of it, for people; known once the frames were read."""
+        self.line = 0
+        """Number of the line that was read last, with the frame that was yielded last."""
         lines = self._lines()
         try:
             number, line, _ = next(lines)
@@ -40,13 +42,14 @@ class Tape:
             lines.close()
         self.header = self._read_header(line, number)
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, after: int = 1, last_t: float = 0.0) -> Iterator[Frame]:
         """Yield all frames in order, lists whole. Raises TapeError, naming the line, for a bad one.
 
-        A last line that was cut off ends the tape there; `notes` then says so.
+        `after` is the line that was read last, and `last_t` the second of its frame, where reading goes on; those up to
+        there are not looked at. A last line that was cut off ends the tape there; `notes` then says so.
         """
         pages: list[ListBody] = []
-        for frame in self._single_frames():
+        for frame in self._single_frames(after, last_t):
             if frame.list is None:
                 pages.clear()
                 yield frame
@@ -56,12 +59,12 @@ class Tape:
                 yield _whole(frame, pages) if len(pages) > 1 else frame
                 pages.clear()
 
-    def _single_frames(self) -> Iterator[Frame]:
+    def _single_frames(self, after: int, last_t: float) -> Iterator[Frame]:
         self.notes.clear()
         lines = self._lines()
-        next(lines)
-        last_t = 0.0
         for number, line, complete in lines:
+            if number <= after:
+                continue
             try:
                 frame = _decode_frame(line)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -71,7 +74,7 @@ class Tape:
                 raise TapeError(f"{self.path}, line {number}: bad frame: {error}") from error
             if frame.t < last_t:
                 raise TapeError(f"{self.path}, line {number}: bad frame: t falls from {last_t:g} to {frame.t:g}")
-            last_t = frame.t
+            last_t, self.line = frame.t, number
             yield frame
 
     def _read_header(self, line: bytes, number: int) -> Header:

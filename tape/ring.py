@@ -1,7 +1,8 @@
 """The last half hour of what the sources said, held in memory, compressed, ready to be saved as a tape.
 
 Held as segments. Each begins with the whole picture of its moment, so that the oldest can be dropped at any time and
-what is left is a tape that begins there.
+what is left is a tape that begins there. A picture tells only what each source said last: what is worked out over time
+begins anew. So a tape is shown from `WARM_UP` after its first picture on; what stands before is played, not shown.
 """
 
 import gzip
@@ -27,6 +28,8 @@ from tape.readings import frames_of
 SPAN: Final = timedelta(minutes=30)
 SEGMENT: Final = timedelta(minutes=10)
 """A picture of 10,000 pods takes about 2 MB: not more often than needed."""
+WARM_UP: Final = timedelta(minutes=5)
+"""The longest window of rates and quantiles (`api_memory.WINDOW`); histories that are longer begin anew."""
 LIMIT_BYTES: Final = 24 * 2**20
 """Of all segments together, compressed. Under heavy churn less than `SPAN` is held."""
 _SEGMENT_PART: Final = 4
@@ -156,7 +159,7 @@ class Ring:
 
     def _drop(self) -> None:
         now = self._time(self._last_t)
-        while len(self._segments) > 1 and now - self._segments[1].began_at >= self._span:
+        while len(self._segments) > 1 and now - self._segments[1].began_at >= self._span + WARM_UP:
             self._segments.popleft()
         while self._segments and self.size_bytes > self._limit_bytes:
             self._segments.popleft()
@@ -176,9 +179,16 @@ class Ring:
 
     @property
     def held(self) -> timedelta:
-        """How far back the ring reaches from its last reading."""
-        began_at = next((segment.began_at for segment in tuple(self._segments)), None)
-        return self._time(self._last_t) - began_at if began_at is not None else timedelta()
+        """How far back a tape would show what was, from the last reading on."""
+        first = next(iter(tuple(self._segments)), None)
+        return self._time(self._last_t) - self._shown_from(first) if first is not None else timedelta()
+
+    def _shown_from(self, first: _Segment) -> datetime:
+        """Return when the windows are as they were live; of a tape that reaches back less, half is shown."""
+        last = self._time(self._last_t)
+        if first.began_at == self.started_at:  # live, they began there too
+            return max(first.began_at, last - self._span - self._segment_span)
+        return first.began_at + min(WARM_UP, (last - first.began_at) / 2)
 
     def save(self, path: Path, *, title: str, context: str, server: str) -> None:
         """Write all that is held as a tape, readable by its owner only. Raises TapeError naming the file."""
@@ -186,14 +196,14 @@ class Ring:
         with self._lock:
             if not self._segments:
                 raise TapeError(f"{path}: not written: {self._why_empty}")
-            began_at = self._segments[0].began_at
+            shown_from = self._shown_from(self._segments[0])
             chunks = [chunk for segment in self._segments for chunk in segment.chunks if chunk]
         header = Header(
             TAPE_VERSION,
             name=path.name.partition(".")[0],
             title=title,
             started_at=self.started_at,
-            start_at=(began_at - self.started_at).total_seconds(),
+            start_at=(shown_from - self.started_at).total_seconds(),
             context=context,
             server=server,
             recorded_live=True,

@@ -68,6 +68,14 @@ class Feed:
         self._resort_at: datetime | None = None
         self._judge_from: datetime | None = None
         self._unjudged: list[Change] = []
+        self._arrived: list[Change] = []
+        """What was taken over from another time, until the next turn."""
+
+    def resume(self, situation: Situation, devices: DeviceHistory) -> None:
+        """Go on from what was known at another time; all of it is judged anew at the next turn."""
+        self.forget()
+        self.situation, self.devices = situation, devices
+        self._arrived = situation.arrivals()
 
     def publish(self, reading: Reading) -> None:
         """Take a reading in; it takes effect at the next turn."""
@@ -82,10 +90,10 @@ class Feed:
         now = self._clock()
         readings, self._waiting = self._waiting, []
         if self._engine is None:
-            if not readings:
+            if not readings and not self._arrived:
                 return Turn(self.diagnosis, frozenset(), frozenset(), False)
             self._engine = _new_engine()
-        changes: list[Change] = []
+        changes, self._arrived = self._arrived, []
         for reading in readings:
             changes += self._apply(reading)
             yield

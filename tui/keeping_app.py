@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from textual import work
+from textual import on, work
 from textual.app import App
 from textual.notifications import Notify
 
@@ -11,7 +11,7 @@ from situation.boundary import Boundary
 from situation.steps import Steps
 from tui.cockpit_screen import CockpitScreen
 from tui.feed import Feed
-from tui.notices import ANSWERS
+from tui.notices import ANSWERS, AnswersRead
 from tui.recorder import Recorder
 from tui.tape_keeper import TapeKeeper
 
@@ -43,8 +43,16 @@ class KeepingApp(App[int]):
     def on_notify(self, event: Notify) -> None:
         """Let the answer to a key take the place of the answer before it; the toolkit then shows it."""
         if event.notification.title in ANSWERS:
-            for before in [told for told in self._notifications if told.title in ANSWERS]:
-                self._unnotify(before, refresh=False)
+            self._take_back_answers(refresh=False)
+
+    @on(AnswersRead)
+    def take_back_answers(self) -> None:
+        """Take them from the screen; what is no answer to a key stays."""
+        self._take_back_answers(refresh=True)
+
+    def _take_back_answers(self, *, refresh: bool) -> None:
+        for before in [told for told in self._notifications if told.title in ANSWERS]:
+            self._unnotify(before, refresh=refresh)
 
     def on_unmount(self) -> None:
         self.close_log()

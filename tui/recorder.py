@@ -97,6 +97,7 @@ class Recorder:
         self._log = Log(self._folder, context, resumed=before, path=resumed.path if resumed and before else None)
         if before is not None:
             self._causes = CauseFollower(before.standing, before.last_at)
+            self._sources = SourceFollower(before.lost)
         self._log.add(self._opening(before, self._clock()))
         return tuple(notes)
 
@@ -145,7 +146,10 @@ class Recorder:
         for entry, again in self._found(feed, now):
             log.add(entry, again=again)
             yield
-        log.look(now, (*self._causes.standing, *self._sources.lost))
+        log.look(now, self._stands, is_grave=self._causes.is_grave)
+
+    def _stands(self) -> tuple[Entry, ...]:
+        return (*self._causes.standing, *self._sources.lost)
 
     def _found(self, feed: Feed, now: datetime) -> Iterator[Update]:
         situation = feed.situation

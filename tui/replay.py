@@ -1,6 +1,6 @@
 """Plays a tape to a feed: what time it is on it, how fast it runs, and how to get to another place."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from tape.format import TapeError
 from tape.playhead import Playhead
 from tui.connection import Connected
 from tui.feed import Feed
+from tui.moments import Moments
 from tui.recorded import RecordedSources
 
 SPEEDS: Final = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
@@ -53,6 +54,8 @@ class Replay:
         self.marks: tuple[Mark, ...] = ()
         self.end_s = 0.0
         """Last second of the tape; known when it was looked through."""
+        self.moments = Moments()
+        """Places to go on from, known as far as it was looked through."""
         self._gone = ""
         """Why it cannot be wound back."""
         self._head = Playhead(path, RecordedSources)
@@ -139,32 +142,49 @@ class Replay:
         return found is not None
 
     def seek(self, second: float) -> None:
-        """Go to a second of the tape; what lies behind is played again from its beginning, to the same picture."""
+        """Go to a second of the tape: it is played from the nearest moment that is kept, or from its beginning."""
         self._second = max(self.start_s, min(second, self.end_s or second))
-        if self._second < self._head.position_s and self.feed is not None:
+        if self.feed is not None:
             try:
-                self._head = self._head.rewound()
+                self._jump(self.feed)
             except TapeError as error:  # the file was taken away, or is another one now
                 self._gone, self._second, self.is_playing = str(error), self._head.position_s, False
                 return
-            self.feed.forget()
         self._say()
+
+    def _jump(self, feed: Feed) -> None:
+        """Leave the playhead where it can go on to the wanted second. Raises TapeError."""
+        position = self._head.position_s
+        if (moment := self.moments.nearest(self._second, position)) is not None:
+            self._head = moment.restore(self._head, feed)
+        elif self._second < position:
+            self._head = self._head.rewound()
+            feed.forget()
 
     def _say(self) -> None:
         if self._publish is None:
             return  # nobody would hear it
-        for reading in self._head.until(self._second):
-            if reading.source != _OWN_LOAD:
-                self._publish(reading)
+        for reading in _heard(self._head, self._second):
+            self._publish(reading)
         if self._head.is_at_end and self._second >= self._head.last_s:
             self._second = max(self._head.last_s, self.start_s)
             self.is_playing = False
 
 
-def look_through(path: Path, told: Callable[[tuple[Mark, ...], float], None], is_wanted: Callable[[], bool]) -> None:
+def _heard(head: Playhead, second: float) -> Iterator[Reading]:
+    return (reading for reading in head.until(second) if reading.source != _OWN_LOAD)
+
+
+def look_through(
+    path: Path,
+    told: Callable[[tuple[Mark, ...], float], None],
+    is_wanted: Callable[[], bool],
+    moments: Moments | None = None,
+) -> None:
     """Judge a whole tape and tell of its marks as they become known, of its end (else 0) when it was reached.
 
-    For a thread of its own; `is_wanted` turns false when nobody waits any more. Raises TapeError.
+    `moments` is filled on the way. For a thread of its own; `is_wanted` turns false when nobody waits any more.
+    Raises TapeError.
     """
     head = Playhead(path, RecordedSources)
     clock = head.started_at
@@ -174,9 +194,12 @@ def look_through(path: Path, told: Callable[[tuple[Mark, ...], float], None], is
     second = head.start_s
     while is_wanted():
         clock = head.started_at + timedelta(seconds=second)
-        for reading in head.until(second):
+        readings = list(_heard(head, second))
+        for reading in readings:
             feed.publish(reading)
         found = {cause.key: cause.title for cause in feed.turn().diagnosis.causes}
+        if moments is not None:
+            moments.note(readings, head, feed)
         if found.keys() != causes.keys():
             appeared = tuple(title for key, title in found.items() if key not in causes)
             marks.append(Mark(second, appeared, len(causes.keys() - found.keys())))

@@ -15,7 +15,7 @@ from tui.attention import Attention
 from tui.checklist_screen import ChecklistScreen
 from tui.feed import Feed
 from tui.note_line import NoteLine
-from tui.notices import NOTED
+from tui.notices import NOTED, AnswersRead
 from tui.painter import Painter
 from tui.recorder import IN_RECORDING, Recorder
 from tui.timeline_rows import TimelineRows
@@ -100,6 +100,7 @@ class TimelineScreen(ChecklistScreen):
             return
         self.query_one(ChecklistPane).display = False  # one panel at a time: panes need the room
         pane.display = True
+        self.post_message(AnswersRead())  # a copy is its last entry, which the notice would cover on a small terminal
         self._timeline_seen = None
         self.paint_timeline()
         pane.table.focus()

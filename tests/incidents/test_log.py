@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from incidents.entries import Kind, Name
+from incidents.entries import Entry, Kind, Name
 from incidents.log import QUIET, Log
 from incidents.secrets import kept_text
 from incidents.shelf import kept, left_open
@@ -21,6 +21,7 @@ from tests.build import NOW
 from tests.incidents.build import at, begun, entry
 
 ROOT = Path(__file__).parents[2]
+GRAVE = (Severity.CRITICAL, Severity.WARNING)
 
 
 @pytest.fixture
@@ -34,6 +35,11 @@ def until(met: Callable[[], bool], deadline_s: float = 10.0) -> None:
     while not met():
         assert time.monotonic() < end
         time.sleep(0.005)
+
+
+def looks(log: Log, seconds: float, *stands: Entry) -> None:
+    """Let the log look around while these stand."""
+    log.look(at(seconds), lambda: stands, is_grave=any(item.severity in GRAVE for item in stands))
 
 
 def close(log: Log) -> None:
@@ -123,9 +129,9 @@ def test_the_next_log_begins_with_the_sources_that_are_lost_and_keeps_the_names_
     log.add(entry(Kind.CLEARED, seconds=3, key="k", severity=Severity.CRITICAL))
     lost = entry(Kind.LOST, "pods: unreachable", seconds=9, key="kubernetes/pods")
     log.add(lost)
-    log.look(at(10), (weak, lost))
+    looks(log, 10, weak, lost)
     until(lambda: log.id != "")
-    log.look(at(20 + hour), (weak, lost))
+    looks(log, 20 + hour, weak, lost)
     assert [(item.kind, item.key) for item in log.entries[1:]] == [
         (Kind.APPEARED, "i"),
         (Kind.LOST, "kubernetes/pods"),
@@ -144,19 +150,19 @@ def test_a_quiet_incident_is_over_and_the_next_cause_begins_another(folder: Path
     small = begun(1, "i", Severity.INFO, text="weak set-up")
     log.add(small)
     log.add(begun(2, "k"))
-    log.look(at(hour + 100), (small, begun(2, "k")))
+    looks(log, hour + 100, small, begun(2, "k"))
     log.add(entry(Kind.CLEARED, seconds=hour + 200, key="k", severity=Severity.CRITICAL))
     log.add(entry(Kind.NOTE, seconds=hour + 300, who="anna"))
     log.add(entry(Kind.LOST, seconds=hour + 900))
     until(lambda: log.id != "")
     first = log.id
-    log.look(at(2 * hour + 299), (small,))
+    looks(log, 2 * hour + 299, small)
     assert log.id == first
-    log.look(at(2 * hour + 301), (small,))
+    looks(log, 2 * hour + 301, small)
     assert (log.id, log.status) == ("", "")
     assert list(log.news()) == [f"{first} was quiet for 60m: its log is closed."]
     assert [item.kind for item in log.entries] == [Kind.OPENED, Kind.APPEARED]
-    log.look(at(9 * hour), (small,))
+    looks(log, 9 * hour, small)
     log.add(entry(Kind.CLEARED, seconds=9 * hour, key="i", severity=Severity.INFO))
     log.add(begun(9 * hour + 1, "k"))
     close(log)
@@ -178,8 +184,8 @@ def test_an_incident_that_the_disk_does_not_take_is_not_ended(folder: Path) -> N
     log = Log(folder, "prod")
     log.add(begun())
     until(lambda: bool(log.problem))
-    log.look(at(2 * QUIET.total_seconds()), ())
-    log.look(at(4 * QUIET.total_seconds()), ())
+    looks(log, 2 * QUIET.total_seconds())
+    looks(log, 4 * QUIET.total_seconds())
     assert len(log.entries) == 1 and log.problem
 
 
@@ -189,8 +195,8 @@ def test_a_full_log_ends_with_its_incident_too(folder: Path) -> None:
         log.add(begun(number, key=str(number)))
     assert log.is_full
     until(lambda: log.id != "")
-    log.look(at(10), ())
-    log.look(at(10 + QUIET.total_seconds()), ())
+    looks(log, 10)
+    looks(log, 10 + QUIET.total_seconds())
     assert not log.is_full and log.add(begun(9_999))
     close(log)
     assert len(kept(folder)) == 2

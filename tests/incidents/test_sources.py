@@ -1,9 +1,9 @@
 """Sources that fall silent and come back."""
 
-from incidents.entries import Kind
+from incidents.entries import Entry, Incident, Kind
 from incidents.sources import SourceFollower
 from situation.readings import Source, SourceState
-from tests.incidents.build import at
+from tests.incidents.build import at, entry
 
 Told = list[tuple[Kind, float, str]]
 
@@ -85,3 +85,28 @@ def test_a_live_source_that_goes_unconfirmed_is_lost_as_stale() -> None:
     source = Source(PODS, LIVE, "", at(0), 30.0)
     told = [update.entry for second in range(60) for update in follower.take([source], at(second))]
     assert [(entry.kind, entry.at, entry.text) for entry in told] == [(Kind.LOST, at(31), "pods: stale")]
+
+
+def test_what_an_earlier_part_of_the_log_left_lost_is_told_to_be_back() -> None:
+    names = [f"kubernetes/k{number}" for number in range(6)]
+    before = SourceFollower()
+    entries: list[Entry] = []
+    for second in range(120):
+        state = LOST if 10 <= second < 60 else LIVE
+        held = {**dict.fromkeys(names, state), PODS: LOST if second >= 10 else LIVE}
+        sources = [Source(name, state, "timed out", at(0), 1e6) for name, state in held.items()]
+        entries += [update.entry for update in before.take(sources, at(second))]
+    resumed = SourceFollower(Incident("i", "prod", at(0), entries=tuple(entries)).lost)
+    (lost,) = resumed.lost
+    assert (lost.at, lost.sources) == (at(10), (PODS,))
+    told = followed(resumed, [(200, {**dict.fromkeys(names, LIVE), PODS: LIVE}), (260, {})])
+    assert told == [(Kind.BACK, 200, "pods")], "the others are back already"
+    assert resumed.lost == ()
+
+
+def test_of_what_was_lost_before_and_not_read_since_no_state_is_made_up() -> None:
+    first = entry(Kind.LOST, "pods, nodes: unreachable", sources=(PODS, "kubernetes/nodes"))
+    resumed = SourceFollower(dict.fromkeys(first.sources, first))
+    assert resumed.lost == (first,)
+    followed(resumed, [(200, {PODS: LIVE}), (260, {})])
+    assert [item.text for item in resumed.lost] == ["nodes: not read since the log was resumed"]

@@ -188,6 +188,15 @@ def _second(moment: datetime | None) -> float | None:
     return None if moment is None else (moment - NOW).total_seconds()
 
 
+def test_json_keeps_apart_what_was_only_noticed() -> None:
+    weak = begun(5, "w", Severity.INFO, text="web has no readiness probe", layer=Layer.SCHEDULING)
+    data = as_json(incident(begun(), weak))
+    assert [item["title"] for item in data["causes"]] == ["web-1 crashes"]
+    assert [item["title"] for item in data["noticed"]] == ["web has no readiness probe"]
+    assert data["noticed"][0].keys() == data["causes"][0].keys()
+    assert [item["name"] for item in data["layers"]] == ["application"]
+
+
 def test_json_has_its_version_and_is_plain() -> None:
     data = json.loads(json.dumps(as_json(WHOLE)))
     assert data["version"] == 1

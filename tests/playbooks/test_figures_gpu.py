@@ -6,12 +6,14 @@ import pytest
 from playbooks.checks import judge
 from playbooks.expressions import parse_expression
 from playbooks.facts import Answer, AnswerState, Facts
-from situation.findings import Diagnosis
+from playbooks.loading import load_playbooks
+from situation.findings import Diagnosis, Finding, Layer, Severity
 from situation.gpu.links import Component, Link, LinkState, NodeChain
 from situation.meta import Ref
 from situation.readings import SourceState
 from tests.build import NOW, node, pod, situation
 from tests.gpu_chains import crashing, fine
+from tui.checklist import Checklist
 
 FINE, BROKEN, UNKNOWN = AnswerState.FINE, AnswerState.BROKEN, AnswerState.UNKNOWN
 WELL = situation(node("gpu-1"), node("gpu-2"), pod("llama-0", node="gpu-1"))
@@ -81,3 +83,25 @@ def test_nothing_is_told_of_chains_that_nobody_can_see() -> None:
     blind = situation(node("gpu-1"), missing={"pods": SourceState.FORBIDDEN})
     facts = Facts(blind, Diagnosis(), 0, NOW, chains={"gpu-1": crashing("gpu-1")})
     assert judge(parse_expression("gpu.driver_ready"), facts) == Answer(UNKNOWN, "cannot list pods")
+
+
+@pytest.mark.parametrize("component", [Component.GFD, Component.DCGM, Component.EXPORTER, Component.MIG, Component.MPS])
+def test_links_beside_the_chain_are_answered_together_and_those_not_wanted_do_not_count(component: Component) -> None:
+    beside = [Component.GFD, Component.DCGM, Component.EXPORTER, Component.MIG, Component.MPS]
+    others = tuple(Link(item, LinkState.NOT_WANTED) for item in beside)
+    chain = NodeChain("gpu-1", (*(link for link in fine("gpu-1").links if link.component not in beside), *others))
+    assert ask("gpu.beside_ready", chain).evidence == "none of these links is wanted here"
+    assert ask("gpu.beside_ready", with_link(chain, component, LinkState.READY)).state is FINE
+    assert ask("gpu.beside_ready", with_link(chain, component, LinkState.WAITING)).state is UNKNOWN
+    broken = with_link(chain, component, LinkState.FAILING)
+    waiting = with_link(broken, next(item for item in beside if item is not component), LinkState.WAITING)
+    assert ask("gpu.beside_ready", waiting).state is BROKEN
+    finding = Finding(
+        rule="gpu-link-broken", signature="", layer=Layer.NODE, severity=Severity.WARNING,
+        subject=Ref("Node", "", "gpu-1"), title="", evidence=(), next=(),
+    )  # fmt: skip
+    checklist = Checklist()
+    checklist.library = load_playbooks()
+    checklist.open_for(finding, Facts(WELL, Diagnosis(), 0, NOW, chains={"gpu-1": waiting}))
+    assert checklist.step is not None
+    assert checklist.step.id == "beside"

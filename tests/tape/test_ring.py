@@ -3,11 +3,15 @@
 import stat
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from math import inf
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
+from situation.api_load import latency_by_verb, observed
+from situation.api_server import ApiServerPage, ApiServerReading
+from situation.histograms import Histogram
 from situation.kinds import KINDS
 from situation.readings import Changed, Listed, Readiness, Reading, SourceState
 from situation.situation import Situation
@@ -86,13 +90,39 @@ def test_what_is_older_than_the_span_is_dropped_and_the_rest_begins_with_the_who
         at = NOW + timedelta(minutes=minute)
         recorded.hear([changed("web-1", at, restarts=minute)], at)
         assert recorded.ring.held <= SPAN + timedelta(minutes=11)
+        assert minute < 30 or recorded.ring.held >= SPAN
     path = saved(recorded.ring, tmp_path)
     head = Playhead(path)
     assert timedelta(minutes=94) - timedelta(seconds=head.start_s) >= SPAN - timedelta(minutes=1)
     begun = played(path, timedelta(seconds=head.start_s))
     assert set(begun.pods) == {("shop", "web-1"), ("shop", "web-2")}
     assert begun.source("pods").observed_at == NOW + timedelta(seconds=head.start_s)
+    assert recorded.ring.held == timedelta(minutes=94) - timedelta(seconds=head.start_s)
     assert played(path).pods == recorded.situation.pods
+
+
+def test_windows_are_as_they_were_live_where_a_tape_opens_though_older_parts_were_dropped(tmp_path: Path) -> None:
+    recorded = Recorded()
+    live: dict[int, tuple[object, ...]] = {}
+    for second in range(0, 3600, 30):
+        at = NOW + timedelta(seconds=second)
+        slow = second * second / 100
+        durations = {"GET": Histogram((1.0, 2.0, inf), (60.0 * second, 60.0 * second + slow, 60.0 * second + slow))}
+        page = ApiServerPage(started_at=1.0, durations=durations)
+        reading = Reading("control-plane/api-server", SourceState.LIVE, at, ApiServerReading(page, at))
+        recorded.hear([reading], at)
+        live[second] = windows(recorded.situation)
+    path = saved(recorded.ring, tmp_path)
+    start_s = Playhead(path).start_s
+    shown = [second for second in live if second >= start_s]
+    assert 0 < start_s <= 1800
+    assert len({str(live[second]) for second in shown}) > 50
+    for second in shown:
+        assert windows(played(path, timedelta(seconds=second))) == live[second]
+
+
+def windows(situation: Situation) -> tuple[object, ...]:
+    return (observed(situation.api_server), latency_by_verb(situation.api_server))
 
 
 def test_a_source_that_failed_long_ago_still_has_failed_in_a_later_picture(tmp_path: Path) -> None:

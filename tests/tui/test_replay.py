@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -171,6 +172,23 @@ async def test_pause_speed_steps_and_places(tmp_path: Path) -> None:
         await pilot.press("S")
         await pilot.pause()
         assert not (tmp_path / "tapes").exists()
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_place_that_is_typed_at_once_is_gone_to(together: bool, tmp_path: Path) -> None:
+    async with playing(tmp_path) as (pilot, app):
+        app.replay.seek(1.0)
+        for character in ":0:07\r" if together else ":":
+            name = {":": "colon", "\r": "enter"}.get(character, character)
+            app.post_message(Key(name, character))
+        if not together:
+            await pilot.pause()
+            await pilot.press("0", "colon", "0", "7", "enter")
+        async with asyncio.timeout(10):
+            while app.replay.second != app.replay.start_s + 7.0:
+                await pilot.pause(0.05)
+        assert app.screen is app.cockpit
+        assert app.cockpit.attention.focus.is_cluster, "no digit was taken for a layer"
 
 
 async def test_what_is_copied_is_said_to_be_from_a_recording(tmp_path: Path) -> None:

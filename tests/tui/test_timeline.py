@@ -293,3 +293,16 @@ def test_what_came_nowhere_was_not_copied(tmp_path: Path) -> None:
     notice = copy("x", environ={"TERM": "linux"}, write=print, state_dir=tmp_path / "file", platform="linux")
     assert not notice.is_copied
     assert copy("x", environ={"TERM": "linux"}, write=print, state_dir=tmp_path, platform="linux").is_copied
+
+
+async def test_the_notice_of_a_copy_leaves_the_timeline_that_is_opened_and_others_stay(tmp_path: Path) -> None:
+    async with cockpit(tmp_path, Clock(), size=(80, 24)) as pilot:
+        await pilot.press("enter")
+        await until(pilot, lambda: "kubectl" in screen_text(pilot))
+        pilot.app.notify("the watch is back", title="Connection", timeout=60)
+        await pilot.press("c")
+        await until(pilot, lambda: bool(pilot.app.screen.query("Toast")) and len(pilot.app._notifications) == 2)
+        await pilot.press("t")
+        await until(pilot, lambda: [told.title for told in pilot.app._notifications] == ["Connection"])
+        await until(pilot, lambda: len(pilot.app.screen.query("Toast")) == 1)
+        assert entries(pilot)[-1].kind is Kind.COPIED
