@@ -5,7 +5,6 @@ import gc
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
@@ -19,7 +18,6 @@ from textual.screen import Screen
 
 from incidents.store import StoreError
 from playbooks.commands import Target
-from situation.findings import Layer
 from situation.readings import Reading
 from situation.steps import Steps
 from tui.backpressure import TerminalPressure
@@ -35,6 +33,7 @@ from tui.keys_first import KeysFirst
 from tui.log_desk import log_screen
 from tui.log_screen import LogScreen
 from tui.notices import COPIED, PARTLY_COPIED
+from tui.palette import cockpit_commands
 from tui.recorder import Recorder
 from tui.seen_nodes import seen_nodes
 from tui.tape_keeper import TapeKeeper
@@ -287,27 +286,9 @@ class Cockpit(KeepingApp):
         yield from (
             item for item in super().get_system_commands(screen) if item.title in ("Theme", "Quit", "Screenshot")
         )
-        cockpit = self.cockpit
-        yield SystemCommand("Copy the next command", "c", cockpit.action_copy)
-        yield SystemCommand("Log", "Read the log of the failing container", cockpit.action_log)
-        yield SystemCommand(
-            "Checklist", "Open the playbook for the selected cause, or close it", cockpit.action_checklist
-        )
-        yield SystemCommand("Timeline", "Open or close what happened, in order", cockpit.action_timeline)
-        yield SystemCommand("Note", "Write a note into the timeline", cockpit.action_note)
-        yield SystemCommand("GPU", "Go to the GPU chain, the fleet and the devices", cockpit.action_gpu)
-        yield SystemCommand("Control plane", "Go to etcd, certificates and the API server", cockpit.action_etcd)
-        yield SystemCommand("vLLM", "Go to the model servers", cockpit.action_vllm)
+        yield from cockpit_commands(self.cockpit, (name for _, name in self.feed.situation.namespaces))
         yield SystemCommand("Save tape", "Save the last half hour as a tape", self.action_save_tape)
         yield SystemCommand("Help", "Keys, and how to read the screen", self.action_help)
-        for layer in Layer:
-            yield SystemCommand(
-                f"Layer {layer.value}: {layer.title}", "Focus this layer", partial(cockpit.action_layer, layer.value)
-            )
-        yield SystemCommand("All namespaces", "Take the namespace filter off", partial(cockpit.filter_namespace, ""))
-        for _, name in sorted(self.feed.situation.namespaces):
-            if "[" not in name:  # the palette reads titles as markup; a real namespace is an RFC 1123 label
-                yield SystemCommand(f"Namespace {name}", "Show this namespace", partial(cockpit.filter_namespace, name))
 
 
 def _merged(turns: list[Turn]) -> Turn:
