@@ -9,6 +9,7 @@ from textual.widget import Widget
 from tui.middle_row import MiddlePane
 from widgets.causes import CausesPane
 from widgets.evidence import EvidencePane
+from widgets.heights import set_height
 from widgets.nodes import NodesPane
 
 _LEAST_TOP: Final = 8
@@ -94,7 +95,7 @@ class Room:
                 self._evidence.most(evidence.line_count + 1, seen),
                 evidence.command_lines,
             )
-        _set_height(top, height)
+        set_height(top, height)
 
     def _fit_causes(self, *, narrow: bool) -> None:
         """Causes stand above their evidence: lines that the list has no use for show more of the proof."""
@@ -107,7 +108,7 @@ class Room:
             proof = self._proof.most(evidence.line_count + 1, screen.size)
             lines = evidence_lines(room, table, proof, evidence.command_lines, _CAUSE_FACTS)
             height = max(0, min(max(lines, room - part), room - min(rows, _LEAST_CAUSES))) or None
-        _set_height(evidence, height)
+        set_height(evidence, height)
 
     def _fit_middle(self, panes: Sequence[MiddlePane], *, tabs: bool) -> None:
         """The panes of the middle share a row: the one that holds most gives its height."""
@@ -117,13 +118,7 @@ class Room:
         most = max(_LEAST_MIDDLE, screen.size.height // _MIDDLE_PART)
         held = max(pane.line_count for pane in panes)
         shown = (screen.size, tuple(pane.id for pane in panes))
-        _set_height(screen.query_one("#middle"), None if tabs else self._middle.most(min(held, most), shown))
-
-
-def _set_height(widget: Widget, lines: int | None) -> None:
-    before = widget.styles.inline.height
-    if (before.value if before else None) != lines:
-        widget.styles.height = lines
+        set_height(screen.query_one("#middle"), None if tabs else self._middle.most(min(held, most), shown))
 
 
 def _limit(row: Widget, lines: int | None) -> None:

@@ -11,6 +11,7 @@ from textual.widget import Widget
 from situation.meta import Ref
 from widgets.control_plane_facts import ControlPlaneFact, ControlPlaneFacts
 from widgets.etcd_members import EtcdMembers, MemberRow
+from widgets.heights import set_height
 from widgets.pane import Pane
 from widgets.table import RowTable
 
@@ -96,9 +97,7 @@ class EtcdPane(Pane):
         lines = member_lines(self.size.height - 1, members.row_count, self.facts.row_count)
         if members.display is not bool(members.row_count):
             members.display = bool(members.row_count)
-        before = members.styles.inline.height
-        if (before.value if before else None) != lines:
-            members.styles.height = lines
+        set_height(members, lines)
 
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self.fit)

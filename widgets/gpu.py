@@ -17,6 +17,7 @@ from situation.meta import Ref
 from widgets.gpu_chain import GpuChain
 from widgets.gpu_devices import DeviceRow, DevicesState, GpuDevices
 from widgets.gpu_fleet import FleetRow, GpuFleet
+from widgets.heights import set_height
 from widgets.pane import Pane
 from widgets.table import RowTable
 
@@ -176,9 +177,7 @@ class GpuPane(Pane):
         self.set_class(beside, "-beside")
         chain, devices = self.chain, self.devices
         parts = self._shared(beside)
-        before = chain.styles.inline.height
-        if (before.value if before else None) != parts.chain:
-            chain.styles.height = parts.chain
+        set_height(chain, parts.chain)
         devices.fit(parts.devices)
         width = max(self.fleet.least_width, self._room - _CHAIN) if beside else None
         before = self.fleet.styles.inline.width

@@ -19,6 +19,7 @@ from situation.readings import SourceState
 from widgets.blocks import bar, curve
 from widgets.columns import Cell, Column
 from widgets.glyphs import SEVERITY, SEVERITY_ROLE, STATE_ROLE, color
+from widgets.heights import set_height
 from widgets.table import RowTable
 
 _BAR: Final = 8
@@ -132,10 +133,8 @@ class GpuDevices(Vertical):
         """Take as many lines as the pane gives."""
         spare = lines - self.line_count
         static, head = self.query_one(Static), self._head(max(1, min(_HEAD, 1 + spare)))
-        for part, height in ((self, lines), (static, len(head))):
-            before = part.styles.inline.height
-            if (before.value if before else None) != height:
-                part.styles.height = height
+        set_height(self, lines)
+        set_height(static, len(head))
         told = Content("\n").join(head)
         if told != self._told:
             self._told = told

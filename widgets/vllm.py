@@ -8,6 +8,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.message import Message
 
+from widgets.heights import set_height
 from widgets.pane import Pane
 from widgets.table import RowTable
 from widgets.vllm_detail import ServerDetail, VllmDetail
@@ -88,9 +89,7 @@ class VllmPane(Pane):
         """Share the lines that the pane has between table and detail."""
         table = self.table
         lines = table_lines(self.size.height - 1, max(1, table.row_count), self.detail.line_count)
-        before = table.styles.inline.height
-        if (before.value if before else None) != lines:
-            table.styles.height = lines
+        set_height(table, lines)
 
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self.fit)
