@@ -10,6 +10,7 @@ from situation.cluster import Node
 from situation.gpu.components import DEPLOY
 from situation.gpu.offer import PRESENT, PRODUCT, gpu_resources
 from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver
+from situation.gpu.requests import asks_for_any
 from situation.meta import KubernetesObject, Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_finished, is_ready
@@ -19,6 +20,7 @@ from situation.workloads import PodDisruptionBudget
 MIG_CONFIG: Final = "nvidia.com/mig.config"
 MIG_MANAGER: Final = "nvidia-mig-manager"
 FEATURE: Final = "feature.node.kubernetes.io/"
+_NVIDIA: Final = ("nvidia.com/",)
 _PCI: Final = tuple(f"{FEATURE}pci-{device}.present" for device in ("10de", "0302_10de", "0300_10de"))
 """Any of these makes a node one with a GPU, for the operator (gpu_operator 2.2)."""
 _ACCELERATOR_LABELS: Final = (
@@ -152,11 +154,7 @@ def operator_namespace(situation: Situation) -> str:
 
 def may_hold_gpus(pod: Pod) -> bool:
     """Tell whether a pod asks for any NVIDIA resource."""
-    return any(
-        name.startswith("nvidia.com/")
-        for container in pod.spec.containers
-        for name in (*container.resources.limits, *container.resources.requests)
-    )
+    return any(asks_for_any(container, _NVIDIA) for container in pod.spec.containers)
 
 
 def holders(node: Node, situation: Situation) -> tuple[Pod, ...]:
@@ -164,7 +162,7 @@ def holders(node: Node, situation: Situation) -> tuple[Pod, ...]:
     names = gpu_resources(node.status.capacity) or {"nvidia.com/gpu": 0.0}
     found = [
         pod
-        for pod in situation.pods_by_node.get(node.name).values()
+        for pod in situation.gpu_pods_by_node.get(node.name).values()
         if not is_finished(pod) and any(wanted(pod, name) for name in names)
     ]
     return tuple(sorted(found, key=lambda pod: pod.key))

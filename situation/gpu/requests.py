@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from situation.pods import Pod
+from situation.pods import Container, Pod
 
 _GPUS: Final = ("nvidia.com/", "amd.com/gpu", "gpu.intel.com/")
 
@@ -12,12 +12,15 @@ def is_gpu(resource: str) -> bool:
     return resource.startswith(_GPUS)
 
 
+def asks_for_any(container: Container, resources: tuple[str, ...]) -> bool:
+    """Tell whether a container requests, or is limited to, a resource whose name begins with one of these."""
+    for amounts in (container.resources.limits, container.resources.requests):
+        for name in amounts:  # the containers of every pod that changes are asked: no call for each name
+            if name.startswith(resources):
+                return True
+    return False
+
+
 def asks_for_gpus(pod: Pod) -> bool:
     """Tell whether a container of the pod, init containers among them, requests a GPU or is limited to some."""
-    for containers in (pod.spec.containers, pod.spec.init_containers):
-        for container in containers:
-            for amounts in (container.resources.limits, container.resources.requests):
-                for name in amounts:  # every pod that changes is asked: no call for each name
-                    if name.startswith(_GPUS):
-                        return True
-    return False
+    return any(asks_for_any(item, _GPUS) for item in (*pod.spec.containers, *pod.spec.init_containers))

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from situation.gpu.requests import asks_for_any
 from situation.kserve import LABEL as KSERVE_LABEL
 from situation.pods import Container, Pod
 from situation.serving.arguments import EngineArguments, commands_of, read_arguments, words_of
@@ -136,7 +137,7 @@ def server_by_label(pod: Pod) -> ServerSpec | None:
     if any(map(_names_a_server, containers)):
         return None
     of_label = [item for item in containers if label or item.name == _KSERVE_CONTAINER]
-    found = next(filter(_has_gpu, of_label), None)
+    found = next((item for item in of_label if asks_for_any(item, _GPU_RESOURCES)), None)
     why = f"label {label or KSERVE_LABEL}"
     return as_server(pod, found, Software.UNKNOWN, why) if found is not None else None
 
@@ -144,11 +145,6 @@ def server_by_label(pod: Pod) -> ServerSpec | None:
 def _names_a_server(container: Container) -> bool:
     name = _image_name(container.image)
     return any(pattern.search(name) for _, pattern in _BY_IMAGE) or any(map(_by_command, commands_of(container)))
-
-
-def _has_gpu(container: Container) -> bool:
-    resources = container.resources
-    return any(name.startswith(_GPU_RESOURCES) for name in (*resources.limits, *resources.requests))
 
 
 def _at_each_rank(spec: ServerSpec) -> Iterator[ServerSpec]:
