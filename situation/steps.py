@@ -9,11 +9,17 @@ Steps = Generator[None, None, T]
 """Between two steps others may look at what is there, and change nothing of it."""
 
 
+def advance(steps: Steps[T]) -> tuple[T] | None:
+    """Do one step; return what they all made, as the only item, after the last one."""
+    try:
+        next(steps)
+    except StopIteration as end:
+        return (end.value,)
+    return None
+
+
 def finish(steps: Steps[T]) -> T:
     """Do all steps at once, and return what they made."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            made: T = end.value
-            return made
+    while (made := advance(steps)) is None:
+        pass
+    return made[0]

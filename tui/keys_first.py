@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from textual import events
 
-from situation.steps import Steps
+from situation.steps import Steps, advance
 
 T = TypeVar("T")
 
@@ -38,14 +38,10 @@ class KeysFirst:
 
     async def finish(self, steps: Steps[T]) -> T:
         """Do all steps, answer between them what is pressed, and return what they made."""
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                made: T = end.value
-                return made
+        while (made := advance(steps)) is None:
             if monotonic() - self._looked_at >= _PART_S:
                 await self._look_up()
+        return made[0]
 
     async def _look_up(self) -> None:
         """Return when what was pressed until now has been answered; soon if nothing was."""

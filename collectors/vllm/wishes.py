@@ -67,7 +67,7 @@ class VllmWishes:
         left_out: dict[str, Place] = {}
         for place, node in self._places(situation):
             key = place.key
-            if self._skipped and self._is_skipped(f"{place.namespace}/{place.pod}"):
+            if self._is_skipped(place):
                 left_out[key] = place
                 continue
             places[key] = place
@@ -92,8 +92,8 @@ class VllmWishes:
             for place in seen[1]:
                 yield place, pod.spec.node_name
 
-    def _is_skipped(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self._skipped)
+    def _is_skipped(self, place: Place) -> bool:
+        return any(fnmatchcase(f"{place.namespace}/{place.pod}", pattern) for pattern in self._skipped)
 
     def _specs(self, pod: Pod, situation: Situation) -> tuple[ServerSpec, ...]:
         name = f"{pod.namespace}/{pod.name}"

@@ -132,8 +132,7 @@ def _unasked(subject: Subject) -> Told:
 def _refused(subject: Subject, known: KnownServer, now: datetime) -> Told:
     """Nobody listens: it loads its model, or it is gone. A new run of its container begins anew."""
     since = subject.run_since
-    was_up = known.up_at is not None and (since is None or known.up_at > since)
-    if was_up:
+    if _was_up(known, since):
         return Told(ServerState.DEAD, f"nobody listens any more; it answered until {known.up_at:%H:%M:%S}")
     if _is_probed(subject):
         return Told(ServerState.STARTING, "nobody listens yet, and its startup probe has not passed")
@@ -149,12 +148,16 @@ def _refused(subject: Subject, known: KnownServer, now: datetime) -> Told:
     return Told(ServerState.UNKNOWN, f"nobody listens, {age} after its container started")
 
 
+def _was_up(known: KnownServer, since: datetime | None) -> bool:
+    """Tell whether it answered in the present run of its container, which began at `since` as far as that is told."""
+    return known.up_at is not None and (since is None or known.up_at > since)
+
+
 def _not_ready(subject: Subject, known: KnownServer, now: datetime) -> Told:
     """It says itself that it does not serve: while it loads, and after that nobody knows why."""
     path = HEALTH_PATH[known.server.software]
     since = subject.run_since
-    was_up = known.up_at is not None and (since is None or known.up_at > since)
-    if was_up:
+    if _was_up(known, since):
         return Told(ServerState.UNKNOWN, f"{path} says that it is not ready; it was until {known.up_at:%H:%M:%S}")
     if since is not None and now - since <= STARTING:
         age = duration_text((now - since).total_seconds())
