@@ -28,18 +28,20 @@ def decode_object(raw: bytes, kind: ObjectKind) -> KubernetesObject:
         raise BadObjectError(f"{kind.kind}: not JSON: {harmless(str(error))}") from error
     except UnicodeDecodeError as error:
         raise BadObjectError(f"{kind.kind}: not UTF-8: {error.reason}") from error
-    return checked(value, kind)
+    return checked(value, kind, raw)
 
 
-def checked(value: KubernetesObject, kind: ObjectKind) -> KubernetesObject:
-    """Return a decoded object with its text made harmless. Raises BadObjectError for an object without a name.
+def checked(value: KubernetesObject, kind: ObjectKind, raw: bytes) -> KubernetesObject:
+    """Return an object decoded from `raw` with its text made harmless. Raises BadObjectError for one without a name.
 
-    What was kept is looked at, encoded again: a tenth of what was sent, and nothing that annotations hold can send a
-    sound object the slow way.
+    Where what was sent is suspicious, what was kept of it is looked at, encoded again: annotations alone then do not
+    send a sound object the slow way.
     """
     if not value.metadata.name:
         raise BadObjectError(f"{kind.kind}: an object without metadata.name")
-    return harmless_object(value) if may_hold_dangerous_text(_encode(value)) else value
+    if may_hold_dangerous_text(raw) and may_hold_dangerous_text(_encode(value)):
+        return harmless_object(value)
+    return value
 
 
 _encode: Final = msgspec.json.Encoder().encode

@@ -72,10 +72,10 @@ def is_settled(pod: Pod, now: datetime) -> bool:
             return False
         if status.restart_count and not _ran_long(status, now):
             return False
-    return all(
-        not status.restart_count or status.state.terminated is not None or _ran_long(status, now)
-        for status in pod.status.init_container_statuses
-    )
+    for status in pod.status.init_container_statuses:  # no generators: this is asked of every pod, often
+        if status.restart_count and status.state.terminated is None and not _ran_long(status, now):
+            return False
+    return True
 
 
 def _ran_long(status: ContainerStatus, now: datetime) -> bool:

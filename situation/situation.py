@@ -188,6 +188,8 @@ class Situation(Relations):
 
     def _replace_all(self, listed: Listed) -> list[Change]:
         table = self._tables[listed.kind]
+        if not table and listed.kind != "events":  # of which only so many are kept
+            return self._fill(listed.kind, listed.objects)
         seen = {item.key for item in listed.objects}
         changes = [self._put(listed.kind, key, None) for key in [key for key in table if key not in seen]]
         for item in listed.objects:

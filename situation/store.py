@@ -1,6 +1,6 @@
 """The cluster's objects by kind, with their indexes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from situation.cluster import Event, Lease, Namespace, Node, ResourceQuota
@@ -123,6 +123,15 @@ class Store:
         if name == "events" and len(table) > EVENT_LIMIT:
             self._put(name, next(iter(table)), None)
         return Change(Ref(BY_NAME[name].kind, *key), old, new)
+
+    def _fill(self, name: str, objects: Sequence[KubernetesObject]) -> list[Change]:
+        """Take in the first objects of a kind. Of two with one name the later one counts."""
+        kind, table = BY_NAME[name].kind, self._tables[name]
+        table.update((item.key, item) for item in objects)
+        self._revisions[name] += len(table)
+        for index in self._indexes.get(name, ()):
+            index.fill(table)
+        return [Change(Ref(kind, *key), None, item) for key, item in table.items()]
 
     def revision(self, *names: str) -> tuple[int, ...]:
         """Return what is another after any change of an object of these kinds."""

@@ -24,6 +24,7 @@ _DANGEROUS: Final = re.compile(
     "]"
 )
 _MARK: Final = re.compile("[\u2400-\u2421]|‹U\\+[0-9A-F]{2,5}›")
+_ESCAPE: Final = re.compile(rb'\\[^"]')
 _SUSPICIOUS_JSON: Final = re.compile(
     rb"\x7f|\\(?:[bfnrt]|u(?:00[01]|007[fF]|00[89]|00[aA][dD]|034|061|115|116|17|180|2|3164|[fFdD]))"
 )
@@ -58,9 +59,8 @@ def may_hold_dangerous_text(raw_json: bytes) -> bool:
     """Tell cheaply whether decoded strings of this JSON document could need `harmless`; false positives only."""
     if not raw_json.isascii() or b"\x7f" in raw_json:  # JSON lets DEL stand as it is
         return True
-    escapes = raw_json.count(b"\\")
-    if not escapes or escapes == raw_json.count(b'\\"'):
-        return False  # every backslash stands before a quote: counting is five times as fast as the search
+    if _ESCAPE.search(raw_json) is None:
+        return False  # nearly always, and found out several times as fast
     return _SUSPICIOUS_JSON.search(raw_json) is not None
 
 

@@ -145,6 +145,9 @@ class Feed:
         self._unjudged = []
 
     def _keep_order(self, changes: list[Change], now: datetime) -> bool:
+        if not self.order and self.situation.pods:
+            self.order.fill(self.situation.pods, now)
+            return True
         moved = False
         for change in changes:
             if change.ref.kind == "Pod":

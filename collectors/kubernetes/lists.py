@@ -74,10 +74,10 @@ class Decoder:
             self.skipped += 1
             return None
 
-    def check(self, item: KubernetesObject) -> KubernetesObject | None:
-        """Do for an object that is decoded already what `decode` does afterwards."""
+    def check(self, item: KubernetesObject, raw: bytes) -> KubernetesObject | None:
+        """Do for an object that is decoded already, from some part of `raw`, what `decode` does afterwards."""
         try:
-            return self._shared(checked(item, self._kind))
+            return self._shared(checked(item, self._kind, raw))
         except BadObjectError:
             self.skipped += 1
             return None

@@ -91,7 +91,7 @@ class WatchLines:
             return self._add_other(raw)
         if line.type not in _CHANGES:
             return self._add_other(raw)
-        self._change(line.type, self._decoder.check(line.object))
+        self._change(line.type, self._decoder.check(line.object, raw))
         return None
 
     def _add_other(self, raw: bytes) -> WatchError | None:

@@ -3,12 +3,15 @@
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from situation.pods import Container
 
+KNOWN_COMMANDS: Final = 4096
+"""Command lines that are remembered as read: replicas have the same one."""
 _LINE_END: Final = re.compile(r"\\?[\n␊]")
 """As sent, and as `harmless` shows it."""
 _SEPARATORS: Final = ";&|()"
@@ -71,24 +74,29 @@ class EngineArguments(msgspec.Struct, frozen=True):
 
 def words_of(container: Container) -> tuple[str, ...]:
     """Return the command line as words; what a shell is told to run (`sh -c "vllm serve ..."`) is taken apart too."""
-    return tuple(_unwrapped((*container.command, *container.args)))
+    return _words(container.command, container.args)
 
 
-def commands_of(container: Container) -> Iterator[tuple[str, ...]]:
-    """Yield the words of each command that a container runs: a shell may start several (`a & b & wait`)."""
-    command: list[str] = []
-    for word in words_of(container):
-        if word and not word.strip(_SEPARATORS):
-            if command:
-                yield tuple(command)
-            command = []
-        else:
-            command.append(word)
-    if command:
-        yield tuple(command)
+@lru_cache(KNOWN_COMMANDS)
+def _words(command: tuple[str, ...], args: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_unwrapped((*command, *args)))
 
 
-def read_arguments(words: Sequence[str]) -> EngineArguments:
+def commands_of(container: Container) -> tuple[tuple[str, ...], ...]:
+    """Return the words of each command that a container runs: a shell may start several (`a & b & wait`)."""
+    return _commands(words_of(container))
+
+
+@lru_cache(KNOWN_COMMANDS)
+def _commands(words: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    ends = [position for position, word in enumerate(words) if word and not word.strip(_SEPARATORS)]
+    begins = [0, *(end + 1 for end in ends)]
+    commands = (words[begin:end] for begin, end in zip(begins, [*ends, len(words)], strict=True))
+    return tuple(command for command in commands if command)
+
+
+@lru_cache(KNOWN_COMMANDS)
+def read_arguments(words: tuple[str, ...]) -> EngineArguments:
     """Read what is known of an engine's flags; a value that is no number where one belongs counts as not said."""
     found: dict[str, list[str]] = {}
     flags: list[str] = []

@@ -3,18 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Final
 
 from situation.meta import ObjectKey, Ref
 from situation.pods import Container, ContainerStatus, Pod, PodSpec
+from situation.serving.arguments import KNOWN_COMMANDS
 from situation.serving.recognise import ServerSpec, recognise, server_by_label, servers_of
 from situation.serving.view import server_ref
 
-_KNOWN_CONTAINERS: Final = 4096
-"""Pairs of image and command line that are remembered: far fewer are in use than there are pods."""
 
-
-@lru_cache(maxsize=_KNOWN_CONTAINERS)
+@lru_cache(KNOWN_COMMANDS)
 def _serves(image: str, command: tuple[str, ...], args: tuple[str, ...]) -> bool:
     container = Container("", image=image, command=command, args=args)
     return recognise(Pod(spec=PodSpec(containers=(container,)))) is not None

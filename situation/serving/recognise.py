@@ -130,6 +130,8 @@ def server_by_label(pod: Pod) -> ServerSpec | None:
     Of what names one, these decide: a worker of a server over several pods has the same labels as its head.
     """
     labels = pod.metadata.labels
+    if KSERVE_LABEL not in labels and not any(map(labels.__contains__, _LLM_D_LABELS)):
+        return None  # nearly always
     label = next((name for name in _LLM_D_LABELS if labels.get(name) == "true"), "")
     if not label and KSERVE_LABEL not in labels:
         return None
@@ -158,7 +160,7 @@ def _at_each_rank(spec: ServerSpec) -> Iterator[ServerSpec]:
 
 
 def as_server(
-    pod: Pod, container: Container, software: Software, why: str, words: Sequence[str] | None = None
+    pod: Pod, container: Container, software: Software, why: str, words: tuple[str, ...] | None = None
 ) -> ServerSpec:
     """Return where and how a container serves, given that it does; `words` is the command that serves, if known."""
     arguments = read_arguments(words_of(container) if words is None else words)
@@ -183,7 +185,7 @@ def as_server(
     )
 
 
-_Start = tuple[Software, str, Sequence[str]]
+_Start = tuple[Software, str, tuple[str, ...]]
 """What is started, by what that is recognised, and with which words."""
 
 
