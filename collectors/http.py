@@ -29,6 +29,7 @@ from collectors.errors import (
     UnreachableError,
 )
 from situation.text import harmless
+from situation.version import USER_AGENT
 
 if TYPE_CHECKING:
     import httpx
@@ -193,8 +194,6 @@ def _open_client(tls: Tls | None, is_secure: bool) -> "httpx.AsyncClient":
     """Open a client; slow (it loads all certificates), so it is done in a thread. `HttpReader.get` has the deadline."""
     import httpx
 
-    from collectors.kubernetes.credentials import user_agent
-
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log each request
     if "sniffio" not in sys.modules and find_spec("sniffio") is None:
         # httpcore looks for it with each request, and a search that finds nothing costs a third of all its time.
@@ -207,7 +206,7 @@ def _open_client(tls: Tls | None, is_secure: bool) -> "httpx.AsyncClient":
             max_keepalive_connections=_IDLE_CONNECTIONS if is_secure else 0,
             keepalive_expiry=_KEPT_S if tls is None else _KEPT_WITH_TLS_S,
         ),
-        headers={"User-Agent": user_agent()},
+        headers={"User-Agent": USER_AGENT},
         timeout=_TIMEOUT_S,
         follow_redirects=False,
     )

@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from situation.text import harmless
+from situation.version import VERSION
 from tui.cli_options import FilePath, Number, config_option, reach_options, theme_option
 from tui.exits import EXIT_INTERRUPTED, EXIT_USAGE, UsageProblem
 from tui.incident_cli import export, incidents
@@ -17,19 +18,9 @@ from tui.reach import Reach
 _EPILOG: Final = "Midwatch only reads. It never changes the cluster and never runs a command: it copies it."
 
 
-def program_version() -> str:
-    """Version of the installed distribution."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("midwatch")
-    except PackageNotFoundError:
-        return "0"
-
-
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
-        write_lines([f"midwatch {program_version()}"])
+        write_lines([f"midwatch {VERSION}"])
         context.exit()
 
 

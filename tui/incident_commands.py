@@ -20,6 +20,7 @@ from incidents.stories import in_order, stories
 from incidents.telling import Times, ending, remarks, span, subject_text
 from situation.findings import Severity
 from situation.text import harmless
+from situation.version import VERSION
 from tui.exits import UsageProblem
 from tui.output import speaks_unicode
 from tui.paths import state_dir
@@ -118,15 +119,13 @@ def _told(path: Path) -> str:
 
 def exported(name: str, *, as_data: bool, redact: bool) -> Iterator[str]:
     """Yield the lines of an incident's Markdown or JSON. Raises UsageProblem."""
-    from tui.cli import program_version
-
     incident = _read(name)
     if redact:
         incident = redacted(incident)
     if as_data:
         yield json.dumps(as_json(incident), indent=1, ensure_ascii=not speaks_unicode())
     else:
-        yield from markdown(incident, datetime.now(UTC), None, program_version())
+        yield from markdown(incident, datetime.now(UTC), None, VERSION)
 
 
 def write_file(path: Path, lines: Iterable[str]) -> None:

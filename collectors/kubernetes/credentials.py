@@ -9,7 +9,6 @@ import ssl
 import sys
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +22,7 @@ from collectors.kubernetes.kubeconfig import Kubeconfig
 from collectors.kubernetes.oidc import OidcLogin, read_oidc
 from collectors.kubernetes.proxies import check_proxy, proxy_for
 from situation.text import harmless
+from situation.version import USER_AGENT
 
 if TYPE_CHECKING:
     from multidict import CIMultiDict
@@ -130,14 +130,6 @@ async def open_session(
         expires_at=read_again_at or ends_at,
         is_hard_expiry=read_again_at is None and ends_at is not None,
     )
-
-
-def user_agent() -> str:
-    """Return `midwatch/<version>`; version 0 when it runs from a source tree that is not installed."""
-    try:
-        return f"midwatch/{metadata.version('midwatch')}"
-    except metadata.PackageNotFoundError:
-        return "midwatch/0"
 
 
 def _import_client() -> None:
@@ -272,7 +264,7 @@ def _without_redirects() -> Any:
 
 
 def _headers(configuration: Any, kubeconfig: Kubeconfig) -> dict[str, str]:
-    headers = {"User-Agent": user_agent()}
+    headers = {"User-Agent": USER_AGENT}
     if token := configuration.api_key.get("BearerToken"):
         if not str(token).isprintable():
             raise ConfigurationError(f"{kubeconfig.path}: the token of user {kubeconfig.user_name!r} holds line breaks")
