@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager, nullcontext
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,9 +21,7 @@ from tui.local import Access, local_access, not_read
 if TYPE_CHECKING:
     from collectors.etcd.options import EtcdOptions
     from collectors.gpu_devices.options import DeviceOptions
-    from collectors.http import HttpReader
     from collectors.kubernetes.client import Client
-    from collectors.runner import Collector
     from collectors.vllm.options import VllmOptions
     from tui.config import Config
 
@@ -117,6 +114,7 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
         from collectors.kubernetes.collect import kubernetes_collectors
         from collectors.kubernetes.on_demand import Wishes
         from collectors.runner import Runner
+        from tui.other_sources import OtherSources
 
         check_namespace_name(self.namespace)
         http, wishes = HttpReader(), Wishes()
@@ -177,15 +175,7 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
         )
 
 
-_PARTS: Final = (
-    "collectors.control_plane.collect",
-    "collectors.control_plane.hints",
-    "collectors.etcd.collect",
-    "collectors.gpu_devices.collect",
-    "collectors.kubernetes.collect",
-    "collectors.kubernetes.pod_logs",
-    "collectors.vllm.collect",
-)
+_PARTS: Final = ("collectors.kubernetes.collect", "collectors.kubernetes.pod_logs", "tui.other_sources")
 """What a connection consists of."""
 
 
@@ -193,64 +183,6 @@ def _load() -> None:
     """Import them: a tenth of a second and more, so it is done in a thread."""
     for name in _PARTS:
         import_module(name)
-
-
-class OtherSources:
-    """What is read besides the Kubernetes API's objects: GPUs, model servers, etcd, the control plane's measurements.
-
-    Raises ConfigurationError for options that cannot be used. Without a client, what needs the API server is left out.
-    """
-
-    def __init__(
-        self,
-        client: "Client | None",
-        http: "HttpReader",
-        devices: "DeviceOptions | None",
-        etcd: "EtcdOptions | None",
-        serving: "VllmOptions | None" = None,
-    ) -> None:
-        from collectors.control_plane.collect import control_plane_collectors
-        from collectors.control_plane.hints import CertificateHints
-        from collectors.control_plane.scheduler import scheduler_poll
-        from collectors.etcd.collect import etcd_collectors
-        from collectors.etcd.options import EtcdOptions
-        from collectors.etcd.wishes import EtcdWishes
-        from collectors.gpu_devices.collect import gpu_collectors
-        from collectors.gpu_devices.options import DeviceOptions
-        from collectors.gpu_devices.wishes import DeviceWishes
-        from collectors.vllm.collect import vllm_collectors
-        from collectors.vllm.options import VllmOptions
-        from collectors.vllm.wishes import VllmWishes
-
-        models = serving or VllmOptions()
-        self._servers = VllmWishes(models.pods, models.skipped)
-        self._devices, self._etcd, self._hints = DeviceWishes(), EtcdWishes(), CertificateHints()
-        way = etcd or EtcdOptions()
-        self._etcd_endpoints = way.endpoints
-        """Of the members that are known: what they show in a TLS handshake is of interest besides."""
-        self.collectors: tuple[Collector, ...] = (
-            *etcd_collectors(http, self._etcd, way),
-            *control_plane_collectors(
-                client,
-                kubernetes_dir=way.kubernetes_dir,
-                etcd_endpoints=lambda: self._etcd_endpoints,
-                certificates_hint=lambda: self._hints.turn,
-                scheduler=scheduler_poll(devices.prometheus, devices.token_file, http) if devices else None,
-            ),
-            *gpu_collectors(client, http, self._devices, devices or DeviceOptions()),
-            *vllm_collectors(client, http, self._servers, models),
-        )
-        self.names = frozenset(collector.name for collector in self.collectors)
-
-    def tell(self, situation: Situation, first: Iterable[str]) -> None:
-        """Take in what is known now, and the nodes whose GPUs and model servers are wanted first."""
-        nodes = tuple(first)
-        self._devices.tell(situation, nodes)
-        self._servers.tell(situation, nodes)
-        self._etcd.tell(situation)
-        self._hints.tell(situation, datetime.now(UTC))
-        if situation.etcd.known:
-            self._etcd_endpoints = tuple(situation.etcd.known)
 
 
 async def _own_fault(client: "Client", namespace: str | None) -> str:
