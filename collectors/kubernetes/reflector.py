@@ -209,6 +209,7 @@ class Reflector:
                 yield reading
             if failed is not None:
                 raise self._failure(failed, initial=body.initial)
+            del chunk  # else each watch that waits would hold its last one: a megabyte and more of all together
         if body.initial:
             raise UnreachableError(f"{answer.url} ended before all {self._kind.resource} were sent")
 
