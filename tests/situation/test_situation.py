@@ -1,5 +1,9 @@
 from datetime import timedelta
 
+from simulator.generator import generate
+from situation.decode import decode_object
+from situation.indexes import Index
+from situation.kinds import KINDS
 from situation.meta import LabelSelector, Ref
 from situation.ordering import PodOrder
 from situation.pods import Pod
@@ -63,6 +67,29 @@ def test_indexes_follow_every_change() -> None:
     assert list(known.pods_by_label.keys()) == []
 
 
+def test_a_first_list_is_as_good_as_the_same_objects_one_by_one() -> None:
+    cluster = generate(nodes=10, pods=300, now=NOW)
+    at_once, one_by_one = Situation(), Situation()
+    for kind in KINDS:
+        objects = tuple(decode_object(b"{" + stored.tail, kind) for stored in cluster.table(kind.name).ordered())
+        changes = at_once.apply(Reading(kind.source, SourceState.LIVE, NOW, Listed(kind.name, objects)))
+        one_by_one.apply(Reading(kind.source, SourceState.LIVE, NOW, Listed(kind.name, ())))
+        brought = [
+            change
+            for item in objects
+            for change in one_by_one.apply(Reading(kind.source, SourceState.LIVE, NOW, Changed(kind.name, (item,))))
+        ]
+        assert changes == brought
+        assert at_once.table(kind.name) == one_by_one.table(kind.name)
+    for index in (name for name, value in vars(at_once).items() if isinstance(value, Index)):
+        first, second = (vars(getattr(known, index))["_buckets"] for known in (at_once, one_by_one))
+        assert first == second, index
+        assert {key: list(bucket) for key, bucket in first.items()} == {
+            key: list(bucket) for key, bucket in second.items()
+        }
+    assert sum(len(list(at_once.pods_by_owner.get(key))) for key in at_once.pods_by_owner.keys()) > 100
+
+
 def test_removing_what_is_not_there_is_no_change() -> None:
     assert Situation().apply(reading(Changed("pods", (), (("shop", "ghost"),)))) == []
 
@@ -105,6 +132,17 @@ def test_pods_that_need_a_look_come_first() -> None:
     assert order.remove(("shop", "b"))
     assert not order.remove(("shop", "b"))
     assert len(order) == 2
+
+
+def test_an_order_that_begins_with_many_pods_is_that_of_one_by_one() -> None:
+    pods = [a_pod(name, ready=ready) for name, ready in (("b", True), ("c", False), ("a", True), ("d", False))]
+    one_by_one, at_once = PodOrder(), PodOrder()
+    for item in pods:
+        one_by_one.put(item, NOW)
+    at_once.fill({item.key: item for item in pods}, NOW)
+    assert list(at_once) == list(one_by_one)
+    assert at_once.put(a_pod("d", "2"), NOW)
+    assert [name for _, name in at_once] == ["c", "a", "b", "d"]
 
 
 def test_nodes_are_found_by_name() -> None:
