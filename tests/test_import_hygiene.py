@@ -107,3 +107,22 @@ def test_what_a_connection_needs_is_not_loaded_where_the_first_keys_wait(tmp_pat
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+TRUSTED = """
+import ssl
+from collectors.kubernetes.credentials import _import_client
+def trusted(): return len(ssl.create_default_context().get_ca_certs())
+before = trusted()
+_import_client()
+from aiohttp.connector import _SSL_CONTEXT_VERIFIED as theirs
+print(trusted() - before, "set_default_verify_paths" in vars(ssl.SSLContext))
+print(theirs.verify_mode.name, len(theirs.get_ca_certs()))
+"""
+
+
+def test_importing_the_client_leaves_this_machines_authorities_as_they_were_and_its_own_default_trusts_nobody() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TRUSTED], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.split() == ["0", "False", "CERT_REQUIRED", "0"], done.stderr
