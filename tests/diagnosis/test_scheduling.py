@@ -304,6 +304,8 @@ def test_nobody_schedules() -> None:
     found = first(waiting())
     assert found is not None
     assert (found[1].follows, found[1].layer) == ((CLUSTER,), Layer.CONTROL_PLANE)
+    assert {"scheduler-down", "writes-stopped"} <= set(found[1].of_cluster)
+    assert "controller-manager-down" not in found[1].of_cluster
     assert render(found[1].next[0], Target()).startswith("kubectl -n kube-system get lease kube-scheduler")
     assert first(waiting(age_s=5)) is None
     assert first(waiting(), event("Pod/llm-1", "FailedScheduling", NO_GPU)) is None
