@@ -280,6 +280,7 @@ def test_host_port_names_the_holder() -> None:
     message = none_of(1, "1 node(s) didn't have free ports for the requested pod ports")
     found = first(waiting(message, container=port), node(), pod("holder", container=port))
     assert found is not None
+    assert found[0].id == "host-port-taken"
     assert found[1].title == "wants host port 9100: taken on every node it may run on"
     assert "9100 on node-1 is held by shop/holder" in texts(found[1])
 
