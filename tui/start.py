@@ -139,7 +139,7 @@ def appearance(options: CockpitOptions, config: Config) -> "Appearance":
     take_apart(config.keys.values())
     theme, wrong = theme_for(environ, options.theme or config.theme, [item.name for item in themes.themes])
     if wrong and options.theme:
-        raise UsageProblem(wrong.replace(" is used", " would be the default"))
+        raise UsageProblem("; ".join((wrong.replace(" is used", " would be the default"), *themes.problems)))
     if wrong:
         themes = themes._replace(problems=(*themes.problems, wrong))
     return {

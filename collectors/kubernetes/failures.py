@@ -231,7 +231,7 @@ def _bad_certificate(error: Exception, target: Target) -> SourceError:
         return BadAnswerError(f"certificate of {server} has expired: renew it, and check the clock of this machine")
     if code == _NOT_YET_VALID:
         return BadAnswerError(f"certificate of {server} is not valid yet: check the clock of this machine")
-    said = getattr(error, "verify_message", "") or str(error)
+    said = (getattr(error, "verify_message", "") or str(error)).rstrip(".")
     if code in _WRONG_NAME:
         return BadAnswerError(
             f"certificate of {server} is for another name: {said}; "
