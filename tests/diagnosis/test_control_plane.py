@@ -61,6 +61,15 @@ def test_one_that_never_answered_is_said_to_be_so() -> None:
     assert finding.title == "API server does not answer: connection refused"
 
 
+def test_one_that_answers_somebody_is_not_said_to_be_silent() -> None:
+    """It comes back, or some of several servers behind one address are gone."""
+    known = cluster(SourceState.UNREACHABLE, REFUSED, of=len(WATCHED) - 1)
+    known.apply(Reading(WATCHED[-1].source, SourceState.LIVE, NOW - timedelta(seconds=1)))
+    tried = len(WATCHED)
+    title = f"API server gives {tried - 1} of {tried} sources no answer: connection refused"
+    assert causes_of(RULES, known)["api-unreachable"].title == title
+
+
 @pytest.mark.parametrize(
     ("heard", "title"),
     [
