@@ -13,7 +13,7 @@ from diagnosis.rule import CLEAR, Clear, Fired, Rule, Unknown, Verdict, Wait
 from diagnosis.serving_doubts import serving_doubts
 from situation.boundary import Boundary, Fault
 from situation.findings import Diagnosis, Layer
-from situation.kinds import BY_NAME, KINDS
+from situation.kinds import BY_NAME, KINDS, ON_DEMAND
 from situation.meta import CLUSTER, KubernetesObject, Ref
 from situation.pods import Pod
 from situation.readings import SourceState
@@ -33,6 +33,7 @@ again this often, and so are model servers of which something changed; at once w
 RECHECK: Final = timedelta(seconds=5)
 """Subjects with a fault, or unknown, and model servers are judged again this often at least though nothing changed:
 evidence ages."""
+_ON_DEMAND: Final = frozenset(kind.name for kind in ON_DEMAND)
 _SPREAD: Final = 32
 """Steps over which the next looks at what was judged together are spread, within the last fifth of RECHECK."""
 
@@ -77,13 +78,17 @@ class Engine:
     def judging(self, situation: Situation, changes: Iterable[Change], now: datetime) -> Steps[Diagnosis]:
         """Do what `judge` does, subject by subject."""
         usable = frozenset(name for name in BY_NAME if situation.knows(name))
-        if usable != self._usable:
+        joined, lost = usable - self._usable, self._usable - usable
+        if joined or lost:
             self._usable = usable
             self._cluster_due = None
             self._usable_rules = self._rules_for(usable)
+        if lost or not joined <= _ON_DEMAND - self._always_wanted:
             subjects = dict.fromkeys(self._everything(situation, now))
         else:
             subjects = dict.fromkeys(ref for ref in dependents(situation, changes, now) if ref.kind in self._rules)
+            if joined:
+                subjects |= dict.fromkeys(self._told_by(joined, situation, now))
         subjects |= dict.fromkeys(ref for ref, due in self._due.items() if due <= now)
         yield
         if self._is_cluster_due(situation, now):
@@ -136,6 +141,16 @@ class Engine:
                     yield Ref(kind.kind, *key)
         if MODEL_SERVER in self._rules:
             yield from (server.ref for server in serving_of(situation, now).servers)
+
+    def _told_by(self, kinds: frozenset[str], situation: Situation, now: datetime) -> Iterable[Ref]:
+        """Yield what is judged otherwise now that `kinds` have been read, because verdicts wanted them.
+
+        To all other subjects they are nothing, but for the objects in them, which have changed.
+        """
+        yield from [ref for ref, wants in self._wants.items() if wants & kinds]
+        judged = {kind for rule in self._all if kinds.intersection(rule.needs) for kind in rule.kind.split()}
+        if judged:
+            yield from (ref for ref in self._everything(situation, now) if ref.kind in judged)
 
     def _due_servers(self, situation: Situation, now: datetime) -> Iterable[Ref]:
         """Yield the servers that came, went or changed since they were judged, and those whose time has come."""

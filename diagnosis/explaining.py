@@ -19,26 +19,21 @@ SAYS_FROZEN: Final = frozenset({"writes-stopped"})
 """Rules that read objects to tell that these stand still: that is of now, unlike all else that objects show."""
 API_BUSY: Final = ("api-overloaded", "api-saturated")
 WEBHOOKS_DOWN: Final = ("validating-webhook-down", "mutating-webhook-down")
-CONTROL_PLANE_DOWN: Final = frozenset(
-    {
-        "etcd-unavailable",
-        "api-certificate",
-        "api-unreachable",
-        "credentials-refused",
-        "api-not-ready",
-        "api-overloaded",
-        "scheduler-down",
-        "scheduler-behind",
-        "controller-manager-down",
-        "deployment-not-observed",
-        "nodes-down-together",
-    }
+NOTHING_MOVES: Final = (
+    *ETCD_DOWN,
+    "api-certificate",
+    "api-unreachable",
+    "credentials-refused",
+    "api-not-ready",
+    "api-overloaded",
+    "writes-stopped",
 )
-"""Rules whose finding means that the control plane does not do its work: what an effect means that follows `CLUSTER`
-and names no rule. Other findings about the cluster (a certificate that is about to expire) are meant by name only."""
-
-CONTROLLERS_DOWN: Final = tuple(sorted(CONTROL_PLANE_DOWN - {"scheduler-down", "scheduler-behind"}))
-"""What explains that a controller's work is not done: no scheduler does it."""
+"""Nobody's work in the cluster gets done, or none of it is seen here: what waits in a picture that stands still only
+seems to wait for long."""
+SCHEDULER_DOWN: Final = (*NOTHING_MOVES, "scheduler-down", "scheduler-behind")
+"""What explains that a pod is not placed although it fits."""
+CONTROLLERS_DOWN: Final = (*NOTHING_MOVES, "controller-manager-down", "deployment-not-observed")
+"""What explains that a controller's work is not done: endpoints, quotas' usage, ReplicaSets."""
 
 _PROBED: Final = frozenset({"not-ready", "liveness-kill", "startup-probe-kill"})
 """What a probe says of etcd's own pod is what the members say themselves, only later."""

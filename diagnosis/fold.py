@@ -6,8 +6,8 @@ Which finding follows from which is said at the effect, in one of four ways:
 
 - Its verdict names subjects (`Fired.follows`). A finding explains it that is about one of them, or that one of them
   shows: a crashing pod shows the finding about its Deployment, `CLUSTER` all that is judged for the cluster as a whole,
-  etcd included. `Fired.follows_only` names the rules that are meant of those. Without it all are, except that
-  `CLUSTER` means only rules that say that the control plane does not work (`explaining.CONTROL_PLANE_DOWN`).
+  etcd included. `Fired.follows_only` names the rules that are meant of those. Without it all are, except that of
+  `CLUSTER` only those count that are named (`follows_only`, or `of_cluster`): so much is judged for the cluster.
 - It is about a static pod of the control plane, whose rules know nothing of etcd: `explaining.etcd_explains`.
 - It is about a model server, or its pod: `explaining.serving_explains`.
 - All its objects are on nodes that are down (`Rule.takes_down`, `Fired.node`).
@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from diagnosis.commands import shorten
-from diagnosis.explaining import CONTROL_PLANE_DOWN, SAYS_FROZEN, etcd_explains, serving_explains
+from diagnosis.explaining import SAYS_FROZEN, etcd_explains, serving_explains
 from diagnosis.rule import Fired, Rule
 from situation.etcd.cluster import ETCD, Frozen, etcd_of
 from situation.findings import Finding, Severity
@@ -174,9 +174,9 @@ def _at_its_servers(group: _Group, by_ref: Mapping[Ref, Sequence[_Group]]) -> It
 
 def _is_meant(cause: _Group, ref: Ref, fired: Fired) -> bool:
     """Tell whether `fired`, which follows `ref`, may mean this one of all findings that `ref` shows."""
-    if fired.follows_only:
-        return cause.finding.rule in fired.follows_only
-    return ref != CLUSTER or cause.finding.rule in CONTROL_PLANE_DOWN
+    if ref == CLUSTER:
+        return cause.finding.rule in (fired.of_cluster or fired.follows_only)
+    return not fired.follows_only or cause.finding.rule in fired.follows_only
 
 
 def _may_explain(cause: Finding, effect: Finding) -> bool:

@@ -52,8 +52,9 @@ class Fired(msgspec.Struct, frozen=True):
     follows: tuple[Ref, ...] = ()
     """If a finding is about one of these, or one of these shows it, this one is its consequence (see `fold`)."""
     follows_only: tuple[str, ...] = ()
-    """Ids of rules: of what `follows` names, only their findings count; all do if empty, but of
-    `CLUSTER` only those that say that the control plane does not work (`explaining.CONTROL_PLANE_DOWN`)."""
+    """Ids of rules: of what `follows` names, only their findings count; all do if empty, but none of `CLUSTER`."""
+    of_cluster: tuple[str, ...] = ()
+    """Ids of rules that count of `CLUSTER`, in place of `follows_only`, where `follows` names more than `CLUSTER`."""
     node: str = ""
     wants: str = ""
     """An on-demand kind whose list would complete the evidence."""

@@ -49,6 +49,8 @@ class Relation(msgspec.Struct, frozen=True):
     """Their events all belong, whatever they are about."""
     servers: frozenset[Ref] | None = None
     """Model servers: those whose pods relate, and those named themselves (at a URL)."""
+    unmatched: tuple[Service, ...] = ()
+    """Services whose selector no pod matches."""
 
 
 def related(focus: Focus, situation: Situation, diagnosis: Diagnosis, link: Link | None = None) -> Relation:
@@ -145,7 +147,15 @@ def _relation(refs: set[Ref], pods: dict[ObjectKey, Pod], causes: list[Finding],
         causes=frozenset(cause.key for cause in causes),
         namespaces=frozenset(ref.name for ref in refs if ref.kind == "Namespace"),
         servers=frozenset(servers),
+        unmatched=tuple(_unmatched(refs, situation)),
     )
+
+
+def _unmatched(refs: Iterable[Ref], situation: Situation) -> Iterator[Service]:
+    for ref in sorted(ref for ref in refs if ref.kind == "Service"):
+        service = situation.get(ref)
+        if isinstance(service, Service) and service.spec.selector and not _pods_of(ref, situation):
+            yield service
 
 
 def _servers_of(pod: Pod, situation: Situation) -> tuple[Ref, ...]:

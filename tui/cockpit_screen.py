@@ -80,15 +80,20 @@ class CockpitScreen(LinkedScreen):
         self._show_attention()
 
     def action_back(self) -> None:
-        """Undo one step: close the filter line, clear the filter, go back to the focus before, close the checklist."""
-        line = self.query_one(FilterLine)
+        """Undo one step: close the filter line, clear the filter, go back to the focus before, close the checklist.
+
+        The checklist comes before the focus while it has the keyboard: what changed behind it would not be seen.
+        """
+        line, checklist = self.query_one(FilterLine), self.query_one(ChecklistPane)
         if line.display or not self.attention.wanted.is_empty:
             line.value = ""
             self._set_filter(Filter())
             self._close_filter()
+        elif checklist.has_focus_within:
+            self.action_checklist()
         elif self.attention.go_back():
             self._show_attention()
-        elif self.query_one(ChecklistPane).display:
+        elif checklist.display:
             self.action_checklist()
         else:
             self.close_timeline()
@@ -137,6 +142,7 @@ class CockpitScreen(LinkedScreen):
 
     def action_log(self) -> None:
         """Show the log of what is attended to; it is read now, and only now."""
+        self.catch_up()
         self.post_message(OpenLog())
 
     def _say_no_command(self) -> None:
@@ -147,5 +153,6 @@ class CockpitScreen(LinkedScreen):
         pane = self.query_one(ChecklistPane)
         if pane.display and pane.has_focus_within:
             return self.step_command()
+        self.catch_up()
         # It is the command that stands on the screen, also if more is known by now; whole, also where it is cut there.
         return self.query_one(EvidencePane).card.commands if self._shows_evidence else ()

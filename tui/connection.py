@@ -193,7 +193,7 @@ async def _own_fault(client: "Client", namespace: str | None) -> str:
     pods = BY_NAME["pods"]
     try:
         _, body = await client.get("/version", deadline_s=_FAULT_DEADLINE_S)
-        parse_version(body)
+        parse_version(body, client.server)
         with refusals_named(pods, namespace, "list"):
             # Servers may tell their version to everybody.
             async with client.stream(pods.path(namespace), {"limit": "1"}, first_byte_s=_FAULT_DEADLINE_S):

@@ -28,6 +28,7 @@ from tui.other_cards import family_card, layer_card, withdrawn_card
 from tui.view import (
     empty_causes_text,
     empty_text,
+    no_pod_matches,
     no_such_namespace,
     visible_causes,
     visible_events,
@@ -160,16 +161,17 @@ class Painter:
             if whole:  # under a focus or a filter pods are painted in every turn: the others must not wait for that
                 self._slow_at = painted
             keys = visible_pods(situation, self._feed.order, relation, attention.wanted)
-            pane.show(keys, situation.pods, now, self._empty("pods", source, now))
+            pane.show(keys, situation.pods, now, self._empty("pods", source, now, no_pod_matches(relation.unmatched)))
             self._pods_shown = len(keys)
         pane.tell(
             api_pane_state(situation, now, source),
             self._note(self._pods_shown, len(situation.pods), situation.knows("pods")),
         )
 
-    def _empty(self, what: str, source: Source, now: datetime) -> str:
+    def _empty(self, what: str, source: Source, now: datetime, unrelated: str = "") -> str:
         focus, wanted = self._attention.focus, self._attention.wanted
-        return empty_text(what, source, now, focus, wanted, no_such_namespace(wanted, self._feed.situation, now))
+        hint = no_such_namespace(wanted, self._feed.situation, now)
+        return empty_text(what, source, now, focus, wanted, hint, unrelated)
 
     def nodes(self, pane: NodesPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         situation, attention = self._feed.situation, self._attention

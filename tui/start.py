@@ -126,6 +126,7 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
 
 def appearance(options: CockpitOptions, config: Config) -> "Appearance":
     """Return what a cockpit looks like and which keys it has. Raises UsageProblem for what cannot be used."""
+    from tui.escape_key import take_apart
     from tui.keymap import check_keymap
     from tui.themes import ansi_color, load_themes, theme_for
 
@@ -135,9 +136,10 @@ def appearance(options: CockpitOptions, config: Config) -> "Appearance":
     problems = check_keymap(cockpit_bindings(), dict(config.keys)) if config.keys else ()
     if problems:
         raise UsageProblem("configuration, [keys]: " + "; ".join(problems))
+    take_apart(config.keys.values())
     theme, wrong = theme_for(environ, options.theme or config.theme, [item.name for item in themes.themes])
     if wrong and options.theme:
-        raise UsageProblem(wrong.replace(" is used", " would be the default"))
+        raise UsageProblem("; ".join((wrong.replace(" is used", " would be the default"), *themes.problems)))
     if wrong:
         themes = themes._replace(problems=(*themes.problems, wrong))
     return {

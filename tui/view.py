@@ -12,12 +12,14 @@ from situation.cluster import Event
 from situation.findings import Diagnosis, Finding, LayerState
 from situation.focus import Focus, Relation
 from situation.meta import ObjectKey
+from situation.network import Service
 from situation.ordering import PodOrder
 from situation.pods import Pod
 from situation.readings import Source, SourceState
 from situation.selectors import is_node_ready, pod_status_text
 from situation.situation import Situation
 from situation.store import involved_ref
+from situation.workloads import selector_text
 from widgets.glyphs import FINE, PARTLY, PARTLY_WORD, is_partly_judged
 from widgets.nodes import NodeRow
 
@@ -152,10 +154,12 @@ def empty_causes_text(diagnosis: Diagnosis, situation: Situation, now: datetime,
     return f"{FINE} nothing wrong found in five layers"
 
 
-def empty_text(what: str, source: Source, now: datetime, focus: Focus, wanted: Filter, hint: str = "") -> str:
+def empty_text(
+    what: str, source: Source, now: datetime, focus: Focus, wanted: Filter, hint: str = "", unrelated: str = ""
+) -> str:
     """Say why a table is empty: loading, forbidden, unreachable, filtered, nothing when last read, or truly nothing.
 
-    `hint` is what else is known of a filter that nothing passes.
+    `hint` is what else is known of a filter that nothing passes, `unrelated` why nothing relates to the focus.
     """
     state = source.state_at(now)
     if source.observed_at is None:
@@ -165,7 +169,18 @@ def empty_text(what: str, source: Source, now: datetime, focus: Focus, wanted: F
     then = "" if state is SourceState.LIVE else f" when last read; now {state.value}"
     if not wanted.is_empty:
         return f"no {what} match “{wanted.text}”{then}{hint}"
-    return (f"no {what}" if focus.is_cluster else f"no {what} relate to the focus") + then
+    if focus.is_cluster:
+        return f"no {what}{then}"
+    return (unrelated or f"no {what} relate to the focus") + then
+
+
+def no_pod_matches(services: Sequence[Service]) -> str:
+    """Say which of these Services select no pod; empty for none."""
+    if not services:
+        return ""
+    first, others = services[0], len(services) - 1
+    more = f", nor that of {others} more" if others else ""
+    return f"no pod matches {selector_text(first.spec.selector)}, the selector of Service {first.name}{more}"
 
 
 def no_such_namespace(wanted: Filter, situation: Situation, now: datetime) -> str:

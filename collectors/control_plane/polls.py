@@ -37,7 +37,7 @@ class LivezPoll:
     async def collect(self) -> AsyncGenerator[Reading, None]:
         query = {"exclude": "etcd", "verbose": ""}
         status, body = await self._client.get("/livez", query, deadline_s=POLL_DEADLINE_S, accepted=(500,))
-        found = parse_readiness(status, body, "/livez")
+        found = parse_readiness(status, body, f"{self._client.server}/livez")
         liveness = Liveness(found.ready, found.failed_checks)
         yield Reading(self.name, SourceState.LIVE, self._clock(), liveness, fresh_for_s=READYZ_FRESH_S)
 

@@ -99,7 +99,7 @@ async def open_session(
     plugin = user.pop("exec", None)
     where = f"{kubeconfig.path}: user {kubeconfig.user_name!r}"
     if isinstance(plugin, dict) and with_plugin and not (user.get("token") or user.get("tokenFile")):
-        found = await run_plugin(plugin, kubeconfig.cluster, where, kubeconfig.context, plugin_deadline_s)
+        found = await run_plugin(plugin, kubeconfig.cluster, where, kubeconfig.login, plugin_deadline_s)
         user |= _plugin_user(found)
     ends_at = found.expires_at
     if ends_at is not None and ends_at.tzinfo is None:
@@ -216,7 +216,7 @@ async def _take_provider(
     if not isinstance(provider, dict) or user.get("token"):
         return None
     if provider.get("name") != "oidc":
-        user["token"] = _provider_token(provider, f"{kubeconfig.path}: user {kubeconfig.user_name!r}")
+        user["token"] = _provider_token(provider, kubeconfig)
         return None
     openid = read_oidc(provider, kubeconfig)
     if oidc is None:
@@ -227,13 +227,13 @@ async def _take_provider(
     return tokens.expires_at
 
 
-def _provider_token(provider: Mapping[str, Any], where: str) -> str:
+def _provider_token(provider: Mapping[str, Any], kubeconfig: Kubeconfig) -> str:
     config = provider.get("config") or {}
     token = config.get("id-token") or config.get("access-token") if isinstance(config, dict) else None
     if not token:
         raise ConfigurationError(
-            f"{where}: auth-provider {provider.get('name')!r} holds no token: run `kubectl get ns` to log in, "
-            "or use the provider's exec plugin"
+            f"{kubeconfig.path}: user {kubeconfig.user_name!r}: auth-provider {provider.get('name')!r} holds no token: "
+            f"run `{kubeconfig.login}` to log in, or use the provider's exec plugin"
         )
     return str(token)
 

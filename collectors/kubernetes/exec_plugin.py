@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shlex
 import shutil
 from collections.abc import Mapping
 from datetime import datetime
@@ -53,10 +52,9 @@ class _ExecCredential(msgspec.Struct, rename="camel"):
     status: _Status | None = None
 
 
-def login_hint(command: str, context: str) -> str:
-    """Return what to run to get new credentials from a plugin: its login, else anything that runs it interactively."""
+def login_hint(command: str, kubectl: str) -> str:
+    """Return what to run to get new credentials from a plugin: its login, else `kubectl`, which may ask."""
     login = _LOGIN.get(PurePath(command).name)
-    kubectl = shlex.join(("kubectl", "--context", harmless(context), "get", "ns"))
     return f"renew with: {login}" if login else f"run `{kubectl}` in a terminal to log in again"
 
 
@@ -64,14 +62,14 @@ async def run_plugin(
     config: Mapping[str, Any],
     cluster: Mapping[str, Any],
     where: str,
-    context: str,
+    kubectl: str,
     deadline_s: float = PLUGIN_DEADLINE_S,
 ) -> PluginCredentials:
     """Run the plugin that `config` (the `exec` section of a kubeconfig user) describes.
 
     `cluster` is handed over if the plugin asks for it (`provideClusterInfo`). `where` names the kubeconfig in messages,
-    `context` is what kubectl has to be told to use the same user. Raises ConfigurationError for a section that cannot
-    be run, UnauthorizedError when the plugin gives no credentials.
+    `kubectl` is a command that has kubectl run the plugin for the same user. Raises ConfigurationError for a section
+    that cannot be run, UnauthorizedError when the plugin gives no credentials.
     """
     command, version = config.get("command"), config.get("apiVersion")
     if not isinstance(command, str) or not command:
@@ -87,9 +85,9 @@ async def run_plugin(
             + (f". {hint}" if hint else "")
         )
     arguments = [str(argument) for argument in config.get("args") or ()]
-    login = f"{login_hint(name, context)} ({where})"
+    login = f"{login_hint(name, kubectl)} ({where})"
     output = await _run(command, arguments, environ, name, login, deadline_s)
-    return _parse(output, version, name, login)
+    return _parse(output, version, f"exec plugin {name!r}", login, where)
 
 
 def _environment(config: Mapping[str, Any], cluster: Mapping[str, Any], version: str, where: str) -> dict[str, str]:
@@ -159,21 +157,21 @@ def _kill_group(pid: int) -> None:
         return
 
 
-def _parse(output: bytes, version: str, name: str, login: str) -> PluginCredentials:
+def _parse(output: bytes, version: str, plugin: str, login: str, where: str) -> PluginCredentials:
     try:
         credential = msgspec.json.decode(output, type=_ExecCredential)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UnauthorizedError(f"exec plugin {name!r} printed no ExecCredential: {harmless(str(error))}") from error
+        raise UnauthorizedError(f"{plugin} printed no ExecCredential: {harmless(str(error))}; {login}") from error
     status = credential.status
     if credential.kind != "ExecCredential" or status is None:
-        raise UnauthorizedError(f"exec plugin {name!r} printed no ExecCredential with a status; {login}")
+        raise UnauthorizedError(f"{plugin} printed no ExecCredential with a status; {login}")
     if credential.api_version != version:
         raise UnauthorizedError(
-            f"exec plugin {name!r} answered in apiVersion {credential.api_version!r}, the kubeconfig says {version!r}: "
-            "update the plugin, or the kubeconfig"
+            f"{plugin} answered in apiVersion {credential.api_version!r}, the kubeconfig says {version!r}: "
+            f"update the plugin, or the kubeconfig ({where})"
         )
     if not status.token and not (status.client_certificate_data and status.client_key_data):
-        raise UnauthorizedError(f"exec plugin {name!r} gave neither a token nor a certificate with key")
+        raise UnauthorizedError(f"{plugin} gave neither a token nor a certificate with key ({where})")
     return PluginCredentials(
         status.token, status.client_certificate_data, status.client_key_data, status.expiration_timestamp
     )

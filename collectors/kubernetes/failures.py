@@ -211,15 +211,13 @@ def _rejected(target: Target) -> str:
     )
     plugin = config.user.get("exec")
     if isinstance(plugin, dict):
-        return (
-            f"credentials expired or not accepted for {who}: {login_hint(str(plugin.get('command')), config.context)}"
-        )
+        return f"credentials expired or not accepted for {who}: {login_hint(str(plugin.get('command')), config.login)}"
     if not config.user:
         return f"{target.server} wants credentials, but the context of {target.origin} names no user"
     if isinstance(provider := config.user.get("auth-provider"), dict):
         if provider.get("name") == "oidc":
             return f"credentials expired or not accepted for {who}: {OIDC_LOGIN}"
-        return f"credentials expired or not accepted for {who}: run `kubectl get ns` to renew them"
+        return f"credentials expired or not accepted for {who}: run `{config.login}` to renew them"
     return f"credentials expired or not accepted for {who}: log in again, or put a new token in its place"
 
 
@@ -233,7 +231,7 @@ def _bad_certificate(error: Exception, target: Target) -> SourceError:
         return BadAnswerError(f"certificate of {server} has expired: renew it, and check the clock of this machine")
     if code == _NOT_YET_VALID:
         return BadAnswerError(f"certificate of {server} is not valid yet: check the clock of this machine")
-    said = getattr(error, "verify_message", "") or str(error)
+    said = (getattr(error, "verify_message", "") or str(error)).rstrip(".")
     if code in _WRONG_NAME:
         return BadAnswerError(
             f"certificate of {server} is for another name: {said}; "

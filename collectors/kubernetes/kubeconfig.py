@@ -4,7 +4,9 @@ Merging follows kubectl (Kubernetes documentation, "Organizing Cluster Access Us
 that names a thing wins; relative file names belong to the file they stand in.
 """
 
+import base64
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +16,7 @@ import msgspec
 import yaml
 
 from collectors.errors import ConfigurationError, NoKubeconfigError
+from situation.text import harmless
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _FILE_KEYS: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
@@ -29,6 +32,14 @@ class Kubeconfig(msgspec.Struct, frozen=True):
     cluster: dict[str, Any]
     user: dict[str, Any]
     user_name: str = ""
+    given: str = ""
+    """The path that was given for it: kubectl finds any other by itself."""
+
+    @property
+    def login(self) -> str:
+        """The command that has kubectl get new credentials for the same user, which may ask."""
+        options = ("--kubeconfig", harmless(self.given)) if self.given else ()
+        return shlex.join(("kubectl", *options, "--context", harmless(self.context), "get", "ns"))
 
     @property
     def server(self) -> str:
@@ -49,7 +60,8 @@ def find_kubeconfig(
     ConfigurationError.
     """
     if path:
-        return read_kubeconfig([Path(path).expanduser()], context, must_exist=True)
+        found = read_kubeconfig([Path(path).expanduser()], context, must_exist=True)
+        return msgspec.structs.replace(found, given=path)
     listed = [Path(part).expanduser() for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     candidates = listed or [Path(environ.get("HOME") or "~").expanduser() / ".kube" / "config"]
     if any(candidate.exists() for candidate in candidates):
@@ -156,7 +168,8 @@ def _with_absolute_files(entry: _Entry, key: str, label: str) -> dict[str, Any]:
     folder = path.absolute().parent
     for file_key in _FILE_KEYS:
         # Inline data wins over a file of the same thing, as in client-go.
-        if section.get(f"{file_key}-data"):
+        if inline := section.get(f"{file_key}-data"):
+            _check_inline(str(inline), f"{path}: {key} {data['name']!r}: {file_key}-data")
             section.pop(file_key, None)
         elif name := section.get(file_key):
             target = folder / str(name)
@@ -166,6 +179,16 @@ def _with_absolute_files(entry: _Entry, key: str, label: str) -> dict[str, Any]:
     if isinstance(plugin, dict) and os.sep in str(plugin.get("command") or ""):
         section["exec"] = {**plugin, "command": str(folder / str(plugin["command"]))}
     return section
+
+
+def _check_inline(text: str, where: str) -> None:
+    """Raise ConfigurationError for what is no certificate or key in base64: the TLS library would not say which."""
+    try:
+        held = base64.b64decode("".join(text.split()), validate=True)
+    except ValueError as error:
+        raise ConfigurationError(f"{where}: not base64: {error}") from error
+    if b"-----BEGIN" not in held:
+        raise ConfigurationError(f"{where}: no certificate or key in PEM in it")
 
 
 def _check_readable(target: Path, where: str) -> None:

@@ -23,26 +23,26 @@ class _Version(msgspec.Struct, rename="camel"):
     git_version: str
 
 
-def parse_version(body: bytes) -> ServerVersion:
-    """Parse the body of `/version`. Raises BadAnswerError."""
+def parse_version(body: bytes, server: str) -> ServerVersion:
+    """Parse the body of `/version`. Raises BadAnswerError, which names the URL of the `server`."""
     try:
         return ServerVersion(harmless(msgspec.json.decode(body, type=_Version).git_version))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadAnswerError(f"/version is not what Kubernetes answers: {error}") from error
+        raise BadAnswerError(f"{server}/version is not what Kubernetes answers: {error}") from error
 
 
-def parse_readiness(status: int, body: bytes, path: str = "/readyz") -> Readiness:
+def parse_readiness(status: int, body: bytes, url: str) -> Readiness:
     """Parse the body of `/readyz?verbose`: lines `[+]name ok` and `[-]name failed: ...`. Raises BadAnswerError.
 
-    A body without such lines (a server that ends its shutdown) is believed by its status. `path` is what errors call
+    A body without such lines (a server that ends its shutdown) is believed by its status. `url` is what errors call
     it: `/livez` and `/healthz` answer alike.
     """
     text = body.decode("utf-8", "replace")
     if text.lstrip().startswith("<"):
-        raise web_page(path)
+        raise web_page(url)
     failed = tuple(dict.fromkeys(harmless(name) for name in _FAILED.findall(text)))
     if not failed and not _PASSED.search(text) and text.strip() != "ok" and status == 200:
-        raise BadAnswerError(f"{path} is not what Kubernetes answers")
+        raise BadAnswerError(f"{url} is not what Kubernetes answers")
     return Readiness(status == 200 and not failed, failed)
 
 
@@ -59,7 +59,8 @@ class VersionPoll:
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
         _, body = await self._client.get("/version", deadline_s=POLL_DEADLINE_S)
-        yield Reading(self.name, SourceState.LIVE, self._clock(), parse_version(body), fresh_for_s=2 * self.pause_s)
+        version = parse_version(body, self._client.server)
+        yield Reading(self.name, SourceState.LIVE, self._clock(), version, fresh_for_s=2 * self.pause_s)
 
 
 class ReadyzPoll:
@@ -77,6 +78,6 @@ class ReadyzPoll:
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
         status, body = await self._client.get("/readyz", {"verbose": ""}, deadline_s=POLL_DEADLINE_S, accepted=(500,))
-        readiness = parse_readiness(status, body)
+        readiness = parse_readiness(status, body, f"{self._client.server}/readyz")
         self.etcd_fails = any(check.startswith("etcd") for check in readiness.failed_checks)
         yield Reading(self.name, SourceState.LIVE, self._clock(), readiness, fresh_for_s=READYZ_FRESH_S)

@@ -1,7 +1,7 @@
 """Layer 4: the API server is silent, refuses us, or is overloaded (L4-04, L4-05, L4-11)."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis.commands import counted, kubectl, on_node, shorten
@@ -20,8 +20,12 @@ OVERLOAD: Final = re.compile(
     r"\b429\b|too many requests|was unable to return a response in the time allotted|\b504\b", re.IGNORECASE
 )
 """Texts of priority and fairness (429) and of the time-out filter (504)."""
+_ANSWERED: Final = re.compile(r" answered (5\d\d .*)")
+"""Our own words for a status of the server, or of what stands before it."""
 _FOLLOWED_SELDOM: Final = frozenset(kind.source for kind in ON_DEMAND)
 _NOT_TRIED: Final = frozenset({SourceState.STARTING, SourceState.FORBIDDEN, SourceState.ABSENT})
+_JUST_NOW: Final = timedelta(seconds=2)
+"""Who answered so lately answers somebody: it begins to fail, comes back, or only some of several servers are gone."""
 MIN_SOURCES: Final = 2
 """One source that fails alone says something about that source, not about the API server."""
 
@@ -137,8 +141,13 @@ def api_unreachable(_: None, situation: Situation, now: datetime) -> Verdict:
     if sum(bool(OVERLOAD.search(source.error)) for source in failing) * 2 > len(failing):
         return CLEAR
     heard = _last_answer(situation)
-    reason = next((source.error for source in failing if source.error), "").rpartition(": ")[2]
-    title = f"has not answered for {age_text(heard, now)}" if heard else "does not answer"
+    error = next((source.error for source in failing if source.error), "")
+    answered = _ANSWERED.search(error)
+    reason = answered[1] if answered else error.rpartition(": ")[2]
+    nothing = "answers nothing of use" if answered else "does not answer"
+    title = f"has not answered for {age_text(heard, now)}" if heard else nothing
+    if heard is not None and now - heard < _JUST_NOW:
+        title = f"gives {len(failing)} of {counted(len(_tried(situation)), 'source')} no answer"
     return Fired(
         CLUSTER,
         title + (f": {shorten(reason, 60)}" if reason else ""),

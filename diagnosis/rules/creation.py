@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import fact, kubectl, shorten
+from diagnosis.explaining import API_BUSY, ETCD_SLOW, NOTHING_MOVES
 from diagnosis.rule import CLEAR, Rule, Verdict, rule
 from diagnosis.rules import creation_quota, creation_webhooks
 from diagnosis.rules.creation_facts import CREATORS, refused, refused_fired, still_young
@@ -164,7 +165,9 @@ def pods_refused(item: Workload, situation: Situation, now: datetime) -> Verdict
         follows, layer = (CLUSTER, *creation_webhooks.configurations(situation)), Layer.CONTROL_PLANE
         next.insert(0, creation_webhooks.LIST)
     title = f"cannot create pods: {shorten(found.text, 62)}"
-    return refused_fired(found, situation, title, next, follows=follows, layer=layer)
+    return refused_fired(
+        found, situation, title, next, follows=follows, of_cluster=(*NOTHING_MOVES, *ETCD_SLOW, *API_BUSY), layer=layer
+    )
 
 
 _KNOWN: Final = (

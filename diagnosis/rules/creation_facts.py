@@ -128,6 +128,7 @@ def refused_fired(
     about: Ref | None = None,
     evidence: Iterable[Evidence] = (),
     follows: tuple[Ref, ...] = (),
+    of_cluster: tuple[str, ...] = (),
     layer: Layer | None = None,
     wants: str = "",
 ) -> Fired:
@@ -145,6 +146,7 @@ def refused_fired(
         severity=gravity(found.workload, situation),
         layer=layer or (home_layer(creator) if creator is not None else None),
         follows=follows,
+        of_cluster=of_cluster,
         who=found.workload.name,
         wants=wants,
     )

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import fact, kubectl
+from diagnosis.explaining import CONTROLLERS_DOWN
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules.creation_facts import CREATORS, Refused, refused, refused_fired, still_young
 from diagnosis.rules.pending_gpus_evidence import quota_numbers
@@ -130,7 +131,7 @@ def _uncounted(found: Refused, situation: Situation, quota: str) -> Fired:
     look = kubectl("describe", "resourcequota", quota, purpose="is it counted?", namespace=found.ref.namespace)
     return refused_fired(
         found, situation, f"is refused: quota {quota} has not been counted", [look, lease],
-        follows=(CLUSTER,), layer=Layer.CONTROL_PLANE,
+        follows=(CLUSTER,), of_cluster=CONTROLLERS_DOWN, layer=Layer.CONTROL_PLANE,
     )  # fmt: skip
 
 

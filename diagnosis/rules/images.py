@@ -3,10 +3,12 @@
 from datetime import datetime
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, said_by, shorten
+from diagnosis.commands import counted, fact, kubectl, on_node, said_by, shorten
 from diagnosis.node_agents import home_layer
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
+from situation.cluster import Event
 from situation.findings import Command, Evidence, Layer, Mark, Severity
+from situation.meta import Ref
 from situation.pods import ContainerStatus, Pod
 from situation.situation import Situation
 
@@ -26,6 +28,9 @@ _DNS_WORDS: Final = ("no such host", "server misbehaving")
 _NETWORK_WORDS: Final = ("i/o timeout", "connection refused", "no route to host", "registry is unavailable")
 
 
+REGISTRIES: Final = Ref("Cluster", "", "registries")
+"""Subject where several registries cannot be reached at once: the nodes' DNS or way out, whichever images these are."""
+_DEFAULT_REGISTRY: Final = "docker.io"
 _LONG_IMAGE: Final = 40
 """Characters of an image's name from which a title shows its last part only."""
 
@@ -53,6 +58,9 @@ def _why(message: str) -> str:
     return ""
 
 
+_UNREACHED: Final = ("name", "network")
+_LISTED: Final = 4
+"""Registries and nodes named in a line of evidence."""
 _TITLES: Final = {
     "auth": "cannot pull {image}: the registry refuses access",
     "name": "cannot pull {image}: the registry's name does not resolve",
@@ -85,7 +93,8 @@ def _image_of(pod: Pod, status: ContainerStatus) -> str:
     "Failed and FailedToRetrieveImagePullSecret.",
     look_alikes={
         "image-never-pulled": "there no pull was attempted (ErrImageNeverPull, InvalidImageName)",
-        "node DNS or egress down": "many images on many nodes fail to resolve at once; one image is a wrong name",
+        "node DNS or egress down": "images of two or more registries fail to be reached at once, which is told as one "
+        "cause at layer 3; a single registry is a wrong name, or down itself",
     },
 )
 def image_pull(pod: Pod, situation: Situation, now: datetime) -> Verdict:
@@ -97,17 +106,17 @@ def image_pull(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     waiting = status.state.waiting
     assert waiting is not None  # noqa: S101 - by construction of waiting_statuses
     image = _image_of(pod, status)
-    events = situation.events_of(pod, "Pod", "Failed", "FailedToRetrieveImagePullSecret")
-    pulls = [event for event in events if event.message.startswith("Failed to pull image")]
-    secret_missing = [event for event in events if event.reason == "FailedToRetrieveImagePullSecret"]
-    message = waiting.message if _why(waiting.message) or not pulls else pulls[-1].message
-    why = _why(message)
+    pulls = _pulls(pod, situation)
+    secret_missing = situation.events_of(pod, "Pod", "FailedToRetrieveImagePullSecret")
+    why = _why(waiting.message) or _why(pulls[-1].message if pulls else "")
     evidence = [fact("pods", f"container {status.name}: {waiting.reason}: {shorten(waiting.message, 240)}")]
     if _short(image) != image and image not in waiting.message:
         evidence.append(fact("pods", f"image {image}"))
-    evidence += [said_by(event) for event in (pulls[-1:] + secret_missing[-1:])]
+    evidence += [said_by(event) for event in (*pulls[-1:], *secret_missing[-1:])]
     if why == "auth":
         evidence.append(_secret_evidence(bool(secret_missing)))
+    if why in _UNREACHED and len(registries := situation.once("registries", lambda: _unreached(situation))) > 1:
+        return _many(pod, evidence, registries, situation)
     return Fired(
         situation.workload_of(pod),
         _TITLES[why].format(image=_short(image)),
@@ -115,6 +124,64 @@ def image_pull(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         _pull_commands(pod, why),
         layer=home_layer(pod),
         node=pod.spec.node_name,
+    )
+
+
+def _pulls(pod: Pod, situation: Situation) -> list[Event]:
+    """Return the pod's events about failed pulls, oldest first."""
+    events = situation.events_of(pod, "Pod", "Failed")
+    return [event for event in events if event.message.startswith("Failed to pull image")]
+
+
+def registry_of(image: str) -> str:
+    """Return the registry that an image's name stands for (distribution reference, splitDockerDomain)."""
+    first, slash, _ = image.partition("/")
+    named = slash and ("." in first or ":" in first or first == "localhost")
+    return first if named else _DEFAULT_REGISTRY
+
+
+def _unreached(situation: Situation) -> dict[str, set[str]]:
+    """Return the registries that some image cannot be pulled from now for want of a way there, with the nodes."""
+    found: dict[str, set[str]] = {}
+    for pod in situation.pods.values():
+        if pod.status.phase != "Pending":
+            continue
+        for status in waiting_statuses(pod, PULL_FAILURES):
+            said = [status.state.waiting.message if status.state.waiting else ""]
+            said += [event.message for event in _pulls(pod, situation)[-1:]]
+            if next(filter(None, map(_why, said)), "") in _UNREACHED:
+                found.setdefault(registry_of(_image_of(pod, status)), set()).add(pod.spec.node_name)
+    return found
+
+
+def _many(pod: Pod, evidence: list[Evidence], registries: dict[str, set[str]], situation: Situation) -> Fired:
+    """Several registries at once: one cause for all their pods."""
+    nodes = sorted(set().union(*registries.values()))
+    names = sorted(registries)
+    listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+    return Fired(
+        REGISTRIES,
+        f"cannot pull: {len(names)} registries are not reached from {counted(len(nodes), 'node')}",
+        (
+            fact("pods", f"not reached: {listed}"),
+            fact("pods", f"from {', '.join(nodes[:_LISTED])}"),
+            *evidence,
+        ),
+        (
+            kubectl(
+                "get", "events", "-A", "--field-selector", "reason=Failed", purpose="which images, on which nodes?"
+            ),
+            on_node(
+                pod.spec.node_name,
+                "getent",
+                "hosts",
+                registry_of(_image_of(pod, waiting_statuses(pod, PULL_FAILURES)[0])),
+                purpose="does the node resolve the registry's name?",
+            ),
+        ),
+        layer=Layer.NETWORK,
+        node=pod.spec.node_name,
+        who=situation.workload_of(pod).name,
     )
 
 

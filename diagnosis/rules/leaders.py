@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from diagnosis.commands import counted, fact, kubectl
-from diagnosis.explaining import API_BUSY, CERTIFICATES_OUT, CONTROLLERS_DOWN, ETCD_DOWN, ETCD_FAULTS, ETCD_SLOW
+from diagnosis.explaining import API_BUSY, CERTIFICATES_OUT, CONTROLLERS_DOWN, ETCD_DOWN, ETCD_SLOW
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from diagnosis.rules.api_server import control_plane_commands
 from situation.clock import duration_text
@@ -281,7 +281,7 @@ def deployment_not_observed(deployment: Deployment, situation: Situation, now: d
                     namespace=deployment.namespace),
         ),
         follows=(CLUSTER,),
-        follows_only=(*ETCD_FAULTS, *CONTROLLERS_DOWN),
+        follows_only=CONTROLLERS_DOWN,
         who="controller manager",
     )  # fmt: skip
 

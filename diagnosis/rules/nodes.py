@@ -7,7 +7,7 @@ from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, on_node, said_by, shorten
 from diagnosis.node_agents import Agent, agents
-from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
+from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from situation.clock import age_text
 from situation.cluster import Node
 from situation.findings import Command, Evidence, Layer, Mark, Severity
@@ -55,6 +55,16 @@ def state_of(node: Node, condition: Condition | None) -> State | None:
     return State.OTHER
 
 
+def settling(node: Node, now: datetime) -> Wait | None:
+    """Return Wait while a node that is not Ready may be so for a moment only: nothing that follows is told before."""
+    if wait := wait_until(node.metadata.creation_timestamp, JOIN_S, now):
+        return wait
+    condition = find_condition(node.status.conditions, "Ready")
+    if condition is None or state_of(node, condition) in (None, State.GONE):
+        return None
+    return wait_until(condition.last_transition_time, FALSE_SETTLE_S, now)
+
+
 def _judge(
     node: Node, situation: Situation, now: datetime, wanted: State
 ) -> tuple[Condition, tuple[Evidence, ...]] | Verdict:
@@ -62,12 +72,10 @@ def _judge(
     condition = find_condition(node.status.conditions, "Ready")
     if state_of(node, condition) is not wanted:
         return CLEAR
-    if wait := wait_until(node.metadata.creation_timestamp, JOIN_S, now):
+    if wait := settling(node, now):
         return wait
     if condition is None:
         condition = Condition("Ready", message="the node has no Ready condition")
-    if wanted is not State.GONE and (wait := wait_until(condition.last_transition_time, FALSE_SETTLE_S, now)):
-        return wait
     said = f"Ready={condition.status} {condition.reason}: {shorten(condition.message, 240)}"
     return condition, (
         fact("nodes", said, at=condition.last_transition_time),

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from diagnosis.commands import counted, fact, kubectl
+from diagnosis.explaining import SCHEDULER_DOWN
 from diagnosis.gpu_causes import DRIVER_START_S
 from diagnosis.gpu_ledger import WHOLE
 from diagnosis.gpu_names import misnamed, shape_text, shapes
@@ -100,13 +101,14 @@ class _Question:
         next: Iterable[Command] = (),
         *,
         follows: tuple[Ref, ...] = (),
+        of_cluster: tuple[str, ...] = (),
         layer: Layer | None = None,
         severity: Severity | None = None,
     ) -> Fired:
         lines = [*table(self.view, self.wants, self.situation), *evidence, *demand(self.view)]
         return fired(
             self.pod, self.situation, self.now, f"wants {self.asks}: {what}", lines, next,
-            follows=follows, layer=layer, severity=severity,
+            follows=follows, of_cluster=of_cluster, layer=layer, severity=severity,
         )  # fmt: skip
 
     def _lost(self, lost: tuple[Place, ...]) -> Fired:
@@ -149,7 +151,7 @@ class _Question:
         free = max(place.account.free for place in roomy)
         what = f"room for {free:.10g} seems to be on {names(place.account.node for place in roomy)}"
         next = [commands.holders(self.resource), commands.offers(self.resource)]
-        return self._fired(what, evidence, next, follows=(CLUSTER,))
+        return self._fired(what, evidence, next, follows=(CLUSTER,), of_cluster=SCHEDULER_DOWN)
 
     def _full(self) -> Fired:
         accounts = self.view.taken

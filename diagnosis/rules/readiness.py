@@ -19,6 +19,7 @@ from diagnosis.container_facts import (
 from diagnosis.gpu_causes import needed_sets
 from diagnosis.probe_text import ProbeFailure, newest_failure, probe_text, undeclared_port, what_it_got
 from diagnosis.rule import CLEAR, Clear, Fired, Rule, Verdict, Wait, rule, wait_until
+from diagnosis.rules.nodes import settling
 from situation.clock import duration_text
 from situation.crashes import in_service, restart_policy, started_pairs
 from situation.findings import Command, Evidence, Layer, Mark, Severity
@@ -197,7 +198,8 @@ def _flipped(pod: Pod, situation: Situation, now: datetime) -> Fired | Wait | Cl
         return _gate(condition, pod, situation, now)
     node = situation.node(pod.spec.node_name)
     down = node is not None and not is_node_ready(node)
-    if not down and (wait := wait_until(condition.last_transition_time, FLIP_S, now)):
+    wait = settling(node, now) if node is not None and down else wait_until(condition.last_transition_time, FLIP_S, now)
+    if wait is not None:
         return wait
     evidence = [fact("pods", "all containers are ready, yet Ready=False", at=condition.last_transition_time)]
     evidence += [said_by(event) for event in situation.events_of(pod, "Pod", "NodeNotReady")[-1:]]

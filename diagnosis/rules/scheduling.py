@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import fact, kubectl, shorten
+from diagnosis.explaining import SCHEDULER_DOWN
 from diagnosis.rule import CLEAR, Rule, Verdict, rule, wait_until
 from diagnosis.rules import (
     pending_gpus,
@@ -108,7 +109,7 @@ def nobody_schedules(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     ]  # fmt: skip
     return fired(
         pod, situation, now, "is not looked at by the scheduler", evidence, next,
-        follows=(CLUSTER,), layer=Layer.CONTROL_PLANE, severity=Severity.WARNING,
+        follows=(CLUSTER,), of_cluster=SCHEDULER_DOWN, layer=Layer.CONTROL_PLANE, severity=Severity.WARNING,
     )  # fmt: skip
 
 

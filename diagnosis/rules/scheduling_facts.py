@@ -84,6 +84,7 @@ def fired(
     next: Iterable[Command] = (),
     *,
     follows: tuple[Ref, ...] = (),
+    of_cluster: tuple[str, ...] = (),
     layer: Layer | None = None,
     severity: Severity | None = None,
     wants: str = "",
@@ -114,6 +115,7 @@ def fired(
         severity=severity or _severity(pod, situation, now),
         layer=layer,
         follows=(*follows, *node_refs(down), *lost),
+        of_cluster=of_cluster,
         wants=wants,
     )
 

@@ -160,8 +160,8 @@ def test_what_is_no_certificate(node: Node, content: bytes, said: str) -> None:
         (b"\xff", "not a text file"),
         (b"[]", "not a kubeconfig"),
         (conf({"token": "secret"}).encode(), "no client certificate"),
-        (conf({"client-certificate-data": "AAAA"}).encode(), "no certificate in PEM"),
-        (conf({"client-certificate-data": "!"}).encode(), "no client certificate"),
+        (conf({"client-certificate-data": "AAAA"}).encode(), "client-certificate-data: no certificate or key in PEM"),
+        (conf({"client-certificate-data": "!"}).encode(), "client-certificate-data: not base64"),
     ],
 )
 def test_a_kubeconfig_without_a_certificate(node: Node, content: bytes, said: str) -> None:

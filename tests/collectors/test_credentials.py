@@ -116,7 +116,7 @@ async def test_what_a_plugin_does_wrong_is_said(simulator: Simulator, tmp_path: 
     assert said in str(error)
     if "log in again" in str(error):
         assert str(error).endswith(
-            f"run `kubectl --context prod get ns` in a terminal to log in again ({file}: user 'u')"
+            f"run `kubectl --kubeconfig {file} --context prod get ns` in a terminal to log in again ({file}: user 'u')"
         )
     assert not simulator.requests
 
@@ -215,7 +215,7 @@ async def test_impersonation_and_no_user(simulator: Simulator, tmp_path: Path) -
 async def test_broken_certificate_data_is_named(tmp_path: Path) -> None:
     for data in ("!", base64.b64encode(b"no certificate").decode()):
         file = kubeconfig(tmp_path, "https://127.0.0.1:1", {}, {"certificate-authority-data": data})
-        with pytest.raises(ConfigurationError, match="kubeconfig"):
+        with pytest.raises(ConfigurationError, match="kubeconfig: cluster 'c': certificate-authority-data: no"):
             await connected(file)
 
 

@@ -45,7 +45,9 @@ def test_argument_wins_over_variable_and_home(tmp_path: Path) -> None:
     argument = write(tmp_path / "argument", config("argument", current="argument"))
     assert find(argument, home=tmp_path, KUBECONFIG=str(variable)).context == "argument"
     assert find(home=tmp_path, KUBECONFIG=str(variable)).context == "variable"
-    assert find(home=tmp_path) == find(home)
+    found = find(home=tmp_path)
+    assert (found.path, found.context, found.login) == (str(home), "home", "kubectl --context home get ns")
+    assert find(argument).login == f"kubectl --kubeconfig {argument} --context argument get ns"
     assert find(home=tmp_path, KUBECONFIG="").context == "home"
 
 
@@ -76,7 +78,10 @@ def test_several_files_merge_the_first_one_wins(tmp_path: Path) -> None:
 
 def test_inline_data_wins_over_a_file(tmp_path: Path) -> None:
     data = config("a")
-    data["clusters"][0]["cluster"] |= {"certificate-authority-data": "eA==", "certificate-authority": "missing.pem"}
+    data["clusters"][0]["cluster"] |= {
+        "certificate-authority-data": "LS0tLS1CRUdJTiB4",
+        "certificate-authority": "missing.pem",
+    }
     assert "certificate-authority" not in find(write(tmp_path / "config", data)).cluster
 
 

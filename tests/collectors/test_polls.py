@@ -27,6 +27,8 @@ from tests.collectors.harness import Heard, client_of, running
 from tests.collectors.kubeconfigs import Clock, connected, kubeconfig
 from tests.collectors.loopback import Loopback, http
 
+SERVER = "https://10.0.0.1:6443"
+URL = f"{SERVER}/readyz"
 HEALTHY = b"[+]ping ok\n[+]etcd ok\n[+]shutdown ok\nreadyz check passed\n"
 BROKEN = (
     b"[+]ping ok\n[-]etcd failed: reason withheld\n[-]etcd-readiness failed: reason withheld\nreadyz check failed\n"
@@ -50,20 +52,20 @@ async def client(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Client]:
     ],
 )
 def test_readiness(status: int, body: bytes, expected: Readiness) -> None:
-    assert parse_readiness(status, body) == expected
+    assert parse_readiness(status, body, URL) == expected
 
 
 @pytest.mark.parametrize("body", [b"<html>login</html>", b"", b"welcome"])
 def test_what_is_no_readiness(body: bytes) -> None:
-    with pytest.raises(BadAnswerError):
-        parse_readiness(200, body)
+    with pytest.raises(BadAnswerError, match=f"^{URL}"):
+        parse_readiness(200, body, URL)
 
 
 def test_version() -> None:
-    assert parse_version(b'{"major":"1","gitVersion":"v1.36.2"}') == ServerVersion("v1.36.2")
+    assert parse_version(b'{"major":"1","gitVersion":"v1.36.2"}', SERVER) == ServerVersion("v1.36.2")
     for body in (b"", b"{}", b"<html>", b'{"gitVersion":7}', b"\xff"):
-        with pytest.raises(BadAnswerError):
-            parse_version(body)
+        with pytest.raises(BadAnswerError, match=f"^{SERVER}/version is not what Kubernetes answers"):
+            parse_version(body, SERVER)
 
 
 async def test_version_and_readiness_from_a_server(simulator: Simulator, client: Client) -> None:

@@ -18,6 +18,7 @@ API = api_server.RULES + api_health.RULES
 RULES = API + control_plane.RULES + leaders.RULES + namespaces.RULES
 
 REFUSED = "cannot connect to https://10.0.0.1:6443: connection refused"
+GATEWAY = "https://10.0.0.1:6443/readyz answered 502 Bad Gateway: a web page"
 CERTIFICATE = "https://10.0.0.1:6443: x509: certificate has expired or is not yet valid"
 LOGIN = "the server does not accept the credentials; renew them with: aws sso login"
 BUSY = "GET /api/v1/pods: 429 Too many requests, please try again later."
@@ -58,6 +59,27 @@ def test_an_api_server_that_does_not_serve(state: SourceState, error: str, rule:
 def test_one_that_never_answered_is_said_to_be_so() -> None:
     finding = causes_of(RULES, cluster(SourceState.UNREACHABLE, REFUSED, heard=False))["api-unreachable"]
     assert finding.title == "API server does not answer: connection refused"
+
+
+def test_one_that_answers_somebody_is_not_said_to_be_silent() -> None:
+    """It comes back, or some of several servers behind one address are gone."""
+    known = cluster(SourceState.UNREACHABLE, REFUSED, of=len(WATCHED) - 1)
+    known.apply(Reading(WATCHED[-1].source, SourceState.LIVE, NOW - timedelta(seconds=1)))
+    tried = len(WATCHED)
+    title = f"API server gives {tried - 1} of {tried} sources no answer: connection refused"
+    assert causes_of(RULES, known)["api-unreachable"].title == title
+
+
+@pytest.mark.parametrize(
+    ("heard", "title"),
+    [
+        (True, "API server has not answered for 4m: 502 Bad Gateway: a web page"),
+        (False, "API server answers nothing of use: 502 Bad Gateway: a web page"),
+    ],
+)
+def test_a_status_is_in_the_title_with_what_came_with_it(heard: bool, title: str) -> None:
+    finding = causes_of(RULES, cluster(SourceState.UNREACHABLE, GATEWAY, heard=heard))["api-unreachable"]
+    assert finding.title == title
 
 
 @pytest.mark.parametrize(

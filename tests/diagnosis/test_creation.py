@@ -9,6 +9,7 @@ from playbooks.commands import Target, render
 from situation.findings import Finding, Layer, Mark, Severity
 from situation.meta import Ref
 from tests.build import Manifest, ago, event, judged, meta, pod
+from tests.diagnosis.objects import lease
 
 IDS = {rule.id for rule in creation.RULES}
 FORBIDDEN = 'pods "web-1-abc" is forbidden: '
@@ -230,6 +231,28 @@ def test_a_webhook_is_found_in_its_configuration() -> None:
     assert render(finding.next[1], Target()) == (
         "kubectl -n sec get endpointslices -l kubernetes.io/service-name=guard"
     )
+
+
+UNCOUNTED = FORBIDDEN + "status unknown for quota: gpus, resources: pods"
+TIMEOUT = "Timeout: request did not complete within requested timeout - context deadline exceeded"
+
+
+@pytest.mark.parametrize(
+    ("text", "component", "cause"),
+    [
+        (UNCOUNTED, "kube-controller-manager", "controller-manager-down"),
+        (UNCOUNTED, "kube-scheduler", "quota-refused"),
+        (TIMEOUT, "kube-scheduler", "pods-refused"),
+    ],
+)
+def test_a_refusal_follows_only_from_what_explains_it(text: str, component: str, cause: str) -> None:
+    """A scheduler counts no quota and answers no webhook: what is refused while it is down has a cause of its own."""
+    leases = [lease(component, age_s=300), lease("apiserver-abc", age_s=1)]
+    [found] = [
+        top for top in judged(replicaset(text), deployment(), failed_create(text), *leases).causes
+        if any(finding.rule in IDS for finding in (top, *top.consequences))
+    ]  # fmt: skip
+    assert found.rule == cause
 
 
 def test_a_storage_quota_is_a_hint_only_while_somebody_misses_a_claim() -> None:

@@ -1,4 +1,4 @@
-"""Which findings explain which: the lists name real rules, and what names nothing means only a control plane down."""
+"""Which findings explain which: the lists name real rules, and of the cluster only what is named explains anything."""
 
 import pytest
 
@@ -51,19 +51,26 @@ def test_only_rules_that_exist_explain_or_follow_at_a_model_server() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cause", "only", "explains"),
+    ("named", "explains"),
     [
-        ("scheduler-down", (), True),
-        ("certificate-expires", (), False),
-        ("certificate-expires", ("certificate-expires",), True),
-        ("scheduler-down", ("certificate-expires",), False),
+        ({}, False),
+        ({"follows_only": ("scheduler-down",)}, True),
+        ({"follows_only": ("certificate-expires",)}, False),
+        ({"of_cluster": ("scheduler-down",)}, True),
+        ({"of_cluster": ("certificate-expires",)}, False),
     ],
 )
-def test_the_cluster_means_a_control_plane_that_is_down_unless_rules_are_named(
-    cause: str, only: tuple[str, ...], explains: bool
+def test_of_what_is_judged_for_the_cluster_only_rules_that_are_named_explain(
+    named: dict[str, tuple[str, ...]], explains: bool
 ) -> None:
-    found = causes(hit(cause), hit("effect", EFFECT, EFFECT, follows=(CLUSTER,), follows_only=only))
-    assert (found == {cause: ["effect"]}) is explains
+    found = causes(hit("scheduler-down"), hit("effect", EFFECT, EFFECT, follows=(CLUSTER,), **named))
+    assert (found == {"scheduler-down": ["effect"]}) is explains
+
+
+def test_what_counts_of_the_cluster_says_nothing_of_other_subjects() -> None:
+    node = Ref("Node", "", "n1")
+    effect = hit("effect", EFFECT, EFFECT, follows=(CLUSTER, node), of_cluster=("scheduler-down",))
+    assert causes(hit("node-unreachable", node, node), effect) == {"node-unreachable": ["effect"]}
 
 
 def test_the_cluster_shows_what_is_found_about_etcd() -> None:

@@ -122,9 +122,11 @@ def test_addresses_of_a_workload_that_is_young_off_or_another_kind() -> None:
     assert list(found(ORDERS, workload("caller", kind="StatefulSet", env=wrong))) == ["env-address-statefulset"]
 
 
-def resolving(*nameservers: str, policy: str = "None", env: dict[str, str] | None = None) -> Manifest:
+def resolving(
+    *nameservers: str, policy: str = "None", env: dict[str, str] | None = None, kind: str = "Deployment"
+) -> Manifest:
     spec = {"dnsPolicy": policy, "dnsConfig": {"nameservers": list(nameservers)}}
-    return workload("caller", pod_spec=spec, env=env)
+    return workload("caller", kind=kind, pod_spec=spec, env=env)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +145,13 @@ def test_foreign_nameservers(manifest: Manifest, severity: Severity | None) -> N
     assert (finding.severity if finding else None) is severity
     if finding:
         assert first_command(finding).startswith("kubectl -n shop get deployment caller -o 'jsonpath=")
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
+def test_foreign_nameservers_of_other_workloads(kind: str) -> None:
+    env = {"A": "orders:80"}
+    assert f"foreign-nameserver-{kind.lower()}" in found(ORDERS, resolving("8.8.8.8", env=env, kind=kind))
+    assert not found(ORDERS, resolving("10.96.0.10", env=env, kind=kind))
 
 
 def policy(name: str = "deny", *egress: Manifest, selector: Manifest | None = None, types: str = "Egress") -> Manifest:

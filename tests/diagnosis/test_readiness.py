@@ -10,6 +10,7 @@ from situation.meta import Ref
 from situation.pods import HttpGet, Probe
 from situation.readings import SourceState
 from tests.build import Manifest, ago, event, meta, node, pod
+from tests.diagnosis import objects
 from tests.diagnosis.pod_faults import (
     OWNED,
     ended,
@@ -171,6 +172,15 @@ def test_the_node_controller_flips_ready() -> None:
     assert found is not None
     assert (found.title, found.layer) == ("web is marked not ready because node node-1 is not", Layer.NODE)
     assert first_command(found) == "kubectl get node node-1 -o wide"
+
+
+@pytest.mark.parametrize(
+    ("status", "age_s", "expected"), [("False", 5, "clear"), ("False", 20, "not-ready"), ("Unknown", 5, "not-ready")]
+)
+def test_what_a_node_flips_is_not_told_before_the_node(status: str, age_s: float, expected: str) -> None:
+    """A kubelet that restarts says Ready=False for seconds; its pods must not stand there as a cause meanwhile."""
+    conditions = objects.ready_condition(status, reason="KubeletNotReady", message="PLEG is not healthy", age_s=age_s)
+    assert rule_of(all_ready(5), node(conditions=conditions)) == expected
 
 
 def test_a_condition_that_lags_is_given_time() -> None:

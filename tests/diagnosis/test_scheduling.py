@@ -280,6 +280,7 @@ def test_host_port_names_the_holder() -> None:
     message = none_of(1, "1 node(s) didn't have free ports for the requested pod ports")
     found = first(waiting(message, container=port), node(), pod("holder", container=port))
     assert found is not None
+    assert found[0].id == "host-port-taken"
     assert found[1].title == "wants host port 9100: taken on every node it may run on"
     assert "9100 on node-1 is held by shop/holder" in texts(found[1])
 
@@ -304,6 +305,8 @@ def test_nobody_schedules() -> None:
     found = first(waiting())
     assert found is not None
     assert (found[1].follows, found[1].layer) == ((CLUSTER,), Layer.CONTROL_PLANE)
+    assert {"scheduler-down", "writes-stopped"} <= set(found[1].of_cluster)
+    assert "controller-manager-down" not in found[1].of_cluster
     assert render(found[1].next[0], Target()).startswith("kubectl -n kube-system get lease kube-scheduler")
     assert first(waiting(age_s=5)) is None
     assert first(waiting(), event("Pod/llm-1", "FailedScheduling", NO_GPU)) is None

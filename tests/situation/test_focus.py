@@ -67,6 +67,18 @@ def test_a_service_shows_the_pods_it_selects() -> None:
     assert names(related(Focus(ref=Ref("Service", "shop", "db")), KNOWN, DIAGNOSIS).pods) == {"db-1"}
 
 
+def test_a_service_that_selects_nothing_is_told() -> None:
+    lost = {"kind": "Service", "metadata": {"name": "lost", "namespace": "shop"}, "spec": {"selector": {"app": "x"}}}
+    bare = {"kind": "Service", "metadata": {"name": "bare", "namespace": "shop"}, "spec": {}}
+    known = situation(*a_cluster(), lost, bare)  # type: ignore[arg-type]
+
+    def unmatched(name: str) -> list[str]:
+        relation = related(Focus(ref=Ref("Service", "shop", name)), known, DIAGNOSIS)
+        return [service.name for service in relation.unmatched]
+
+    assert [unmatched(name) for name in ("lost", "bare", "db", "gone")] == [["lost"], [], [], []]
+
+
 def test_a_cause_that_went_away_relates_to_nothing() -> None:
     relation = related(Focus(cause="gone:Pod/a/b"), KNOWN, DIAGNOSIS)
     assert relation.pods == frozenset()

@@ -167,6 +167,22 @@ async def test_a_bad_file_is_told_once_and_the_others_load(own: Path, cluster: C
         assert "Five layers" in screen_text(pilot)
 
 
+async def test_escape_closes_the_checklist_before_it_lets_go_of_the_focus(pilot: Pilot[int]) -> None:
+    await pilot.press("1", "l", "escape")
+    assert not screen(pilot).query_one(ChecklistPane).display
+    assert not screen(pilot).attention.focus.is_cluster
+    await pilot.press("escape")
+    assert screen(pilot).attention.focus.is_cluster
+
+
+async def test_escape_lets_go_of_the_focus_first_while_a_pane_has_the_keyboard(pilot: Pilot[int]) -> None:
+    await pilot.press("1", "l", "tab", "escape")
+    assert screen(pilot).query_one(ChecklistPane).display
+    assert screen(pilot).attention.focus.is_cluster
+    await pilot.press("escape")
+    assert not screen(pilot).query_one(ChecklistPane).display
+
+
 async def test_a_key_pressed_twice_in_a_hurry_opens_one_list(pilot: Pilot[int]) -> None:
     await pilot.press("l")
     checklist = screen(pilot).query_one(ChecklistPane)

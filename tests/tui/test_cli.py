@@ -166,3 +166,15 @@ async def test_help_and_version_need_nothing(tmp_path: Path) -> None:
         finished = await midwatch(tmp_path, *arguments)
         assert (finished.code, finished.err) == (0, "")
         assert "Usage: " in finished.out
+
+
+def test_a_theme_that_cannot_be_used_is_named_with_its_file_and_key(tmp_path: Path) -> None:
+    folder = tmp_path / "config" / "midwatch" / "themes"
+    folder.mkdir(parents=True)
+    (folder / "mine.toml").write_text("dark = true\n")
+    environ = environment(tmp_path, {"XDG_CONFIG_HOME": str(tmp_path / "config")})
+    with on_terminal([*PROGRAM, "--theme", "mine"], environ) as terminal:
+        said = terminal.read_to_end().decode()
+        assert "there is no theme 'mine'" in said
+        assert f"{folder / 'mine.toml'}: colors.background is missing" in said
+        assert terminal.child.wait() == USAGE

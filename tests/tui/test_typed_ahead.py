@@ -6,7 +6,8 @@ import pytest
 from textual import events
 from textual.pilot import Pilot
 
-from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
+from playbooks.commands import render
+from tests.tui.cockpits import TARGET, Cluster, cluster_readings, open_cockpit, screen_text, until
 from tests.tui.test_cockpit import incident
 from tests.tui.test_log_screen import Logs, open_log, run
 from tests.tui.test_log_screen import cockpit as cockpit_with_logs
@@ -44,6 +45,20 @@ async def test_what_follows_the_key_is_text(
         assert not app.cockpit.query_one(ChecklistPane).display
         assert not app.cockpit.query_one(TimelinePane).display
         assert not (tmp_path / "last-command").exists()
+
+
+@pytest.mark.parametrize("keys", ["jc", "jkjc", "j\rc"])
+async def test_what_is_copied_is_what_the_cursor_was_moved_to(cluster: Cluster, tmp_path: Path, keys: str) -> None:
+    async with open_cockpit(cluster, tmp_path) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        commands = [cause.next[0] for cause in app.feed.diagnosis.causes[:2]]
+        assert commands[0] != commands[1]
+        type_at_once(pilot, keys)
+        copied = tmp_path / "last-command"
+        await until(pilot, copied.exists)
+        assert copied.read_text().strip() == render(commands[1], TARGET)
+        assert app.cockpit.attention.selection == app.feed.diagnosis.causes[1].key
 
 
 @pytest.mark.parametrize("size", [(160, 50), (80, 24)])

@@ -1,4 +1,5 @@
 from datetime import timedelta
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -8,15 +9,18 @@ from diagnosis.engine import diagnose
 from situation.findings import Diagnosis, Layer, LayerState, LayerStatus
 from situation.focus import EVERYTHING, Focus, Relation
 from situation.meta import Ref
+from situation.network import Service
 from situation.ordering import PodOrder
 from situation.readings import Reading, Source, SourceState
 from situation.situation import Situation
-from tests.build import NOW, event, node, pod, situation
+from tests.build import NOW, event, made, node, pod, situation
+from tests.diagnosis.objects import service
 from tui.view import (
     EVENTS_SHOWN,
     Filter,
     empty_causes_text,
     empty_text,
+    no_pod_matches,
     parse_filter,
     visible_causes,
     visible_events,
@@ -210,6 +214,18 @@ EMPTY = {
 def test_an_empty_table_says_why(case: str) -> None:
     known, focus, typed, said = EMPTY[case]
     assert empty_text("pods", known, NOW, focus, parse_filter(typed)) == said
+
+
+def test_a_focus_on_services_that_select_no_pod_says_so() -> None:
+    one, other = (cast(Service, made(service(name, selector={"app": name, "tier": "v2"}))) for name in ("a", "b"))
+    live = source(SourceState.LIVE, age_s=1)
+    said = empty_text("pods", live, NOW, NODE, Filter(), unrelated=no_pod_matches([one]))
+    assert said == "no pod matches app=a,tier=v2, the selector of Service a"
+    assert no_pod_matches([one, other]).endswith("the selector of Service a, nor that of 1 more")
+    assert no_pod_matches(()) == ""
+    assert "when last read" in empty_text(
+        "pods", source(SourceState.STALE, age_s=400), NOW, NODE, Filter(), unrelated=no_pod_matches([one])
+    )
 
 
 def test_no_two_reasons_read_alike() -> None:
