@@ -4,6 +4,7 @@ import errno
 import gzip
 import zlib
 from collections.abc import Generator, Iterator
+from datetime import UTC, timedelta
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Final, cast
@@ -31,6 +32,7 @@ class Tape:
         self.path = path
         self.notes: list[str] = []
         """What is missing of it, for people; known once the frames were read."""
+        self._last_t = 0.0
         self.line = 0
         """Number of the line that was read last, with the frame that was yielded last."""
         lines = self._lines()
@@ -61,8 +63,8 @@ class Tape:
 
     def _single_frames(self, after: int, last_t: float) -> Iterator[Frame]:
         self.notes.clear()
-        lines = self._lines()
-        for number, line, complete in lines:
+        self._last_t = last_t
+        for number, line, complete in self._lines():
             if number <= after:
                 continue
             try:
@@ -72,9 +74,10 @@ class Tape:
                     self._note_cut(number)
                     return
                 raise TapeError(f"{self.path}, line {number}: bad frame: {error}") from error
-            if frame.t < last_t:
-                raise TapeError(f"{self.path}, line {number}: bad frame: t falls from {last_t:g} to {frame.t:g}")
-            last_t, self.line = frame.t, number
+            if frame.t < self._last_t:
+                falls = f"t falls from {self._last_t:g} to {frame.t:g}"
+                raise TapeError(f"{self.path}, line {number}: bad frame: {falls}")
+            self._last_t, self.line = frame.t, number
             yield frame
 
     def _read_header(self, line: bytes, number: int) -> Header:
@@ -94,7 +97,10 @@ class Tape:
         return header
 
     def _note_cut(self, line: int) -> None:
-        self.notes.append(f"{self.path}: the tape is cut off at line {line}; what stands before is used")
+        until = self.header.started_at.astimezone(UTC) + timedelta(seconds=self._last_t)
+        self.notes.append(
+            f"{self.path}: the tape is cut off at line {line}, {until:%Y-%m-%dT%H:%M:%SZ}; what stands before is used"
+        )
 
     def _lines(self) -> Generator[tuple[int, bytes, bool], None, None]:
         """Yield line number from 1, line, and whether the line ended with a line feed."""

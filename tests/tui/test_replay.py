@@ -19,6 +19,7 @@ from simulator.scenarios import open_scenario
 from situation.findings import Diagnosis
 from situation.readings import ServerVersion
 from tape.playhead import Playhead
+from tape.reader import Tape
 from tests.tui.commands import midwatch
 from tui.demo import simulated_cluster
 from tui.feed import Feed
@@ -301,6 +302,28 @@ async def test_record_and_check_a_second_of_it(tmp_path: Path) -> None:
     done = await midwatch(tmp_path, "replay", str(tape), "--check", "+59:00")
     assert (done.code, done.out) == (64, "")
     assert "does not reach" in done.complaint
+
+
+@pytest.mark.parametrize("command", [("replay", "{}", "--check", "+0:10"), ("check", "--dump", "{}", "--at", "{at}")])
+async def test_that_a_tape_is_cut_off_stands_at_the_top(command: tuple[str, ...], tmp_path: Path) -> None:
+    """Also where the moment that is asked for lies before the cut."""
+    whole = Tape(open_scenario("gpu_lost").path)
+    packed, path = whole.path.read_bytes(), tmp_path / "tape.jsonl.gz"
+    path.write_bytes(packed[: len(packed) * 9 // 10])
+    at = (whole.header.started_at + timedelta(seconds=whole.header.start_at + 10)).isoformat()
+    arguments = [part.format(path, at=at) for part in command]
+    text = (await midwatch(tmp_path, *arguments)).out.splitlines()
+    assert text[2].startswith(f"note: {path}: the tape is cut off at line ")
+    notes = json.loads((await midwatch(tmp_path, *arguments, "-o", "json")).out)["notes"]
+    assert [f"note: {note}" for note in notes] == text[2:3]
+
+
+async def test_a_time_after_the_cut_is_not_told_of(tmp_path: Path) -> None:
+    packed, path = open_scenario("gpu_lost").path.read_bytes(), tmp_path / "tape.jsonl.gz"
+    path.write_bytes(packed[: len(packed) * 9 // 10])
+    done = await midwatch(tmp_path, "replay", str(path), "--check", "+50:00")
+    assert (done.code, done.out) == (64, "")
+    assert "does not reach there: it is cut off at 20" in done.complaint
 
 
 def test_times_of_tapes_are_those_of_their_header(tmp_path: Path) -> None:
