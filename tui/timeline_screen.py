@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
-from textual.widgets import Input
 
 from incidents.entries import Kind, Step
 from playbooks.progress import ChecklistEvent, Did, Key
@@ -41,7 +40,7 @@ class TimelineScreen(ChecklistScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "timeline", "Timeline", show=False, id="timeline", tooltip="Open or close the timeline"),
-        Binding("m", "note", "Note", show=False, priority=True, id="note", tooltip="Write a note into the timeline"),
+        Binding("m", "note", "Note", show=False, id="note", tooltip="Write a note into the timeline"),
     ]
 
     def __init__(
@@ -143,18 +142,6 @@ class TimelineScreen(ChecklistScreen):
 
     def _show_attention(self) -> None:
         raise NotImplementedError
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Let lines and the checklist have the keys that open a line elsewhere: these come first, before any pane.
-
-        On a slow terminal `/` and what is typed after it come at once; were it a pane that opened the line, all of it
-        would be taken for keys.
-        """
-        if action in ("filter", "note") and isinstance(self.focused, Input):
-            return False
-        if action == "note" and self.query_one(ChecklistPane).has_focus_within:
-            return False
-        return super().check_action(action, parameters)
 
     # Notes
 

@@ -192,6 +192,19 @@ async def test_a_place_that_is_typed_at_once_is_gone_to(together: bool, tmp_path
         assert app.cockpit.attention.focus.is_cluster, "no digit was taken for a layer"
 
 
+async def test_a_key_of_the_player_before_a_place_counts(tmp_path: Path) -> None:
+    async with playing(tmp_path) as (pilot, app):
+        app.replay.seek(1.0)
+        for character in "p>p:0:07\r]":
+            name = {":": "colon", "\r": "enter", ">": "greater_than_sign", "]": "right_square_bracket"}
+            app.post_message(Key(name.get(character, character), character))
+        change = next(mark.second for mark in app.replay.marks if mark.second > app.replay.start_s + 7.5)
+        async with asyncio.timeout(10):
+            while app.replay.second != change:
+                await pilot.pause(0.05)
+        assert (app.replay.is_playing, app.replay.speed) == (False, 2.0)
+
+
 async def test_what_is_copied_is_said_to_be_from_a_recording(tmp_path: Path) -> None:
     async with playing(tmp_path) as (pilot, app):
         app.replay.seek(app.replay.marks[-1].second)
