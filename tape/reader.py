@@ -32,7 +32,6 @@ class Tape:
         self.path = path
         self.notes: list[str] = []
         """What is missing of it, for people; known once the frames were read."""
-        self._last_t = 0.0
         self.line = 0
         """Number of the line that was read last, with the frame that was yielded last."""
         lines = self._lines()
@@ -63,7 +62,6 @@ class Tape:
 
     def _single_frames(self, after: int, last_t: float) -> Iterator[Frame]:
         self.notes.clear()
-        self._last_t = last_t
         for number, line, complete in self._lines():
             if number <= after:
                 continue
@@ -71,13 +69,12 @@ class Tape:
                 frame = _decode_frame(line)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 if not complete and not isinstance(error, msgspec.ValidationError):
-                    self._note_cut(number)
+                    self._note_cut(number, last_t)
                     return
                 raise TapeError(f"{self.path}, line {number}: bad frame: {error}") from error
-            if frame.t < self._last_t:
-                falls = f"t falls from {self._last_t:g} to {frame.t:g}"
-                raise TapeError(f"{self.path}, line {number}: bad frame: {falls}")
-            self._last_t, self.line = frame.t, number
+            if frame.t < last_t:
+                raise TapeError(f"{self.path}, line {number}: bad frame: t falls from {last_t:g} to {frame.t:g}")
+            last_t, self.line = frame.t, number
             yield frame
 
     def _read_header(self, line: bytes, number: int) -> Header:
@@ -96,14 +93,15 @@ class Tape:
             raise TapeError(f"{self.path}, line {number}: bad tape header: started_at has no time zone")
         return header
 
-    def _note_cut(self, line: int) -> None:
-        until = self.header.started_at.astimezone(UTC) + timedelta(seconds=self._last_t)
+    def _note_cut(self, line: int, last_t: float) -> None:
+        until = self.header.started_at.astimezone(UTC) + timedelta(seconds=last_t)
         self.notes.append(
             f"{self.path}: the tape is cut off at line {line}, {until:%Y-%m-%dT%H:%M:%SZ}; what stands before is used"
         )
 
     def _lines(self) -> Generator[tuple[int, bytes, bool], None, None]:
-        """Yield line number from 1, line, and whether the line ended with a line feed."""
+        """Yield line number from 1, line, and whether the line ended with a line feed; an empty one for what is lost
+        where a compressed file is cut off."""
         number = 0
         try:
             with _open(self.path) as file:
@@ -117,7 +115,7 @@ class Tape:
         except EOFError:
             if number == 0:
                 raise NotATapeError(f"{self.path}: not a tape: a compressed file, cut off in its first line") from None
-            self._note_cut(number + 1)
+            yield number + 1, b"", False
         except (OSError, zlib.error) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise TapeError(f"{self.path}: cannot read: {reason}") from error
