@@ -30,6 +30,7 @@ _KINDS: Final = {
     Did.NOTE: Kind.NOTE,
 }
 _DID: Final = {kind: did for did, kind in _KINDS.items() if did is not Did.APPLICABLE}
+_OPEN: Final = "-timeline"
 _EMPTY: Final = "Nothing yet: an incident begins with the first critical cause or warning that stands, or with a note."
 _NO_MATCH: Final = "No entry holds these words."
 _NOTHING: Final = "This entry is about nothing that could be looked at."
@@ -42,6 +43,11 @@ class TimelineScreen(ChecklistScreen):
         Binding("t", "timeline", "Timeline", show=False, id="timeline", tooltip="Open or close the timeline"),
         Binding("m", "note", "Note", show=False, id="note", tooltip="Write a note into the timeline"),
     ]
+
+    DEFAULT_CSS = """
+    TimelineScreen.-narrow.-timeline ToastRack { dock: top; align: right top; margin: 3 0 0 0; }
+    """
+    """There the timeline covers all, and what happened last stands at the bottom: notices come below its title."""
 
     def __init__(
         self, feed: Feed, clock: Callable[[], datetime], painter: Painter, attention: Attention, recorder: Recorder
@@ -99,6 +105,7 @@ class TimelineScreen(ChecklistScreen):
             return
         self.query_one(ChecklistPane).display = False  # one panel at a time: panes need the room
         pane.display = True
+        self.add_class(_OPEN)
         self.post_message(AnswersRead())  # a copy is its last entry, which the notice would cover on a small terminal
         self._timeline_seen = None
         self.paint_timeline()
@@ -114,6 +121,7 @@ class TimelineScreen(ChecklistScreen):
         pane = self.query_one(TimelinePane)
         had_keyboard = pane.has_focus_within
         pane.display = False
+        self.remove_class(_OPEN)
         if had_keyboard:
             self.watch_tab(self.tab)
 
@@ -153,6 +161,6 @@ class TimelineScreen(ChecklistScreen):
         failed = self.recorder.note(event.text, self._feed, self.attention)
         if failed:
             self.notify(failed, severity="warning", markup=False)
-        else:
+        elif not self.query_one(TimelinePane).display:  # else it is seen there
             self.notify(event.text, title=NOTED, markup=False, timeout=3)
         self.paint_timeline()

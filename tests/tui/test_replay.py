@@ -17,9 +17,11 @@ from textual.widgets import Input
 from playbooks.commands import Target
 from simulator.scenarios import open_scenario
 from situation.findings import Diagnosis
-from situation.readings import ServerVersion
+from situation.readings import Reading, ServerVersion, SourceState
+from situation.situation import Situation
 from tape.playhead import Playhead
 from tape.reader import Tape
+from tests.build import NOW
 from tests.tui.commands import midwatch
 from tui.demo import simulated_cluster
 from tui.feed import Feed
@@ -78,6 +80,14 @@ def test_a_recording_gives_finding_by_finding_what_live_gave(scenario: str, tmp_
     assert any(live.values())
     assert again.keys() <= live.keys()
     assert {second: again[second] for second in again} == {second: live[second] for second in again}
+
+
+def test_a_folder_that_cannot_be_made_is_named_when_a_tape_is_saved(tmp_path: Path) -> None:
+    (tmp_path / "tapes").touch()
+    keeper = TapeKeeper(lambda: NOW, Situation, tmp_path)
+    keeper.hear([Reading("kubernetes/pods", SourceState.FORBIDDEN, NOW, error="no")], NOW)
+    said = keeper.save(TARGET, None)
+    assert (said.text, said.is_saved) == (f"{tmp_path / 'tapes'}: cannot write: File exists", False)
 
 
 def test_the_changes_of_the_causes_are_found_and_end_with_the_tape() -> None:
