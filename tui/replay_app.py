@@ -14,9 +14,9 @@ from playbooks.commands import Target
 from situation.steps import Steps
 from tape.format import TapeError
 from tui.app import Cockpit
+from tui.chronicle import TapeRecorder
 from tui.cockpit_screen import CockpitScreen
 from tui.feed import Turn
-from tui.recorder import IN_RECORDING
 from tui.replay import Mark, Replay, look_through, second_of
 from widgets.scrubber import Scrubber, TapeFacts
 
@@ -78,8 +78,10 @@ class ReplayCockpit(Cockpit):
         self.replay = replay
         super().__init__(replay.connection, replay.target, clock=replay.now, records=False, mode=MODE, **options)
         replay.feed = self.feed
-        self.recorder.not_open = IN_RECORDING
         self._noted: set[str] = set()
+
+    def make_recorder(self, who: str, resume: str | None) -> TapeRecorder:
+        return TapeRecorder(self._state_dir, who, self._clock, self.replay.chronicle, lambda: self.replay.second)
 
     def make_screen(self, target: Target, mode: str) -> CockpitScreen:
         return ReplayScreen(self.feed, target, self.replay.now, mode, self.recorder)
@@ -114,7 +116,8 @@ class ReplayCockpit(Cockpit):
                 self.call_from_thread(self._take_marks, marks, second)
 
         try:
-            look_through(self.replay.path, told, lambda: not worker.is_cancelled, self.replay.moments)
+            replay = self.replay
+            look_through(replay.path, told, lambda: not worker.is_cancelled, replay.moments, replay.chronicle)
         except TapeError:
             return  # it was taken away meanwhile; what is played of it says so itself
 

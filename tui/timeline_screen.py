@@ -31,7 +31,6 @@ _KINDS: Final = {
 }
 _DID: Final = {kind: did for did, kind in _KINDS.items() if did is not Did.APPLICABLE}
 _OPEN: Final = "-timeline"
-_EMPTY: Final = "Nothing yet: an incident begins with the first critical cause or warning that stands, or with a note."
 _NO_MATCH: Final = "No entry holds these words."
 _NOTHING: Final = "This entry is about nothing that could be looked at."
 
@@ -87,15 +86,11 @@ class TimelineScreen(ChecklistScreen):
             return
         self._timeline_seen = seen
         rows = self._timeline_rows.of(recorder.entries, wanted)
-        pane.show(rows, _NO_MATCH if recorder.entries and not rows else _EMPTY, recorder.problem)
+        pane.show(rows, _NO_MATCH if recorder.entries and not rows else recorder.nothing, recorder.problem)
         total = len(recorder.entries)
         note = f"{len(rows)} of {total}" if len(rows) != total else f"{total}"
-        if not recorder.status:
-            pane.tell_log("no incident yet", note, is_kept=True)
-        elif recorder.problem:
-            pane.tell_log("in memory only", note, is_kept=False)
-        else:
-            pane.tell_log("on disk", f"{note} · {recorder.id}" if recorder.id else note, is_kept=True)
+        word, is_kept = recorder.kept
+        pane.tell_log(word, f"{note} · {recorder.id}" if recorder.id and is_kept else note, is_kept=is_kept)
 
     def action_timeline(self) -> None:
         """Open the timeline beside the panes, or close it."""
