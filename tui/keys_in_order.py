@@ -12,6 +12,7 @@ from textual import events
 from textual.app import App
 from textual.message_pump import MessagePump
 from textual.screen import Screen
+from textual.widgets import Input
 
 _MOST_S: Final = 3.0
 """So long the next key waits for the one before: who should have passed it on may be gone."""
@@ -30,19 +31,37 @@ class InOrderApp(App[int]):
         self._key_now = 0
         """Number of the key that is being answered; 0: none."""
         self._key_before = 0
-        """Number of the last key that was."""
+        """Number of the last key that had one."""
+        self._key = ""
+        """Name of that key."""
         self._key_patience: asyncio.TimerHandle | None = None
 
     async def on_event(self, event: events.Event) -> None:
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
-        elif self._key_now:
+        elif self._key_now and not self._is_repeated(event):
             self._keys_held.append(event)
         else:
             await self._answer_key(event)
 
-    async def _answer_key(self, event: events.Event) -> None:
-        self._key_now = number = self._key_before + 1
+    def _is_repeated(self, event: events.Key | events.Paste) -> bool:
+        """Tell whether this is the key that is being answered, held down: it goes the same way, behind itself."""
+        return not self._keys_held and isinstance(event, events.Key) and event.key == self._key
+
+    def _is_text(self, event: events.Key | events.Paste) -> bool:
+        """Tell whether a line takes this as text, which changes nothing for the next key."""
+        focused = self.focused
+        if isinstance(event, events.Paste):
+            return isinstance(focused, Input)
+        return focused is not None and focused.check_consume_key(event.key, event.character)
+
+    async def _answer_key(self, event: events.Key | events.Paste) -> None:
+        if self._is_text(event):
+            await super().on_event(event)
+            return
+        self._forget_patience()
+        self._key_now = number = self._key_before = self._key_before + 1
+        self._key = event.key if isinstance(event, events.Key) else ""
         self._key_patience = asyncio.get_running_loop().call_later(_MOST_S, self.call_later, self._next_key, number)
         target, screen = self.focused or self.screen, self.screen
         await super().on_event(event)
@@ -60,11 +79,14 @@ class InOrderApp(App[int]):
     async def _next_key(self, number: int) -> None:
         if number != self._key_now:
             return
+        self._forget_patience()
+        self._key_now = 0
+        while self._keys_held and not self._key_now:
+            await self._answer_key(self._keys_held.popleft())
+
+    def _forget_patience(self) -> None:
         if self._key_patience is not None:
             self._key_patience.cancel()
-        self._key_now, self._key_before = 0, number
-        if self._keys_held:
-            await self._answer_key(self._keys_held.popleft())
 
     def _follow_key(self, target: MessagePump, then: Callable[[], Awaitable[None]]) -> None:
         """Call `then` here once all that waits now at `target` and on its way up to here was looked at."""
