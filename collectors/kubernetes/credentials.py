@@ -7,7 +7,7 @@ import importlib.util
 import os
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
@@ -250,8 +250,18 @@ async def _configuration(kubeconfig: Kubeconfig, user: dict[str, Any]) -> Any:
     except ConfigException as error:
         raise ConfigurationError(f"{kubeconfig.path}: {error}") from error
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{kubeconfig.path}: certificate or key data is not base64: {error}") from error
+        wrong = " or ".join(_not_base64({**kubeconfig.cluster, **user})) or "certificate or key data"
+        raise ConfigurationError(f"{kubeconfig.path}: {wrong} is not base64: {error}") from error
     return configuration
+
+
+def _not_base64(sections: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys of inline certificates and keys that cannot be decoded."""
+    for key in ("certificate-authority-data", "client-certificate-data", "client-key-data"):
+        try:
+            base64.standard_b64decode(str(sections.get(key) or "")).decode()
+        except (binascii.Error, ValueError):
+            yield key
 
 
 def _without_redirects() -> Any:
@@ -292,6 +302,34 @@ def _rest(configuration: Any, kubeconfig: Kubeconfig) -> Any:
     try:
         return RESTClientObject(configuration)
     except (ssl.SSLError, OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"{kubeconfig.path} (context {kubeconfig.context}): cannot use its certificates or key: {error}"
-        ) from error
+        wrong = _unusable(configuration, kubeconfig) or f"cannot use its certificates or key: {error}"
+        raise ConfigurationError(f"{kubeconfig.path} (context {kubeconfig.context}): {wrong}") from error
+
+
+def _unusable(configuration: Any, kubeconfig: Kubeconfig) -> str:
+    """Say which certificate or key of the kubeconfig cannot be used, and why; empty if each can by itself."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority = _named(kubeconfig.cluster, "certificate-authority")
+    if configuration.ssl_ca_cert:
+        try:
+            context.load_verify_locations(configuration.ssl_ca_cert)
+        except (ssl.SSLError, OSError) as error:
+            return f"{authority} holds no usable certificate: {_said(error)}"
+    if configuration.cert_file:
+        pair = " and ".join(_named(kubeconfig.user, name) for name in ("client-certificate", "client-key"))
+        try:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+        except (ssl.SSLError, OSError) as error:
+            return f"{pair} cannot be used together: {_said(error)}"
+    return ""
+
+
+def _named(section: Mapping[str, Any], key: str) -> str:
+    """Name a certificate or key as it stands in the kubeconfig: inline data go before a file."""
+    data = f"{key}-data"
+    return data if section.get(data) else f"{key} {section.get(key)}"
+
+
+def _said(error: OSError) -> str:
+    reason = getattr(error, "reason", None)
+    return str(reason).replace("_", " ").lower() if reason else error.strerror or str(error)
