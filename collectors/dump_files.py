@@ -3,6 +3,8 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import chain
+from math import inf
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +17,9 @@ from situation.text import harmless
 SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson", ".yaml", ".yml"})
 """In a folder; a file that is named itself may be called anything."""
 
+ALIASED_LIMIT: Final = 1_000_000
+"""Values that YAML's aliases may add to a document: a manifest written by hand saves itself some lines with them, and
+a file of a kilobyte can stand for gigabytes."""
 _SIGN: Final = re.compile(rb"\S")
 _JSON_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -130,8 +135,40 @@ def _several_json(file: Path, data: bytes) -> Iterator[bytes]:
             place += 1
 
 
+class _AliasedTooOftenError(Exception):
+    """A document of which the aliases stand for too much."""
+
+
 class _Loader(yaml.CSafeLoader):
-    """Leaves time stamps as text: they are read as in JSON."""
+    """Leaves time stamps as text: they are read as in JSON. Refuses what is small only because of its aliases."""
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        if _added_by_aliases(node) > ALIASED_LIMIT:
+            raise _AliasedTooOftenError(f"its aliases (*name) stand for more than {ALIASED_LIMIT:,} values")
+        return super().construct_document(node)
+
+
+def _added_by_aliases(root: yaml.Node) -> float:
+    """Return how many more values there are below a node when its aliases are written out; nothing is written out."""
+    counted: dict[int, float] = {}
+    once = 0
+
+    def count(node: yaml.Node) -> float:
+        nonlocal once
+        if not isinstance(node, yaml.CollectionNode):
+            once += 1
+            return 1
+        known = counted.get(id(node))
+        if known is not None:
+            return known
+        counted[id(node)] = inf  # until it is known: one that stands within itself has no end
+        once += 1
+        pairs = isinstance(node, yaml.MappingNode)
+        below = chain.from_iterable(node.value) if pairs else node.value
+        counted[id(node)] = total = 1 + sum(map(count, below))
+        return total
+
+    return count(root) - once
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -145,6 +182,8 @@ def _yaml_documents(file: Path, data: bytes) -> Iterator[Document]:
         for document in yaml.load_all(data, Loader=_Loader):
             if document is not None:
                 yield _document(_as_json(file, document))
+    except _AliasedTooOftenError as error:
+        raise DumpError(f"{file}: not read: {error}, and `kubectl get -o yaml` writes none") from error
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise DumpError(f"{file}{line}: neither JSON nor valid YAML: {harmless(str(error.problem))}") from error

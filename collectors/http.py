@@ -28,6 +28,7 @@ from collectors.errors import (
     UnauthorizedError,
     UnreachableError,
 )
+from collectors.urls import without_password
 from situation.text import harmless
 from situation.version import USER_AGENT
 
@@ -94,15 +95,6 @@ def check_url(url: str, option: str) -> str:
         shown = without_password(url)
         raise ConfigurationError(f"{option} {shown!r}: not a URL; write it as http://HOST:PORT or https://HOST:PORT")
     return url
-
-
-def without_password(url: str) -> str:
-    """Return `url` without user and password, for messages."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        scheme, rest = "", url  # HOST:PORT, as a proxy may be given, or a mistake that is told
-    authority, slash, path = rest.partition("/")
-    return harmless(f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}")
 
 
 def with_path(url: str, path: str) -> str:

@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 
 from collectors.errors import BadAnswerError, RefusedError, SourceError, UnauthorizedError
-from collectors.http import HttpReader, with_path, without_password
+from collectors.http import HttpReader, with_path
 from collectors.prometheus_text import Sample
+from collectors.urls import without_password
 from situation.text import harmless
 
 DEADLINE_S: Final = 10.0

@@ -10,12 +10,9 @@ from diagnosis.node_agents import Agent, agents
 from diagnosis.rule import Rule
 from situation.findings import Finding, Layer, LayerState, LayerStatus, Severity
 from situation.kinds import BY_NAME
-from situation.readings import Source, SourceState
+from situation.readings import NOT_GIVEN, Source, SourceState
 from situation.situation import Situation
 
-NOT_GIVEN: Final = ("not in the", "not read")
-"""One of these starts the error of a kind that a dump or recording does not hold, or that nobody asked for; the cluster
-may have it."""
 _HOMES: Final = {
     "virtualservices": ("istio-system",),
     "destinationrules": ("istio-system",),

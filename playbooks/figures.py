@@ -7,7 +7,8 @@ from playbooks.figure import Bound, Figure, Found, Kind, Unsure, Value
 from playbooks.figures_cluster import CLUSTER_FIGURES
 from playbooks.figures_etcd import ETCD_FIGURES
 from playbooks.figures_gpu import GPU_FIGURES
+from playbooks.figures_istio import ISTIO_FIGURES
 
 __all__ = ["FIGURES", "Bound", "Figure", "Found", "Kind", "Unsure", "Value"]
 
-FIGURES: Final[Mapping[str, Figure]] = CLUSTER_FIGURES | GPU_FIGURES | ETCD_FIGURES
+FIGURES: Final[Mapping[str, Figure]] = CLUSTER_FIGURES | ISTIO_FIGURES | GPU_FIGURES | ETCD_FIGURES

@@ -17,7 +17,6 @@ from situation.selectors import is_finished, is_node_ready
 
 DNS: Final = Ref("Service", "kube-system", "kube-dns")
 _PRESSURES: Final = ("DiskPressure", "MemoryPressure", "PIDPressure")
-_SIDECAR: Final = "istio-proxy"
 _READYZ: Final = "kubernetes/readyz"
 _DAY_S: Final = 86_400.0
 
@@ -169,16 +168,6 @@ def _days_left(facts: Facts) -> Found | Unsure:
     )
 
 
-def _sidecars(facts: Facts) -> Found | Unsure:
-    if unsure := unread(facts, "pods"):
-        return unsure
-    count = sum(
-        any(item.name == _SIDECAR for item in (*pod.spec.containers, *pod.spec.init_containers))
-        for pod in facts.situation.pods.values()
-    )
-    return Found(float(count), f"{count} pods have an {_SIDECAR} sidecar")
-
-
 CLUSTER_FIGURES: Final = {
     "pods.unsettled": Figure(Kind.NUMBER, "pods that are not plainly fine", _unsettled),
     "pods.pending": Figure(Kind.NUMBER, "pods that have no node yet", _pending),
@@ -203,5 +192,4 @@ CLUSTER_FIGURES: Final = {
     "certificates.days_left": Figure(
         Kind.NUMBER, "days until the first certificate of the control plane ends", _days_left
     ),
-    "istio.sidecars": Figure(Kind.NUMBER, "pods with Istio's sidecar", _sidecars),
 }

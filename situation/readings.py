@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -14,6 +15,10 @@ from situation.log_reads import LogRead
 from situation.meta import KubernetesObject, ObjectKey
 from situation.scheduler import SchedulerLoad
 from situation.serving.readings import ServerReading
+
+NOT_GIVEN: Final = ("not in the", "not read")
+"""One of these starts the error of a kind that a dump or recording does not hold, or that nobody asked for; the cluster
+may have it."""
 
 
 class SourceState(StrEnum):

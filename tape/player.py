@@ -90,6 +90,7 @@ def play_to(
         take(reading)
     if head.damage:
         raise TapeError(head.damage)
+    head.read_rest()
     return head.time_at(head.position_s), head.notes
 
 

@@ -211,6 +211,14 @@ class Playhead:
         yield from self._listener.confirmed(min(second, self.last_s) if self.is_at_end else second, after_s=CONFIRM_S)
         self.position_s = max(self.position_s, second)
 
+    def read_rest(self) -> None:
+        """Read what is left without playing it: `notes` and `damage` then tell of the whole tape, which is at its end.
+
+        What frames say is not looked at, so damage in that alone is not found.
+        """
+        while self._next is not None:
+            self._next = self._read()
+
     def _read(self) -> Frame | None:
         try:
             return next(self._frames, None)

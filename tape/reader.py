@@ -4,6 +4,7 @@ import errno
 import gzip
 import zlib
 from collections.abc import Generator, Iterator
+from datetime import UTC, timedelta
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Final, cast
@@ -61,15 +62,14 @@ class Tape:
 
     def _single_frames(self, after: int, last_t: float) -> Iterator[Frame]:
         self.notes.clear()
-        lines = self._lines()
-        for number, line, complete in lines:
+        for number, line, complete in self._lines():
             if number <= after:
                 continue
             try:
                 frame = _decode_frame(line)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 if not complete and not isinstance(error, msgspec.ValidationError):
-                    self._note_cut(number)
+                    self._note_cut(number, last_t)
                     return
                 raise TapeError(f"{self.path}, line {number}: bad frame: {error}") from error
             if frame.t < last_t:
@@ -93,11 +93,15 @@ class Tape:
             raise TapeError(f"{self.path}, line {number}: bad tape header: started_at has no time zone")
         return header
 
-    def _note_cut(self, line: int) -> None:
-        self.notes.append(f"{self.path}: the tape is cut off at line {line}; what stands before is used")
+    def _note_cut(self, line: int, last_t: float) -> None:
+        until = self.header.started_at.astimezone(UTC) + timedelta(seconds=last_t)
+        self.notes.append(
+            f"{self.path}: the tape is cut off at line {line}, {until:%Y-%m-%dT%H:%M:%SZ}; what stands before is used"
+        )
 
     def _lines(self) -> Generator[tuple[int, bytes, bool], None, None]:
-        """Yield line number from 1, line, and whether the line ended with a line feed."""
+        """Yield line number from 1, line, and whether the line ended with a line feed; an empty one for what is lost
+        where a compressed file is cut off."""
         number = 0
         try:
             with _open(self.path) as file:
@@ -111,7 +115,7 @@ class Tape:
         except EOFError:
             if number == 0:
                 raise NotATapeError(f"{self.path}: not a tape: a compressed file, cut off in its first line") from None
-            self._note_cut(number + 1)
+            yield number + 1, b"", False
         except (OSError, zlib.error) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise TapeError(f"{self.path}: cannot read: {reason}") from error

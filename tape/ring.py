@@ -10,6 +10,7 @@ import os
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
@@ -219,7 +220,8 @@ class Ring:
         except OSError as error:
             raise TapeError(f"{path}: cannot write: {error.strerror or error}") from error
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # where nothing can be written nothing need be taken away
+                part.unlink(missing_ok=True)
 
     @property
     def _why_empty(self) -> str:

@@ -110,7 +110,7 @@ class Cockpit(KeepingApp):
         self._state_dir = state_dir
         self._environ = environ
         self._kiosk = kiosk
-        self.recorder = Recorder(state_dir, who, clock, resume)
+        self.recorder = self.make_recorder(who, resume)
         self.tape = TapeKeeper(clock, lambda: self.feed.situation, state_dir) if records else None
         self.feed = Feed(clock, self.tape.hear if self.tape else None)
         self.cockpit = self.make_screen(target, mode)
@@ -125,6 +125,10 @@ class Cockpit(KeepingApp):
         self.theme = theme
         if keymap:
             self.set_keymap(keymap)
+
+    def make_recorder(self, who: str, resume: str | None) -> Recorder:
+        """Return what keeps the log that the timeline shows."""
+        return Recorder(self._state_dir, who, self._clock, resume)
 
     def make_screen(self, target: Target, mode: str) -> CockpitScreen:
         """Return the one screen that shows the feed."""

@@ -3,7 +3,6 @@
 import difflib
 import gc
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,7 +16,6 @@ from playbooks.commands import Target
 from situation.kinds import KINDS
 from situation.readings import Source
 from situation.situation import Situation
-from situation.text import harmless
 from tui.etcd_options import EtcdArguments
 from tui.exits import UsageProblem
 from tui.output import speaks_unicode, write_lines
@@ -50,14 +48,12 @@ def run_check(options: CheckOptions) -> int:
     return _check_cluster(options)
 
 
-def print_report(report: Report, as_json: bool, notes: tuple[str, ...] = ()) -> int:
-    """Print a report, its notes to standard error, and return the exit code."""
+def print_report(report: Report, as_json: bool) -> int:
+    """Print a report and return the exit code."""
     if as_json:
         write_lines([json.dumps(report.json(), indent=1, ensure_ascii=not speaks_unicode())])
     else:
         write_lines(report.text())
-    for note in notes:
-        print(f"midwatch: {harmless(note)}", file=sys.stderr)
     return report.exit_code
 
 
@@ -84,8 +80,8 @@ def _check_dump(options: CheckOptions, path: Path) -> int:
     place = _STDIN if str(path) == "-" else path.expanduser()
     situation = Situation()
     now, notes = apply_files(situation, place, _parse_time(options.at))
-    report = Report(situation, diagnose(situation, now), Target(context=reach.context or ""), now)
-    return print_report(report, options.as_json, notes)
+    report = Report(situation, diagnose(situation, now), Target(context=reach.context or ""), now, notes)
+    return print_report(report, options.as_json)
 
 
 def apply_files(situation: Situation, path: Path, at: datetime | None) -> tuple[datetime, tuple[str, ...]]:
@@ -130,12 +126,11 @@ def _check_cluster(options: CheckOptions) -> int:
     config = read_config(options.reach.config)
     log_to_file(state_dir())
     connection = options.reach.connection(config, plugin_deadline_s=options.timeout_s * 0.75)
-    report, notes = asyncio.run(_judged(connection, options.timeout_s))
-    return print_report(report, options.as_json, notes)
+    return print_report(asyncio.run(_judged(connection, options.timeout_s)), options.as_json)
 
 
-async def _judged(connection: "KubernetesConnection", timeout_s: float) -> tuple[Report, tuple[str, ...]]:
-    """Return the report, and what people should know of how the options were understood."""
+async def _judged(connection: "KubernetesConnection", timeout_s: float) -> Report:
+    """Return the report, with what people should know of how the options were understood."""
     from tui.collect import collect_once, could_not_tell
     from tui.connection import ConnectionFailed
     from tui.feed import Feed
@@ -151,7 +146,7 @@ async def _judged(connection: "KubernetesConnection", timeout_s: float) -> tuple
                 diagnosis = could_not_tell(fault) if fault else diagnosis
     except ConnectionFailed as error:
         raise UsageProblem(str(error)) from error
-    return Report(feed.situation, diagnosis, connected.target, datetime.now(UTC)), connected.notes
+    return Report(feed.situation, diagnosis, connected.target, datetime.now(UTC), connected.notes)
 
 
 def _kind_sources(situation: Situation) -> list[Source]:

@@ -35,7 +35,7 @@ class CockpitScreen(LinkedScreen):
             for layer in Layer
         ),
         Binding("escape", "back", "Back", id="back", tooltip="Back to what was shown before"),
-        Binding("slash", "filter", "Filter", priority=True, id="filter", tooltip="Filter by words and by ns:NAMESPACE"),
+        Binding("slash", "filter", "Filter", id="filter", tooltip="Filter by words and by ns:NAMESPACE"),
         Binding("g", "gpu", "GPU", show=False, id="gpu", tooltip="GPU fleet; again: chain, devices"),
         Binding("e", "etcd", "Control plane", show=False, id="etcd", tooltip="etcd; again: the rest of it"),
         Binding("v", "vllm", "vLLM", show=False, id="vllm", tooltip="Model servers; again: the next model"),

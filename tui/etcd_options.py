@@ -97,7 +97,8 @@ def _checked(urls: Iterable[_Given], scheme: str, why: str) -> list[_Url]:
 
 def _whole(given: _Given, scheme: str, why: str) -> _Url:
     from collectors.errors import ConfigurationError
-    from collectors.http import check_url, without_password
+    from collectors.http import check_url
+    from collectors.urls import without_password
 
     name, url = given
     whole = (url if "://" in url else f"{scheme}://{url}").rstrip("/")

@@ -4,13 +4,13 @@ import asyncio
 from typing import Final
 
 from textual import on, work
-from textual.app import App
 from textual.notifications import Notify
 
 from situation.boundary import Boundary
 from situation.steps import Steps
 from tui.cockpit_screen import CockpitScreen
 from tui.feed import Feed
+from tui.keys_in_order import InOrderApp
 from tui.notices import ANSWERS, AnswersRead
 from tui.recorder import Recorder
 from tui.tape_keeper import TapeKeeper
@@ -20,7 +20,7 @@ _PACK_S: Final = 2.0
 """How often what was heard is compressed for the tape."""
 
 
-class KeepingApp(App[int]):
+class KeepingApp(InOrderApp):
     """Neither log nor tape ever holds the cockpit up. A cockpit on a tape has no tape of its own, and writes no log."""
 
     feed: Feed

@@ -64,7 +64,7 @@ class LogScreen(Screen[None]):
         Binding("escape,q", "close", "Close", id="log.close", tooltip="Take the search back, then close the log"),
         Binding("c", "copy", "Copy next", id="log.copy", tooltip="Copy the command for what the log tells"),
         Binding("C", "choose", "Choose", show=False, id="log.choose", tooltip="Choose among the commands"),
-        Binding("slash", "search", "Search", priority=True, id="log.search", tooltip="Search in the log"),
+        Binding("slash", "search", "Search", id="log.search", tooltip="Search in the log"),
         Binding("n", "go_on(1)", "Next", id="log.next", tooltip="Next line found, or that tells a fault"),
         Binding("N", "go_on(-1)", "Previous", show=False, id="log.previous", tooltip="The line before it"),
         Binding("J", "scroll_card(1)", "Scroll down", show=False, id="log.card_down", tooltip="Scroll what it tells"),
@@ -237,12 +237,6 @@ class LogScreen(Screen[None]):
             self._close_search()
         else:
             self.dismiss()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Let the search line have the key that opens it."""
-        if action == "search" and isinstance(self.focused, Input):
-            return False
-        return super().check_action(action, parameters)
 
     def action_search(self) -> None:
         """Open the search line."""

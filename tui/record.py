@@ -116,10 +116,12 @@ def check_tape(file: Path, at: str, *, as_json: bool) -> int:
     if head.damage and second > head.last_s:
         raise UsageProblem(head.damage)
     if head.is_at_end and second > head.last_s + _GRACE_S:
-        raise UsageProblem(f"--check {at!r}: the tape does not reach there: it ends at {_moment(head, head.last_s)}")
+        ends = f"it {'is cut off' if head.tape.notes else 'ends'} at {_moment(head, head.last_s)}"
+        raise UsageProblem(f"--check {at!r}: the tape does not reach there: {ends}")
     now = head.time_at(second)
-    report = Report(situation, diagnose(situation, now), Target(harmless(head.tape.header.context)), now)
-    return print_report(report, as_json, head.notes)
+    head.read_rest()
+    report = Report(situation, diagnose(situation, now), Target(harmless(head.tape.header.context)), now, head.notes)
+    return print_report(report, as_json)
 
 
 def _moment(head: "Playhead", second: float) -> str:

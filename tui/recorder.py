@@ -30,6 +30,7 @@ LOOKS_EVERY: Final = timedelta(seconds=0.5)
 """Causes and sources are followed this often: nothing shorter is written down anyway."""
 NOT_OPEN: Final = "not written down: the log opens with the connection"
 IN_RECORDING: Final = "not written down: a recording has no log of its own"
+NOTHING: Final = "Nothing yet: an incident begins with the first critical cause or warning that stands, or with a note."
 IS_FULL: Final = "not written down: the log is full"
 _WHO_CHARS: Final = 40
 
@@ -67,10 +68,13 @@ def to_resume(folder: Path, wanted: str, context: str) -> Kept | None:
 class Recorder:
     """The log, and those who follow causes and sources. Until it is opened nothing is written down."""
 
+    not_open = NOT_OPEN
+    """What is said to who wants something written down while there is no log."""
+    nothing = NOTHING
+    """What the timeline says while there are no entries."""
+
     def __init__(self, state_dir: Path, who: str, clock: Callable[[], datetime], wanted: str | None = None) -> None:
         """`wanted` is the incident to go on with: empty the last that was left open, None for a new one."""
-        self.not_open = NOT_OPEN
-        """What is said to who wants something written down while there is no log."""
         self._folder = state_dir / FOLDER
         self._clock = clock
         self._wanted = wanted
@@ -130,6 +134,13 @@ class Recorder:
     @property
     def id(self) -> str:
         return self._log.id if self._log else ""
+
+    @property
+    def kept(self) -> tuple[str, bool]:
+        """What becomes of the entries, in words, and whether that is as it should be."""
+        if self.problem:
+            return "in memory only", False
+        return "on disk" if self.status else "no incident yet", True
 
     def news(self) -> Iterable[str]:
         """What people should know of the log now, each sentence once."""

@@ -14,6 +14,7 @@ from situation.readings import Reading
 from situation.text import harmless
 from tape.format import TapeError
 from tape.playhead import Playhead
+from tui.chronicle import Chronicle
 from tui.connection import Connected
 from tui.feed import Feed
 from tui.moments import Moments
@@ -56,6 +57,8 @@ class Replay:
         """Last second of the tape; known when it was looked through."""
         self.moments = Moments()
         """Places to go on from, known as far as it was looked through."""
+        self.chronicle = Chronicle()
+        """What happened, known as far as it was looked through."""
         self._gone = ""
         """Why it cannot be wound back."""
         self._head = Playhead(path, RecordedSources)
@@ -180,11 +183,12 @@ def look_through(
     told: Callable[[tuple[Mark, ...], float], None],
     is_wanted: Callable[[], bool],
     moments: Moments | None = None,
+    chronicle: Chronicle | None = None,
 ) -> None:
     """Judge a whole tape and tell of its marks as they become known, of its end (else 0) when it was reached.
 
-    `moments` is filled on the way. For a thread of its own; `is_wanted` turns false when nobody waits any more.
-    Raises TapeError.
+    `moments` and `chronicle` are filled on the way. For a thread of its own; `is_wanted` turns false when nobody waits
+    any more. Raises TapeError.
     """
     head = Playhead(path, RecordedSources)
     clock = head.started_at
@@ -200,6 +204,8 @@ def look_through(
         found = {cause.key: cause.title for cause in feed.turn().diagnosis.causes}
         if moments is not None:
             moments.note(readings, head, feed)
+        if chronicle is not None:
+            chronicle.note(second, feed, clock)
         if found.keys() != causes.keys():
             appeared = tuple(title for key, title in found.items() if key not in causes)
             marks.append(Mark(second, appeared, len(causes.keys() - found.keys())))

@@ -6,7 +6,6 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
@@ -15,9 +14,9 @@ from playbooks.commands import Target
 from situation.steps import Steps
 from tape.format import TapeError
 from tui.app import Cockpit
+from tui.chronicle import TapeRecorder
 from tui.cockpit_screen import CockpitScreen
 from tui.feed import Turn
-from tui.recorder import IN_RECORDING
 from tui.replay import Mark, Replay, look_through, second_of
 from widgets.scrubber import Scrubber, TapeFacts
 
@@ -35,27 +34,10 @@ class PlaceScreen(ModalScreen[str]):
     PlaceScreen Container { width: 60; max-width: 96%; height: 4; background: $surface; border: round $midwatch-focus; }
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._typed_ahead = ""
-
     def compose(self) -> ComposeResult:
         with Container():
             yield Static("Go to: 12:30 from the start, or 02:41:07 (UTC)", markup=False)
             yield Input(compact=True)
-
-    def on_key(self, event: Key) -> None:
-        """Take what comes before the line is there: on a slow terminal `:` and the time come at once."""
-        if self.focused is not None:
-            return
-        if event.key == "enter":
-            self.dismiss(self._typed_ahead)
-        elif event.character is not None and event.is_printable:
-            self._typed_ahead += event.character
-
-    def on_descendant_focus(self) -> None:
-        self.query_one(Input).insert_text_at_cursor(self._typed_ahead)
-        self._typed_ahead = ""
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.dismiss(event.value)
@@ -81,18 +63,8 @@ class ReplayScreen(CockpitScreen):
             tooltip="Go to where the causes change next",
         ),
         Binding("left_square_bracket", "app.change_of_tape(-1)", "Last change", show=False, id="tape.last-change"),
-        Binding("colon", "place_on_tape", "Go to", show=False, priority=True, id="tape.go-to", tooltip="Go to a time"),
+        Binding("colon", "app.place_on_tape", "Go to", show=False, id="tape.go-to", tooltip="Go to a time"),
     ]
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Let lines have the key that asks for a place elsewhere: it comes first, before any pane, as `/` does."""
-        if action == "place_on_tape" and isinstance(self.focused, Input):
-            return False
-        return super().check_action(action, parameters)
-
-    async def action_place_on_tape(self) -> None:
-        """Ask for a time, and go there."""
-        await self.run_action("app.place_on_tape")
 
     def compose(self) -> ComposeResult:
         yield Scrubber()
@@ -106,8 +78,10 @@ class ReplayCockpit(Cockpit):
         self.replay = replay
         super().__init__(replay.connection, replay.target, clock=replay.now, records=False, mode=MODE, **options)
         replay.feed = self.feed
-        self.recorder.not_open = IN_RECORDING
         self._noted: set[str] = set()
+
+    def make_recorder(self, who: str, resume: str | None) -> TapeRecorder:
+        return TapeRecorder(self._state_dir, who, self._clock, self.replay.chronicle, lambda: self.replay.second)
 
     def make_screen(self, target: Target, mode: str) -> CockpitScreen:
         return ReplayScreen(self.feed, target, self.replay.now, mode, self.recorder)
@@ -142,7 +116,8 @@ class ReplayCockpit(Cockpit):
                 self.call_from_thread(self._take_marks, marks, second)
 
         try:
-            look_through(self.replay.path, told, lambda: not worker.is_cancelled, self.replay.moments)
+            replay = self.replay
+            look_through(replay.path, told, lambda: not worker.is_cancelled, replay.moments, replay.chronicle)
         except TapeError:
             return  # it was taken away meanwhile; what is played of it says so itself
 

@@ -36,11 +36,20 @@ _ERRORS_SHOWN: Final = 3
 class Report:
     """One diagnosis with all that is needed to print it."""
 
-    def __init__(self, situation: Situation, diagnosis: Diagnosis, target: Target, now: datetime) -> None:
+    def __init__(
+        self,
+        situation: Situation,
+        diagnosis: Diagnosis,
+        target: Target,
+        now: datetime,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """`notes`: what people must know before they believe the rest, for example that a tape is cut off."""
         self._situation = situation
         self._diagnosis = diagnosis
         self._target = target
         self._now = now
+        self._notes = tuple(harmless(note) for note in notes)
 
     @property
     def exit_code(self) -> int:
@@ -61,6 +70,7 @@ class Report:
             where += f" · only namespace {self._target.limited_to}"
         yield f"midwatch · {where}{version} · {self._now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         yield "layers: " + " · ".join(_layer_text(layer) for layer in self._diagnosis.layers)
+        yield from (f"note: {note}" for note in self._notes)
         if not self._diagnosis.causes:
             yield ""
             yield self._nothing()
@@ -147,6 +157,7 @@ class Report:
             "namespace": self._target.limited_to or None,
             "server": version.git_version if version else None,
             "observed_at": self._now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "notes": list(self._notes),
             "layers": [
                 {
                     "layer": int(layer.layer),

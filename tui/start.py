@@ -93,7 +93,7 @@ def run_replay(replay: "Replay", options: CockpitOptions) -> int:
     from tui.replay_app import ReplayCockpit
 
     environ = dict(os.environ)
-    app = ReplayCockpit(replay, **appearance(options, config))
+    app = ReplayCockpit(replay, who=_who(options), **appearance(options, config))
     log_to_file(state_dir())
     with ended_by_sigterm(app):
         app.run(mouse=config.takes_mouse(environ))
@@ -103,25 +103,30 @@ def run_replay(replay: "Replay", options: CockpitOptions) -> int:
 def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
     """Put the application together. Raises UsageProblem for a theme or a key map that cannot be used."""
     from tui.app import Cockpit
-    from tui.recorder import login_name
 
     connection = options.reach.connection(config)
     look = appearance(options, config)
     if options.drill:
         from tui.drill_app import MODE, DrillCockpit
 
-        return DrillCockpit(connection, connection.target, scenario=options.drill, mode=MODE, **look)
+        return DrillCockpit(connection, connection.target, scenario=options.drill, mode=MODE, who=_who(options), **look)
     app = Cockpit(
         connection,
         connection.target,
         mode=_mode(options),
         kiosk=options.kiosk,
-        who=login_name(dict(os.environ)) if options.who is None else options.who,
+        who=_who(options),
         resume=options.resume,
         **look,
     )
     app.animation_level = "full" if config.animates(dict(os.environ)) else "none"
     return app
+
+
+def _who(options: CockpitOptions) -> str:
+    from tui.recorder import login_name
+
+    return login_name(dict(os.environ)) if options.who is None else options.who
 
 
 def appearance(options: CockpitOptions, config: Config) -> "Appearance":

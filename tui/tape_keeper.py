@@ -72,7 +72,9 @@ class TapeKeeper:
             ensure_private(self._state_dir)
             ensure_private(path.parent)
             ring.save(path, title=title, context=target.context, server=version.git_version if version else "")
-        except (TapeError, OSError) as error:
+        except TapeError as error:
             return Saved(str(error), "Not saved", False)
+        except OSError as error:
+            return Saved(f"{error.filename}: cannot write: {error.strerror}", "Not saved", False)
         minutes = max(1, round(ring.held.total_seconds() / 60))
         return Saved(f"{path}\nthe last {minutes} min; `midwatch replay` plays it", "Tape saved", True)

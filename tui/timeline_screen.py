@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
-from textual.widgets import Input
 
 from incidents.entries import Kind, Step
 from playbooks.progress import ChecklistEvent, Did, Key
@@ -31,7 +30,7 @@ _KINDS: Final = {
     Did.NOTE: Kind.NOTE,
 }
 _DID: Final = {kind: did for did, kind in _KINDS.items() if did is not Did.APPLICABLE}
-_EMPTY: Final = "Nothing yet: an incident begins with the first critical cause or warning that stands, or with a note."
+_OPEN: Final = "-timeline"
 _NO_MATCH: Final = "No entry holds these words."
 _NOTHING: Final = "This entry is about nothing that could be looked at."
 
@@ -41,8 +40,13 @@ class TimelineScreen(ChecklistScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "timeline", "Timeline", show=False, id="timeline", tooltip="Open or close the timeline"),
-        Binding("m", "note", "Note", show=False, priority=True, id="note", tooltip="Write a note into the timeline"),
+        Binding("m", "note", "Note", show=False, id="note", tooltip="Write a note into the timeline"),
     ]
+
+    DEFAULT_CSS = """
+    TimelineScreen.-narrow.-timeline ToastRack { dock: top; align: right top; margin: 3 0 0 0; }
+    """
+    """There the timeline covers all, and what happened last stands at the bottom: notices come below its title."""
 
     def __init__(
         self, feed: Feed, clock: Callable[[], datetime], painter: Painter, attention: Attention, recorder: Recorder
@@ -82,15 +86,11 @@ class TimelineScreen(ChecklistScreen):
             return
         self._timeline_seen = seen
         rows = self._timeline_rows.of(recorder.entries, wanted)
-        pane.show(rows, _NO_MATCH if recorder.entries and not rows else _EMPTY, recorder.problem)
+        pane.show(rows, _NO_MATCH if recorder.entries and not rows else recorder.nothing, recorder.problem)
         total = len(recorder.entries)
         note = f"{len(rows)} of {total}" if len(rows) != total else f"{total}"
-        if not recorder.status:
-            pane.tell_log("no incident yet", note, is_kept=True)
-        elif recorder.problem:
-            pane.tell_log("in memory only", note, is_kept=False)
-        else:
-            pane.tell_log("on disk", f"{note} · {recorder.id}" if recorder.id else note, is_kept=True)
+        word, is_kept = recorder.kept
+        pane.tell_log(word, f"{note} · {recorder.id}" if recorder.id and is_kept else note, is_kept=is_kept)
 
     def action_timeline(self) -> None:
         """Open the timeline beside the panes, or close it."""
@@ -100,6 +100,7 @@ class TimelineScreen(ChecklistScreen):
             return
         self.query_one(ChecklistPane).display = False  # one panel at a time: panes need the room
         pane.display = True
+        self.add_class(_OPEN)
         self.post_message(AnswersRead())  # a copy is its last entry, which the notice would cover on a small terminal
         self._timeline_seen = None
         self.paint_timeline()
@@ -115,6 +116,7 @@ class TimelineScreen(ChecklistScreen):
         pane = self.query_one(TimelinePane)
         had_keyboard = pane.has_focus_within
         pane.display = False
+        self.remove_class(_OPEN)
         if had_keyboard:
             self.watch_tab(self.tab)
 
@@ -144,18 +146,6 @@ class TimelineScreen(ChecklistScreen):
     def _show_attention(self) -> None:
         raise NotImplementedError
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Let lines and the checklist have the keys that open a line elsewhere: these come first, before any pane.
-
-        On a slow terminal `/` and what is typed after it come at once; were it a pane that opened the line, all of it
-        would be taken for keys.
-        """
-        if action in ("filter", "note") and isinstance(self.focused, Input):
-            return False
-        if action == "note" and self.query_one(ChecklistPane).has_focus_within:
-            return False
-        return super().check_action(action, parameters)
-
     # Notes
 
     def action_note(self) -> None:
@@ -166,6 +156,6 @@ class TimelineScreen(ChecklistScreen):
         failed = self.recorder.note(event.text, self._feed, self.attention)
         if failed:
             self.notify(failed, severity="warning", markup=False)
-        else:
+        elif not self.query_one(TimelinePane).display:  # else it is seen there
             self.notify(event.text, title=NOTED, markup=False, timeout=3)
         self.paint_timeline()

@@ -1,7 +1,7 @@
 """A table for tens of thousands of rows: only visible lines are ever built, and only changed ones are sent."""
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -20,6 +20,8 @@ from widgets.table_lines import Drawn, TableLines
 __all__ = ["Cell", "Column", "RowTable"]
 
 T = TypeVar("T")
+
+_UNKNOWN: Final = object()
 
 
 class _RowMessage(Message):
@@ -116,7 +118,8 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         """How often a person moved the cursor: as many `RowHighlighted` that say so were sent."""
         self._style = RowStyles(self)
         self._lines = TableLines(self._columns, self._style, airy=header)
-        self._drawn: dict[int, Drawn] = {}
+        self._drawn: dict[int, Drawn | None] = {}
+        """What lines show, None those below the last row; of others it is not known what stands there."""
 
     # Rows
 
@@ -290,7 +293,7 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
     def _refresh_changed(self, lines: Iterable[int]) -> None:
         """Send those of the lines (counted from the top of the widget) that look different now."""
         width = self.size.width
-        regions = [Region(0, y, width, 1) for y in lines if self._wanted(y) != self._drawn.get(y)]
+        regions = [Region(0, y, width, 1) for y in lines if self._wanted(y) != self._drawn.get(y, _UNKNOWN)]
         if regions:
             self.refresh(*regions)
 
@@ -312,11 +315,8 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         if not self._items:
             return lines.empty(self.empty_text, y - self._top)
         wanted = self._wanted(y)
-        if wanted is None:
-            self._drawn.pop(y, None)
-            return lines.blank()
         self._drawn[y] = wanted
-        return lines.row(wanted)
+        return lines.blank() if wanted is None else lines.row(wanted)
 
     @property
     def _width(self) -> int:

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from collectors.control_plane.handshake import served_certificate
 from collectors.control_plane.local import API_SERVER, running_here
 from collectors.errors import AbsentError, ForbiddenError, SourceError, UnreachableError
-from collectors.http import without_password
 from collectors.kubernetes.certificates import validity
 from collectors.kubernetes.client import Client
 from collectors.local_files import LocalFiles
+from collectors.urls import without_password
 from situation.certificates import Certificate, Certificates
 from situation.readings import Reading, SourceState
 from situation.text import harmless

@@ -8,7 +8,8 @@ import msgspec
 from collectors.errors import ConfigurationError
 from collectors.etcd.credentials import Files
 from collectors.etcd.manifest import CLIENT_PORT
-from collectors.http import check_url, without_password
+from collectors.http import check_url
+from collectors.urls import without_password
 
 ENDPOINTS = "--etcd-endpoints"
 METRICS = "--etcd-metrics"

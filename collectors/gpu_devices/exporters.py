@@ -19,8 +19,8 @@ from collectors.errors import (
 from collectors.gpu_devices.dcgm import parse_dcgm
 from collectors.gpu_devices.options import DEFAULT_NODES
 from collectors.gpu_devices.wishes import DeviceWishes, Exporter
-from collectors.http import without_password
 from collectors.turns import Turns, as_answered
+from collectors.urls import without_password
 from situation.gpu.devices import GpuReading, Lack, NodeDevices
 from situation.readings import Reading, SourceState
 from situation.text import harmless

@@ -302,6 +302,34 @@ def _rest(configuration: Any, kubeconfig: Kubeconfig) -> Any:
     try:
         return RESTClientObject(configuration)
     except (ssl.SSLError, OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"{kubeconfig.path} (context {kubeconfig.context}): cannot use its certificates or key: {error}"
-        ) from error
+        wrong = _unusable(configuration, kubeconfig) or f"cannot use its certificates or key: {error}"
+        raise ConfigurationError(f"{kubeconfig.path} (context {kubeconfig.context}): {wrong}") from error
+
+
+def _unusable(configuration: Any, kubeconfig: Kubeconfig) -> str:
+    """Say which certificate or key of the kubeconfig cannot be used, and why; empty if each can by itself."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority = _named(kubeconfig.cluster, "certificate-authority")
+    if configuration.ssl_ca_cert:
+        try:
+            context.load_verify_locations(configuration.ssl_ca_cert)
+        except (ssl.SSLError, OSError) as error:
+            return f"{authority} holds no usable certificate: {_said(error)}"
+    if configuration.cert_file:
+        pair = " and ".join(_named(kubeconfig.user, name) for name in ("client-certificate", "client-key"))
+        try:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+        except (ssl.SSLError, OSError) as error:
+            return f"{pair} cannot be used together: {_said(error)}"
+    return ""
+
+
+def _named(section: Mapping[str, Any], key: str) -> str:
+    """Name a certificate or key as it stands in the kubeconfig: inline data go before a file."""
+    data = f"{key}-data"
+    return data if section.get(data) else f"{key} {section.get(key)}"
+
+
+def _said(error: OSError) -> str:
+    reason = getattr(error, "reason", None)
+    return str(reason).replace("_", " ").lower() if reason else error.strerror or str(error)

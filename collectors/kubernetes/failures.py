@@ -29,7 +29,7 @@ from collectors.errors import (
 from collectors.kubernetes.certificates import not_after
 from collectors.kubernetes.exec_plugin import login_hint
 from collectors.kubernetes.kubeconfig import Kubeconfig
-from collectors.kubernetes.proxies import without_password
+from collectors.urls import without_password
 from situation.text import harmless
 
 OIDC_LOGIN: Final = (
@@ -93,11 +93,13 @@ def translated(error: Exception, target: Target, waited_s: float | None = None) 
         return _bad_certificate(getattr(error, "certificate_error", error), target)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return BadAnswerError(
-            f"cannot connect to the proxy {without_password(target.proxy)} for {server}: {_why(error)}"
+            f"cannot connect to the proxy {without_password(target.proxy or '')} for {server}: {_why(error)}"
         )
     if isinstance(error, aiohttp.ClientHttpProxyError):
         said = f"{error.status} {error.message}"
-        return BadAnswerError(f"the proxy {without_password(target.proxy)} refused to connect to {server}: {said}")
+        return BadAnswerError(
+            f"the proxy {without_password(target.proxy or '')} refused to connect to {server}: {said}"
+        )
     if (expired := expired_client_certificate(target)) is not None:
         return UnauthorizedError(expired)
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
@@ -238,6 +240,10 @@ def _bad_certificate(error: Exception, target: Target) -> SourceError:
             f"tls-server-name in {target.origin} can name the right one"
         )
     return BadAnswerError(f"certificate of {server} is not accepted: {said}")
+
+
+def _proxy(target: Target) -> str:
+    return without_password(target.proxy or "")
 
 
 def _has_authority(target: Target) -> bool:

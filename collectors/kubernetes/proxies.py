@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from collectors.errors import ConfigurationError
+from collectors.urls import without_password
 
 _SCHEMES: Final = ("http", "https")
 """aiohttp's; kubectl knows socks5 too."""
@@ -42,12 +43,6 @@ def check_proxy(proxy: str, origin: str) -> None:
     if not usable:
         shown = without_password(proxy)
         raise ConfigurationError(f"{origin}: no usable proxy: {shown!r}; it must begin with http:// or https://")
-
-
-def without_password(url: str | None) -> str:
-    """Return the URL of a proxy as it may be shown."""
-    scheme, separator, rest = (url or "").rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from collectors.errors import ConfigurationError
-from collectors.http import HttpReader, check_url, without_password
+from collectors.http import HttpReader, check_url
 from collectors.kubernetes.client import Client, utc_now
 from collectors.runner import Collector
+from collectors.urls import without_password
 from collectors.vllm.options import VllmOptions
 from collectors.vllm.prometheus import PrometheusServers
 from collectors.vllm.rounds import VllmCollector

@@ -19,8 +19,9 @@ from collectors.errors import (
     UnauthorizedError,
     UnreachableError,
 )
-from collectors.http import HttpReader, Tls, in_chain, without_password
+from collectors.http import HttpReader, Tls, in_chain
 from collectors.kubernetes.client import Client
+from collectors.urls import without_password
 from collectors.vllm.page import PAGE_LIMIT_BYTES
 from collectors.vllm.wishes import Place
 from situation.text import harmless

@@ -8,8 +8,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from collectors.errors import FORBIDDEN_RETRY_S, ConfigurationError, ForbiddenError, SourceError, ThrottledError
-from collectors.http import HttpReader, Tls, without_password
+from collectors.http import HttpReader, Tls
 from collectors.kubernetes.client import Client
+from collectors.urls import without_password
 from collectors.vllm.doors import Api, Door, ProxyDoor, UrlDoor
 from collectors.vllm.wishes import Place
 from situation.text import harmless

@@ -212,11 +212,31 @@ async def test_impersonation_and_no_user(simulator: Simulator, tmp_path: Path) -
     assert "wants credentials" in str(error)
 
 
-async def test_broken_certificate_data_is_named(tmp_path: Path) -> None:
-    for data in ("!", base64.b64encode(b"no certificate").decode()):
-        file = kubeconfig(tmp_path, "https://127.0.0.1:1", {}, {"certificate-authority-data": data})
-        with pytest.raises(ConfigurationError, match="kubeconfig: cluster 'c': certificate-authority-data: no"):
-            await connected(file)
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("certificate-authority-data", "AAAAA", "certificate-authority-data: not base64: "),
+        (
+            "certificate-authority-data",
+            base64.b64encode(b"none").decode(),
+            "certificate-authority-data: no certificate or key in PEM in it",
+        ),
+        (
+            "certificate-authority-data",
+            base64.b64encode(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").decode(),
+            "certificate-authority-data holds no usable certificate: ",
+        ),
+        ("certificate-authority", "ca.pem", "certificate-authority {folder}/ca.pem holds no usable certificate: "),
+        ("certificate-authority", "gone.pem", "certificate-authority: cannot read {folder}/gone.pem: No such file"),
+    ],
+)
+async def test_broken_certificates_are_named_by_key_and_file(tmp_path: Path, key: str, value: str, said: str) -> None:
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    file = kubeconfig(tmp_path, "https://127.0.0.1:1", {}, {key: value})
+    with pytest.raises(ConfigurationError) as raised:
+        await connected(file)
+    assert str(raised.value).startswith(str(file))
+    assert said.format(folder=tmp_path) in str(raised.value)
 
 
 # TLS

@@ -168,6 +168,24 @@ def test_broken_objects_are_skipped_and_counted(tmp_path: Path) -> None:
     assert dump.notes == ("skipped 2 broken Pod objects",)
 
 
+REPEATED = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10))
+MERGED = "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 10))
+
+
+@pytest.mark.parametrize("lines", [f"a0: &a0 [x]\n{REPEATED}", f"a0: &a0 {{x: 1}}\n{MERGED}", "a: &a [*a]"])
+def test_a_file_that_stands_for_gigabytes_is_refused_before_it_is_them(tmp_path: Path, lines: str) -> None:
+    (tmp_path / "dump.yaml").write_text(f"kind: Pod\napiVersion: v1\n{lines}\n")
+    with pytest.raises(DumpError, match=r"dump\.yaml: not read: its aliases"):
+        read_dump(tmp_path / "dump.yaml")
+
+
+def test_a_few_aliases_are_as_if_written_out(tmp_path: Path) -> None:
+    text = yaml.safe_dump(pod("a")).replace("metadata:\n", "metadata:\n  labels: &it {app: web}\n", 1)
+    (tmp_path / "dump.yaml").write_text(text.replace("spec:\n", "spec:\n  nodeSelector: *it\n", 1))
+    item = next(iter(known(read_dump(tmp_path / "dump.yaml")).pods.values()))
+    assert dict(item.metadata.labels) == dict(item.spec.node_selector) == {"app": "web"}
+
+
 def test_yaml_values_stay_text(tmp_path: Path) -> None:
     text = "kind: Pod\nmetadata: {name: a, creationTimestamp: 2026-11-23T02:41:07Z, labels: {since: 2026-11-23}}\n"
     (tmp_path / "dump.yaml").write_text(text)

@@ -18,7 +18,8 @@ from collectors.errors import (
     UnauthorizedError,
     UnreachableError,
 )
-from collectors.http import HttpReader, Tls, check_url, with_path, without_password
+from collectors.http import HttpReader, Tls, check_url, with_path
+from collectors.urls import without_password
 from tests.collectors.loopback import HANG, Loopback, http
 
 PAGE = "<html><body>Please log in</body></html>"
@@ -161,4 +162,6 @@ def test_urls() -> None:
     assert check_url("https://u:p@x:9400/a", "--dcgm") == "https://u:p@x:9400/a"
     assert without_password("https://u:p@x:9400/a@b") == "https://x:9400/a@b"
     assert without_password("u:p@x:9400/a") == "x:9400/a"
+    assert without_password("http://u:1/2@proxy:3128") == "http://proxy:3128"
+    assert without_password("") == ""
     assert with_path("http://x/prom/", "/api") == "http://x/prom/api"

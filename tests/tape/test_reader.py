@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulator.scenarios import open_scenario
 from tape.format import Frame, Header, ListBody, NotATapeError, TapeError, WatchEvent
 from tape.reader import Tape
 from tape.writer import write_tape
@@ -122,7 +123,7 @@ def test_a_bad_frame_names_its_line(tmp_path: Path, line: bytes, message: str | 
     tape = Tape(path)
     if message is None:
         assert len(list(tape.frames())) == 1
-        assert "cut off at line 3" in tape.notes[0]
+        assert "cut off at line 3, 20" in tape.notes[0]
         return
     with pytest.raises(TapeError, match=message) as caught:
         list(tape.frames())
@@ -194,3 +195,11 @@ def test_any_cut_plays_what_stands_before(tmp_path_factory: pytest.TempPathFacto
     complete = sum(line.endswith(b"\n") or line + b"\n" in whole.splitlines(keepends=True) for line in lines[1:])
     assert len(frames) == complete
     assert bool(tape.notes) == (complete < len(lines) - 1)
+
+
+def test_two_may_read_the_frames_of_one_tape_side_by_side() -> None:
+    tape = open_scenario("faults_a")
+    first, second = tape.frames(), tape.frames()
+    ahead = [next(first).t for _ in range(50)]
+    assert [next(second).t for _ in range(50)] == ahead
+    assert sum(1 for _ in first) == sum(1 for _ in second)

@@ -114,8 +114,8 @@ async def test_one_bad_file_in_a_folder_costs_only_itself(tmp_path: Path) -> Non
     finished = await midwatch(tmp_path, "check", "--dump", "folder")
     assert finished.code == 2
     assert "checkout-1 crashes" in finished.out
-    assert "skipped folder/b.json, line 1: broken or cut off JSON" in finished.err
-    assert "1 other file (not .json or .yaml) was not read" in finished.err
+    assert "note: skipped folder/b.json, line 1: broken or cut off JSON" in finished.out
+    assert "1 other file (not .json or .yaml) was not read" in finished.out
 
 
 async def test_bad_objects_are_skipped_counted_and_said(tmp_path: Path) -> None:
@@ -125,9 +125,9 @@ async def test_bad_objects_are_skipped_counted_and_said(tmp_path: Path) -> None:
     write(tmp_path / "dump.json", listed(crashing(), bad, nulls, widget, 7, None))
     finished = await midwatch(tmp_path, "check", "--dump", "dump.json")
     assert finished.code == 2
-    assert "skipped 1 broken Pod object\n" in finished.err
-    assert "skipped 2 broken objects\n" in finished.err
-    assert "not read: Widget ×1" in finished.err
+    assert "skipped 1 broken Pod object\n" in finished.out
+    assert "skipped 2 broken objects\n" in finished.out
+    assert "not read: Widget ×1" in finished.out
     assert "pods: 1 broken object left out" in finished.out
 
 

@@ -113,7 +113,24 @@ async def test_another_playbook_is_chosen_by_typing(pilot: Pilot[int]) -> None:
     assert "▸□ ? 1 Is no alarm up?" in screen_text(pilot)
     await pilot.press("p", "escape")
     assert "etcd is full (NOSPACE)" in screen_text(pilot)
-    assert "Istio" not in [playbook.title for playbook in screen(pilot).checklist.offered(screen(pilot)._facts(NOW))]
+
+
+async def test_a_playbook_for_what_the_cluster_does_not_have_is_not_offered(own: Path, tmp_path: Path) -> None:
+    def offered(pilot: Pilot[int]) -> set[str]:
+        return {playbook.id for playbook in screen(pilot).checklist.offered(screen(pilot)._facts(NOW))}
+
+    cluster = Cluster(cluster_readings(node("n1"), pod("web-1", node="n1")))
+    async with open_cockpit(cluster, tmp_path) as pilot:
+        await pilot.press("l")
+        assert "istio-inference" in offered(pilot)
+    readings = [
+        Reading(item.source, SourceState.ABSENT, NOW) if item.source.endswith(("lservices", "onrules")) else item
+        for item in cluster_readings(node("n1"), pod("web-1", node="n1"))
+    ]
+    async with open_cockpit(Cluster(readings), tmp_path) as pilot:
+        await pilot.press("l")
+        assert "istio-inference" not in offered(pilot)
+        assert "dns" in offered(pilot)
 
 
 async def test_what_a_command_lacks_is_chosen_with_enter(own: Path, tmp_path: Path) -> None:

@@ -17,8 +17,11 @@ from textual.widgets import Input
 from playbooks.commands import Target
 from simulator.scenarios import open_scenario
 from situation.findings import Diagnosis
-from situation.readings import ServerVersion
+from situation.readings import Reading, ServerVersion, SourceState
+from situation.situation import Situation
 from tape.playhead import Playhead
+from tape.reader import Tape
+from tests.build import NOW
 from tests.tui.commands import midwatch
 from tui.demo import simulated_cluster
 from tui.feed import Feed
@@ -77,6 +80,14 @@ def test_a_recording_gives_finding_by_finding_what_live_gave(scenario: str, tmp_
     assert any(live.values())
     assert again.keys() <= live.keys()
     assert {second: again[second] for second in again} == {second: live[second] for second in again}
+
+
+def test_a_folder_that_cannot_be_made_is_named_when_a_tape_is_saved(tmp_path: Path) -> None:
+    (tmp_path / "tapes").touch()
+    keeper = TapeKeeper(lambda: NOW, Situation, tmp_path)
+    keeper.hear([Reading("kubernetes/pods", SourceState.FORBIDDEN, NOW, error="no")], NOW)
+    said = keeper.save(TARGET, None)
+    assert (said.text, said.is_saved) == (f"{tmp_path / 'tapes'}: cannot write: File exists", False)
 
 
 def test_the_changes_of_the_causes_are_found_and_end_with_the_tape() -> None:
@@ -191,6 +202,19 @@ async def test_a_place_that_is_typed_at_once_is_gone_to(together: bool, tmp_path
         assert app.cockpit.attention.focus.is_cluster, "no digit was taken for a layer"
 
 
+async def test_a_key_of_the_player_before_a_place_counts(tmp_path: Path) -> None:
+    async with playing(tmp_path) as (pilot, app):
+        app.replay.seek(1.0)
+        for character in "p>p:0:07\r]":
+            name = {":": "colon", "\r": "enter", ">": "greater_than_sign", "]": "right_square_bracket"}
+            app.post_message(Key(name.get(character, character), character))
+        change = next(mark.second for mark in app.replay.marks if mark.second > app.replay.start_s + 7.5)
+        async with asyncio.timeout(10):
+            while app.replay.second != change:
+                await pilot.pause(0.05)
+        assert (app.replay.is_playing, app.replay.speed) == (False, 2.0)
+
+
 async def test_what_is_copied_is_said_to_be_from_a_recording(tmp_path: Path) -> None:
     async with playing(tmp_path) as (pilot, app):
         app.replay.seek(app.replay.marks[-1].second)
@@ -301,6 +325,28 @@ async def test_record_and_check_a_second_of_it(tmp_path: Path) -> None:
     done = await midwatch(tmp_path, "replay", str(tape), "--check", "+59:00")
     assert (done.code, done.out) == (64, "")
     assert "does not reach" in done.complaint
+
+
+@pytest.mark.parametrize("command", [("replay", "{}", "--check", "+0:10"), ("check", "--dump", "{}", "--at", "{at}")])
+async def test_that_a_tape_is_cut_off_stands_at_the_top(command: tuple[str, ...], tmp_path: Path) -> None:
+    """Also where the moment that is asked for lies before the cut."""
+    whole = Tape(open_scenario("gpu_lost").path)
+    packed, path = whole.path.read_bytes(), tmp_path / "tape.jsonl.gz"
+    path.write_bytes(packed[: len(packed) * 9 // 10])
+    at = (whole.header.started_at + timedelta(seconds=whole.header.start_at + 10)).isoformat()
+    arguments = [part.format(path, at=at) for part in command]
+    text = (await midwatch(tmp_path, *arguments)).out.splitlines()
+    assert text[2].startswith(f"note: {path}: the tape is cut off at line ")
+    notes = json.loads((await midwatch(tmp_path, *arguments, "-o", "json")).out)["notes"]
+    assert [f"note: {note}" for note in notes] == text[2:3]
+
+
+async def test_a_time_after_the_cut_is_not_told_of(tmp_path: Path) -> None:
+    packed, path = open_scenario("gpu_lost").path.read_bytes(), tmp_path / "tape.jsonl.gz"
+    path.write_bytes(packed[: len(packed) * 9 // 10])
+    done = await midwatch(tmp_path, "replay", str(path), "--check", "+50:00")
+    assert (done.code, done.out) == (64, "")
+    assert "does not reach there: it is cut off at 20" in done.complaint
 
 
 def test_times_of_tapes_are_those_of_their_header(tmp_path: Path) -> None:

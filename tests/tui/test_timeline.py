@@ -128,6 +128,21 @@ async def test_the_panel_covers_a_small_terminal_and_goes_again(tmp_path: Path) 
         await until(pilot, lambda: "Causes ·" in screen_text(pilot))
 
 
+async def test_a_notice_does_not_cover_what_happened_last(tmp_path: Path) -> None:
+    clock = Clock()
+    async with cockpit(tmp_path, clock, size=(80, 24)) as pilot:
+        passes(pilot, clock, 7)
+        await pilot.press("t")
+        await pilot.press("m", *"a_note_of_mine", "enter")
+        await until(pilot, lambda: screen_text(pilot).count("a_note_of_mine") == 2)  # its line, and the whole of it
+        assert "Noted" not in screen_text(pilot)
+        pilot.app.notify("the disk is full, " * 8, title="Log", severity="warning")
+        await until(pilot, lambda: "the disk is full" in screen_text(pilot))
+        assert "a_note_of_mine" in screen_text(pilot).splitlines()[-4]
+        await pilot.press("t")
+        await until(pilot, lambda: "the disk is full" in "".join(screen_text(pilot).splitlines()[-8:]))
+
+
 async def test_enter_focuses_the_cause_and_after_its_end_the_object(tmp_path: Path) -> None:
     clock = Clock()
     cluster = Cluster(cluster_readings(*incident()))

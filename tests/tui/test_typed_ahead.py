@@ -6,6 +6,7 @@ import pytest
 from textual import events
 from textual.pilot import Pilot
 
+from incidents.entries import Kind
 from playbooks.commands import render
 from tests.tui.cockpits import TARGET, Cluster, cluster_readings, open_cockpit, screen_text, until
 from tests.tui.test_cockpit import incident
@@ -14,7 +15,8 @@ from tests.tui.test_log_screen import cockpit as cockpit_with_logs
 from tui.app import Cockpit
 from tui.filter_line import FilterLine
 from tui.note_line import NoteLine
-from widgets.checklist import ChecklistPane
+from widgets.causes import CausesPane
+from widgets.checklist import ChecklistPane, NoteInput
 from widgets.timeline import TimelinePane
 
 TEXT = "clogt/m"
@@ -24,8 +26,16 @@ TEXT = "clogt/m"
 def type_at_once(pilot: Pilot[int], keys: str) -> None:
     """Send all keys before the first of them is looked at."""
     for key in keys:
-        name = {"/": "slash", "\r": "enter"}.get(key, key)
+        name = {"/": "slash", "\r": "enter", "?": "question_mark", "\x1b": "escape"}.get(key, key)
         pilot.app.post_message(events.Key(name, key))
+
+
+def at(app: Cockpit) -> tuple[str, int]:
+    """Return playbook and number of the step that the checklist is at."""
+    playbook, step = app.cockpit.checklist.playbook, app.cockpit.query_one(ChecklistPane).step
+    if playbook is None or step is None:
+        return "", 0
+    return playbook.id, [item.id for item in playbook.steps].index(step.id)
 
 
 @pytest.fixture
@@ -86,3 +96,66 @@ async def test_the_checklist_keeps_its_own_key(cluster: Cluster, tmp_path: Path)
         await until(pilot, lambda: "note on this step" in screen_text(pilot))
         assert isinstance(pilot.app, Cockpit)
         assert not pilot.app.cockpit.query_one(NoteLine).display
+
+
+async def test_a_key_before_the_one_that_opens_a_line_still_moves_the_cursor(cluster: Cluster, tmp_path: Path) -> None:
+    async with open_cockpit(cluster, tmp_path) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        table = app.cockpit.query_one(CausesPane).table
+        assert table.cursor_row == 0
+        type_at_once(pilot, "j/")
+        await until(pilot, lambda: bool(app.cockpit.query_one(FilterLine).display))
+        assert table.cursor_row == 1
+
+
+async def test_letters_after_the_key_that_opens_a_list_narrow_it(cluster: Cluster, tmp_path: Path) -> None:
+    async with open_cockpit(cluster, tmp_path) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        type_at_once(pilot, "lpcertificate\rn")
+        await until(pilot, lambda: at(app) == ("certificates", 1))
+
+
+async def test_what_follows_a_note_is_a_key_again(cluster: Cluster, tmp_path: Path) -> None:
+    async with open_cockpit(cluster, tmp_path) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        type_at_once(pilot, "mto be told\rtmanother\rl")
+        await until(pilot, lambda: app.cockpit.query_one(ChecklistPane).display)
+        noted = [entry.text for entry in app.recorder.entries if entry.kind is Kind.NOTE]
+        assert noted == ["to be told", "another"]
+
+
+async def test_what_follows_a_note_on_a_step_is_a_key_again(cluster: Cluster, tmp_path: Path) -> None:
+    async with open_cockpit(cluster, tmp_path) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        await pilot.press("l")
+        began = at(app)
+        type_at_once(pilot, "mxnl\rxn")
+        await until(pilot, lambda: at(app) == (began[0], began[1] + 1))
+        done = [(entry.kind, entry.step.note) for entry in app.recorder.entries if entry.step is not None]
+        assert done == [(Kind.NOTE, "xnl"), (Kind.NOT_APPLICABLE, "")]
+
+
+async def test_keys_after_the_one_that_closes_a_screen_are_those_of_the_screen_below(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.keys_in_order._MOST_S", 60.0)  # no key waits for one that nobody answers any more
+    async with open_cockpit(cluster, tmp_path) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        type_at_once(pilot, "?\x1b?ql?\x1bm" + TEXT)
+        await until(pilot, lambda: app.cockpit.query_one(NoteInput).value == TEXT)
+        assert app.screen is app.cockpit
+
+
+async def test_a_paste_waits_for_the_key_before_it(cluster: Cluster, tmp_path: Path) -> None:
+    async with open_cockpit(cluster, tmp_path) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        type_at_once(pilot, "m")
+        app.post_message(events.Paste(TEXT))
+        type_at_once(pilot, "l")
+        await until(pilot, lambda: app.cockpit.query_one(NoteLine).value == TEXT + "l")

@@ -493,3 +493,15 @@ async def test_repaint_sends_only_lines_that_read_different() -> None:
         table.repaint()
         await pilot.pause()
         assert table.drawn == []
+
+
+async def test_rows_that_go_after_the_size_changed_leave_no_line_behind() -> None:
+    """The lines were drawn before the table heard of its new size, and it forgets then what it drew."""
+    app = TableApp()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.table.show([Item(name) for name in "abcde"])
+        await pilot.pause()
+        app.table.on_resize()
+        app.table.show([Item(name) for name in "ab"])
+        await pilot.pause()
+        assert [line[:1] for line in app.lines()] == ["n", "a", "b", *[""] * 9]
