@@ -189,7 +189,7 @@ def device_cells(row: DeviceRow) -> tuple[Cell, ...]:
         _pair(device.temperature_c, device.memory_temperature_c, " °C"),
         _pair(device.power_w, device.power_limit_w, " W"),
         _NONE if device.sm_clock_mhz is None else (f"{device.sm_clock_mhz:.0f} MHz", ""),
-        (f"● {', '.join(device.throttle_reasons)}", "warning") if device.throttle_reasons else _NONE,
+        _throttled(device),
         _ecc(device),
         _remapped(device),
         _count(device.nvlink_errors),
@@ -219,6 +219,14 @@ def _pair(first: float | None, second: float | None, unit: str) -> Cell:
     if second is not None:
         texts.append(f"{second:.0f}")
     return ("/".join(texts) + unit, "")
+
+
+def _throttled(device: GpuDevice) -> Cell:
+    if device.throttle_reasons is None:
+        return _NONE
+    if reasons := device.held_down_by:
+        return (f"● {', '.join(reasons)}", "warning")
+    return ("no", "dim")
 
 
 def _count(number: int | None) -> Cell:
@@ -263,11 +271,11 @@ def xid_cell(xid: int | None, changed_at: datetime | None, severity: Severity | 
 
 
 def _holders(device: GpuDevice, sharers: int | None) -> Cell:
-    """Return who holds a device; of a shared one how many may, for an exporter names one pod of each GPU."""
+    """Return who holds a device; of a shared one how many pods may, for an exporter names one of each GPU."""
     if not device.holders:
-        return (f"{sharers} share" if sharers else "nobody known", "dim")
+        return (f"shared, {sharers} on node" if sharers else "nobody known", "dim")
     namespace, name = device.holders[0]
     named = len(device.holders)
-    share = f"{sharers} share · " if sharers and sharers > named else ""
+    share = f"shared, {sharers} on node · " if sharers and sharers > named else ""
     more = f" and {named - 1} more" if named > 1 else ""
     return (f"{share}{namespace}/{name}{more}", "")

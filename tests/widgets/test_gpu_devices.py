@@ -33,7 +33,7 @@ def test_not_measured_is_not_zero() -> None:
     none = cells(memory_used_bytes=None, memory_total_bytes=None, utilization_ratio=None, temperature_c=None,
                  power_w=None, power_limit_w=None, sm_clock_mhz=None, ecc_corrected=None, ecc_uncorrected=None,
                  last_xid=None, holders=())  # fmt: skip
-    for name in ("memory", "busy", "temp", "power", "clock", "ecc", "remapped", "nvlink", "xid"):
+    for name in ("memory", "busy", "temp", "power", "clock", "throttled", "ecc", "remapped", "nvlink", "xid"):
         assert none[name] == ("–", "dim"), name
     assert none["holders"] == ("nobody known", "dim")
     zero = cells(memory_used_bytes=0, utilization_ratio=0.0, temperature_c=0.0, power_w=0.0, remapped_correctable=0,
@@ -49,6 +49,9 @@ def test_trouble_stands_out_in_glyph_and_colour() -> None:
     shown = cells(throttle_reasons=("hw_thermal_slowdown", "sw_power_cap"), ecc_uncorrected=2, row_remap_failed=True,
                   temperature_c=91.0, memory_temperature_c=97.0)  # fmt: skip
     assert shown["throttled"] == ("● hw_thermal_slowdown, sw_power_cap", "warning")
+    assert (
+        cells(throttle_reasons=("gpu_idle",))["throttled"] == cells(throttle_reasons=())["throttled"] == ("no", "dim")
+    )
     assert shown["ecc"] == ("▲ 0/2", "critical")
     assert shown["remapped"] == ("▲ failed", "critical")
     assert shown["temp"] == ("91/97 °C", "")
@@ -66,10 +69,10 @@ def test_a_shared_gpu_is_not_said_to_be_of_the_one_pod_that_its_exporter_names()
     def held(sharers: int | None, **more: object) -> Cell:
         return device_cells(DeviceRow(device(**more), sharers=sharers))[-1]  # type: ignore[arg-type]
 
-    assert held(8) == ("8 share · inference/llama-0", "")
-    assert held(8, holders=(("a", "x"), ("a", "y"))) == ("8 share · a/x and 1 more", "")
+    assert held(8) == ("shared, 8 on node · inference/llama-0", "")
+    assert held(8, holders=(("a", "x"), ("a", "y"))) == ("shared, 8 on node · a/x and 1 more", "")
     assert held(1) == held(None) == ("inference/llama-0", "")
-    assert held(8, holders=()) == ("8 share", "dim")
+    assert held(8, holders=()) == ("shared, 8 on node", "dim")
     assert held(0, holders=()) == ("nobody known", "dim")
 
 
