@@ -27,7 +27,7 @@ CUDA: Final = (
 )
 CUDA_WAITS: Final = "pod nvidia-cuda-validator is curently in Pending phase\n" * 3
 VLLM_NO_FABRIC: Final = (
-    "INFO: initializing a tensor parallel group of 8\n"
+    "INFO: initializing a tensor parallel group of 4\n"
     "RuntimeError: CUDA error: system not yet initialized\n"
     "ERROR: Engine core initialization failed\n"
 )
