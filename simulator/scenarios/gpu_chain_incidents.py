@@ -154,7 +154,8 @@ def fabric_manager() -> GpuStory:
     story.operand(19, TOOLKIT, BAD, Step(done=0, since=19, born=19), NEW)
     for operand in USERS:
         story.operand(19, operand, BAD, Step(done=0, has_sandbox=False, since=19, born=19), NEW)
-    story.operand(45, DRIVER, BAD, HEALTHY._replace(since=45, **new), NEW)
+    driver = story.operand(45, DRIVER, BAD, HEALTHY._replace(since=45, **new), NEW)
+    story.log(45, driver, gpu_logs.DRIVER_NO_FABRIC, "nvidia-driver-ctr")
     story.operand(47, TOOLKIT, BAD, Step(since=47, born=19), NEW)
     story.operand(48, VALIDATOR, BAD, Step(done=0, since=48, born=19), NEW)
     story.operand(50, VALIDATOR, BAD, Step(done=1, since=48, born=19), NEW)

@@ -34,7 +34,7 @@ CLIENT: Final = f"{DEPLOY}client"
 
 
 def mig_stuck() -> GpuStory:
-    """A MIG change waits for a model server that its disruption budget keeps where it is."""
+    """The MIG manager stops the operands, and one does not go; a model server, too, holds the GPUs for good."""
     story = GpuStory()
     node = gpu_node(story, BAD)
     node["metadata"]["labels"][CLIENT] = "true"
@@ -48,8 +48,15 @@ def mig_stuck() -> GpuStory:
     clients = (*(operand.deploy for operand in (PLUGIN, GFD, EXPORTER)), "dcgm", "client")
     paused = dict.fromkeys((f"{DEPLOY}{name}" for name in clients), "paused-for-mig-change")
     story.node(FAULT_AT + 2, BAD, {"nvidia.com/mig.config.state": "pending", **paused})
-    for number, operand in enumerate((PLUGIN, GFD, EXPORTER)):
+    for number, operand in enumerate((PLUGIN, GFD)):
         story.operand_gone(FAULT_AT + 4 + number, operand, BAD)
+    exporter = story.get("Pod", pod_name(EXPORTER.name, BAD), NAMESPACE)
+    leaving = {"deletionTimestamp": story.at(FAULT_AT + 32), "deletionGracePeriodSeconds": 30}
+    story.put(FAULT_AT + 3, {**exporter, "metadata": {**exporter["metadata"], **leaving}})
+    failed = 'error killing pod: failed to "KillContainer" for "nvidia-dcgm-exporter" with KillContainerError: '
+    failed += '"rpc error: code = DeadlineExceeded desc = an error occurs during waiting for container to be killed"'
+    for count, later in ((1, 60), (4, 300), (12, 1300)):
+        story.event(FAULT_AT + later, exporter, "FailedKillPod", failed, count=count, first=FAULT_AT + 60)
     story.node(FAULT_AT + 5, BAD, gpus=(8, 0))
     story.node(FAULT_AT + 306, BAD, gpus=(0, 0))
     story.log(FAULT_AT + 310, manager, gpu_logs.MIG_GAVE_UP, "nvidia-mig-manager")

@@ -43,7 +43,7 @@ LOGS: Final = {
     "gpu_toolkit": ("nvidia-container-toolkit-daemonset", "nvidia-container-toolkit-ctr", "Error signaling containerd"),
     "gpu_device_plugin": ("nvidia-device-plugin-daemonset", "nvidia-device-plugin", "nvml init failed: "),
     "gpu_fabric_manager": ("nvidia-cuda-validator", "cuda-validation", "system not yet initialized"),
-    "gpu_mig_stuck": ("nvidia-mig-manager", "nvidia-mig-manager", "violate the pod's disruption budget"),
+    "gpu_mig_stuck": ("nvidia-mig-manager", "nvidia-mig-manager", "dcgm-exporter pod did not shutdown"),
     "gpu_lost": ("nvidia-device-plugin-daemonset", "nvidia-device-plugin", "XidCriticalError: Xid=79 on Device=GPU-"),
     "gpu_time_slicing": ("vllm-phi4", "vllm", "torch.OutOfMemoryError: CUDA out of memory"),
 }
@@ -221,6 +221,10 @@ async def test_an_exporter_without_a_runtime_does_not_answer() -> None:
 
 
 def test_a_pod_that_waits_for_gpus_whose_layout_is_being_changed_is_a_consequence() -> None:
-    causes = {cause.rule: cause for cause in grave(at_hold("gpu_mig_stuck")[1])}
-    assert list(causes) == ["mig-change-stuck"]
-    assert {item.rule for item in causes["mig-change-stuck"].consequences} == {"gpus-short", "node-gpus-lost"}
+    (cause,) = grave(at_hold("gpu_mig_stuck")[1])
+    assert (cause.rule, cause.severity) == ("stuck-terminating", Severity.CRITICAL)
+    assert {item.rule for item in cause.consequences} == {"mig-change-stuck", "gpus-short", "node-gpus-lost"}
+    (stuck,) = (item for item in cause.consequences if item.rule == "mig-change-stuck")
+    said = [line.text for line in stuck.evidence]
+    assert any(text.startswith("does not go away: nvidia-dcgm-exporter-") for text in said)
+    assert "serving/vllm-llama3-8b allows no eviction now" in said
