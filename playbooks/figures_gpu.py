@@ -137,6 +137,7 @@ def _link(component: Component, word: str, meaning: str) -> Figure:
 
 GPU_FIGURES: Final = {
     "gpu.nfd_ready": _link(Component.NFD, "node feature discovery", "node feature discovery works on the GPU nodes"),
+    "gpu.operator_ready": _link(Component.OPERATOR, "operator", "the operator runs and has labelled the GPU nodes"),
     "gpu.driver_ready": _link(Component.DRIVER, "driver", "the driver is loaded on the GPU nodes"),
     "gpu.driver_answers": Figure(
         Kind.FLAG, "whether nvidia-smi answered when the driver came up on the GPU nodes", _driver_answers

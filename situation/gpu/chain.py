@@ -153,7 +153,16 @@ class _Judge:
         gfd = self.links.get(Component.GFD)
         gfd_ready = gfd is not None and gfd.state in (LinkState.READY, LinkState.NOT_WANTED)
         held = component in (Component.DRIVER, Component.TOOLKIT) and self._is_held(component)
-        return without_pod(component, self._node, self._found, self._situation, self._now, held, gfd_ready)
+        link = without_pod(component, self._node, self._found, self._situation, self._now, held, gfd_ready)
+        if (
+            link.waits_for is Component.OPERATOR
+            and not self._blocks(Component.OPERATOR)
+            and self._blocks(Component.NFD)
+        ):
+            return _with(
+                link, link.state, link.text, waits_for=Component.NFD
+            )  # nobody has told the operator of the node
+        return link
 
     def _is_held(self, component: Component) -> bool:
         """Tell whether a pod of the node waits for a driver or a runtime handler for longer than it takes."""
