@@ -75,7 +75,7 @@ class GpuDevices(Vertical):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._shown: tuple[object, ...] = ()
+        self._shown: tuple[NodeDevices | None, DevicesState, GpuSharing] = (None, DevicesState(), GpuSharing())
         self._line = Content("")
         """About all devices, as one line."""
         self._told = Content("")
@@ -132,6 +132,7 @@ class GpuDevices(Vertical):
     def fit(self, lines: int) -> None:
         """Take as many lines as the pane gives."""
         spare = lines - self.line_count
+        self._tell(in_view=max(0, lines - 2) if spare < 0 else None)
         static, head = self.query_one(Static), self._head(max(1, min(_HEAD, 1 + spare)))
         set_height(self, lines)
         set_height(static, len(head))
@@ -141,22 +142,33 @@ class GpuDevices(Vertical):
             static.update(told, layout=False)
 
     def show(
-        self, node: str, known: NodeDevices | None, rows: Sequence[DeviceRow], state: DevicesState, sharing: GpuSharing
+        self, known: NodeDevices | None, rows: Sequence[DeviceRow], state: DevicesState, sharing: GpuSharing
     ) -> None:
         """Show the devices of a node; `known` is None where nothing ever told of them. `fit` is to follow."""
         self.table.show(rows)
-        shown = (node, known.driver_version if known else "", len(rows), state.text, sharing)
-        if shown != self._shown:
-            self._shown = shown
-            self._line = devices_line(node, known, len(rows), state, sharing)
+        self._shown = (known, state, sharing)
+        self._tell()
+
+    def _tell(self, in_view: int | None = None) -> None:
+        known, state, sharing = self._shown
+        line = devices_line(known, self.table.row_count, state, sharing, in_view)
+        if line != self._line:
+            self._line = line
 
 
-def devices_line(node: str, known: NodeDevices | None, count: int, state: DevicesState, sharing: GpuSharing) -> Content:
-    """Build the line about all devices of a node: how many, from where and how old, how they are shared."""
+def devices_line(
+    known: NodeDevices | None, count: int, state: DevicesState, sharing: GpuSharing, in_view: int | None = None
+) -> Content:
+    """Build the line about all devices of a node: how many, from where and how old, how they are shared.
+
+    `in_view` is how many of them are to be seen where that is not all. The node stands in the pane's title.
+    """
     devices = counted(count, "device") if known and known.observed_at else "devices not read"
+    if in_view is not None:
+        devices += f", {in_view} in view" if in_view else ", none in view"
     driver = f" · driver {known.driver_version}" if known and known.driver_version else ""
     return Content.assemble(
-        (f"{node} · {devices}", "bold"),
+        (devices, "bold"),
         (" · ", color("dim")),
         (state.text, color(STATE_ROLE[state.state])),
         *sharing_parts(sharing),

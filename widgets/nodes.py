@@ -116,7 +116,10 @@ def _gpu_cell(node: Node) -> Cell:
     if None in there or None in offered:
         return ("?", "warning")
     have, usable = sum(filter(None, there)), sum(filter(None, offered))
-    return (f"{have:.10g}", "fine") if usable >= have else (f"{usable:.10g}/{have:.10g}", "warning")
+    if usable < have:
+        return (f"{usable:.10g}/{have:.10g}", "warning")
+    role = "fine" if have else "warning" if gpu_offer(node) is Offer.GONE else "dim"
+    return (f"{have:.10g}", role)
 
 
 def _gpus(quantities: Quantities) -> list[float | None]:

@@ -112,23 +112,24 @@ def test_sharing_is_read_from_the_labels(labels: dict[str, str], sharing: GpuSha
 def test_the_line_tells_age_source_and_what_sharing_does_not_isolate() -> None:
     known = NodeDevices("gpu-07", (device(),), "dcgm", "570.86.15", NOW)
     live = DevicesState(SourceState.LIVE, "dcgm", 7.0)
-    line = devices_line("gpu-07", known, 1, live, GpuSharing("mps", 3)).plain
+    line = devices_line(known, 1, live, GpuSharing("mps", 3)).plain
     assert line == (
-        "gpu-07 · 1 device · dcgm live 5s · mps ×3: no isolation of memory, faults, speed; one client's fatal error "
+        "1 device · dcgm live 5s · mps ×3: no isolation of memory, faults, speed; one client's fatal error "
         "ends all · driver 570.86.15"
     )
-    alone = devices_line("gpu-07", known, 1, live, GpuSharing("none", 1)).plain
+    assert devices_line(known, 8, live, GpuSharing(), 1).plain.startswith("8 devices, 1 in view · dcgm live 5s")
+    alone = devices_line(known, 1, live, GpuSharing("none", 1)).plain
     assert "whole GPUs, not shared" in alone
-    mig = devices_line("gpu-07", known, 1, live, GpuSharing("none", 1, "mixed")).plain
+    mig = devices_line(known, 1, live, GpuSharing("none", 1, "mixed")).plain
     assert "MIG mixed: memory, faults and speed are isolated" in mig
 
 
 def test_never_read_is_not_none_there() -> None:
-    unread = devices_line("n", None, 0, DevicesState(SourceState.FORBIDDEN, "dcgm", None, "cannot"), GpuSharing())
-    assert unread.plain == "n · devices not read · dcgm forbidden: cannot"
-    empty = devices_line("n", NodeDevices("n", observed_at=NOW), 0, DevicesState(SourceState.LIVE, "nvml", 0.0),
+    unread = devices_line(None, 0, DevicesState(SourceState.FORBIDDEN, "dcgm", None, "cannot"), GpuSharing())
+    assert unread.plain == "devices not read · dcgm forbidden: cannot"
+    empty = devices_line(NodeDevices("n", observed_at=NOW), 0, DevicesState(SourceState.LIVE, "nvml", 0.0),
                          GpuSharing())  # fmt: skip
-    assert empty.plain == "n · 0 devices · nvml live 0s"
+    assert empty.plain == "0 devices · nvml live 0s"
 
 
 def test_bars_and_curves() -> None:

@@ -60,6 +60,7 @@ def test_gpus(there: str | None, offered: str | None, label: str, cell: tuple[st
     ("capacity", "allocatable", "cell"),
     [
         ({"nvidia.com/gpu": "0", "nvidia.com/mig-1g.10gb": "7"}, {"nvidia.com/mig-1g.10gb": "7"}, ("7", "fine")),
+        ({"nvidia.com/gpu": "0"}, {"nvidia.com/gpu": "0"}, ("0", "warning")),
         ({"nvidia.com/gpu.shared": "16"}, {"nvidia.com/gpu.shared": "12"}, ("12/16", "warning")),
         ({"amd.com/gpu": "8"}, {"amd.com/gpu": "8"}, ("8", "fine")),
         ({"nvidia.com/hostdev": "8"}, {"nvidia.com/hostdev": "8"}, ("–", "dim")),
