@@ -98,7 +98,7 @@ class GpuDevices(Vertical):
                 Column("ECC", 7, priority=2, align="right"),
                 Column("remapped", 10, priority=3, align="right"),
                 Column("NVLink", 6, priority=9, align="right"),
-                Column("last Xid", 14, priority=2),
+                Column("last Xid", 15, priority=2),
                 Column("MIG", 8, priority=3),
                 Column("held by", 0, priority=0),
             ),
@@ -270,7 +270,7 @@ def _number(value: int | None) -> str:
 def xid_cell(xid: int | None, changed_at: datetime | None, severity: Severity | None) -> Cell:
     """Return the last Xid: as grave as its class while it is fresh (`severity`), else as the history that it is.
 
-    With its time if it came while we watched.
+    With its time if it came while we watched: of history with its day, for it may be weeks old.
     """
     if xid is None:
         return _NONE
@@ -278,8 +278,10 @@ def xid_cell(xid: int | None, changed_at: datetime | None, severity: Severity | 
         return ("none", "dim")
     if changed_at is None:
         return (f"{xid} history", "dim")
-    text = f"{xid} {changed_at.astimezone(UTC):%H:%M:%S}"
-    return (text, "dim") if severity is None else (f"{SEVERITY[severity]} {text}", SEVERITY_ROLE[severity])
+    at = changed_at.astimezone(UTC)
+    if severity is None:
+        return (f"{xid} {at:%m-%d %H:%M}", "dim")
+    return (f"{SEVERITY[severity]} {xid} {at:%H:%M:%S}", SEVERITY_ROLE[severity])
 
 
 def _holders(device: GpuDevice, sharers: int | None) -> Cell:

@@ -215,7 +215,7 @@ def detail(link: Link, chain: NodeChain) -> str:
     if link.state in BROKEN and (count := held_up(chain, link)):
         parts.append(f"{count} wait{'s' if count == 1 else ''} for it")
     if link.since:
-        parts.append(f"since {link.since:%H:%M:%S} UTC")
+        parts.append(f"since {link.since:%b %d %H:%M} UTC")
     if link.until and link.state is LinkState.STARTING:
         parts.append(f"may take until {link.until:%H:%M:%S} UTC")
     if link.container and not link.text.startswith(link.container):

@@ -205,6 +205,7 @@ def gpu_xid(node: Node, situation: Situation, now: datetime) -> Verdict:
         )  # fmt: skip
     grave = severity is Severity.CRITICAL
     followed = ("gpu-off-bus",) * (code in LOST) + ("gpu-memory-errors",) * (code in MEMORY)
+    followed += ("gpu-unhealthy",) * (not fresh)  # an old one explains nothing, and stands with what it may have done
     return Fired(
         _ref(node),
         title if fresh else f"{title} (in the past)",

@@ -62,7 +62,7 @@ def test_an_xid_is_as_grave_as_its_class_and_history_unless_it_came_while_we_wat
     assert xid_cell(79, NOW, Severity.CRITICAL) == ("▲ 79 02:41:07", "critical")
     assert xid_cell(94, NOW, Severity.WARNING) == ("● 94 02:41:07", "warning")
     assert xid_cell(31, NOW, Severity.INFO) == ("○ 31 02:41:07", "info")
-    assert xid_cell(79, NOW, None) == ("79 02:41:07", "dim"), "minutes later it is history"
+    assert xid_cell(79, NOW, None) == ("79 11-23 02:41", "dim"), "minutes later it is history"
 
 
 def test_a_shared_gpu_is_not_said_to_be_of_the_one_pod_that_its_exporter_names() -> None:
