@@ -266,6 +266,13 @@ def test_on_a_node_that_nobody_labelled_all_operands_wait_for_the_one_that_is_br
     assert {found.cause_of(item) for item in waiting} == {found.broken}
 
 
+def test_a_change_that_failed_is_not_as_old_as_the_managers_pod() -> None:
+    failed = {"nvidia.com/mig.config": "all-1g.10gb", "nvidia.com/mig.config.state": "failed"}
+    manager = chain(gpu_node(labels=failed), *ALL_SETS, *operands()).link(C.MIG)
+    assert manager is not None
+    assert (manager.state, manager.text, manager.since) == (S.FAILING, "change to all-1g.10gb failed", None)
+
+
 IMAGE = waiting_for("ImagePullBackOff", "not found")
 
 
