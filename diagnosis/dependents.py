@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.container_facts import siblings
-from diagnosis.gpu_facts import may_hold_gpus
 from diagnosis.name_dependents import callers, may_be_meant, webhooks
 from diagnosis.node_agents import Agent, agent_of, is_nfd
 from diagnosis.serving_dependents import reached, reviewed, touches_setup
 from situation.cluster import Event, Namespace, Node
 from situation.gpu.chain import is_gpu_node
 from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver, ResourceClaim, ResourceSlice
+from situation.gpu.requests import asks_for_gpus
 from situation.gpu.touched import concerns_all, nodes_of
 from situation.meta import KubernetesObject, Ref
 from situation.network import (
@@ -125,7 +125,7 @@ class _Concerned:
         self._pod_namespaces.add(pod.namespace)
         if pod.spec.node_name:
             node = Ref("Node", "", pod.spec.node_name)
-            if situation.events_by_object.get(node) or may_hold_gpus(pod) or is_nfd(pod):
+            if situation.events_by_object.get(node) or asks_for_gpus(pod) or is_nfd(pod):
                 # It may have booted again and waits for its pods, or shares its GPUs among them.
                 self.refs[node] = None
         else:

@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from diagnosis.gpu_facts import may_hold_gpus
 from situation.gpu.chain import chain_of
 from situation.gpu.components import NEEDS, PARTS, component_of, needs_of
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from situation.gpu.operand_pods import DRIVER_START
+from situation.gpu.requests import asks_for_nvidia
 from situation.gpu.survey import survey
 from situation.meta import KubernetesObject, Ref
 from situation.placing import target_node
@@ -74,7 +74,7 @@ def gpu_faults(pod: Pod, situation: Situation, now: datetime) -> tuple[Ref, ...]
 
     Nothing if another pod of its workload is not well where GPUs are: then the fault goes with the workload.
     """
-    if is_operand(pod) or not may_hold_gpus(pod):
+    if is_operand(pod) or not asks_for_nvidia(pod):  # other vendors' GPUs do not come by this chain
         return ()
     mates = [mate for mate in situation.pods_of(situation.workload_of(pod)) if not is_settled(mate, now)]
     found: list[Ref] = []

@@ -10,7 +10,6 @@ from situation.cluster import Node
 from situation.gpu.components import DEPLOY
 from situation.gpu.offer import PRESENT, PRODUCT, gpu_resources
 from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver
-from situation.gpu.requests import asks_for_any
 from situation.meta import KubernetesObject, Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_finished, is_ready
@@ -20,7 +19,6 @@ from situation.workloads import PodDisruptionBudget
 MIG_CONFIG: Final = "nvidia.com/mig.config"
 MIG_MANAGER: Final = "nvidia-mig-manager"
 FEATURE: Final = "feature.node.kubernetes.io/"
-_NVIDIA: Final = ("nvidia.com/",)
 _PCI: Final = tuple(f"{FEATURE}pci-{device}.present" for device in ("10de", "0302_10de", "0300_10de"))
 """Any of these makes a node one with a GPU, for the operator (gpu_operator 2.2)."""
 _ACCELERATOR_LABELS: Final = (
@@ -152,13 +150,8 @@ def operator_namespace(situation: Situation) -> str:
     return next(iter(told), "") or next((ref.namespace for ref in agents(situation, Agent.GPU)), "gpu-operator")
 
 
-def may_hold_gpus(pod: Pod) -> bool:
-    """Tell whether a pod asks for any NVIDIA resource."""
-    return any(asks_for_any(container, _NVIDIA) for container in pod.spec.containers)
-
-
 def holders(node: Node, situation: Situation) -> tuple[Pod, ...]:
-    """Return the unfinished pods on a node that asked for GPUs of it, by namespace and name."""
+    """Return the unfinished pods on a node that asked for NVIDIA GPUs of it, by namespace and name."""
     names = gpu_resources(node.status.capacity) or {"nvidia.com/gpu": 0.0}
     found = [
         pod

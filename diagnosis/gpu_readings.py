@@ -10,6 +10,7 @@ from situation.cluster import Node
 from situation.findings import Command, Effect, Evidence
 from situation.gpu.devices import Counts, GpuDevice, NodeDevices
 from situation.gpu.memory import DEVICES_FRESH
+from situation.gpu.sharing import gpu_sharing
 from situation.situation import Situation
 
 NAMES_SHOWN: Final = 4
@@ -58,10 +59,18 @@ def name_of(device: GpuDevice) -> str:
     return f"GPU {device.index}{mig}"
 
 
-def holders_text(device: GpuDevice) -> str:
-    names = [f"{namespace}/{name}" for namespace, name in device.holders[:2]]
+def holders_text(device: GpuDevice, node: Node) -> str:
+    """Return `, held by ml/train-0`; of a GPU that pods share only that these are some of them, which is all we know.
+
+    An exporter names one pod of each GPU, unless it was told to name all (gpu_operator 7, DE #307).
+    """
+    names = ", ".join(f"{namespace}/{name}" for namespace, name in device.holders[:2])
+    if not names:
+        return ""
     more = f" and {len(device.holders) - 2} more" if len(device.holders) > 2 else ""
-    return f", held by {', '.join(names)}{more}" if names else ""
+    if gpu_sharing(node.metadata.labels).is_shared:
+        return f", shared by pods, {names}{more} among them"
+    return f", held by {names}{more}"
 
 
 def grown(device: GpuDevice, count: Callable[[Counts], int | None], now: int | None) -> int:
@@ -91,10 +100,13 @@ def out_of_service(node: Node) -> tuple[Command, ...]:
     )
 
 
-def lines(devices: NodeDevices, found: Sequence[GpuDevice], text: Callable[[GpuDevice], str]) -> tuple[Evidence, ...]:
-    """Return a line of evidence for each GPU, some of them if there are many."""
+def lines(
+    node: Node, devices: NodeDevices, found: Sequence[GpuDevice], text: Callable[[GpuDevice], str]
+) -> tuple[Evidence, ...]:
+    """Return a line of evidence for each GPU of a node, some of them if there are many."""
     shown = [
-        told(devices, f"{name_of(device)}: {text(device)}{holders_text(device)}") for device in found[:NAMES_SHOWN]
+        told(devices, f"{name_of(device)}: {text(device)}{holders_text(device, node)}")
+        for device in found[:NAMES_SHOWN]
     ]
     if len(found) > NAMES_SHOWN:
         shown.append(told(devices, f"and {len(found) - NAMES_SHOWN} more like these"))

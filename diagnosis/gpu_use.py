@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from diagnosis.gpu_ledger import Account, workload_of
+from situation.gpu.sharing import gpu_sharing
 from situation.meta import Ref
 from situation.situation import Situation
 
@@ -22,9 +23,11 @@ class Use(msgspec.Struct, frozen=True):
 
     measured: int = 0
     """GPUs with a holder and a utilisation."""
+    shared: int = 0
+    """Of these, those that several pods share: the reading is of the whole GPU, and says of no pod how it uses it."""
     idle: int = 0
     idle_by: tuple[tuple[Ref, int, int], ...] = ()
-    """Workload, how many of its GPUs are idle, how many are measured; the most idle ones first."""
+    """Workload, how many of its GPUs are idle, how many are measured; the most idle ones first. Without shared ones."""
     observed_at: datetime | None = None
     """The oldest reading among them."""
     origin: str = ""
@@ -32,7 +35,7 @@ class Use(msgspec.Struct, frozen=True):
 
 def use_of(accounts: Iterable[Account], situation: Situation, now: datetime) -> Use:
     """Return what was measured on these nodes. A GPU without utilisation or holder is not counted: never as idle."""
-    measured, idle = 0, 0
+    measured, shared, idle = 0, 0, 0
     have: Counter[Ref] = Counter()
     rest: Counter[Ref] = Counter()
     oldest: datetime | None = None
@@ -42,6 +45,7 @@ def use_of(accounts: Iterable[Account], situation: Situation, now: datetime) -> 
         if known is None or known.observed_at is None or now - known.observed_at > READING_AGE:
             continue
         holders = {holder.workload for holder in account.holders}  # of this resource: a node may have several
+        is_shared = gpu_sharing(account.node.metadata.labels).is_shared
         for device in known.devices:
             if device.utilization_ratio is None or not device.holders:
                 continue
@@ -51,8 +55,11 @@ def use_of(accounts: Iterable[Account], situation: Situation, now: datetime) -> 
                 continue
             is_idle = device.utilization_ratio < IDLE_BELOW
             measured, idle = measured + 1, idle + is_idle
-            have.update(workloads)
-            rest.update(workloads if is_idle else ())
+            if is_shared or len(device.holders) > 1:
+                shared += 1
+            else:
+                have.update(workloads)
+                rest.update(workloads if is_idle else ())
             oldest, origin = min(oldest or known.observed_at, known.observed_at), known.origin
     order = sorted(rest, key=lambda workload: (-rest[workload], workload))
-    return Use(measured, idle, tuple((name, rest[name], have[name]) for name in order), oldest, origin)
+    return Use(measured, shared, idle, tuple((name, rest[name], have[name]) for name in order), oldest, origin)

@@ -6,6 +6,9 @@ from typing import Final
 from playbooks.facts import Facts
 from playbooks.figure import Figure, Found, Kind, Unsure, first_names, unread
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
+from situation.gpu.requests import asks_for_nvidia
+from situation.selectors import is_finished
+from situation.workloads import PodDisruptionBudget
 
 _DRIVER_STEP: Final = "driver-validation"
 """The validator's init container that runs nvidia-smi."""
@@ -131,12 +134,39 @@ def _runs_and_fails(chain: NodeChain) -> bool:
     return validator.state is LinkState.FAILING and validator.container == _DRIVER_STEP
 
 
+def _evictable(facts: Facts) -> Found | Unsure:
+    """Tell whether every pod that holds GPUs may be evicted now, as far as disruption budgets say."""
+    if unsure := unread(facts, "poddisruptionbudgets"):
+        return unsure
+    chains = _chains(facts)
+    if isinstance(chains, Unsure):
+        return chains
+    situation, nodes = facts.situation, [chain.node for chain in chains]
+    holders = [
+        pod
+        for node in nodes
+        for pod in situation.gpu_pods_by_node.get(node).values()
+        if asks_for_nvidia(pod) and not is_finished(pod)
+    ]
+    for budget in situation.table("poddisruptionbudgets").values():
+        if not isinstance(budget, PodDisruptionBudget) or budget.status.disruptions_allowed > 0:
+            continue
+        for pod in holders:
+            selector = budget.spec.selector
+            if pod.namespace == budget.namespace and selector is not None and selector.matches(pod.metadata.labels):
+                return Found(False, f"{budget.namespace}/{budget.name} allows no eviction of {pod.name} now")
+    if not holders:
+        return Found(True, f"no pod holds a GPU of {first_names(nodes)}")
+    return Found(True, f"no budget keeps the pods with GPUs on {first_names(nodes)}")
+
+
 def _link(component: Component, word: str, meaning: str) -> Figure:
     return Figure(Kind.FLAG, f"whether {meaning}; unknown while it waits or starts", _ready(component, word))
 
 
 GPU_FIGURES: Final = {
     "gpu.nfd_ready": _link(Component.NFD, "node feature discovery", "node feature discovery works on the GPU nodes"),
+    "gpu.operator_ready": _link(Component.OPERATOR, "operator", "the operator runs and has labelled the GPU nodes"),
     "gpu.driver_ready": _link(Component.DRIVER, "driver", "the driver is loaded on the GPU nodes"),
     "gpu.driver_answers": Figure(
         Kind.FLAG, "whether nvidia-smi answered when the driver came up on the GPU nodes", _driver_answers
@@ -146,6 +176,9 @@ GPU_FIGURES: Final = {
         Component.VALIDATOR, "validator", "the validator's driver and toolkit steps are through on the GPU nodes"
     ),
     "gpu.plugin_ready": _link(Component.PLUGIN, "device plugin", "the device plugin works on the GPU nodes"),
+    "gpu.holders_evictable": Figure(
+        Kind.FLAG, "whether the disruption budgets let every pod that holds a GPU be evicted now", _evictable
+    ),
     "gpu.beside_ready": Figure(
         Kind.FLAG,
         "whether feature discovery, DCGM, its exporter, the MIG manager and MPS work on the GPU nodes, where wanted",

@@ -57,6 +57,7 @@ class Store:
         self.gpu_pods_by_node: Index[str, Pod] = Index(
             lambda pod: (pod.spec.node_name,) if pod.spec.node_name and asks_for_gpus(pod) else ()
         )
+        """GPUs of any vendor: who asks for one vendor's looks at the amounts of that resource."""
         self.pods_by_owner: Index[Ref, Pod] = Index(_owner_key)
         self.pods_by_namespace: Index[str, Pod] = Index(lambda pod: (pod.namespace,))
         self.pods_by_label: Index[tuple[str, str, str], Pod] = Index(

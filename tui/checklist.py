@@ -17,10 +17,14 @@ from playbooks.model import Library, Place, Playbook, Step
 from playbooks.placeholders import PLACEHOLDERS
 from playbooks.progress import ChecklistEvent, Did, Entry, Key, Mark, Progress
 from situation.findings import Effect, Finding
+from situation.gpu.components import component_of
+from situation.gpu.links import Component
 from situation.meta import Ref
 from widgets.checklist import ChecklistView, StepView, Way
 
 QUICK: Final = "quick-checklist"
+LINK_BROKEN: Final = "gpu-link-broken"
+MIG_HANGS: Final = "mig-change-stuck"
 
 
 @cache
@@ -83,10 +87,11 @@ class Checklist:
         if key == self._opened_for and self.playbook is not None and self._place.step:
             return
         self._opened_for = key
-        places = self.library.after(finding.rule) if finding is not None else ()
+        rule = _entry_rule(finding, facts) if finding is not None else ""
+        places = self.library.after(rule) if finding is not None else ()
         place = places[0] if places else Place(QUICK, "")
         if finding is not None and (playbook := self.library.get(place.playbook)) is not None:
-            steps = playbook.steps_after(finding.rule)
+            steps = playbook.steps_after(rule)
             broken = (step for step in steps if step.check is not None and _is_no(judge(step.check, facts)))
             place = next((Place(playbook.id, step.id) for step in broken), place)
         self.go(place, finding.subject if finding is not None and places else None)
@@ -255,6 +260,21 @@ class Checklist:
         else:
             leads_to = other.title if other is not None else to.playbook
         return Way(answer, say, leads_to, told is not None and _ANSWERS[told.state] == answer)
+
+
+def _entry_rule(finding: Finding, facts: Facts) -> str:
+    """Return the rule after which it goes on: that of the finding, unless it is about a part of the GPU chain.
+
+    What NFD or the operator suffer from, rules for pods of any kind say: their place is in the chain. A MIG change that
+    hangs for want of an operand's pod is what one works through, not the pod.
+    """
+    item = facts.situation.get(finding.subject)
+    component = component_of(item) if item is not None else None
+    if component in (Component.NFD, Component.OPERATOR):
+        return LINK_BROKEN
+    if component is not None and any(item.rule == MIG_HANGS for item in finding.consequences):
+        return MIG_HANGS
+    return finding.rule
 
 
 def _is_no(answer: Answer) -> bool:

@@ -164,7 +164,7 @@ def device_order(row: DeviceRow) -> tuple[bool, int, str]:
         device.ecc_uncorrected
         or device.row_remap_failed
         or device.remapped_uncorrectable
-        or device.throttle_reasons
+        or device.held_down_by
         or row.xid_severity in (Severity.CRITICAL, Severity.WARNING)
     )
     return (not trouble, device.index, device.mig_id)

@@ -13,6 +13,8 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
+from diagnosis.gpu_status import driver_pod
+from diagnosis.log_catalogue.signature import DRIVER_NAMESPACE, DRIVER_POD
 from diagnosis.log_reads import log_read
 from playbooks.commands import Target
 from situation.log_reads import LOG_SOURCE
@@ -176,11 +178,15 @@ class LogScreen(Screen[None]):
 
     def _place(self) -> dict[str, str]:
         target, pod = self._target, self._pod
+        node = pod.spec.node_name if pod is not None else ""
+        driver = driver_pod(node, self._situation) if node else None
         return {
             "<namespace>": target.namespace,
             "<pod>": target.pod,
             "<container>": target.container,
-            "<node>": pod.spec.node_name if pod is not None else "",
+            "<node>": node,
+            DRIVER_POD: driver.name if driver is not None else "",
+            DRIVER_NAMESPACE: driver.namespace if driver is not None else "",
         }
 
     def _draw_title(self) -> None:

@@ -9,6 +9,7 @@ from textual.widget import Widget
 from tui.middle_row import MiddlePane
 from widgets.causes import CausesPane
 from widgets.evidence import EvidencePane
+from widgets.gpu import GpuPane
 from widgets.heights import set_height
 from widgets.nodes import NodesPane
 
@@ -19,6 +20,9 @@ _LEAST_TABLE: Final = 4
 """Lines that a table above the evidence keeps: title, header and two rows."""
 _MIDDLE_PART: Final = 4
 """The row in the middle gets one line in so many of the screen's at most: causes and pods come first."""
+_MIDDLE_PART_IN_USE: Final = 2
+"""The same while the keyboard is in the GPU pane: a quarter shows the break and little of the devices, and who goes
+there wants to read the rest."""
 _LEAST_MIDDLE: Final = 9
 """Lines for the title, a chain, the worst node of the fleet, and what is known of the devices; or for the title, three
 members of etcd, quorum, alarms, certificates and the API server; or for the title, models, and a queue."""
@@ -115,9 +119,10 @@ class Room:
         screen = self._screen
         if not panes:
             return
-        most = max(_LEAST_MIDDLE, screen.size.height // _MIDDLE_PART)
+        in_use = any(isinstance(pane, GpuPane) and pane.has_focus_within for pane in panes)
+        most = max(_LEAST_MIDDLE, screen.size.height // (_MIDDLE_PART_IN_USE if in_use else _MIDDLE_PART))
         held = max(pane.line_count for pane in panes)
-        shown = (screen.size, tuple(pane.id for pane in panes))
+        shown = (screen.size, tuple(pane.id for pane in panes), in_use)
         set_height(screen.query_one("#middle"), None if tabs else self._middle.most(min(held, most), shown))
 
 

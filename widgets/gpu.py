@@ -139,11 +139,11 @@ class GpuPane(Pane):
 
     @property
     def line_count(self) -> int:
-        """Lines that are worth having, the title included."""
-        fleet = min(self._fleet_lines, _FLEET_LINES)
-        chain = self.chain.line_count
+        """Lines that are worth having, the title included; with the keyboard in it, those for all words in full."""
+        fleet, whole = min(self._fleet_lines, _FLEET_LINES), self.has_focus_within
+        chain = self.chain.whole_line_count if whole else self.chain.line_count
         upper = max(chain, fleet) if self._is_beside else chain + fleet
-        return 1 + upper + self.devices.line_count
+        return 1 + upper + self.devices.line_count + (self.devices.head_count - 1 if whole else 0)
 
     @property
     def _fleet_lines(self) -> int:
@@ -168,7 +168,7 @@ class GpuPane(Pane):
         if node and not self.fleet.has_focus:
             self.fleet.move_to(node)
         self._devices = {row.key: row for row in view.device_rows}
-        self.devices.show(node, view.devices, view.device_rows, view.devices_state, view.sharing)
+        self.devices.show(view.devices, view.device_rows, view.devices_state, view.sharing)
         self.fit()
 
     def fit(self) -> None:

@@ -75,7 +75,7 @@ class GpuDevices(Vertical):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._shown: tuple[object, ...] = ()
+        self._shown: tuple[NodeDevices | None, DevicesState, GpuSharing] = (None, DevicesState(), GpuSharing())
         self._line = Content("")
         """About all devices, as one line."""
         self._told = Content("")
@@ -98,7 +98,7 @@ class GpuDevices(Vertical):
                 Column("ECC", 7, priority=2, align="right"),
                 Column("remapped", 10, priority=3, align="right"),
                 Column("NVLink", 6, priority=9, align="right"),
-                Column("last Xid", 14, priority=2),
+                Column("last Xid", 15, priority=2),
                 Column("MIG", 8, priority=3),
                 Column("held by", 0, priority=0),
             ),
@@ -132,6 +132,7 @@ class GpuDevices(Vertical):
     def fit(self, lines: int) -> None:
         """Take as many lines as the pane gives."""
         spare = lines - self.line_count
+        self._tell(in_view=max(0, lines - 2) if spare < 0 else None)
         static, head = self.query_one(Static), self._head(max(1, min(_HEAD, 1 + spare)))
         set_height(self, lines)
         set_height(static, len(head))
@@ -141,22 +142,33 @@ class GpuDevices(Vertical):
             static.update(told, layout=False)
 
     def show(
-        self, node: str, known: NodeDevices | None, rows: Sequence[DeviceRow], state: DevicesState, sharing: GpuSharing
+        self, known: NodeDevices | None, rows: Sequence[DeviceRow], state: DevicesState, sharing: GpuSharing
     ) -> None:
         """Show the devices of a node; `known` is None where nothing ever told of them. `fit` is to follow."""
         self.table.show(rows)
-        shown = (node, known.driver_version if known else "", len(rows), state.text, sharing)
-        if shown != self._shown:
-            self._shown = shown
-            self._line = devices_line(node, known, len(rows), state, sharing)
+        self._shown = (known, state, sharing)
+        self._tell()
+
+    def _tell(self, in_view: int | None = None) -> None:
+        known, state, sharing = self._shown
+        line = devices_line(known, self.table.row_count, state, sharing, in_view)
+        if line != self._line:
+            self._line = line
 
 
-def devices_line(node: str, known: NodeDevices | None, count: int, state: DevicesState, sharing: GpuSharing) -> Content:
-    """Build the line about all devices of a node: how many, from where and how old, how they are shared."""
+def devices_line(
+    known: NodeDevices | None, count: int, state: DevicesState, sharing: GpuSharing, in_view: int | None = None
+) -> Content:
+    """Build the line about all devices of a node: how many, from where and how old, how they are shared.
+
+    `in_view` is how many of them are to be seen where that is not all. The node stands in the pane's title.
+    """
     devices = counted(count, "device") if known and known.observed_at else "devices not read"
+    if in_view is not None:
+        devices += f", {in_view} in view" if in_view else ", none in view"
     driver = f" · driver {known.driver_version}" if known and known.driver_version else ""
     return Content.assemble(
-        (f"{node} · {devices}", "bold"),
+        (devices, "bold"),
         (" · ", color("dim")),
         (state.text, color(STATE_ROLE[state.state])),
         *sharing_parts(sharing),
@@ -189,7 +201,7 @@ def device_cells(row: DeviceRow) -> tuple[Cell, ...]:
         _pair(device.temperature_c, device.memory_temperature_c, " °C"),
         _pair(device.power_w, device.power_limit_w, " W"),
         _NONE if device.sm_clock_mhz is None else (f"{device.sm_clock_mhz:.0f} MHz", ""),
-        (f"● {', '.join(device.throttle_reasons)}", "warning") if device.throttle_reasons else _NONE,
+        _throttled(device),
         _ecc(device),
         _remapped(device),
         _count(device.nvlink_errors),
@@ -221,6 +233,14 @@ def _pair(first: float | None, second: float | None, unit: str) -> Cell:
     return ("/".join(texts) + unit, "")
 
 
+def _throttled(device: GpuDevice) -> Cell:
+    if device.throttle_reasons is None:
+        return _NONE
+    if reasons := device.held_down_by:
+        return (f"● {', '.join(reasons)}", "warning")
+    return ("no", "dim")
+
+
 def _count(number: int | None) -> Cell:
     return _NONE if number is None else (str(number), "warning" if number else "dim")
 
@@ -250,7 +270,7 @@ def _number(value: int | None) -> str:
 def xid_cell(xid: int | None, changed_at: datetime | None, severity: Severity | None) -> Cell:
     """Return the last Xid: as grave as its class while it is fresh (`severity`), else as the history that it is.
 
-    With its time if it came while we watched.
+    With its time if it came while we watched: of history with its day, for it may be weeks old.
     """
     if xid is None:
         return _NONE
@@ -258,16 +278,18 @@ def xid_cell(xid: int | None, changed_at: datetime | None, severity: Severity | 
         return ("none", "dim")
     if changed_at is None:
         return (f"{xid} history", "dim")
-    text = f"{xid} {changed_at.astimezone(UTC):%H:%M:%S}"
-    return (text, "dim") if severity is None else (f"{SEVERITY[severity]} {text}", SEVERITY_ROLE[severity])
+    at = changed_at.astimezone(UTC)
+    if severity is None:
+        return (f"{xid} {at:%m-%d %H:%M}", "dim")
+    return (f"{SEVERITY[severity]} {xid} {at:%H:%M:%S}", SEVERITY_ROLE[severity])
 
 
 def _holders(device: GpuDevice, sharers: int | None) -> Cell:
-    """Return who holds a device; of a shared one how many may, for an exporter names one pod of each GPU."""
+    """Return who holds a device; of a shared one how many pods may, for an exporter names one of each GPU."""
     if not device.holders:
-        return (f"{sharers} share" if sharers else "nobody known", "dim")
+        return (f"shared, {sharers} on node" if sharers else "nobody known", "dim")
     namespace, name = device.holders[0]
     named = len(device.holders)
-    share = f"{sharers} share · " if sharers and sharers > named else ""
+    share = f"shared, {sharers} on node · " if sharers and sharers > named else ""
     more = f" and {named - 1} more" if named > 1 else ""
     return (f"{share}{namespace}/{name}{more}", "")

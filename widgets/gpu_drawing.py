@@ -206,7 +206,7 @@ def _word_role(link: Link) -> str:
 
 
 def detail(link: Link, chain: NodeChain) -> str:
-    """Return all that is known of a link in one line."""
+    """Return all that is known of a link in one line, what is said elsewhere (container, pod) last: it may be cut."""
     look = LOOK[link.state]
     said = link.text if link.text.startswith(look.word) else f"{look.word}: {link.text}" if link.text else look.word
     parts = [f"{look.glyph} {TITLES[link.component]} {said}"]
@@ -214,12 +214,12 @@ def detail(link: Link, chain: NodeChain) -> str:
         parts.append(f"for {TITLES[link.waits_for]}")
     if link.state in BROKEN and (count := held_up(chain, link)):
         parts.append(f"{count} wait{'s' if count == 1 else ''} for it")
-    if link.container:
-        parts.append(link.container)
     if link.since:
-        parts.append(f"since {link.since:%H:%M:%S} UTC")
+        parts.append(f"since {link.since:%b %d %H:%M} UTC")
     if link.until and link.state is LinkState.STARTING:
         parts.append(f"may take until {link.until:%H:%M:%S} UTC")
+    if link.container and not link.text.startswith(link.container):
+        parts.append(link.container)
     if owner := link.pod or link.owner:
         parts.append(f"{owner.kind} {owner.name}")
     return " · ".join(parts)

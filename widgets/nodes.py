@@ -10,7 +10,10 @@ from textual.message import Message
 
 from situation.clock import age_text
 from situation.cluster import Node
-from situation.meta import Ref
+from situation.gpu.offer import Offer, gpu_offer
+from situation.gpu.requests import is_gpu
+from situation.meta import Quantities, Ref
+from situation.quantity import parse_quantity
 from situation.selectors import is_node_ready, node_roles, node_status_text
 from widgets.columns import Cell, Column
 from widgets.pane import Pane
@@ -106,11 +109,18 @@ def node_cells(row: NodeRow, now: datetime | None) -> tuple[Cell, ...]:
 
 
 def _gpu_cell(node: Node) -> Cell:
-    offered = node.status.allocatable.get("nvidia.com/gpu")
-    there = node.status.capacity.get("nvidia.com/gpu")
-    if there is None:
-        expected = node.metadata.labels.get("nvidia.com/gpu.present") == "true"
-        return ("none", "warning") if expected else ("–", "dim")
-    if offered == there:
-        return (str(there), "fine")
-    return (f"{0 if offered is None else offered}/{there}", "warning")
+    """Return the GPUs that a node offers of those it has: of any vendor, whole, shared or MIG devices."""
+    there, offered = _gpus(node.status.capacity), _gpus(node.status.allocatable)
+    if not there:
+        return ("none", "warning") if gpu_offer(node) is Offer.NEVER else ("–", "dim")
+    if None in there or None in offered:
+        return ("?", "warning")
+    have, usable = sum(filter(None, there)), sum(filter(None, offered))
+    if usable < have:
+        return (f"{usable:.10g}/{have:.10g}", "warning")
+    role = "fine" if have else "warning" if gpu_offer(node) is Offer.GONE else "dim"
+    return (f"{have:.10g}", role)
+
+
+def _gpus(quantities: Quantities) -> list[float | None]:
+    return [parse_quantity(amount) for name, amount in quantities.items() if is_gpu(name)]

@@ -103,11 +103,11 @@ def _memory(asker: _Asker) -> Any:
     return asker.ask("nvmlDeviceGetMemoryInfo") if memory is None else memory
 
 
-def _throttling(asker: _Asker) -> tuple[str, ...]:
+def _throttling(asker: _Asker) -> tuple[str, ...] | None:
     bits = asker.count("nvmlDeviceGetCurrentClocksEventReasons")
     if bits is None:
         bits = asker.count("nvmlDeviceGetCurrentClocksThrottleReasons")  # its name until driver 535
-    return reasons_of(bits or 0)
+    return None if bits is None else reasons_of(bits)
 
 
 def _memory_temperature(asker: _Asker) -> float | None:

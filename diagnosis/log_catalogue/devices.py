@@ -6,6 +6,8 @@ from typing import Final
 from diagnosis.log_catalogue.signature import (
     CORDON,
     DELETE_POD,
+    FABRIC_IN_DRIVER,
+    FABRIC_ON_HOST,
     GPU_ERRORS,
     KERNEL_LOG,
     NVIDIA_SMI,
@@ -144,7 +146,8 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         cause="A link, the fabric or Fabric Manager; the other GPUs of the link tell it too.",
         next=(
             look_on_node("which links have errors?", "nvidia-smi", "nvlink", "-e"),
-            look_on_node("does Fabric Manager run?", "systemctl", "status", "nvidia-fabricmanager"),
+            FABRIC_IN_DRIVER,
+            FABRIC_ON_HOST,
             KERNEL_LOG,
             CORDON,
         ),

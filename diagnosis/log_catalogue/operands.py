@@ -5,6 +5,8 @@ from typing import Final
 
 from diagnosis.log_catalogue.signature import (
     DELETE_POD,
+    FABRIC_IN_DRIVER,
+    FABRIC_ON_HOST,
     NVIDIA_SMI,
     OPERANDS,
     Signature,
@@ -34,7 +36,8 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         meaning="CUDA cannot start: Fabric Manager does not run, or its version is not the driver's",
         cause="On NVSwitch systems (HGX, DGX) no GPU works without Fabric Manager of exactly the driver's version.",
         next=(
-            look_on_node("does it run, and what does it say?", "systemctl", "status", "nvidia-fabricmanager"),
+            FABRIC_IN_DRIVER,
+            FABRIC_ON_HOST,
             look_on_node("which driver version?", "cat", "/proc/driver/nvidia/version"),
             OPERANDS,
         ),
@@ -104,6 +107,22 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         cause="The device plugin is off (for the cluster or by the node's label), crashes, or MIG is on without "
         "instances.",
         next=(OPERANDS, _LABELS),
+    ),
+    _signature(
+        id="mig-clients-stay",
+        row="gpu-30",
+        found_in="the MIG manager",
+        texts=("failed to wait for pods to be deleted", "pod did not shutdown:", "client pods did not shutdown:"),
+        meaning="the MIG manager gave up waiting for a pod that it stopped, and does not try again",
+        cause="The pod named did not go within 5 minutes. The state stays pending and the operands stay paused, until "
+        "the manager is started anew or another layout is asked for (mig-parted #485).",
+        next=(
+            look("which pods are still on the node?", "get", "pods", "-A", "-o", "wide", "--field-selector",
+                 "spec.nodeName=<node>", namespace=""),
+            _MIG,
+            change("have it try again, once no pod is left that uses a GPU", "delete", "pod", "<pod>",
+                   effect=Effect.MUTATING),
+        ),
     ),
     _signature(
         id="mig-apply",

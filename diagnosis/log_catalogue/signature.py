@@ -10,8 +10,11 @@ from situation.findings import Command, Effect
 
 GAP: Final = "…"
 """Stands in a text for anything, on the same line: `failed to pull image … not found`."""
-PLACEHOLDERS: Final = ("<namespace>", "<pod>", "<container>", "<node>")
-"""What templates of commands are filled with: the pod that the log is of."""
+DRIVER_POD: Final = "<driver-pod>"
+DRIVER_NAMESPACE: Final = "<driver-namespace>"
+PLACEHOLDERS: Final = ("<namespace>", "<pod>", "<container>", "<node>", DRIVER_POD, DRIVER_NAMESPACE)
+"""What templates of commands are filled with: the pod that the log is of, and the driver's pod on its node if the
+driver runs in one."""
 
 
 class Weight(StrEnum):
@@ -85,6 +88,15 @@ OPERANDS: Final = look(
 KERNEL_LOG: Final = look_on_node("what does the node's kernel say?", "dmesg", "-T", "--level=err,warn")
 NVIDIA_SMI: Final = look_on_node("does the driver answer on the node?", "nvidia-smi", "-L")
 GPU_ERRORS: Final = look_on_node("which GPU, what error?", "nvidia-smi", "-q", "-d", "ECC,ROW_REMAPPER")
+FABRIC_IN_DRIVER: Final = look(
+    'did the driver\'s container start it? ("Starting NVIDIA fabric manager daemon")',
+    "logs", DRIVER_POD, "-c", "nvidia-driver-ctr", "--tail=200", namespace=DRIVER_NAMESPACE,
+)  # fmt: skip
+"""A driver that runs in a container brings Fabric Manager along, and then there is no such unit on the host
+(gpu-operator #1595, #286)."""
+FABRIC_ON_HOST: Final = look_on_node(
+    "where the driver is the host's: does Fabric Manager run?", "systemctl", "status", "nvidia-fabricmanager"
+)
 CORDON: Final = change(
     "keep new pods off the node", "cordon", "<node>", effect=Effect.MUTATING, namespace=""
 )  # fmt: skip

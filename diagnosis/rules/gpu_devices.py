@@ -122,7 +122,7 @@ def gpu_memory_errors(node: Node, situation: Situation, now: datetime) -> Verdic
         _ref(node),
         f"{numbers([device for device in found if _memory_rank(device) == _memory_rank(worst)])}: "
         f"{_memory_text(worst)[0]}",
-        lines(devices, sorted(found, key=_memory_rank), lambda device: "; ".join(_memory_text(device))),
+        lines(node, devices, sorted(found, key=_memory_rank), lambda device: "; ".join(_memory_text(device))),
         (
             smi(node, "-q", "-d", "ECC,ROW_REMAPPER", purpose="which GPU, how many errors and spare rows?"),
             kernel_log(node),
@@ -205,6 +205,7 @@ def gpu_xid(node: Node, situation: Situation, now: datetime) -> Verdict:
         )  # fmt: skip
     grave = severity is Severity.CRITICAL
     followed = ("gpu-off-bus",) * (code in LOST) + ("gpu-memory-errors",) * (code in MEMORY)
+    followed += ("gpu-unhealthy",) * (not fresh)  # an old one explains nothing, and stands with what it may have done
     return Fired(
         _ref(node),
         title if fresh else f"{title} (in the past)",
@@ -258,7 +259,7 @@ def gpu_nvlink_errors(node: Node, situation: Situation, now: datetime) -> Verdic
         _ref(node),
         f"{numbers(found)}: NVLink errors grow",
         (
-            *lines(devices, found, lambda device: f"{growth[device.index]} more, {device.nvlink_errors} in all"),
+            *lines(node, devices, found, lambda device: f"{growth[device.index]} more, {device.nvlink_errors} in all"),
             fact("nodes", "a pod with several GPUs needs these links; one with a single GPU does not", Mark.OPEN),
         ),
         (

@@ -48,7 +48,7 @@ def title_of(link: Link, subject: Ref) -> str:
 
 def own_evidence(link: Link, chain: NodeChain) -> Evidence:
     """Return the state of the link itself as evidence."""
-    since = f" since {link.since:%H:%M:%S}" if link.since else ""
+    since = f" since {link.since:%Y-%m-%d %H:%M:%S}" if link.since else ""
     source = "nodes" if link.pod is None else "pods"
     step = f", container {link.container}" if link.container else ""
     return fact(source, f"{PARTS[link.component].title} on {chain.node}: {link.state}, {link.text}{step}{since}")

@@ -58,7 +58,7 @@ def gpu_hot(node: Node, situation: Situation, now: datetime) -> Verdict:
     return Fired(
         _ref(node),
         f"{numbers(found)}: {hottest:.0f} C",
-        lines(devices, found, _heat_text),
+        lines(node, devices, found, _heat_text),
         (
             smi(node, f"--query-gpu={_QUERY}", "--format=csv", purpose="which GPUs are hot, and how slow?"),
             smi(node, "-q", "-d", "TEMPERATURE,PERFORMANCE", purpose="at what temperature does it slow down?"),
@@ -91,18 +91,18 @@ def gpu_throttled(node: Node, situation: Situation, now: datetime) -> Verdict:
     if not isinstance(devices, NodeDevices):
         return devices
     busy = [device for device in devices.devices if (device.utilization_ratio or 0.0) >= BUSY_RATIO]
-    slowed = [device for device in busy if (THERMAL | POWER) & set(device.throttle_reasons)]
-    capped = [device for device in busy if POWER_CAP & set(device.throttle_reasons)]
+    slowed = [device for device in busy if (THERMAL | POWER) & set(device.held_down_by)]
+    capped = [device for device in busy if POWER_CAP & set(device.held_down_by)]
     found = slowed or capped
     if not found:
         return unless_doubted(devices)
-    heat = any(THERMAL & set(device.throttle_reasons) for device in slowed)
+    heat = any(THERMAL & set(device.held_down_by) for device in slowed)
     at_limit = "runs at its power limit" if len(found) == 1 else "run at their power limit"
     said = f"slowed down {'by heat' if heat else 'by the power supply'}" if slowed else at_limit
     return Fired(
         _ref(node),
         f"{numbers(found)}: {said}",
-        lines(devices, found, _throttle_text),
+        lines(node, devices, found, _throttle_text),
         (
             smi(node, "-q", "-d", "PERFORMANCE,CLOCK,POWER", purpose="what holds the clocks down?"),
             smi(node, f"--query-gpu={_QUERY}", "--format=csv", purpose="are all GPUs of the node slow?"),
@@ -115,7 +115,7 @@ def gpu_throttled(node: Node, situation: Situation, now: datetime) -> Verdict:
 
 
 def _throttle_text(device: GpuDevice) -> str:
-    reasons = ", ".join(name for name in device.throttle_reasons if name in THERMAL | POWER | POWER_CAP)
+    reasons = ", ".join(name for name in device.held_down_by if name in THERMAL | POWER | POWER_CAP)
     power = ""
     if device.power_w is not None:
         limit = f" of {device.power_limit_w:.0f}" if device.power_limit_w is not None else ""
@@ -153,7 +153,7 @@ def gpu_memory_full(node: Node, situation: Situation, now: datetime) -> Verdict:
         _ref(node),
         f"{numbers(found)}: shared, and its memory is {max(map(_memory_ratio, found)):.0%} full",
         (
-            *lines(devices, found, _memory_text),
+            *lines(node, devices, found, _memory_text),
             told(devices, f"shared by {_sharing(node)}: nothing keeps one pod from taking the memory of another"),
         ),
         (

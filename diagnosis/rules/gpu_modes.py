@@ -124,6 +124,7 @@ def mig_change_stuck(node: Node, situation: Situation, now: datetime) -> Verdict
         follows=(
             *_owner_if_uneasy(manager, now),
             *(() if manager else manager_owners(situation)),
+            *(Ref("Pod", *pod.key) for pod in leaving),
             *(Ref("PodDisruptionBudget", item.namespace, item.name) for item in budgets),
         ),
         node=node.name,

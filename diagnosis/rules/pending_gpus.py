@@ -27,7 +27,7 @@ from diagnosis.scheduler_text import CORDON, SELECTOR, TAINT, SchedulerMessage
 from situation.cluster import Node
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.gpu.offer import MIG_STATE, PRESENT, paused_why
-from situation.gpu.requests import is_gpu
+from situation.gpu.requests import is_gpu, is_nvidia
 from situation.meta import CLUSTER, Ref
 from situation.pods import Pod
 from situation.situation import Situation
@@ -237,7 +237,8 @@ def _changes_layout(node: Node) -> bool:
 
 
 def _operands(resource: str, situation: Situation) -> tuple[Ref, ...]:
-    return tuple(agents(situation, Agent.GPU)) if resource.startswith("nvidia.com/") else ()
+    """Return the DaemonSets that bring a GPU resource, as far as they are known: those of NVIDIA's operator."""
+    return tuple(agents(situation, Agent.GPU)) if is_nvidia(resource) else ()
 
 
 def _all_new(nodes: list[Node], now: datetime) -> bool:

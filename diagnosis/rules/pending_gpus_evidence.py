@@ -111,11 +111,15 @@ def use(use: Use, accounts: list[Account], resource: str) -> Iterator[Evidence]:
     if use.idle:
         named = [f"{idle} of {have} of {ref.namespace}/{ref.name}" for ref, idle, have in use.idle_by[:HOLDERS]]
         more = len(use.idle_by) - HOLDERS
-        text = f"allocated but idle: {use.idle} of {use.measured} below 5 % at the reading: {', '.join(named)}"
-        yield Evidence(text + (f" and {counted(more, 'more workload')}" if more > 0 else ""), source, use.observed_at)
+        whose = f": {', '.join(named)}" + (f" and {counted(more, 'more workload')}" if more > 0 else "")
+        text = f"allocated but idle: {use.idle} of {use.measured} below 5 % at the reading"
+        yield Evidence(text + (whose if named else ""), source, use.observed_at)
     else:
         text = f"allocated and busy: none of {use.measured} below 5 % at the reading"
         yield Evidence(text, source, use.observed_at, Mark.EXCLUDES)
+    if use.shared:
+        text = f"shared by several pods: {use.shared} of {use.measured}; which of them uses a GPU is not measured"
+        yield Evidence(text, source, use.observed_at, Mark.OPEN)
     allocated = sum(account.allocated for account in accounts)
     if resource == WHOLE and use.measured < allocated and not any(map(sharing, accounts)):
         unmeasured = f"{allocated - use.measured:.10g} of {allocated:.10g}"

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl
-from diagnosis.gpu_facts import may_hold_gpus
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.etcd_disk import FSYNC_HEALTHY_S
 from diagnosis.rules.etcd_elections import ELECTIONS_PER_HOUR
@@ -15,6 +14,7 @@ from situation.etcd.cluster import etcd_of
 from situation.etcd.memory import KnownMember
 from situation.etcd.standing import source_name
 from situation.findings import Evidence, Layer, Mark, Severity
+from situation.gpu.requests import asks_for_gpus
 from situation.meta import CLUSTER
 from situation.quantity import latency_text
 from situation.situation import Situation
@@ -79,7 +79,7 @@ def stacked_etcd_strained(_: None, situation: Situation, now: datetime) -> Verdi
         return CLEAR
     where = ", ".join(pod.spec.node_name for pod in static_pods(situation, "etcd")[:5])
     churn = sum(
-        now - made < REGULARLY and may_hold_gpus(pod)
+        now - made < REGULARLY and asks_for_gpus(pod)
         for pod in situation.pods.values()
         if (made := pod.metadata.creation_timestamp) is not None
     )

@@ -164,18 +164,14 @@ def _neighbours(pod: Pod, situation: Situation) -> Iterator[Evidence]:
         yield fact("nodes", f"node {pod.spec.node_name} shares each GPU among {replicas} pods, their memory too")
     others = [
         other
-        for other in situation.pods_by_node.get(pod.spec.node_name).values()
-        if other.key != pod.key and not is_finished(other) and _has_gpus(other)
+        for other in situation.gpu_pods_by_node.get(pod.spec.node_name).values()
+        if other.key != pod.key and not is_finished(other)
     ]
     names = ", ".join(sorted(f"{other.namespace}/{other.name}" for other in others)[:3])
     if others:
         yield fact("pods", f"{counted(len(others), 'other pod')} with GPUs on the node: {names}", Mark.OPEN)
     else:
         yield fact("pods", "no other pod of the node has GPUs: a process that did not end?", Mark.OPEN)
-
-
-def _has_gpus(pod: Pod) -> bool:
-    return any(name.startswith("nvidia.com/") for item in pod.spec.containers for name in item.resources.limits)
 
 
 RULES: Final[tuple[Rule, ...]] = (vllm_host_oom, vllm_device_oom)

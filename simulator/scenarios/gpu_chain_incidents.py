@@ -18,14 +18,23 @@ from simulator.gpu_operator import (
     pod_name,
 )
 from simulator.scenarios import gpu_logs
-from simulator.scenarios.gpu_objects import crashes, cuda_validator, gpu_node, model_server
+from simulator.scenarios.gpu_objects import crashes, cuda_validator, deployment, gpu_node
 from simulator.scenarios.gpu_story import GpuStory, gpu_cluster
 from simulator.scenarios.story import Manifest, node_of
+from simulator.scenarios.vllm_objects import NAMESPACE as SERVING
+from simulator.scenarios.vllm_objects import Model, model_servers, pods_of, put_changed, shared_storage
 
 BAD: Final = "gpu-1"
 """The node that breaks."""
 GOOD: Final = "gpu-2"
 """One that stays well."""
+LLAMA_70B: Final = Model(
+    "vllm-llama3-70b", "meta-llama/Llama-3.1-70B-Instruct", gpus=4, memory="64Gi", startup_failures=180
+)
+MISTRAL_7B: Final = Model("vllm-mistral-7b", "mistralai/Mistral-7B-Instruct-v0.3")
+MIXTRAL: Final = Model(
+    "vllm-mixtral-8x22b", "neuralmagic/Mixtral-8x22B-Instruct-v0.1-FP8", gpus=4, memory="96Gi", startup_failures=180
+)
 TRAINING_IMAGE: Final = "nvcr.io/nvidia/pytorch:25.08-py3"
 FAULT_AT: Final = 10.0
 FABRIC_UNTIL: Final = 155.0
@@ -46,15 +55,14 @@ FULL: Final = (
 
 
 def usual_cluster(story: GpuStory, small: int = 2) -> None:
-    """Two GPU nodes; one model server fills the good one, `small` pods of another use a GPU each on the bad one."""
+    """Two GPU nodes; one model's servers fill the good one, `small` pods of another use a GPU each on the bad one."""
     gpu_cluster(story, gpu_node(story, BAD), gpu_node(story, GOOD))
-    large = model_server(story, "vllm-llama3-70b", (GOOD, {}), gpus=8)
-    story.put(0, *large)
-    story.log(0, large[-1], gpu_logs.VLLM_SERVES)
-    if small:
-        mistral = model_server(story, "vllm-mistral-7b", *((BAD, {}) for _ in range(small)), gpus=1)
-        story.put(0, *mistral)
-        for pod in mistral[-small:]:
+    story.put(0, *shared_storage(story))
+    well = [(LLAMA_70B, GOOD, 2), *([(MISTRAL_7B, BAD, small)] if small else [])]
+    for model, node, replicas in well:
+        made = model_servers(story, model, *[(node, {})] * replicas)
+        story.put(0, *made)
+        for pod in pods_of(made):
             story.log(0, pod, gpu_logs.VLLM_SERVES)
     for node in (BAD, GOOD):
         plugin = story.get("Pod", pod_name(PLUGIN.name, node), NAMESPACE)
@@ -85,12 +93,12 @@ def replace(story: GpuStory, operand: Operand, t: float, step: Step) -> Manifest
     return pod
 
 
-def one_more(story: GpuStory, t: float, name: str, present: int, message: str, **over: Any) -> None:
-    """A Deployment, a model server unless `over` says otherwise, gets one more pod, for which there is no GPU."""
-    pods: list[tuple[str, dict[str, Any]]] = [(BAD, {}) for _ in range(present)]
-    *_, pending = made = model_server(story, name, *pods, ("", {"born": t, "message": message, **over}), **over)
-    story.put(t, *(item for item in made if item["kind"] != "Pod"), pending)
-    story.event(t, pending, "FailedScheduling", message, component="default-scheduler")
+def one_more(story: GpuStory, t: float, model: Model, present: list[str], message: str) -> None:
+    """A model's Deployment, whose pods are on these nodes, gets one more pod, for which there is no GPU."""
+    pods: list[tuple[str, dict[str, Any]]] = [(node, {}) for node in present]
+    made = model_servers(story, model, *pods, ("", {"born": t, "message": message}))
+    put_changed(story, t, made)
+    story.event(t, pods_of(made)[-1], "FailedScheduling", message, component="default-scheduler")
 
 
 def toolkit() -> GpuStory:
@@ -109,7 +117,7 @@ def toolkit() -> GpuStory:
         for count, later in ((1, 2), (4, 40), (8, 85), (12, 130)):
             story.event(t + later, pod, "FailedCreatePodSandBox", NO_RUNTIME, count=count, first=t + 2)
     story.node(18, BAD, gpus=(8, 0))
-    one_more(story, 60, "vllm-mistral-7b", 2, FULL, gpus=1)
+    one_more(story, 60, MISTRAL_7B, [BAD, BAD], FULL)
     return story
 
 
@@ -122,7 +130,7 @@ def device_plugin() -> GpuStory:
     story.node(FAULT_AT + 1, BAD, gpus=(8, 0))
     crash_loop(story, PLUGIN, 13, 1, 150)
     story.log(14, pod, gpu_logs.PLUGIN_NO_NVML, "nvidia-device-plugin")
-    one_more(story, 30, "vllm-mistral-7b", 2, FULL, gpus=1)
+    one_more(story, 30, MISTRAL_7B, [BAD, BAD], FULL)
     return story
 
 
@@ -146,7 +154,8 @@ def fabric_manager() -> GpuStory:
     story.operand(19, TOOLKIT, BAD, Step(done=0, since=19, born=19), NEW)
     for operand in USERS:
         story.operand(19, operand, BAD, Step(done=0, has_sandbox=False, since=19, born=19), NEW)
-    story.operand(45, DRIVER, BAD, HEALTHY._replace(since=45, **new), NEW)
+    driver = story.operand(45, DRIVER, BAD, HEALTHY._replace(since=45, **new), NEW)
+    story.log(45, driver, gpu_logs.DRIVER_NO_FABRIC, "nvidia-driver-ctr")
     story.operand(47, TOOLKIT, BAD, Step(since=47, born=19), NEW)
     story.operand(48, VALIDATOR, BAD, Step(done=0, since=48, born=19), NEW)
     story.operand(50, VALIDATOR, BAD, Step(done=1, since=48, born=19), NEW)
@@ -175,14 +184,17 @@ def _cuda_fails(story: GpuStory, starts: float, until: float) -> None:
 
 
 def _server_fails(story: GpuStory, born: float, until: float) -> None:
-    common = {"gpus": 8, "born": born}
-    starting = {"state": {"running": {"startedAt": story.at(born + 2)}}, "since": born + 2, **common}
-    *_, pod = made = model_server(story, "vllm-mixtral-8x22b", (BAD, starting))
+    common = {"since": born + 2, "born": born}
+    starting = (BAD, {"state": {"running": {"startedAt": story.at(born + 2)}}, **common})
+    made = model_servers(story, MIXTRAL, starting, starting)
     story.put(born + 2, *made)
-    story.log(born + 14, pod, gpu_logs.VLLM_NO_FABRIC)
-    name = f"{pod['metadata']['name']}_serving({pod['metadata']['uid']})"
-    for t, now in crashes("vllm", name, born + 2, 12, until):
-        story.put(t, *model_server(story, "vllm-mixtral-8x22b", (BAD, {**now, "since": born + 2, **common})))
+    pods = pods_of(made)
+    for pod in pods:
+        story.log(born + 14, pod, gpu_logs.VLLM_NO_FABRIC)
+    names = [f"{pod['metadata']['name']}_{SERVING}({pod['metadata']['uid']})" for pod in pods]
+    runs = [crashes("vllm", name, born + 2, 12, until) for name in names]
+    for steps in zip(*runs, strict=True):
+        put_changed(story, steps[0][0], model_servers(story, MIXTRAL, *((BAD, {**now, **common}) for _, now in steps)))
 
 
 UNSEEN_FROM: Final = FAULT_AT + 300
@@ -212,6 +224,10 @@ def nfd_down() -> GpuStory:
     )
     toleration = {"key": "workload", "operator": "Equal", "value": "training", "effect": "NoSchedule"}
     spec = {"nodeSelector": {"workload": "training"}, "tolerations": [toleration]}
-    training: dict[str, Any] = {"image": TRAINING_IMAGE, "container": "train", "ports": []}
-    one_more(story, 40, "finetune-llama3", 0, message, gpus=8, spec=spec, **training)
+    name, t = "finetune-llama3", 40
+    training = {"image": TRAINING_IMAGE, "container": "train", "memory": "64Gi", "gpus": 8, "spec": spec}
+    pending = ("", {"born": t, "message": message, **training})
+    *_, pod = made = list(deployment(story, name, SERVING, {"app": name}, [pending]))
+    story.put(t, *made)
+    story.event(t, pod, "FailedScheduling", message, component="default-scheduler")
     return story

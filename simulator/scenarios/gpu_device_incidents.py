@@ -5,29 +5,42 @@ from typing import Any, Final
 from simulator.dcgm import gpu_uuid
 from simulator.gpu_operator import DEPLOY, EXPORTER, GFD, MIG, NAMESPACE, PLUGIN, pod_name
 from simulator.scenarios import gpu_logs
-from simulator.scenarios.gpu_chain_incidents import BAD, FAULT_AT, FULL, GOOD, one_more, usual_cluster
-from simulator.scenarios.gpu_objects import crashes, gpu_node, model_server
+from simulator.scenarios.gpu_chain_incidents import (
+    BAD,
+    FAULT_AT,
+    FULL,
+    GOOD,
+    LLAMA_70B,
+    MISTRAL_7B,
+    one_more,
+    usual_cluster,
+)
+from simulator.scenarios.gpu_objects import crashes, gpu_node
 from simulator.scenarios.gpu_story import GpuStory, gpu_cluster
-from simulator.scenarios.story import WEEK_S, Manifest
+from simulator.scenarios.story import WEEK_S
+from simulator.scenarios.vllm_objects import NAMESPACE as SERVING
+from simulator.scenarios.vllm_objects import Model, model_servers, pods_of, put_changed, shared_storage
 
 STUCK_UNTIL: Final = 1510.0
 LOST: Final = 0
 """Index of the GPU that is lost."""
+LLAMA_8B: Final = Model("vllm-llama3-8b", "meta-llama/Llama-3.1-8B-Instruct")
+LLAMA_8B_WIDE: Final = LLAMA_8B._replace(gpus=8)
+"""On all GPUs of a node."""
+EMBEDDER: Final = Model("embedder-bge", "BAAI/bge-m3", gpu_share="0.15", memory="16Gi")
+RERANKER: Final = Model("reranker-bge", "BAAI/bge-reranker-v2-m3", gpu_share="0.15", memory="16Gi")
+PHI_4: Final = Model("vllm-phi4", "microsoft/phi-4", gpu_share="0.45")
 CLIENT: Final = f"{DEPLOY}client"
 
 
 def mig_stuck() -> GpuStory:
-    """A MIG change waits for a model server that its disruption budget keeps where it is."""
+    """The MIG manager stops the operands, and one does not go; a model server, too, holds the GPUs for good."""
     story = GpuStory()
     node = gpu_node(story, BAD)
     node["metadata"]["labels"][CLIENT] = "true"
     gpu_cluster(story, node, gpu_node(story, GOOD))
-    story.put(0, *model_server(story, "vllm-llama3-70b", (GOOD, {}), gpus=8))
-    server: dict[str, Any] = {"gpus": 8, "spec": {"nodeSelector": {CLIENT: "true"}}}
-    story.put(0, *model_server(story, "vllm-llama3-8b", (BAD, {}), **server))
-    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "vllm-llama3-8b"}}}
-    counts = {"disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1}
-    story.put(0, story.manifest("PodDisruptionBudget", "vllm-llama3-8b", "serving", spec=spec, status=counts))
+    story.put(0, *shared_storage(story), *model_servers(story, LLAMA_70B, (GOOD, {}), (GOOD, {})))
+    story.put(0, *model_servers(story, LLAMA_8B_WIDE, (BAD, {"spec": {"nodeSelector": {CLIENT: "true"}}})))
     story.begin()
     story.node(FAULT_AT, BAD, {"nvidia.com/mig.config": "all-1g.10gb"})
     manager = story.get("Pod", pod_name(MIG.name, BAD), NAMESPACE)
@@ -35,12 +48,19 @@ def mig_stuck() -> GpuStory:
     clients = (*(operand.deploy for operand in (PLUGIN, GFD, EXPORTER)), "dcgm", "client")
     paused = dict.fromkeys((f"{DEPLOY}{name}" for name in clients), "paused-for-mig-change")
     story.node(FAULT_AT + 2, BAD, {"nvidia.com/mig.config.state": "pending", **paused})
-    for number, operand in enumerate((PLUGIN, GFD, EXPORTER)):
+    for number, operand in enumerate((PLUGIN, GFD)):
         story.operand_gone(FAULT_AT + 4 + number, operand, BAD)
+    exporter = story.get("Pod", pod_name(EXPORTER.name, BAD), NAMESPACE)
+    leaving = {"deletionTimestamp": story.at(FAULT_AT + 32), "deletionGracePeriodSeconds": 30}
+    story.put(FAULT_AT + 3, {**exporter, "metadata": {**exporter["metadata"], **leaving}})
+    failed = 'error killing pod: failed to "KillContainer" for "nvidia-dcgm-exporter" with KillContainerError: '
+    failed += '"rpc error: code = DeadlineExceeded desc = an error occurs during waiting for container to be killed"'
+    for count, later in ((1, 60), (4, 300), (12, 1300)):
+        story.event(FAULT_AT + later, exporter, "FailedKillPod", failed, count=count, first=FAULT_AT + 60)
     story.node(FAULT_AT + 5, BAD, gpus=(8, 0))
     story.node(FAULT_AT + 306, BAD, gpus=(0, 0))
     story.log(FAULT_AT + 310, manager, gpu_logs.MIG_GAVE_UP, "nvidia-mig-manager")
-    one_more(story, STUCK_UNTIL - 60, "embedder-bge", 0, FULL, gpus=1)
+    one_more(story, STUCK_UNTIL - 60, LLAMA_70B, [GOOD, GOOD], FULL)
     return story
 
 
@@ -55,20 +75,20 @@ def gpu_lost() -> GpuStory:
     story.log(FAULT_AT + 1, plugin, gpu_logs.plugin_lost(uuid), "nvidia-device-plugin")
     story.node(FAULT_AT + 2, BAD, gpus=(8, 7))
     others: list[tuple[str, dict[str, Any]]] = [(BAD, {})] * 3
-    victim = model_server(story, "vllm-mistral-7b", (BAD, {}), *others, gpus=1)[-4]
-    name = f"{victim['metadata']['name']}_serving({victim['metadata']['uid']})"
+    victim = pods_of(model_servers(story, MISTRAL_7B, (BAD, {}), *others))[0]
+    name = f"{victim['metadata']['name']}_{SERVING}({victim['metadata']['uid']})"
     for t, now in crashes("vllm", name, -WEEK_S, 12, 90, FAULT_AT + 3):
-        made = model_server(story, "vllm-mistral-7b", (BAD, now), *others, gpus=1)
-        pod = made[-4]
+        made = model_servers(story, MISTRAL_7B, (BAD, now), *others)
+        pod = pods_of(made)[0]
         devices = [{"resourceID": uuid, "health": "Unhealthy"}]
         pod["status"]["containerStatuses"][0]["allocatedResourcesStatus"] = [
             {"name": "nvidia.com/gpu", "resources": devices}
         ]
-        story.put(t, *made[:-3])
+        put_changed(story, t, made)
         if "waiting" in now["state"]:
             story.event(t, pod, "BackOff", f"Back-off restarting failed container vllm in pod {name}", first=30)
     story.log(FAULT_AT + 3, victim, gpu_logs.VLLM_NO_GPU)
-    one_more(story, 30, "vllm-qwen3-235b", 0, FULL, gpus=4)
+    one_more(story, 30, LLAMA_70B, [GOOD, GOOD], FULL)
     return story
 
 
@@ -76,26 +96,27 @@ def time_slicing() -> GpuStory:
     """Four pods may share a GPU, and nobody divides its memory: two more model servers are two too many."""
     story = GpuStory()
     gpu_cluster(story, gpu_node(story, BAD, gpus=2, replicas=4), gpu_node(story, GOOD, gpus=2, replicas=4))
-    story.put(0, *model_server(story, "embedder-bge", *((BAD, {}) for _ in range(3)), gpus=1))
-    story.put(0, *model_server(story, "reranker-bge", *((BAD, {}) for _ in range(3)), gpus=1))
-    story.put(0, *model_server(story, "vllm-llama3-8b", (GOOD, {}), (GOOD, {}), gpus=1))
+    story.put(0, *shared_storage(story))
+    for model, node, replicas in ((EMBEDDER, BAD, 3), (RERANKER, BAD, 3), (LLAMA_8B, GOOD, 2)):
+        story.put(0, *model_servers(story, model, *[(node, {})] * replicas))
     story.gpus(0, BAD, {0: _memory(61_400, 0.71), 1: _memory(58_900, 0.66)})
     story.begin()
     story.gpus(FAULT_AT + 4, BAD, {0: _memory(80_870, 0.96), 1: _memory(80_120, 0.94)})
-    born = {"born": FAULT_AT, "gpus": 1}
+    born = {"born": FAULT_AT}
     running = (BAD, {**born, "since": FAULT_AT + 2})
     starting = {"state": {"running": {"startedAt": story.at(FAULT_AT + 2)}}, "since": FAULT_AT + 2}
-    *_, victim, other = made = model_server(story, "vllm-phi4", (BAD, {**born, **starting}), running)
+    made = model_servers(story, PHI_4, (BAD, {**born, **starting}), running)
+    victim, other = pods_of(made)
     story.put(FAULT_AT + 2, *made)
     story.log(FAULT_AT + 9, victim, gpu_logs.VLLM_OUT_OF_MEMORY)
     story.log(FAULT_AT + 9, other, gpu_logs.VLLM_SERVES)
-    name = f"{victim['metadata']['name']}_serving({victim['metadata']['uid']})"
+    name = f"{victim['metadata']['name']}_{SERVING}({victim['metadata']['uid']})"
     for t, now in crashes("vllm", name, FAULT_AT + 2, 7, 90):
-        pods: list[Manifest] = model_server(story, "vllm-phi4", (BAD, {**born, **now, "since": FAULT_AT + 2}), running)
-        story.put(t, *pods)
+        made = model_servers(story, PHI_4, (BAD, {**born, **now, "since": FAULT_AT + 2}), running)
+        put_changed(story, t, made)
         if "waiting" in now["state"]:
             message = f"Back-off restarting failed container vllm in pod {name}"
-            story.event(t, pods[-2], "BackOff", message, first=FAULT_AT + 17)
+            story.event(t, pods_of(made)[0], "BackOff", message, first=FAULT_AT + 17)
     return story
 
 

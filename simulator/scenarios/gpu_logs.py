@@ -22,12 +22,19 @@ PLUGIN_NO_NVML: Final = (
     "If this is a GPU node, did you set the docker default runtime to `nvidia`?\n"
     "error starting plugins: error getting plugins: nvml init failed: Driver/library version mismatch\n"
 )
+DRIVER_NO_FABRIC: Final = (
+    "Loading NVIDIA driver kernel modules...\nStarting NVIDIA persistence daemon...\n"
+    "Starting NVIDIA fabric manager daemon...\n"
+    "fabric manager NVIDIA GPU driver interface version 570.195.03 don't match with driver version 580.126.20. Please "
+    "update with matching NVIDIA driver package.\n"
+    "Mounting NVIDIA driver rootfs...\nDone, now waiting for signal\n"
+)
 CUDA: Final = (
     "[Vector addition of 50000 elements]\nFailed to allocate device vector A (error code system not yet initialized)!\n"
 )
 CUDA_WAITS: Final = "pod nvidia-cuda-validator is curently in Pending phase\n" * 3
 VLLM_NO_FABRIC: Final = (
-    "INFO: initializing a tensor parallel group of 8\n"
+    "INFO: initializing a tensor parallel group of 4\n"
     "RuntimeError: CUDA error: system not yet initialized\n"
     "ERROR: Engine core initialization failed\n"
 )
@@ -42,18 +49,16 @@ VLLM_SERVES: Final = "INFO: Application startup complete.\nINFO: running 6 reque
 MIG_WAITS: Final = (
     "level=info msg=\"Waiting for change to 'nvidia.com/mig.config' label\"\n"
     'level=info msg="Updating to MIG config: all-1g.10gb"\n'
-    "Asserting that the requested configuration is present in the configuration file\n"
-    "Selected MIG configuration is valid\n"
-    "Shutting down all GPU clients in Kubernetes by disabling their component-specific nodeSelector labels\n"
-    "Waiting for the device-plugin to shutdown\n"
-    "Waiting for gpu-feature-discovery to shutdown\n"
-    "Waiting for dcgm-exporter to shutdown\n"
-    "Waiting for dcgm to shutdown\n"
+    'level=info msg="Shutting down all GPU clients in Kubernetes by disabling their component-specific nodeSelector '
+    'labels"\n'
+    'level=info msg="Waiting for the device-plugin to shutdown"\n'
+    'level=info msg="Waiting for gpu-feature-discovery to shutdown"\n'
+    'level=info msg="Waiting for dcgm-exporter to shutdown"\n'
 )
 MIG_GAVE_UP: Final = (
     f"{MIG_WAITS}"
-    "Cannot evict pod as it would violate the pod's disruption budget.\n"
-    'level=error msg="timed out waiting for the condition"\n'
+    'level=error msg="Error: failed to wait for pods to be deleted: dcgm-exporter pod did not shutdown: '
+    'context deadline exceeded"\n'
     "level=info msg=\"Waiting for change to 'nvidia.com/mig.config' label\"\n"
 )
 NFD_MASTER: Final = "updating node gpu-1\nupdating node gpu-2\nupdating node cpu-1\n"

@@ -1,4 +1,4 @@
-"""Objects of GPU incidents: nodes, model servers, and the pods that the validator starts."""
+"""Objects of GPU incidents: nodes, Deployments, and the pods that the validator starts."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -53,14 +53,6 @@ def placed_pod(
         pod["status"] = {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", **said}]}
         del pod["spec"]["nodeName"]
     return pod
-
-
-def model_server(story: Story, name: str, *pods: tuple[str, dict[str, Any]], **common: Any) -> list[Manifest]:
-    """A vLLM Deployment in `serving`; `common` and each pod's own are what `story.pod_of` takes."""
-    ports = [{"name": "http", "containerPort": 8000}]
-    vllm = {"image": VLLM_IMAGE, "container": "vllm", "memory": "64Gi", "ports": ports, **common}
-    placed = [(node, {**vllm, **own}) for node, own in pods]
-    return list(deployment(story, name, "serving", {"app": name}, placed))
 
 
 def cuda_validator(story: Story, node: str, state: Manifest | None = None, **over: Any) -> Manifest:

@@ -30,7 +30,7 @@ INCIDENTS: Final = {
         chain.UNSEEN_FROM - 5,
     ),
     "gpu_mig_stuck": Incident(
-        "A MIG change never ends: a disruption budget keeps a model server on the GPUs",
+        "A MIG change never ends: the exporter's pod does not go, and a budget keeps a model server on the GPUs",
         devices.mig_stuck,
         devices.STUCK_UNTIL,
         devices.STUCK_UNTIL - 70,

@@ -34,6 +34,8 @@ class Model(NamedTuple):
     flags: tuple[str, ...] = ()
     startup_failures: int = 60
     """How often its startup probe may fail, at one every 10 s."""
+    gpu_share: str = "0.90"
+    """Of the GPU's memory that it may take."""
 
 
 LLAMA_8B: Final = Model("llama-8b", "meta-llama/Llama-3.1-8B-Instruct")
@@ -82,7 +84,7 @@ def model_servers(story: Story, model: Model, *pods: tuple[str, dict[str, Any]])
             NAMESPACE,
             born,
             labels={"kubernetes.io/service-name": model.name},
-            endpoints=[_endpoint(pod) for pod in made],
+            endpoints=[_endpoint(pod) for pod in made if "podIP" in pod["status"]],
             ports=[{"name": "http", "port": PORT}],
         ),
         story.manifest("PodDisruptionBudget", model.name, NAMESPACE, born, spec=budget, status=counts),
@@ -107,7 +109,7 @@ def _container(model: Model) -> Manifest:
             f"--port={PORT}",
             f"--tensor-parallel-size={model.gpus}",
             f"--max-model-len={model.max_model_len}",
-            "--gpu-memory-utilization=0.90",
+            f"--gpu-memory-utilization={model.gpu_share}",
             *model.flags,
         ],
         "resources": {

@@ -143,17 +143,26 @@ class _Judge:
         """A MIG manager that is ready may have failed all the same at a change of the layout, or hang in it."""
         change = f"change to {self._labels.get('nvidia.com/mig.config') or 'the layout asked for'}"
         if self._labels.get(MIG_STATE) == "failed":
-            return _with(manager, LinkState.FAILING, f"{change} failed")
+            return _with(manager, LinkState.FAILING, f"{change} failed", since=None)  # its pod has been ready since
         due = mig_change_due(self._node, self._pods.values())
         if due is not None and self._now < due:
             return _with(manager, LinkState.STARTING, change, until=due)
-        return manager if due is None else _with(manager, LinkState.FAILING, f"{change} hangs")
+        return manager if due is None else _with(manager, LinkState.FAILING, f"{change} hangs", since=None)
 
     def _without_pod(self, component: Component) -> Link:
         gfd = self.links.get(Component.GFD)
         gfd_ready = gfd is not None and gfd.state in (LinkState.READY, LinkState.NOT_WANTED)
         held = component in (Component.DRIVER, Component.TOOLKIT) and self._is_held(component)
-        return without_pod(component, self._node, self._found, self._situation, self._now, held, gfd_ready)
+        link = without_pod(component, self._node, self._found, self._situation, self._now, held, gfd_ready)
+        if (
+            link.waits_for is Component.OPERATOR
+            and not self._blocks(Component.OPERATOR)
+            and self._blocks(Component.NFD)
+        ):
+            return _with(
+                link, link.state, link.text, waits_for=Component.NFD
+            )  # nobody has told the operator of the node
+        return link
 
     def _is_held(self, component: Component) -> bool:
         """Tell whether a pod of the node waits for a driver or a runtime handler for longer than it takes."""
@@ -214,7 +223,7 @@ class _Judge:
             if own.awaits is Component.TOOLKIT and not own.container:
                 times = [time for time in (own.since, toolkit.since) if time is not None]
                 if not times or self._now >= max(times) + HANDLER:
-                    return _with(toolkit, LinkState.FAILING, "did not bring the runtime its handler")
+                    return _with(toolkit, LinkState.FAILING, "did not bring the runtime its handler", since=None)
         return toolkit
 
     def _with_labels(self, gfd: Link) -> Link:
@@ -227,7 +236,7 @@ class _Judge:
         due = gfd.since + GFD_LABELS if gfd.since else None
         if due is not None and self._now < due:
             return _with(gfd, LinkState.STARTING, "its labels are on their way", until=due)
-        return _with(gfd, LinkState.FAILING, "does not get its labels to the node")
+        return _with(gfd, LinkState.FAILING, "does not get its labels to the node", since=None)
 
     def _has_gfd_labels(self) -> bool:
         return not _GFD_KEYS.isdisjoint(self._labels)
@@ -239,7 +248,7 @@ class _Judge:
             return link
         own = read_pod(Component.GFD, gfd, self._situation, self._now)
         if own.state is LinkState.READY and (own.since is None or self._now >= own.since + GFD_LABELS):
-            return _with(link, LinkState.FAILING, "does not pass on GFD's labels")
+            return _with(link, LinkState.FAILING, "does not pass on GFD's labels", since=None)
         return link
 
     def _checks(self) -> Link:

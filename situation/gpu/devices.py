@@ -2,10 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from situation.meta import ObjectKey
+
+IDLE: Final = "gpu_idle"
+"""NVML's reason for low clocks of a GPU that nobody uses."""
 
 
 class Counts(msgspec.Struct, frozen=True, gc=False):
@@ -36,8 +40,8 @@ class GpuDevice(msgspec.Struct, frozen=True, gc=False):
     power_limit_w: float | None = None
     sm_clock_mhz: float | None = None
     memory_clock_mhz: float | None = None
-    throttle_reasons: tuple[str, ...] = ()
-    """In NVML's words: `hw_thermal_slowdown`, `sw_power_cap` ..."""
+    throttle_reasons: tuple[str, ...] | None = None
+    """In NVML's words: `hw_thermal_slowdown`, `sw_power_cap` ... Empty: none. None: not told."""
     ecc_corrected: int | None = None
     """Single-bit errors since the driver was loaded (volatile)."""
     ecc_uncorrected: int | None = None
@@ -64,6 +68,11 @@ class GpuDevice(msgspec.Struct, frozen=True, gc=False):
     """As `power_violation`, for the temperature."""
     earlier: tuple[Counts, ...] = ()
     """Earlier counts, oldest first, of the last minutes only (`situation.gpu.memory`)."""
+
+    @property
+    def held_down_by(self) -> tuple[str, ...]:
+        """What holds the clocks down, as far as it is told: a GPU that is idle needs none."""
+        return tuple(reason for reason in self.throttle_reasons or () if reason != IDLE)
 
 
 class Lack(StrEnum):

@@ -25,7 +25,7 @@ SEEN_TO_CHANGE: Final = timedelta(minutes=10)
 ORIGINS: Final = ("nvml", "dcgm", "prometheus")
 """In the order of trust: the driver itself, its exporter, what somebody scraped from that."""
 _NOT_FILLED: Final = frozenset({"index", "uuid", "throttle_reasons", "earlier", "xid_changed_at"})
-"""An empty `throttle_reasons` says that there are none; the history belongs to the counters beside it."""
+"""The history belongs to the counters beside it; of `throttle_reasons` only None is a gap: empty says "none"."""
 
 
 def remembering(before: NodeDevices | None, read: NodeDevices) -> NodeDevices:
@@ -86,6 +86,8 @@ def _filled(device: GpuDevice, other: GpuDevice | None) -> GpuDevice:
         and getattr(device, name) in (None, "", ())
         and (value := getattr(other, name)) not in (None, "", ())
     }
+    if device.throttle_reasons is None and other.throttle_reasons is not None:
+        gaps["throttle_reasons"] = other.throttle_reasons
     if "last_xid" in gaps:
         gaps["xid_changed_at"] = other.xid_changed_at
     return msgspec.structs.replace(device, **gaps) if gaps else device
@@ -98,7 +100,7 @@ def _continued(before: GpuDevice | None, device: GpuDevice, then: datetime, now:
         device,
         xid_changed_at=_xid_changed_at(before, device, then, now),
         earlier=_earlier(before, device, then, now),
-        throttle_reasons=device.throttle_reasons + _violated(before, device),
+        throttle_reasons=_reasons(before, device),
     )
 
 
@@ -110,13 +112,17 @@ def _xid_changed_at(before: GpuDevice, device: GpuDevice, then: datetime, now: d
     return now if now - then <= SEEN_TO_CHANGE else None
 
 
-def _violated(before: GpuDevice, device: GpuDevice) -> tuple[str, ...]:
-    """Return limits that held the clocks down since the last reading; they are counted where DCGM was told to."""
+def _reasons(before: GpuDevice, device: GpuDevice) -> tuple[str, ...] | None:
+    """Return the reasons of a reading, and the limits that held the clocks down since the last one.
+
+    Limits are counted where DCGM was told to; that these two did not is no word on the other reasons: then None stays.
+    """
     pairs = {
         "power_violation": (before.power_violation, device.power_violation),
         "thermal_violation": (before.thermal_violation, device.thermal_violation),
     }
-    return tuple(name for name, (old, new) in pairs.items() if old is not None and new is not None and new > old)
+    violated = tuple(name for name, (old, new) in pairs.items() if old is not None and new is not None and new > old)
+    return (device.throttle_reasons or ()) + violated if violated else device.throttle_reasons
 
 
 def _earlier(before: GpuDevice, device: GpuDevice, then: datetime, now: datetime) -> tuple[Counts, ...]:

@@ -5,10 +5,10 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from situation.cluster import Node
+from situation.gpu.requests import NVIDIA
 from situation.meta import Quantities
 from situation.quantity import parse_quantity
 
-_RESOURCES: Final = ("nvidia.com/gpu", "nvidia.com/mig-")
 PRESENT: Final = "nvidia.com/gpu.present"
 PRODUCT: Final = "nvidia.com/gpu.product"
 _PLUGIN_LABEL: Final = "nvidia.com/gpu.deploy.device-plugin"
@@ -36,7 +36,7 @@ class Offer(StrEnum):
 def gpu_resources(quantities: Quantities) -> Mapping[str, float]:
     """Return the NVIDIA extended resources among `quantities`: whole, shared and MIG devices."""
     return {
-        name: parse_quantity(value) or 0.0 for name, value in quantities.items() if name.startswith(_RESOURCES)
+        name: parse_quantity(value) or 0.0 for name, value in quantities.items() if name.startswith(NVIDIA)
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from situation.gpu.requests import asks_for_any
+from situation.gpu.requests import has_gpus
 from situation.kserve import LABEL as KSERVE_LABEL
 from situation.pods import Container, Pod
 from situation.serving.arguments import EngineArguments, commands_of, read_arguments, words_of
@@ -68,7 +68,6 @@ _KSERVE_CONTAINER: Final = "kserve-container"
 """Name of the container that serves in KServe's pods."""
 _LLM_D_LABELS: Final = ("llm-d.ai/inference-serving", "llm-d.ai/inferenceServing")
 """`true` on the pods that serve, the newer name first."""
-_GPU_RESOURCES: Final = ("nvidia.com/", "amd.com/gpu")
 _SIDECAR_PORTS: Final = {"queue-proxy": 9088}
 """KServe's aggregation in Knative's sidecar (metrics.md 1.7): the engine's own page is at the engine's own port."""
 _PORT_NAMES: Final = (
@@ -139,7 +138,7 @@ def server_by_label(pod: Pod) -> ServerSpec | None:
     if any(map(_names_a_server, containers)):
         return None
     of_label = [item for item in containers if label or item.name == _KSERVE_CONTAINER]
-    found = next((item for item in of_label if asks_for_any(item, _GPU_RESOURCES)), None)
+    found = next((item for item in of_label if has_gpus(item)), None)
     why = f"label {label or KSERVE_LABEL}"
     return as_server(pod, found, Software.UNKNOWN, why) if found is not None else None
 

@@ -104,6 +104,12 @@ async def test_reasons_under_their_old_name() -> None:
     assert (await read(library)).devices[0].throttle_reasons == ("hw_thermal_slowdown",)
 
 
+async def test_reasons_that_nobody_tells_are_not_none() -> None:
+    library = Standin(1)
+    library.missing |= {"nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"}
+    assert (await read(library)).devices[0].throttle_reasons is None
+
+
 @pytest.mark.parametrize("function", ["nvmlDeviceGetHandleByIndex", "nvmlDeviceGetTemperature"])
 async def test_one_lost_gpu_does_not_cost_the_others(function: str) -> None:
     library = Standin(4)

@@ -234,6 +234,13 @@ SAMPLES: Final[tuple[tuple[str, str, str], ...]] = (
         + "Error: error validating plugin installation: GPU resources are not discovered by the node\n",
     ),
     (
+        "gpu-30",
+        "mig-clients-stay",
+        "time=\"2026-11-23T02:31:11Z\" level=info msg=\"Waiting for dcgm-exporter to shutdown\"\n"
+        "time=\"2026-11-23T02:36:11Z\" level=error msg=\"Error: failed to wait for pods to be deleted: dcgm-exporter pod "
+        "did not shutdown: context deadline exceeded\"\n",
+    ),
+    (
         "gpu-31",
         "mig-apply",
         "time=\"2026-11-23T02:31:11Z\" level=debug msg=\"Updating MIG config: map[1g.10gb:7]\"\n"
@@ -300,5 +307,5 @@ SAMPLES: Final[tuple[tuple[str, str, str], ...]] = (
     ),
 )  # fmt: skip
 
-WITHOUT_LOG: Final = {10, 12, 16, 17, 30, 32, 37, 42, 45}
+WITHOUT_LOG: Final = {10, 12, 16, 17, 32, 37, 42, 45}
 """Rows that no text of a log tells: labels, counts, states of pods."""

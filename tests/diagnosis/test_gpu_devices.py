@@ -126,6 +126,28 @@ def test_one_cause_for_what_one_broken_gpu_shows() -> None:
     assert (cause.rule, [item.rule for item in cause.consequences]) == ("gpu-hot", ["gpu-throttled"])
 
 
+@pytest.mark.parametrize(
+    ("labels", "held"),
+    [
+        ({}, "GPU 3: 90 C (slows down from 83 C), held by ml/train-0"),
+        (SHARED, "GPU 3: 90 C (slows down from 83 C), shared by pods, ml/train-0 among them"),
+    ],
+)
+def test_the_pod_that_an_exporter_names_is_one_of_those_that_share(labels: dict[str, str], held: str) -> None:
+    hot = devices(temperature_c=90.0, holders=(("ml", "train-0"),))
+    finding = found_in(known(hot, of=gpu_node(32 if labels else 8, labels)))["gpu-hot"]
+    assert held in [line.text for line in finding.evidence]
+
+
+def test_an_old_xid_stands_with_the_gpu_that_is_out_of_service_and_explains_nothing() -> None:
+    of = gpu_node(8, allocatable=7)
+    state, now = known(devices(last_xid=79), of=of)
+    (cause,) = Engine(RULES).judge(state, (), now).causes
+    assert (cause.rule, cause.severity, [item.rule for item in cause.consequences]) == (
+        "gpu-unhealthy", WARNING, ["gpu-xid"],
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("load", [0.99, 0.05])
 def test_sharing_against_load(load: float) -> None:
     rounds = [tuple(item for item in devices(8, utilization_ratio=load) if item.index == 3)] * 8

@@ -92,6 +92,28 @@ def test_what_is_not_idle_or_not_known(ratios: tuple[float | None, ...], age_s: 
     assert {command.effect for command in finding.next} == {Effect.READ}
 
 
+SHARING: Final = {"nvidia.com/gpu.sharing-strategy": "time-slicing", "nvidia.com/gpu.replicas": "2"}
+
+
+def test_of_a_shared_gpu_nobody_is_said_to_leave_it_idle_or_to_use_it() -> None:
+    """An exporter names one pod of each GPU: what it measures is of all that share it."""
+    shared = [asks(), gpu_node("g1", "4", labels=SHARING), *holders()]
+    finding = shortage(measured(situation(*shared), 0.0, 0.9))
+    lines = {line.text: line.mark for line in finding.evidence}
+    assert "allocated but idle: 1 of 2 below 5 % at the reading" in lines
+    assert lines["shared by several pods: 2 of 2; which of them uses a GPU is not measured"] is Mark.OPEN
+    assert {command.effect for command in finding.next} == {Effect.READ}, "who would be scaled down is not known"
+
+
+def test_a_gpu_of_which_several_pods_are_named_is_shared() -> None:
+    known = situation(asks(), gpu_node("g1", "4"), *holders())
+    both = (("ml", "train-0"), ("ml", "train-1"))
+    device = GpuDevice(0, utilization_ratio=0.0, holders=both)
+    reading = GpuReading((NodeDevices("g1", (device,), "dcgm", observed_at=NOW),))
+    known.apply(Reading("gpu/dcgm", SourceState.LIVE, NOW, reading))
+    assert "which of them uses a GPU is not measured" in "".join(line.text for line in shortage(known).evidence)
+
+
 TOO_LARGE: Final = (
     "Pod was rejected: Allocate failed due to rpc error: code = Unknown desc = request for 'nvidia.com/gpu: 2' too "
     "large: maximum request size for shared resources is 1, which is unexpected"

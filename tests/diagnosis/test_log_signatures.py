@@ -17,7 +17,7 @@ from situation.text import harmless
 from tests.diagnosis.log_samples import INSTALLER, KERNEL, MODULE, SAMPLES, WITHOUT_LOG
 
 NOISE = "starting\nlistening on :8080\nGET /healthz 200\n"
-PLACE = dict(zip(PLACEHOLDERS, ("gpu-operator", "pod-1", "ctr", "gpu-07"), strict=True))
+PLACE = dict(zip(PLACEHOLDERS, ("gpu-operator", "pod-1", "ctr", "gpu-07", "driver-1", "gpu-operator"), strict=True))
 
 
 def told(text: str) -> list[str]:

@@ -169,6 +169,14 @@ def caused(*manifests: Manifest) -> dict[str, list[Finding]]:
     return {cause.key: [cause, *cause.consequences] for cause in judged(*manifests).causes}
 
 
+def test_a_network_card_of_nvidias_is_no_gpu() -> None:
+    """NVIDIA's Network Operator offers cards as `nvidia.com/hostdev`; a model server asks for them beside its GPUs."""
+    card = "nvidia.com/hostdev"
+    found = first(asks(card, 8), offering("g1", PRESENT, **{GPU: "8", card: "4"}))
+    assert found is not None
+    assert (found[0].id, found[1].title) == ("resources-short", f"wants 8 {card}: the largest node offers 4")
+
+
 def test_a_broken_chain_and_unhealthy_gpus_are_the_causes_and_the_pod_follows() -> None:
     lost = gpu_node("g1", "0", labels=PRESENT)
     found = caused(asks(), lost, *OPERANDS)

@@ -11,7 +11,7 @@ from situation.findings import Diagnosis, Finding, Layer, Severity
 from situation.gpu.links import Component, Link, LinkState, NodeChain
 from situation.meta import Ref
 from situation.readings import SourceState
-from tests.build import NOW, node, pod, situation
+from tests.build import NOW, Manifest, meta, node, pod, situation
 from tests.gpu_chains import crashing, fine
 from tui.checklist import Checklist
 
@@ -76,6 +76,31 @@ def test_the_hosts_own_driver_is_in_order_once_the_validator_says_so() -> None:
     assert ask("gpu.driver_answers", fails) == Answer(BROKEN, "the validator's driver-validation fails on gpu-1")
     later = with_link(host, Component.VALIDATOR, LinkState.FAILING, "toolkit-validation")
     assert ask("gpu.driver_answers", later).state is UNKNOWN
+
+
+def budget(allowed: int) -> Manifest:
+    return {"kind": "PodDisruptionBudget", "metadata": meta("llama"),
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "llama"}}},
+            "status": {"disruptionsAllowed": allowed}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("resource", "allowed", "answer"),
+    [
+        ("nvidia.com/gpu", 0, Answer(BROKEN, "shop/llama allows no eviction of llama-0 now")),
+        ("nvidia.com/gpu", 1, Answer(FINE, "no budget keeps the pods with GPUs on gpu-1")),
+        ("cpu", 0, Answer(FINE, "no pod holds a GPU of gpu-1")),
+    ],
+)
+def test_whether_who_holds_gpus_may_be_evicted(resource: str, allowed: int, answer: Answer) -> None:
+    container = {"resources": {"limits": {resource: "1"}}}
+    holder = pod("llama-0", node="gpu-1", labels={"app": "llama"}, container=container)
+    known = situation(node("gpu-1"), holder, budget(allowed))
+    facts = Facts(known, Diagnosis(), 0, NOW, chains={"gpu-1": fine("gpu-1")})
+    assert judge(parse_expression("gpu.holders_evictable"), facts) == answer
+    blind = situation(node("gpu-1"), holder, missing={"poddisruptionbudgets": SourceState.FORBIDDEN})
+    facts = Facts(blind, Diagnosis(), 0, NOW, chains={"gpu-1": fine("gpu-1")})
+    assert judge(parse_expression("gpu.holders_evictable"), facts).state is UNKNOWN
 
 
 def test_nothing_is_told_of_chains_that_nobody_can_see() -> None:

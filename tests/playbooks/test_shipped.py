@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import pytest
@@ -24,6 +25,8 @@ from situation.meta import Ref
 from situation.selectors import is_settled
 from situation.situation import Situation
 from tape.player import play
+from tests import gpu_objects as gpu
+from tests.build import NOW, Manifest, pod, situation
 from tui.checklist import Checklist, rule_facts
 
 ROOT = Path(__file__).parents[2]
@@ -144,9 +147,49 @@ def test_the_panel_opens_at_the_link_that_is_broken(scenario: str, step: str) ->
     assert checklist.playbook is LIBRARY.get("gpu-chain")
     assert checklist.step is not None
     assert checklist.step.id == step
-    links = {"discovery", "driver", "works", "toolkit", "validator", "plugin"}
+    links = {"discovery", "operator", "driver", "works", "toolkit", "validator", "plugin"}
     view = checklist.view(facts, Context(known, facts.now), Target("prod"))
     assert [shown.id for shown in view.steps if shown.id in links and shown.state == "broken"] == [step]
+
+
+CRASHES: Final = gpu.crashing(4)
+NEW_NODE: Final = gpu.bare_node(None, seen=False, labels={"feature.node.kubernetes.io/pci-10de.present": "true"})
+UNSEEN_NODE: Final = gpu.bare_node(
+    None, seen=False, spec={"taints": [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}]}
+)
+
+
+@pytest.mark.parametrize(
+    ("broken", "step"),
+    [
+        ([NEW_NODE, gpu.operator(ready=0), gpu.nfd_set(), gpu.nfd_worker(),
+          pod("gpu-operator-1", namespace=gpu.NAMESPACE, owner="Deployment/gpu-operator", ready=False, node="cpu-1",
+              labels={"app": "gpu-operator"}, container_status=CRASHES)], "operator"),
+        ([UNSEEN_NODE, gpu.operator(), gpu.nfd_set(),
+          pod("nfd-worker-1", namespace=gpu.NAMESPACE, owner=f"DaemonSet/{gpu.NFD_WORKER}", ready=False, node="gpu-1",
+              labels=gpu.operand_labels(gpu.NFD_WORKER), container_status=CRASHES)], "discovery"),
+    ],
+)  # fmt: skip
+def test_links_of_which_rules_for_any_pod_tell_open_the_chain_too(broken: list[Manifest], step: str) -> None:
+    known = situation(*broken, *gpu.operand_sets(desired=0))
+    cause = next(cause for cause in diagnose(known, NOW).causes if cause.rule == "crash-loop")
+    fleet = Fleet()
+    fleet.update(known, (), NOW)
+    checklist = Checklist("ana")
+    checklist.library = LIBRARY
+    checklist.open_for(cause, Facts(known, Diagnosis(), 1, NOW, rule_facts(), chains=fleet.chains))
+    assert checklist.playbook is LIBRARY.get("gpu-chain")
+    assert checklist.step is not None and checklist.step.id == step
+
+
+def test_a_mig_change_that_hangs_for_a_pod_is_worked_through_not_the_pod() -> None:
+    _, judged, facts = recorded("gpu_mig_stuck")
+    cause = judged.causes[0]
+    assert cause.rule == "stuck-terminating"
+    checklist = Checklist("ana")
+    checklist.library = LIBRARY
+    checklist.open_for(cause, facts)
+    assert checklist.playbook is LIBRARY.get("mig-stuck")
 
 
 def test_where_no_chain_is_followed_the_panel_opens_at_the_first_step_and_guesses_nothing() -> None:

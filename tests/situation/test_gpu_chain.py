@@ -251,6 +251,28 @@ def test_a_crashing_driver_and_the_evidence_of_its_link() -> None:
     assert validator is not None and (validator.text, validator.container) == ("waits 0/4", "driver-validation")
 
 
+@pytest.mark.parametrize("breaks", [C.NFD, C.OPERATOR])
+def test_on_a_node_that_nobody_labelled_all_operands_wait_for_the_one_that_is_broken(breaks: Component) -> None:
+    fresh = gpu.bare_node(None, seen=False, spec={"taints": [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}]})
+    worker = operand_pod(gpu.NFD_WORKER, broken=crashing() if breaks is C.NFD else None)
+    crashed = pod("gpu-operator-1", namespace=gpu.NAMESPACE, ready=False, labels={"app": "gpu-operator"},
+                  owner="Deployment/gpu-operator", node="cpu-1", container_status=crashing())  # fmt: skip
+    fails = [crashed, gpu.operator(ready=0)] if breaks is C.OPERATOR else [gpu.operator()]
+    fresh["metadata"]["labels"] |= {"feature.node.kubernetes.io/cpu-cpuid.AVX": "true"} if breaks is C.OPERATOR else {}
+    found = chain(fresh, *gpu.operand_sets(desired=0), gpu.nfd_set(), worker, *fails)
+    assert found.broken is not None and found.broken.component is breaks
+    waiting = [item for item in found.links if item.state is S.WAITING]
+    assert {C.DRIVER, C.TOOLKIT, C.VALIDATOR, C.PLUGIN, C.GFD, C.EXPORTER} <= {item.component for item in waiting}
+    assert {found.cause_of(item) for item in waiting} == {found.broken}
+
+
+def test_a_change_that_failed_is_not_as_old_as_the_managers_pod() -> None:
+    failed = {"nvidia.com/mig.config": "all-1g.10gb", "nvidia.com/mig.config.state": "failed"}
+    manager = chain(gpu_node(labels=failed), *ALL_SETS, *operands()).link(C.MIG)
+    assert manager is not None
+    assert (manager.state, manager.text, manager.since) == (S.FAILING, "change to all-1g.10gb failed", None)
+
+
 IMAGE = waiting_for("ImagePullBackOff", "not found")
 
 

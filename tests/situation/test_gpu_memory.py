@@ -89,6 +89,26 @@ def test_counters_of_limits_become_reasons_while_they_grow() -> None:
     assert found.throttle_reasons == ("thermal_violation",)
 
 
+def test_limits_that_did_not_grow_are_no_word_on_other_reasons() -> None:
+    still = (
+        reading(replace(GPU, thermal_violation=10.0, power_violation=5.0)),
+        reading(replace(GPU, thermal_violation=10.0, power_violation=5.0), seconds=15),
+    )
+    assert after(*still).throttle_reasons is None
+
+
+@pytest.mark.parametrize(
+    ("driver", "believed_reasons"),
+    [(None, ("sw_power_cap",)), ((), ()), (("hw_slowdown",), ("hw_slowdown",))],
+)
+def test_reasons_are_taken_from_another_way_only_where_the_first_tells_none(
+    driver: tuple[str, ...] | None, believed_reasons: tuple[str, ...]
+) -> None:
+    nvml = reading(replace(GPU, throttle_reasons=driver), origin="nvml")
+    dcgm = reading(replace(GPU, throttle_reasons=("sw_power_cap",)), origin="dcgm")
+    assert believed({"dcgm": dcgm, "nvml": nvml}).devices[0].throttle_reasons == believed_reasons
+
+
 def test_a_node_that_fails_keeps_what_was_known() -> None:
     before = reading(replace(GPU, last_xid=31))
     found = remembering(before, NodeDevices("gpu-07", origin="dcgm", error="connection refused"))

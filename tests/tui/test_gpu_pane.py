@@ -37,17 +37,18 @@ async def cockpit_with(
     tmp_path: Path,
     *chains: NodeChain,
     size: tuple[int, int] = (160, 50),
-    devices: bool = True,
+    devices: int = 2,
     driver: type[Recorder] | None = None,
 ) -> AsyncIterator[Pilot[int]]:
-    """A cockpit whose fleet has just these chains; on the second node there are two devices."""
+    """A cockpit whose fleet has just these chains; on the second node there are `devices`."""
     names = [chain.node for chain in chains]
     pods = [pod(ref.name, namespace=ref.namespace, node=name) for name in names[:3] for ref in operands(name)]
     pods.append(pod("llama-0", namespace="inference", node="gpu-2"))
     back_off = event("Pod/nvidia-driver-gpu-2", "BackOff", "back-off restarting", namespace="gpu-operator")
     readings = cluster_readings(*incident(), *map(node, names), *pods, back_off)
     if devices:
-        read = NodeDevices("gpu-2", (device(0), device(1, holders=())), "dcgm", "570.86.15", NOW)
+        others = (device(number, holders=()) for number in range(1, devices))
+        read = NodeDevices("gpu-2", (device(0), *others), "dcgm", "570.86.15", NOW)
         readings.append(Reading("gpu/dcgm", SourceState.LIVE, NOW, GpuReading((read,))))
     async with open_cockpit(Cluster(readings), tmp_path, size=size, driver=driver) as pilot:
         app = pilot.app
@@ -78,7 +79,7 @@ async def test_the_worst_node_is_shown_with_its_break_and_its_devices(pilot: Pil
     assert "▲ driver ┄" in text
     assert "crashes, exit 1 ×4" in text
     assert "7 wait for it" in text
-    assert "gpu-2 · 2 devices · dcgm live 0s" in text
+    assert " 2 devices · dcgm live 0s" in text
     assert "inference/llama-0" in text
 
 
@@ -87,6 +88,19 @@ async def test_g_goes_to_the_fleet_then_the_chain_then_the_devices(pilot: Pilot[
     for part in (shown.fleet, shown.chain, shown.devices.table, shown.fleet):
         await pilot.press("g")
         assert part.has_focus
+
+
+async def test_who_goes_there_reads_what_a_quarter_of_the_screen_cuts(tmp_path: Path) -> None:
+    async with cockpit_with(tmp_path, *CHAINS, devices=8) as pilot:
+        await until(pilot, lambda: "8 devices, " in screen_text(pilot))
+        table = pane(pilot).devices.table
+        shown = len(table.visible_keys)
+        assert f"8 devices, {shown} in view" in screen_text(pilot)
+        await pilot.press("g")
+        await until(pilot, lambda: len(table.visible_keys) == 8 and "8 devices · dcgm" in screen_text(pilot))
+        assert pane(pilot).chain.size.height == pane(pilot).chain.whole_line_count
+        screen(pilot).query_one(CausesPane).table.focus()
+        await until(pilot, lambda: f"8 devices, {shown} in view" in screen_text(pilot))
 
 
 async def test_moving_in_the_fleet_shows_that_nodes_chain_and_leaving_it_the_worst_again(pilot: Pilot[int]) -> None:
@@ -217,7 +231,7 @@ async def test_the_tab_goes_when_the_last_gpu_node_goes(tmp_path: Path) -> None:
 async def test_a_thousand_nodes_are_a_scroll_away(tmp_path: Path) -> None:
     names = [f"gpu-{number:04}" for number in range(1000)]
     made = [crashing(name) if name == "gpu-0777" else fine(name) for name in names]
-    async with cockpit_with(tmp_path, *made, devices=False) as pilot:
+    async with cockpit_with(tmp_path, *made, devices=0) as pilot:
         fleet = pane(pilot).fleet
         assert fleet.row_count == 1000
         assert "GPU · gpu-0777 · the worst · 1 of 1000 nodes broken" in screen_text(pilot)
@@ -297,7 +311,7 @@ async def test_on_the_smallest_terminal_the_words_about_a_link_and_about_the_dev
     tmp_path: Path,
 ) -> None:
     why = "not asked until its exporter is Ready: Init:0/1 (gpu-operator/nvidia-dcgm-exporter-rfzqx)"
-    async with cockpit_with(tmp_path, crashing("gpu-2"), size=(80, 24), devices=False) as pilot:
+    async with cockpit_with(tmp_path, crashing("gpu-2"), size=(80, 24), devices=0) as pilot:
         app = pilot.app
         assert isinstance(app, Cockpit)
         read = NodeDevices("gpu-2", origin="dcgm", error=why, lack=Lack.WAITS)
@@ -331,4 +345,4 @@ async def test_of_a_single_node_there_is_no_fleet_and_the_chain_has_its_room(
 async def test_the_checklist_answers_from_the_chains_that_the_pane_shows(tmp_path: Path) -> None:
     async with cockpit_with(tmp_path, *CHAINS) as pilot:
         await pilot.press("l", "p", *"the chain on a node", "enter")
-        await until(pilot, lambda: "✗ 4 Is the driver loaded?" in screen_text(pilot))
+        await until(pilot, lambda: "✗ 5 Is the driver loaded?" in screen_text(pilot))

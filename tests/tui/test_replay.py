@@ -144,7 +144,7 @@ def titles(app: ReplayCockpit) -> set[str]:
 
 
 async def test_one_goes_to_changes_of_the_causes_and_back_to_the_same_picture(tmp_path: Path) -> None:
-    async with playing(tmp_path) as (pilot, app):
+    async with playing(tmp_path, "gpu_fabric_manager") as (pilot, app):
         replay = app.replay
         replay.seek(0.0)
         places: list[tuple[float, set[str]]] = []

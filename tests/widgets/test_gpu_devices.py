@@ -33,7 +33,7 @@ def test_not_measured_is_not_zero() -> None:
     none = cells(memory_used_bytes=None, memory_total_bytes=None, utilization_ratio=None, temperature_c=None,
                  power_w=None, power_limit_w=None, sm_clock_mhz=None, ecc_corrected=None, ecc_uncorrected=None,
                  last_xid=None, holders=())  # fmt: skip
-    for name in ("memory", "busy", "temp", "power", "clock", "ecc", "remapped", "nvlink", "xid"):
+    for name in ("memory", "busy", "temp", "power", "clock", "throttled", "ecc", "remapped", "nvlink", "xid"):
         assert none[name] == ("–", "dim"), name
     assert none["holders"] == ("nobody known", "dim")
     zero = cells(memory_used_bytes=0, utilization_ratio=0.0, temperature_c=0.0, power_w=0.0, remapped_correctable=0,
@@ -49,6 +49,9 @@ def test_trouble_stands_out_in_glyph_and_colour() -> None:
     shown = cells(throttle_reasons=("hw_thermal_slowdown", "sw_power_cap"), ecc_uncorrected=2, row_remap_failed=True,
                   temperature_c=91.0, memory_temperature_c=97.0)  # fmt: skip
     assert shown["throttled"] == ("● hw_thermal_slowdown, sw_power_cap", "warning")
+    assert (
+        cells(throttle_reasons=("gpu_idle",))["throttled"] == cells(throttle_reasons=())["throttled"] == ("no", "dim")
+    )
     assert shown["ecc"] == ("▲ 0/2", "critical")
     assert shown["remapped"] == ("▲ failed", "critical")
     assert shown["temp"] == ("91/97 °C", "")
@@ -59,17 +62,17 @@ def test_an_xid_is_as_grave_as_its_class_and_history_unless_it_came_while_we_wat
     assert xid_cell(79, NOW, Severity.CRITICAL) == ("▲ 79 02:41:07", "critical")
     assert xid_cell(94, NOW, Severity.WARNING) == ("● 94 02:41:07", "warning")
     assert xid_cell(31, NOW, Severity.INFO) == ("○ 31 02:41:07", "info")
-    assert xid_cell(79, NOW, None) == ("79 02:41:07", "dim"), "minutes later it is history"
+    assert xid_cell(79, NOW, None) == ("79 11-23 02:41", "dim"), "minutes later it is history"
 
 
 def test_a_shared_gpu_is_not_said_to_be_of_the_one_pod_that_its_exporter_names() -> None:
     def held(sharers: int | None, **more: object) -> Cell:
         return device_cells(DeviceRow(device(**more), sharers=sharers))[-1]  # type: ignore[arg-type]
 
-    assert held(8) == ("8 share · inference/llama-0", "")
-    assert held(8, holders=(("a", "x"), ("a", "y"))) == ("8 share · a/x and 1 more", "")
+    assert held(8) == ("shared, 8 on node · inference/llama-0", "")
+    assert held(8, holders=(("a", "x"), ("a", "y"))) == ("shared, 8 on node · a/x and 1 more", "")
     assert held(1) == held(None) == ("inference/llama-0", "")
-    assert held(8, holders=()) == ("8 share", "dim")
+    assert held(8, holders=()) == ("shared, 8 on node", "dim")
     assert held(0, holders=()) == ("nobody known", "dim")
 
 
@@ -109,23 +112,24 @@ def test_sharing_is_read_from_the_labels(labels: dict[str, str], sharing: GpuSha
 def test_the_line_tells_age_source_and_what_sharing_does_not_isolate() -> None:
     known = NodeDevices("gpu-07", (device(),), "dcgm", "570.86.15", NOW)
     live = DevicesState(SourceState.LIVE, "dcgm", 7.0)
-    line = devices_line("gpu-07", known, 1, live, GpuSharing("mps", 3)).plain
+    line = devices_line(known, 1, live, GpuSharing("mps", 3)).plain
     assert line == (
-        "gpu-07 · 1 device · dcgm live 5s · mps ×3: no isolation of memory, faults, speed; one client's fatal error "
+        "1 device · dcgm live 5s · mps ×3: no isolation of memory, faults, speed; one client's fatal error "
         "ends all · driver 570.86.15"
     )
-    alone = devices_line("gpu-07", known, 1, live, GpuSharing("none", 1)).plain
+    assert devices_line(known, 8, live, GpuSharing(), 1).plain.startswith("8 devices, 1 in view · dcgm live 5s")
+    alone = devices_line(known, 1, live, GpuSharing("none", 1)).plain
     assert "whole GPUs, not shared" in alone
-    mig = devices_line("gpu-07", known, 1, live, GpuSharing("none", 1, "mixed")).plain
+    mig = devices_line(known, 1, live, GpuSharing("none", 1, "mixed")).plain
     assert "MIG mixed: memory, faults and speed are isolated" in mig
 
 
 def test_never_read_is_not_none_there() -> None:
-    unread = devices_line("n", None, 0, DevicesState(SourceState.FORBIDDEN, "dcgm", None, "cannot"), GpuSharing())
-    assert unread.plain == "n · devices not read · dcgm forbidden: cannot"
-    empty = devices_line("n", NodeDevices("n", observed_at=NOW), 0, DevicesState(SourceState.LIVE, "nvml", 0.0),
+    unread = devices_line(None, 0, DevicesState(SourceState.FORBIDDEN, "dcgm", None, "cannot"), GpuSharing())
+    assert unread.plain == "devices not read · dcgm forbidden: cannot"
+    empty = devices_line(NodeDevices("n", observed_at=NOW), 0, DevicesState(SourceState.LIVE, "nvml", 0.0),
                          GpuSharing())  # fmt: skip
-    assert empty.plain == "n · 0 devices · nvml live 0s"
+    assert empty.plain == "0 devices · nvml live 0s"
 
 
 def test_bars_and_curves() -> None:

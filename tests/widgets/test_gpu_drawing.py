@@ -112,7 +112,7 @@ def test_siblings_behind_one_link_are_not_drawn_as_a_chain() -> None:
     [
         (
             Component.DRIVER,
-            "▲ driver fails: crashes, exit 1 ×4 · 7 wait for it · nvidia-driver-ctr · since 02:39:35 UTC · "
+            "▲ driver fails: crashes, exit 1 ×4 · 7 wait for it · since Nov 23 02:39 UTC · nvidia-driver-ctr · "
             "Pod nvidia-driver-n",
         ),
         (Component.TOOLKIT, "◌ toolkit waits 0/1 · for driver · Pod nvidia-toolkit-n"),

@@ -56,6 +56,28 @@ def test_gpus(there: str | None, offered: str | None, label: str, cell: tuple[st
     assert cells(status=status, labels={"nvidia.com/gpu.present": label} if label else {})[5] == cell
 
 
+@pytest.mark.parametrize(
+    ("capacity", "allocatable", "cell"),
+    [
+        ({"nvidia.com/gpu": "0", "nvidia.com/mig-1g.10gb": "7"}, {"nvidia.com/mig-1g.10gb": "7"}, ("7", "fine")),
+        ({"nvidia.com/gpu": "0"}, {"nvidia.com/gpu": "0"}, ("0", "warning")),
+        ({"nvidia.com/gpu.shared": "16"}, {"nvidia.com/gpu.shared": "12"}, ("12/16", "warning")),
+        ({"amd.com/gpu": "8"}, {"amd.com/gpu": "8"}, ("8", "fine")),
+        ({"nvidia.com/hostdev": "8"}, {"nvidia.com/hostdev": "8"}, ("–", "dim")),
+        ({"nvidia.com/gpu": "eight"}, {}, ("?", "warning")),
+    ],
+)
+def test_gpus_are_counted_under_all_their_names(
+    capacity: dict[str, str], allocatable: dict[str, str], cell: tuple[str, str]
+) -> None:
+    assert cells(status={"capacity": capacity, "allocatable": allocatable})[5] == cell
+
+
+def test_a_node_whose_gpus_come_by_claims_is_not_told_to_lack_them() -> None:
+    labels = {"nvidia.com/gpu.present": "true", "nvidia.com/gpu.deploy.dra-driver": "true"}
+    assert cells(labels=labels)[5] == ("–", "dim")
+
+
 def test_gpus_that_are_not_offered_at_all_are_zero_not_nothing() -> None:
     status = {"capacity": {"nvidia.com/gpu": "8"}, "allocatable": {}}
     assert cells(status=status)[5] == ("0/8", "warning")
