@@ -10,7 +10,7 @@ from diagnosis.model_pods import FLAGS
 from diagnosis.serving_facts import limit_of, pod_of
 from situation.findings import Command, Effect, Evidence
 from situation.selectors import container_pairs
-from situation.serving.readings import HEALTH_PATH, Software
+from situation.serving.readings import HEALTH_PATH, Software, triton_http_url
 from situation.serving.view import ServerView, highest
 from situation.situation import Situation
 from situation.workloads import Deployment, StatefulSet
@@ -39,7 +39,8 @@ def _get(view: ServerView, path: str, purpose: str, own_port: int | None = None)
     place, _, port = view.key.rpartition(":")
     if view.pod is None and (view.key.startswith(("http://", "https://")) or "/" not in place):
         wait = f"--max-time={_CURL_WAITS_S}"
-        return Command(("curl", "-sSi", wait, f"{view.key.rstrip('/')}{path}"), purpose)
+        elsewhere = triton_http_url(view.key) if path == HEALTH_PATH[Software.TRITON] else ""
+        return Command(("curl", "-sSi", wait, f"{(elsewhere or view.key).rstrip('/')}{path}"), purpose)
     if view.url.startswith("/api/") and own_port is None:
         return kubectl("get", "--raw", f"{view.url}{path}", purpose=purpose)
     namespace, name = view.pod or place.split("/", 1)  # a Prometheus may name pods that nobody else knows of

@@ -201,6 +201,8 @@ class _Reader:
     def page(self, page: Page) -> ServerPage:
         """Return what was found."""
         software = next(iter(self._families), Software.ROUTER if self._routed else Software.UNKNOWN)
+        if Software.TRITON in self._families:
+            software = Software.TRITON  # whichever engine is in it, and tells of itself on the same page
         _, loras = self._loras
         total, errors = self._http or (None, None)
         return ServerPage(
