@@ -7,7 +7,7 @@ from diagnosis.commands import kubectl
 from diagnosis.container_facts import describe, logs
 from diagnosis.gpu_fit import UTILIZATION
 from diagnosis.model_pods import FLAGS
-from diagnosis.serving_facts import limit_of, pod_of
+from diagnosis.serving_facts import pod_of
 from situation.findings import Command, Effect, Evidence
 from situation.selectors import container_pairs
 from situation.serving.readings import HEALTH_PATH, Software, triton_http_url
@@ -96,7 +96,7 @@ def change(view: ServerView, text: str) -> Evidence:
 
 def more_at_once(view: ServerView) -> Evidence:
     """Return what lets a saturated server take more requests at once, by how full its KV cache is."""
-    limit, flag = limit_of(view), flag_of(view, "sequences")
+    limit, flag = view.max_num_seqs, flag_of(view, "sequences")
     if not flag:
         return change(view, "more replicas")
     usage = highest(view.engines, lambda item: item.kv_usage_ratio)
@@ -116,7 +116,7 @@ def more_at_once(view: ServerView) -> Evidence:
 def less_memory(view: ServerView) -> tuple[Evidence, ...]:
     """Return what gives requests enough KV cache: fewer at once, shorter ones, more memory."""
     arguments = view.arguments
-    limit, flag = limit_of(view), flag_of(view, "sequences")
+    limit, flag = view.max_num_seqs, flag_of(view, "sequences")
     fits = min((item.mean_running for item in view.engines if item.mean_running is not None), default=0.0)
     found = []
     if flag and fits >= 1 and (limit is None or int(fits) < limit):

@@ -15,7 +15,6 @@ from situation.pods import Pod
 from situation.quantity import latency_text
 from situation.selectors import is_ready
 from situation.serving.pods import server_refs, specs_of
-from situation.serving.readings import Software
 from situation.serving.serving import serving_of
 from situation.serving.view import EngineFigures, ServerState, ServerView, Spread, highest, pod_of_server
 from situation.situation import Situation
@@ -34,14 +33,6 @@ Holds = Callable[[EngineFigures, ServerView], bool]
 def about(view: ServerView) -> Ref:
     """Return the subject: what manages the pods, so that replicas become one finding; else the server itself."""
     return view.workload or view.ref
-
-
-def limit_of(view: ServerView) -> int | None:
-    """Return how many requests an engine may run at once, as the command line says it; None if it does not.
-
-    TGI's flag bounds those that wait too.
-    """
-    return view.arguments.max_num_seqs if view.software is not Software.TGI else None
 
 
 def pod_of(view: ServerView, situation: Situation) -> Pod | None:
@@ -163,7 +154,7 @@ def has_queue(engine: EngineFigures) -> bool:
 
 def at_limit(engine: EngineFigures, view: ServerView) -> bool:
     """Tell whether the engine runs as many requests at once as it is told to."""
-    limit = limit_of(view)
+    limit = view.max_num_seqs
     return limit is not None and engine.running is not None and engine.running >= limit > 0
 
 

@@ -69,7 +69,7 @@ def remarks(server: ServerView, engines: Sequence[EngineFigures], now: datetime)
     if (queue := _queue(server, engines, now)) is not None:
         yield queue
     if severity := worst(saturation_severity, judged):
-        limit = f" (max-num-seqs {server.arguments.max_num_seqs})" if server.arguments.max_num_seqs else ""
+        limit = f" (max-num-seqs {server.max_num_seqs})" if server.max_num_seqs else ""
         yield _graded(f"runs as many as it may{limit}, and others wait", severity)
     if severity := worst(kv_severity, judged):
         yield _graded("KV cache stays full", severity)
@@ -148,8 +148,8 @@ def _plot(
 
 
 def _most_running(server: ServerView, engines: Sequence[EngineFigures]) -> int | None:
-    """Return how many requests all engines may run at once, where the command line says it."""
-    each = server.arguments.max_num_seqs
+    """Return how many requests all engines may run at once, where that is told."""
+    each = server.max_num_seqs
     return each * len(engines) if each is not None else None
 
 
@@ -220,7 +220,7 @@ def arguments_text(server: ServerView) -> str:
             ("TP", told.tensor_parallel),
             ("PP", told.pipeline_parallel),
             ("DP", told.data_parallel),
-            ("max-num-seqs", told.max_num_seqs),
+            ("max-num-seqs", server.max_num_seqs),
             ("max-model-len", told.max_model_len),
             ("GPU memory", told.gpu_memory_utilization),
             ("quantization", told.quantization or None),

@@ -76,6 +76,8 @@ class EnginePage(msgspec.Struct, frozen=True, gc=False):
     engine: str = "0"
     """Data-parallel rank."""
     running: float | None = None
+    max_running: float | None = None
+    """The most that it may run at once, where its page tells (NIM)."""
     waiting: float | None = None
     deferred: float | None = None
     """Of the waiting, those that wait for something else than capacity; since vLLM 0.20."""
