@@ -101,7 +101,8 @@ def more_at_once(view: ServerView) -> Evidence:
         return change(view, "more replicas")
     usage = highest(view.engines, lambda item: item.kv_usage_ratio)
     if limit is None:
-        return change(view, f"more replicas; or a higher {flag}, which its command line does not set")
+        why = ", which its command line does not set" if view.container else "; its command line is not known here"
+        return change(view, f"more replicas; or a higher {flag}{why}")
     if usage is None:
         return change(view, f"more replicas; {flag} {limit} may go up if its KV cache has room")
     if usage < ROOM_RATIO:
@@ -114,21 +115,24 @@ def more_at_once(view: ServerView) -> Evidence:
 
 
 def less_memory(view: ServerView) -> tuple[Evidence, ...]:
-    """Return what gives requests enough KV cache: fewer at once, shorter ones, more memory."""
+    """Return what gives requests enough KV cache: fewer at once, shorter ones, more memory.
+
+    Of a server whose command line is not known (at a URL) nothing is said of what that sets or leaves out.
+    """
     arguments = view.arguments
     limit, flag = view.max_num_seqs, flag_of(view, "sequences")
     fits = min((item.mean_running for item in view.engines if item.mean_running is not None), default=0.0)
     found = []
     if flag and fits >= 1 and (limit is None or int(fits) < limit):
-        now = str(limit) if limit is not None else "(default)"
-        found.append(change(view, f"{flag} {now} -> {int(fits)}: no more fit at once over the last minute"))
+        now = f" {limit}" if limit is not None else " (default)" if view.container else ""
+        found.append(change(view, f"{flag}{now} -> {int(fits)}: no more fit at once over the last minute"))
     told = next((item.cache for item in view.engines if item.cache is not None), None)
     share = arguments.gpu_memory_utilization or (told.gpu_memory_utilization if told is not None else None)
     if share is not None and share < UTILIZATION and (flag := flag_of(view, "utilization")):
         now = f"{flag} {share:g}"
         found.append(change(view, f"{now} -> {UTILIZATION:.2f}: what it gets beyond the weights is KV cache"))
-    if arguments.max_model_len is None and (flag := flag_of(view, "length")):
+    if view.container and arguments.max_model_len is None and (flag := flag_of(view, "length")):
         found.append(change(view, f"{flag} is not set: one long request may take the whole KV cache"))
-    if not arguments.kv_cache_dtype and view.software is Software.VLLM:
+    if view.container and not arguments.kv_cache_dtype and view.software is Software.VLLM:
         found.append(change(view, "--kv-cache-dtype auto -> fp8: twice as many tokens fit, where the GPU can"))
     return tuple(found)

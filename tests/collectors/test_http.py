@@ -112,6 +112,32 @@ async def test_every_way_to_write_an_answer(case: str) -> None:
         assert await reader.get(f"{server.url}/m", deadline_s=5) == b"fine"
 
 
+@pytest.mark.parametrize(
+    ("pause_s", "error", "said"),
+    [(0.0, BadAnswerError, "answered with more than"), (0.05, UnreachableError, r"did not answer within 0\.5 s")],
+    ids=["fast", "a little at a time"],
+)
+async def test_an_answer_without_end_is_given_up(pause_s: float, error: type[SourceError], said: str) -> None:
+    closed = asyncio.Event()
+
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(CHUNKED)
+        while not reader.at_eof() and not writer.is_closing():
+            writer.write(b"4\r\nmore\r\n")
+            await asyncio.sleep(pause_s)
+        writer.close()
+        closed.set()
+
+    server = await asyncio.start_server(pour, "127.0.0.1", 0)
+    async with server, HttpReader() as reader:
+        with pytest.raises(error, match=said):
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            await reader.get(url, deadline_s=0.5 if pause_s else 30.0, limit_bytes=400)
+        async with asyncio.timeout(5):
+            await closed.wait()
+
+
 async def test_a_connection_that_is_reset_in_the_middle() -> None:
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
