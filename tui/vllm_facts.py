@@ -9,7 +9,7 @@ from situation.findings import Severity
 from situation.quantity import short_count, short_latency
 from situation.serving.memory import Curve
 from situation.serving.readings import LEFT_OUT, WAYS
-from situation.serving.view import EngineFigures, ServerView, Spread, highest, total
+from situation.serving.view import EngineFigures, ServerState, ServerView, Spread, highest, total
 from situation.situation import Situation
 from tui.vllm_groups import engines_of, software_text
 from tui.vllm_history import ServingCurves, heights, latency_heights, top_of
@@ -88,7 +88,7 @@ def _graded(text: str, severity: Severity) -> Words:
 
 
 def _queue(server: ServerView, engines: Sequence[EngineFigures], now: datetime) -> Words | None:
-    """Return how the queue moves; None where nobody waits, or it is not measured."""
+    """Return how the queue moves; None where nobody waits, it is not measured, or stands still with all else."""
     waiting = total(engines, lambda engine: engine.waiting)
     slope = total(engines, lambda engine: engine.queue_slope_per_min)
     severity = worst(lambda engine, view: queue_severity(engine, view, now), [(engine, server) for engine in engines])
@@ -98,7 +98,7 @@ def _queue(server: ServerView, engines: Sequence[EngineFigures], now: datetime) 
         if waiting and slope > 0:
             text += f", doubles in {duration_text(waiting / slope * 60)}"
         return _graded(f"{text}, for {duration_text((now - since).total_seconds() // 10 * 10)}", severity)
-    if not waiting or slope is None:
+    if not waiting or slope is None or server.state is ServerState.STALLED:
         return None
     if slope < _DRAINS_PER_MIN:
         return Words(
