@@ -196,7 +196,7 @@ def _open_client(tls: Tls | None, is_secure: bool) -> "httpx.AsyncClient":
     import httpx
 
     from collectors.kubernetes.credentials import user_agent
-    from collectors.plain_http import PlainTransport
+    from collectors.plain_http import plain_transport
 
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log each request
     if "sniffio" not in sys.modules and find_spec("sniffio") is None:
@@ -204,7 +204,7 @@ def _open_client(tls: Tls | None, is_secure: bool) -> "httpx.AsyncClient":
         sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # documented: not there, do not search
     is_plain = not is_secure and (tls is not None or not {"http", "all"} & getproxies().keys())
     return httpx.AsyncClient(
-        transport=PlainTransport() if is_plain else None,
+        transport=plain_transport() if is_plain else None,
         verify=ssl.create_default_context() if tls is None else tls.context,
         trust_env=tls is None,
         limits=httpx.Limits(
