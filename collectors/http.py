@@ -42,8 +42,8 @@ _TOKEN_LIMIT: Final = 64 * 2**10
 _TIMEOUT_S: Final = 30.0
 _CONNECTIONS: Final = 100
 _IDLE_CONNECTIONS: Final = 20
-"""With TLS. Others are not kept: httpx looks at all that it keeps with each request, which costs more than a new one,
-and a server that closes idle ones after 5 s, as uvicorn does, might do so while we ask it again after 5 s."""
+"""With TLS. Others are not kept: a new one costs little, and a server that closes idle ones after 5 s, as uvicorn does,
+might do so while we ask it again after 5 s."""
 _KEPT_S: Final = 5.0
 _KEPT_WITH_TLS_S: Final = 30.0
 """Idle connections are kept so long: a handshake with certificates costs more than all else of a small request."""
@@ -184,13 +184,19 @@ class HttpReader:
 
 def _open_client(tls: Tls | None, is_secure: bool) -> "httpx.AsyncClient":
     """Open a client; slow (it loads all certificates), so it is done in a thread. `HttpReader.get` has the deadline."""
+    from urllib.request import getproxies
+
     import httpx
+
+    from collectors.plain_http import plain_transport
 
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log each request
     if "sniffio" not in sys.modules and find_spec("sniffio") is None:
         # httpcore looks for it with each request, and a search that finds nothing costs a third of all its time.
         sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # documented: not there, do not search
+    is_plain = not is_secure and (tls is not None or not {"http", "all"} & getproxies().keys())
     return httpx.AsyncClient(
+        transport=plain_transport() if is_plain else None,
         verify=ssl.create_default_context() if tls is None else tls.context,
         trust_env=tls is None,
         limits=httpx.Limits(

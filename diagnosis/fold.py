@@ -26,11 +26,11 @@ import msgspec
 from diagnosis.commands import shorten
 from diagnosis.explaining import SAYS_FROZEN, etcd_explains, serving_explains
 from diagnosis.rule import Fired, Rule
+from diagnosis.serving_facts import explains_pod
 from situation.etcd.cluster import ETCD, Frozen, etcd_of
 from situation.findings import Finding, Severity
 from situation.meta import CLUSTER, Ref
 from situation.readings import SourceState
-from situation.serving.view import MODEL_SERVER
 from situation.situation import Situation
 from situation.topology import component_of
 
@@ -69,7 +69,7 @@ def fold(
     frozen = etcd_of(situation, now).frozen
     groups = [_group(hits, situation, order[rule], frozen) for (rule, _, _), hits in grouped.items()]
     groups.sort(key=lambda group: (group.order, group.finding.key))
-    parents = _parents(groups)
+    parents = _parents(groups, situation)
     consequences: defaultdict[str, list[Finding]] = defaultdict(list)
     causes: list[Finding] = []
     for group in groups:
@@ -127,11 +127,13 @@ def _as_of(rule: Rule, situation: Situation, frozen: Frozen | None) -> datetime 
     return min(times, default=None)
 
 
-def _parents(groups: Sequence[_Group]) -> dict[str, str]:
+def _parents(groups: Sequence[_Group], situation: Situation) -> dict[str, str]:
     """Map each finding's key to that of the finding it follows from."""
     by_ref: defaultdict[Ref, list[_Group]] = defaultdict(list)
     down = {group.finding.subject.name: group for group in groups if any(hit.rule.takes_down for hit in group.hits)}
+    by_rule: defaultdict[str, list[_Group]] = defaultdict(list)
     for group in groups:
+        by_rule[group.finding.rule].append(group)
         for ref in dict.fromkeys((group.finding.subject, *group.finding.members)):
             by_ref[ref].append(group)
     parents: dict[str, str] = {}
@@ -147,7 +149,7 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
         ]
         etcd = etcd_explains(group.finding.rule, group.finding.subject)
         candidates += [other for other in by_ref.get(ETCD, ()) if other.finding.rule in etcd]
-        candidates += _at_its_servers(group, by_ref)
+        candidates += _at_its_servers(group, by_rule, situation)
         nodes = {hit.fired.node for hit in group.hits}
         if group.finding.subject.kind != "Node" and nodes and nodes <= down.keys():
             candidates += [down[node] for node in nodes]
@@ -158,17 +160,17 @@ def _parents(groups: Sequence[_Group]) -> dict[str, str]:
     return parents
 
 
-def _at_its_servers(group: _Group, by_ref: Mapping[Ref, Sequence[_Group]]) -> Iterator[_Group]:
+def _at_its_servers(group: _Group, by_rule: Mapping[str, Sequence[_Group]], situation: Situation) -> Iterator[_Group]:
     """Yield the findings about model servers that explain this one: all its pods, or half of its servers at least."""
-    causes = serving_explains(group.finding.rule)
-    if not causes:
-        return
     members = group.finding.members
-    servers = {Ref(MODEL_SERVER, ref.namespace, ref.name) for ref in members if ref.kind in ("Pod", MODEL_SERVER)}
-    needed = len(members) if any(ref.kind == "Pod" for ref in members) else len(members) / 2
-    found = {other.finding.key: other for ref in servers for other in by_ref.get(ref, ())}
-    for other in found.values():
-        if other.finding.rule in causes and len(servers.intersection(other.finding.members)) >= needed:
+    pods = [ref for ref in members if ref.kind == "Pod"]
+    for other in (other for rule in serving_explains(group.finding.rule) for other in by_rule.get(rule, ())):
+        sick = frozenset(other.finding.members)
+        if pods:
+            explains = len(pods) == len(members) and all(explains_pod(sick, pod, situation) for pod in pods)
+        else:
+            explains = len(sick.intersection(members)) >= len(members) / 2
+        if explains:
             yield other
 
 

@@ -7,10 +7,10 @@ from diagnosis.commands import kubectl
 from diagnosis.container_facts import describe, logs
 from diagnosis.gpu_fit import UTILIZATION
 from diagnosis.model_pods import FLAGS
-from diagnosis.serving_facts import limit_of, pod_of
+from diagnosis.serving_facts import pod_of
 from situation.findings import Command, Effect, Evidence
 from situation.selectors import container_pairs
-from situation.serving.readings import HEALTH_PATH, Software
+from situation.serving.readings import HEALTH_PATH, Software, triton_http_url
 from situation.serving.view import ServerView, highest
 from situation.situation import Situation
 from situation.workloads import Deployment, StatefulSet
@@ -39,7 +39,8 @@ def _get(view: ServerView, path: str, purpose: str, own_port: int | None = None)
     place, _, port = view.key.rpartition(":")
     if view.pod is None and (view.key.startswith(("http://", "https://")) or "/" not in place):
         wait = f"--max-time={_CURL_WAITS_S}"
-        return Command(("curl", "-sSi", wait, f"{view.key.rstrip('/')}{path}"), purpose)
+        elsewhere = triton_http_url(view.key) if path == HEALTH_PATH[Software.TRITON] else ""
+        return Command(("curl", "-sSi", wait, f"{(elsewhere or view.key).rstrip('/')}{path}"), purpose)
     if view.url.startswith("/api/") and own_port is None:
         return kubectl("get", "--raw", f"{view.url}{path}", purpose=purpose)
     namespace, name = view.pod or place.split("/", 1)  # a Prometheus may name pods that nobody else knows of
@@ -95,12 +96,13 @@ def change(view: ServerView, text: str) -> Evidence:
 
 def more_at_once(view: ServerView) -> Evidence:
     """Return what lets a saturated server take more requests at once, by how full its KV cache is."""
-    limit, flag = limit_of(view), flag_of(view, "sequences")
+    limit, flag = view.max_num_seqs, flag_of(view, "sequences")
     if not flag:
         return change(view, "more replicas")
     usage = highest(view.engines, lambda item: item.kv_usage_ratio)
     if limit is None:
-        return change(view, f"more replicas; or a higher {flag}, which its command line does not set")
+        why = ", which its command line does not set" if view.container else "; its command line is not known here"
+        return change(view, f"more replicas; or a higher {flag}{why}")
     if usage is None:
         return change(view, f"more replicas; {flag} {limit} may go up if its KV cache has room")
     if usage < ROOM_RATIO:
@@ -113,21 +115,24 @@ def more_at_once(view: ServerView) -> Evidence:
 
 
 def less_memory(view: ServerView) -> tuple[Evidence, ...]:
-    """Return what gives requests enough KV cache: fewer at once, shorter ones, more memory."""
+    """Return what gives requests enough KV cache: fewer at once, shorter ones, more memory.
+
+    Of a server whose command line is not known (at a URL) nothing is said of what that sets or leaves out.
+    """
     arguments = view.arguments
-    limit, flag = limit_of(view), flag_of(view, "sequences")
+    limit, flag = view.max_num_seqs, flag_of(view, "sequences")
     fits = min((item.mean_running for item in view.engines if item.mean_running is not None), default=0.0)
     found = []
     if flag and fits >= 1 and (limit is None or int(fits) < limit):
-        now = str(limit) if limit is not None else "(default)"
-        found.append(change(view, f"{flag} {now} -> {int(fits)}: no more fit at once over the last minute"))
+        now = f" {limit}" if limit is not None else " (default)" if view.container else ""
+        found.append(change(view, f"{flag}{now} -> {int(fits)}: no more fit at once over the last minute"))
     told = next((item.cache for item in view.engines if item.cache is not None), None)
     share = arguments.gpu_memory_utilization or (told.gpu_memory_utilization if told is not None else None)
     if share is not None and share < UTILIZATION and (flag := flag_of(view, "utilization")):
         now = f"{flag} {share:g}"
         found.append(change(view, f"{now} -> {UTILIZATION:.2f}: what it gets beyond the weights is KV cache"))
-    if arguments.max_model_len is None and (flag := flag_of(view, "length")):
+    if view.container and arguments.max_model_len is None and (flag := flag_of(view, "length")):
         found.append(change(view, f"{flag} is not set: one long request may take the whole KV cache"))
-    if not arguments.kv_cache_dtype and view.software is Software.VLLM:
+    if view.container and not arguments.kv_cache_dtype and view.software is Software.VLLM:
         found.append(change(view, "--kv-cache-dtype auto -> fp8: twice as many tokens fit, where the GPU can"))
     return tuple(found)

@@ -1,7 +1,7 @@
 """What the rules about model servers share: which servers count, how numbers are told, what follows from what."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from datetime import datetime
 from typing import Final
 
@@ -14,9 +14,9 @@ from situation.meta import Ref
 from situation.pods import Pod
 from situation.quantity import latency_text
 from situation.selectors import is_ready
-from situation.serving.readings import Software
+from situation.serving.pods import server_refs, specs_of
 from situation.serving.serving import serving_of
-from situation.serving.view import EngineFigures, ServerState, ServerView, Spread, highest
+from situation.serving.view import EngineFigures, ServerState, ServerView, Spread, highest, pod_of_server
 from situation.situation import Situation
 
 SERVERS_SHOWN: Final = 4
@@ -35,17 +35,21 @@ def about(view: ServerView) -> Ref:
     return view.workload or view.ref
 
 
-def limit_of(view: ServerView) -> int | None:
-    """Return how many requests an engine may run at once, as the command line says it; None if it does not.
-
-    TGI's flag bounds those that wait too.
-    """
-    return view.arguments.max_num_seqs if view.software is not Software.TGI else None
-
-
 def pod_of(view: ServerView, situation: Situation) -> Pod | None:
     """Return the pod that a server runs in, as it is known now; None at a URL that no pod has."""
     return situation.pods.get(view.pod) if view.pod is not None else None
+
+
+def explains_pod(sick: Set[Ref], pod: Ref, situation: Situation) -> bool:
+    """Tell whether servers that are sick explain what ails their pod: each container that is not ready runs one."""
+    own = {ref for ref in sick if pod_of_server(ref) == pod}
+    found = situation.pods.get((pod.namespace, pod.name))
+    if not own or found is None:
+        return bool(own)
+    specs = specs_of(found, situation.serving.specs)
+    serving = {spec.container.name for ref, spec in zip(server_refs(found, specs), specs, strict=False) if ref in own}
+    unready = {status.name for status in found.status.container_statuses if not status.ready}
+    return not specs or unready <= serving
 
 
 def unless_measured(view: ServerView) -> Clear | Unknown | None:
@@ -150,7 +154,7 @@ def has_queue(engine: EngineFigures) -> bool:
 
 def at_limit(engine: EngineFigures, view: ServerView) -> bool:
     """Tell whether the engine runs as many requests at once as it is told to."""
-    limit = limit_of(view)
+    limit = view.max_num_seqs
     return limit is not None and engine.running is not None and engine.running >= limit > 0
 
 

@@ -147,6 +147,10 @@ class Cluster:
         """HTTP status and verbose text of `/readyz`."""
         self.logs: dict[str, str] = {}
         """Container logs: `namespace/pod` or `namespace/pod/container` to text."""
+        self.ended_logs: dict[str, str] = {}
+        """The same of the run before the one that `logs` is of."""
+        self.log_runs: dict[str, int] = {}
+        """The same to how often the container had been restarted when `logs` was told."""
         self.pages: dict[PageName, Page] = {}
         """What pods answer through the API server's proxy, as far as it was recorded."""
         self.gpus: dict[str, Mapping[int, GpuFacts]] = {}

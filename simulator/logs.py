@@ -16,12 +16,25 @@ _WAITS: Final = {
 """Reasons that the kubelet puts into words; it repeats the others as they are."""
 
 
-def answer_log(cluster: Cluster, namespace: str, name: str, query: Mapping[str, str]) -> web.Response:
-    """Answer with the text in `cluster.logs`; the same for a container's present and previous run.
+def take_log(cluster: Cluster, place: str, text: str) -> None:
+    """Take what a container has printed by now; `place` is `namespace/pod` or `namespace/pod/container`.
 
-    A container that has run and of which no log is there answers with one line that says so. A pod without a node
-    answers with nothing. Raises StatusError as the API server does: 404 without the pod, 400 for a container that is
-    not in it, must be named, or has no such run.
+    The first text after a restart is of another run, and the one before is that of the previous run.
+    """
+    namespace, name, *rest = place.split("/")
+    restarts = _restarts(cluster.get("pods", namespace, name), *rest)
+    if place in cluster.logs and restarts > cluster.log_runs.get(place, 0):
+        cluster.ended_logs[place] = cluster.logs[place]
+    cluster.logs[place], cluster.log_runs[place] = text, restarts
+
+
+def answer_log(cluster: Cluster, namespace: str, name: str, query: Mapping[str, str]) -> web.Response:
+    """Answer with the text in `cluster.logs`: of the present run, or of the last one that ended if none runs.
+
+    Where nothing was told since a restart, it is of both runs: what ended one will end the next. A container that has
+    run and of which no log is there answers with one line that says so. A pod without a node answers with nothing.
+    Raises StatusError as the API server does: 404 without the pod, 400 for a container that is not in it, must be
+    named, or has no such run.
     """
     manifest = cluster.get("pods", namespace, name)
     if manifest is None:
@@ -33,7 +46,10 @@ def answer_log(cluster: Cluster, namespace: str, name: str, query: Mapping[str, 
     if refusal := _refusal(manifest, container, previous=previous):
         raise refusal
     pod = f"{namespace}/{name}"
-    text = cluster.logs.get(f"{pod}/{container}", cluster.logs.get(pod))
+    place = f"{pod}/{container}" if f"{pod}/{container}" in cluster.logs else pod
+    text = cluster.logs.get(place)
+    if previous and _runs_on(cluster, manifest, place, container):
+        text = cluster.ended_logs.get(place, text)
     if text is None:
         text = f"(simulated cluster: no log of container {container} was recorded)\n"
     lines = text.splitlines(keepends=True)
@@ -86,6 +102,19 @@ def _status(manifest: Manifest, container: str) -> Manifest | None:
     status = manifest.get("status", {})
     statuses = [*status.get("containerStatuses", []), *status.get("initContainerStatuses", [])]
     return next((item for item in statuses if item["name"] == container), None)
+
+
+def _restarts(manifest: Manifest | None, container: str = "") -> int:
+    """Return how often a container was restarted; without a name, all of the pod together."""
+    statuses = (manifest or {}).get("status", {}).get("containerStatuses", [])
+    return sum(item.get("restartCount", 0) for item in statuses if container in ("", item["name"]))
+
+
+def _runs_on(cluster: Cluster, manifest: Manifest, place: str, container: str) -> bool:
+    """Tell whether the run that the newest text is of still runs."""
+    state = (_status(manifest, container) or {}).get("state") or {}
+    named = container if place.count("/") == 2 else ""
+    return "running" in state and _restarts(manifest, named) <= cluster.log_runs.get(place, 0)
 
 
 def _began(manifest: Manifest, container: str, *, previous: bool) -> str:

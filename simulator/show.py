@@ -12,6 +12,7 @@ import msgspec
 from simulator.cluster import Cluster, GpuFacts
 from simulator.etcd.state import EtcdState
 from simulator.leases import keep_renewing, leases_renewed_since
+from simulator.logs import take_log
 from simulator.pages import Page, with_moved_start
 from simulator.repeats import Repeats
 from simulator.server import Simulator
@@ -144,7 +145,7 @@ class Show:
         if frame.source == SERVER_SOURCE:
             self._is_down = bool(frame.down)
         elif frame.source == LOGS_SOURCE:
-            self.cluster.logs[frame.pod] = frame.text or ""
+            take_log(self.cluster, frame.pod, frame.text or "")
         elif page := page_name(frame.source):
             text = with_moved_start(frame.text or "", self.moved)
             answer = self.cluster.pages[page] = Page(frame.status or 200, text, frame.error or "")

@@ -121,11 +121,13 @@ class Report:
         return "" if age is None or evidence.observed_at is None else f" ({duration_text(age)} ago)"
 
     def _doubts(self) -> Iterator[str]:
-        """Yield what could not be read. A reason that many sources share is told once."""
-        layers = [f"{layer.layer.value} {layer.layer.title}" for layer in self._diagnosis.layers if layer.reason]
+        """Yield what could not be read, or judged. A reason that many sources share is told once."""
+        doubtful = [layer for layer in self._diagnosis.layers if layer.reason]
+        layers = [f"{layer.layer.value} {layer.layer.title}" for layer in doubtful]
         lines = frozen_doubt(self._situation, self._now)
         lines += [line for sources in self._read_sources() for line in doubt_lines(sources, self._now)]
-        if layers and lines and not self._one_reason:
+        lines = lines or [f"{layer.layer.title}: {layer.reason}" for layer in doubtful]
+        if layers and not self._one_reason:
             yield ""
             yield f"not judged in full: {', '.join(layers)}"
             yield from (f"  {line}" for line in lines)

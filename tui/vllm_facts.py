@@ -9,7 +9,7 @@ from situation.findings import Severity
 from situation.quantity import short_count, short_latency
 from situation.serving.memory import Curve
 from situation.serving.readings import LEFT_OUT, WAYS
-from situation.serving.view import EngineFigures, ServerView, Spread, highest, total
+from situation.serving.view import EngineFigures, ServerState, ServerView, Spread, highest, total
 from situation.situation import Situation
 from tui.vllm_groups import engines_of, software_text
 from tui.vllm_history import ServingCurves, heights, latency_heights, top_of
@@ -69,7 +69,7 @@ def remarks(server: ServerView, engines: Sequence[EngineFigures], now: datetime)
     if (queue := _queue(server, engines, now)) is not None:
         yield queue
     if severity := worst(saturation_severity, judged):
-        limit = f" (max-num-seqs {server.arguments.max_num_seqs})" if server.arguments.max_num_seqs else ""
+        limit = f" (max-num-seqs {server.max_num_seqs})" if server.max_num_seqs else ""
         yield _graded(f"runs as many as it may{limit}, and others wait", severity)
     if severity := worst(kv_severity, judged):
         yield _graded("KV cache stays full", severity)
@@ -88,7 +88,7 @@ def _graded(text: str, severity: Severity) -> Words:
 
 
 def _queue(server: ServerView, engines: Sequence[EngineFigures], now: datetime) -> Words | None:
-    """Return how the queue moves; None where nobody waits, or it is not measured."""
+    """Return how the queue moves; None where nobody waits, it is not measured, or stands still with all else."""
     waiting = total(engines, lambda engine: engine.waiting)
     slope = total(engines, lambda engine: engine.queue_slope_per_min)
     severity = worst(lambda engine, view: queue_severity(engine, view, now), [(engine, server) for engine in engines])
@@ -98,7 +98,7 @@ def _queue(server: ServerView, engines: Sequence[EngineFigures], now: datetime) 
         if waiting and slope > 0:
             text += f", doubles in {duration_text(waiting / slope * 60)}"
         return _graded(f"{text}, for {duration_text((now - since).total_seconds() // 10 * 10)}", severity)
-    if not waiting or slope is None:
+    if not waiting or slope is None or server.state is ServerState.STALLED:
         return None
     if slope < _DRAINS_PER_MIN:
         return Words(
@@ -148,8 +148,8 @@ def _plot(
 
 
 def _most_running(server: ServerView, engines: Sequence[EngineFigures]) -> int | None:
-    """Return how many requests all engines may run at once, where the command line says it."""
-    each = server.arguments.max_num_seqs
+    """Return how many requests all engines may run at once, where that is told."""
+    each = server.max_num_seqs
     return each * len(engines) if each is not None else None
 
 
@@ -220,7 +220,7 @@ def arguments_text(server: ServerView) -> str:
             ("TP", told.tensor_parallel),
             ("PP", told.pipeline_parallel),
             ("DP", told.data_parallel),
-            ("max-num-seqs", told.max_num_seqs),
+            ("max-num-seqs", server.max_num_seqs),
             ("max-model-len", told.max_model_len),
             ("GPU memory", told.gpu_memory_utilization),
             ("quantization", told.quantization or None),

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.rules import serving_load as rules
+from diagnosis.serving_facts import unless_measured
 from situation.findings import Severity
 from situation.readings import SourceState
 from situation.serving.view import EngineFigures, ServerState, ServerView
@@ -50,8 +51,8 @@ Judged = tuple[EngineFigures, ServerView]
 
 
 def worst(of: Callable[[EngineFigures, ServerView], Severity | None], judged: Iterable[Judged]) -> Severity | None:
-    """Return the worst that is found of several engines."""
-    found = {of(engine, view) for engine, view in judged}
+    """Return the worst that is found of several engines; of servers that hang or are silent, nothing is."""
+    found = {of(engine, view) for engine, view in judged if unless_measured(view) is None}
     return next((severity for severity in _GRAVE if severity in found), None)
 
 

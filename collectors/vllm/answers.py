@@ -70,13 +70,13 @@ def parse_models(body: bytes, what: str) -> tuple[ServedModel, ...]:
 def health_of(status: int, software: Software, body: bytes = b"") -> Health | None:
     """Return what a status of `HEALTH_PATH` means; None if it means nothing.
 
-    vLLM says 503 without a word. With one it is a sidecar or a gateway that speaks, which finds nobody behind it.
+    vLLM says 503 without a word, and Triton 400. With one it is a sidecar or a gateway that speaks, which finds nobody
+    behind it, or does not take what it is asked.
     """
+    is_silent = not body.strip()
     if status == 200:
         return Health.OK
-    if status == _NOT_READY.get(software):
+    if status == _NOT_READY.get(software) and (is_silent or software is not Software.TRITON):
         return Health.NOT_READY
-    is_dead = (status == 503 and not body.strip() and software in _TELL_DEATH) or (
-        status == 500 and software is Software.VLLM
-    )
+    is_dead = (status == 503 and is_silent and software in _TELL_DEATH) or (status == 500 and software is Software.VLLM)
     return Health.ENGINE_DEAD if is_dead else None

@@ -137,9 +137,11 @@ TRITON: Final = Family(
     "model",
     "version",
 )
+MAX_RUNNING: Final = "num_request_max"
+"""The engine's own limit (max_num_seqs), which vLLM's metrics do not tell."""
 NIM: Final = Family(
     Software.NIM,
-    b"num_request_max",
+    MAX_RUNNING.encode(),
     _numbers(
         "",
         running="num_requests_running",
@@ -169,8 +171,8 @@ RAY_MARKER: Final = b"ray_vllm_"
 
 def wanted_of(family: Family) -> frozenset[str]:
     """Return all names that are read of one family."""
-    others = VLLM_OTHERS if family is VLLM else {KV_BLOCKS} if family is TRITON else ()
-    return frozenset((*family.numbers, *family.buckets, *family.finished, *others))
+    others = {Software.VLLM: VLLM_OTHERS, Software.TRITON: {KV_BLOCKS}, Software.NIM: {MAX_RUNNING}}
+    return frozenset((*family.numbers, *family.buckets, *family.finished, *others.get(family.software, ())))
 
 
 FAMILY_OF: Final = {name: family for family in FAMILIES for name in wanted_of(family)}

@@ -77,14 +77,14 @@ class _Engine:
         if known is None or rank < known[0]:
             self.numbers[field] = (rank, value)
 
-    def page(self, identity: _Identity, cache: CacheConfig | None) -> EnginePage:
+    def page(self, identity: _Identity, cache: CacheConfig | None, max_running: float | None) -> EnginePage:
         fields: dict[str, Any] = {field: value for field, (_, value) in self.numbers.items()}
         for field, by_rank in self.buckets.items():
             fields[field] = _histogram(by_rank[min(by_rank)])
         if "awake" in self.sleep:
             fields["is_sleeping"] = self.sleep["awake"] == 0
             fields["sleep_level"] = next((level for level, name in _SLEEP_LEVELS if self.sleep.get(name)), 0)
-        return EnginePage(*identity, finished=self.finished, cache=cache, **fields)
+        return EnginePage(*identity, max_running=max_running, finished=self.finished, cache=cache, **fields)
 
 
 class _Routed:
@@ -108,6 +108,8 @@ class _Reader:
 
     def __init__(self) -> None:
         self._engines: dict[_Identity, _Engine] = {}
+        self._limits: dict[str, float] = {}
+        """By model: a NIM 2.x says it beside its engine's own metrics."""
         self._caches: dict[str, CacheConfig] = {}
         """By engine: these lines do not name the model."""
         self._routed: dict[str, _Routed] = {}
@@ -159,6 +161,8 @@ class _Reader:
         elif name == names.CACHE:
             self._families[family.software] = None
             self._caches.setdefault(_engine_of(family, labels), _cache(labels))
+        elif name == names.MAX_RUNNING:
+            self._limits.setdefault(labels.get(family.model, ""), value)
         elif name != names.HEALTHY:
             self._take_engine_number(self._engine(family, labels), family, name, labels, value)
 
@@ -201,12 +205,14 @@ class _Reader:
     def page(self, page: Page) -> ServerPage:
         """Return what was found."""
         software = next(iter(self._families), Software.ROUTER if self._routed else Software.UNKNOWN)
+        if Software.TRITON in self._families:
+            software = Software.TRITON  # whichever engine is in it, and tells of itself on the same page
         _, loras = self._loras
         total, errors = self._http or (None, None)
         return ServerPage(
             software,
             tuple(
-                self._engines[identity].page(identity, self._caches.get(identity[1]))
+                self._engines[identity].page(identity, self._caches.get(identity[1]), self._limits.get(identity[0]))
                 for identity in sorted(self._engines, key=_order)
             ),
             tuple(self._routed[url].server(url) for url in sorted(self._routed)),

@@ -73,8 +73,8 @@ class ServerReader:
         self._process: float | None = None
 
     async def ask(self, door: Door, path: str, health_door: Door | None = None) -> ModelServer:
-        """Ask for everything that is due; `path` is where its metrics are, `health_door` leads to its health if that
-        is at another port.
+        """Ask for everything that is due; `path` is where its metrics are, `health_door` leads to its health if it is
+        a Triton, which has that at another port.
 
         Raises SourceError where this way does not lead to the server (`leads_nowhere`).
         """
@@ -82,6 +82,7 @@ class ServerReader:
         page, error = await self._page(door, path)
         self.hung = self.hung + 1 if isinstance(error, NoAnswerError) else 0
         self._software = software_told(self._software, page)
+        health_door = health_door if self._software is Software.TRITON else None
         is_there = not isinstance(error, NobodyListensError | NoAnswerError)
         self._note_process(page, is_there)
         health, health_error = None, ""

@@ -15,7 +15,7 @@ from collectors.vllm.reader import ServerReader
 from collectors.vllm.ways import Ways, address_of
 from collectors.vllm.wishes import Place, VllmWishes
 from situation.readings import Reading, SourceState
-from situation.serving.readings import LEFT_OUT, Health, ModelServer, ServerReading, Software
+from situation.serving.readings import LEFT_OUT, Health, ModelServer, ServerReading, Software, triton_http_url
 from situation.serving.serving import SOURCE
 from situation.text import harmless
 
@@ -186,7 +186,10 @@ class VllmCollector:
 
     async def _answer(self, item: _Asked, *, direct: bool) -> ModelServer:
         if item.url or item.place is None:
-            return await _without_way(item.reader, self._ways.url_door(item.url), item.path)
+            port = item.place.health_port if item.place is not None else None
+            http_url = triton_http_url(item.url, port)
+            health_door = self._ways.url_door(http_url) if http_url else None
+            return await _without_way(item.reader, self._ways.url_door(item.url), item.path, health_door)
         place, errors = item.place, list[str]()
         for is_direct in (direct, not direct):
             if is_direct and errors and not self._ways.network_is_open:
@@ -248,10 +251,10 @@ class VllmCollector:
         return self._ways.refused[namespace][1] if namespace in self._ways.refused else None
 
 
-async def _without_way(reader: ServerReader, door: Door, path: str) -> ModelServer:
+async def _without_way(reader: ServerReader, door: Door, path: str, health_door: Door | None) -> ModelServer:
     """Ask at a URL: there is no other way, so what closes this one is the answer."""
     try:
-        return await reader.ask(door, path)
+        return await reader.ask(door, path, health_door)
     except SourceError as error:
         return reader.not_asked(str(error), door.origin, door.shown)
 

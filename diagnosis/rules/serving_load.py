@@ -20,6 +20,7 @@ KV_FULL: Final = 0.95
 """Playbook F: above 0.90 preemption is near, above 0.95 sequences must become fewer or memory more."""
 PREEMPTED_CRITICAL: Final = 1.0
 """Per minute (playbook F)."""
+_MOST_SEEN: Final = "the most that was seen to run while others waited"
 GROWS_CRITICAL: Final = timedelta(minutes=5)
 """Playbook F: critical when the queue grows for 5 minutes."""
 
@@ -158,7 +159,7 @@ def is_saturated(engine: EngineFigures, view: ServerView) -> bool:
     """Tell whether an engine runs as many requests as it may, while others wait for room."""
     if not facts.has_queue(engine) or engine.running is None:
         return False
-    if facts.limit_of(view) is not None:
+    if view.max_num_seqs is not None:
         return facts.at_limit(engine, view)
     # The limit is not known: what ran most while others waited stands for it, unless memory is what they wait for.
     short = preempts(engine, view) or kv_hurts(engine, view)
@@ -176,8 +177,8 @@ def kv_severity(held_ratio: float) -> Severity:
     layer=Layer.APPLICATION,
     severity=Severity.WARNING,
     kind="ModelServer",
-    looks_at="`vllm:num_requests_running` at --max-num-seqs (where the command line does not set it: at the most that "
-    "ran while others waited), with requests that wait for room on 3 scrapes in a row.",
+    looks_at="`vllm:num_requests_running` at --max-num-seqs, or at what a NIM says (where neither is known: "
+    "at the most that ran while others waited), with requests that wait for room on 3 scrapes in a row.",
     look_alikes={
         "full without a queue": "it runs as many as it may and nobody waits: well used, silent",
         "vllm-kv-pressure": "fewer run than are allowed: the KV cache is what is full",
@@ -198,9 +199,9 @@ def _saturation(servers: tuple[ServerView, ...], situation: Situation, now: date
     running = facts.total(engines, lambda item: item.running)
     waiting = facts.total(engines, lambda item: item.waiting)
     worst = servers[0]
-    limit = facts.limit_of(worst)
+    limit = worst.max_num_seqs
     flag = commands.flag_of(worst, "sequences")
-    bound = f"{flag} {limit}" if limit is not None else "the most that was seen to run while others waited"
+    bound = f"{flag or 'what it may run at once,'} {limit}" if limit is not None else _MOST_SEEN
     evidence = [*facts.lines(servers, facts.work_text), facts.told(worst, f"the limit: {bound}")]
     others = [item for item in facts.others(servers, situation, now) if facts.unless_measured(item) is None]
     idle = [item for item in others if not item.total("waiting")]

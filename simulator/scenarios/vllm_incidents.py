@@ -34,6 +34,8 @@ FAULT_AT: Final = 20.0
 ROUNDS: Final = 3
 PAGE_EVERY_S: Final = 5.0
 LOADS_S: Final = 80.0
+PRINTS_AFTER_S: Final = 0.5
+"""So soon a container that was started again has said something."""
 """How long an 8B model takes from a warm cache (60 to 120 s are usual)."""
 DIES_AGAIN_AT: Final = 130.0
 ENDS_WITH: Final = 0
@@ -139,6 +141,9 @@ def engine_dead() -> GpuStory:
     for t, now in sorted(changes, key=lambda change: change[0]):
         turned = max(moment for moment in (first_end, ready_at, DIES_AGAIN_AT + 2) if moment <= t)
         _change(story, t, LLAMA_8B, {**now, "turned": turned})
+        if "running" in (now["state"] or {}):
+            story.log(t + PRINTS_AFTER_S, pod, logs.STARTS)
+    story.log(ready_at, pod, logs.SERVES)
     serves(story, ready_at, pod, LLAMA_8B)
     _traffic(story, pod, LLAMA_8B, ready_at, DIES_AGAIN_AT, second_start)
     _probe_failed(story, (FAULT_AT + 1,), pod, "Readiness", "HTTP probe failed with statuscode: 503")
@@ -157,9 +162,9 @@ def device_oom() -> GpuStory:
     refuses(story, FAULT_AT, pod)
     story.log(FAULT_AT + 1, pod, logs.STARTS)
     for t, now in crashes("vllm", _full(pod), FAULT_AT + 1, 38, OUT_OF_MEMORY_UNTIL):
-        if "running" not in now["state"]:
-            story.log(t, pod, logs.GPU_MEMORY_RAN_OUT)
         _change(story, t, model, {**now, "born": FAULT_AT, "turned": FAULT_AT})
+        runs = "running" in now["state"]
+        story.log(t + PRINTS_AFTER_S * runs, pod, logs.STARTS if runs else logs.GPU_MEMORY_RAN_OUT)
     _probe_failed(story, [FAULT_AT + 11 + 10 * n for n in range(3)], pod, "Startup", _refusal(pod))
     return story
 

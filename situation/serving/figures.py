@@ -78,6 +78,7 @@ def _figures(model: str, engine: str, track: EngineTrack) -> EngineFigures:
         model=model,
         engine=engine,
         running=finite(page.running),
+        max_running=finite(page.max_running),
         waiting=queue,
         deferred=finite(page.deferred),
         kv_usage_ratio=finite(page.kv_usage_ratio),

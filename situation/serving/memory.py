@@ -156,8 +156,9 @@ class MadeView(NamedTuple):
     """Those that sort first need a look first."""
     rests_on: object
     """As long as this is the same ..."""
+    since: datetime
     until: datetime
-    """... and it is no later, the view holds."""
+    """... and it is not before or after these, the view holds."""
 
 
 class ServingMemory:
@@ -171,11 +172,16 @@ class ServingMemory:
         """How pods serve, read once for each version of a pod."""
         self.views: dict[Hashable, MadeView] = {}
         """The servers as shown last."""
+        self.revision = 0
+        """Another one after each round of a server, and after one was forgotten."""
+        self.derived = Derived()
+        """What was worked out of all servers, with the revision that it is of."""
         self.model_views: dict[Hashable, tuple[object, ModelView]] = {}
         """The same of the models."""
 
     def take(self, reading: ServerReading) -> None:
         """Fold one server's round in."""
+        self.revision += 1
         key = reading.server.key
         held = self.known.get(key)
         if held is None or held.server.pod != reading.server.pod:
@@ -196,6 +202,7 @@ class ServingMemory:
 
     def _forget(self, key: str) -> None:
         held = self.known.pop(key, None)
+        self.revision += 1
         if held is None or held.server.pod is None:
             return
         of_pod = self.by_pod.get(held.server.pod, {})

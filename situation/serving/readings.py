@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
@@ -33,6 +34,22 @@ HEALTH_PATH: Final[Mapping[Software, str]] = {
 """Where each kind says whether it serves: metrics.md 1.7; of NIM its API reference. Triton does so at another port
 than that of its metrics."""
 
+TRITON_METRICS_PORT: Final = 8002
+TRITON_HTTP_PORT: Final = 8000
+"""Its defaults (`tritonserver --help`)."""
+
+
+def triton_http_url(url: str, port: int | None = None) -> str:
+    """Return where a Triton tells its health whose metrics are at `url`: at `port`, or if that is not known and both
+    stand at their default ports. Empty elsewhere. User and password are for the port that they were given for.
+    """
+    parts = urlsplit(url)
+    if port is None and (parts.port != TRITON_METRICS_PORT or parts.path.strip("/")):
+        return ""
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return urlunsplit((parts.scheme, f"{host}:{port or TRITON_HTTP_PORT}", "", "", ""))
+
+
 LEFT_OUT: Final = "left out"
 """`ModelServer.origin` of a server that the configuration says not to ask."""
 
@@ -59,6 +76,8 @@ class EnginePage(msgspec.Struct, frozen=True, gc=False):
     engine: str = "0"
     """Data-parallel rank."""
     running: float | None = None
+    max_running: float | None = None
+    """The most that it may run at once, where its page tells (NIM)."""
     waiting: float | None = None
     deferred: float | None = None
     """Of the waiting, those that wait for something else than capacity; since vLLM 0.20."""

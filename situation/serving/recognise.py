@@ -11,7 +11,7 @@ from situation.gpu.requests import has_gpus
 from situation.kserve import LABEL as KSERVE_LABEL
 from situation.pods import Container, Pod
 from situation.serving.arguments import EngineArguments, commands_of, read_arguments, words_of
-from situation.serving.readings import Software
+from situation.serving.readings import TRITON_HTTP_PORT, TRITON_METRICS_PORT, Software
 
 _BY_IMAGE: Final = (
     (Software.NIM, re.compile(r"(?:^|/)nim/")),
@@ -50,7 +50,7 @@ _DEFAULT_PORT: Final = {
     Software.VLLM: 8000,
     Software.SGLANG: 30000,
     Software.TGI: 80,
-    Software.TRITON: 8002,
+    Software.TRITON: TRITON_METRICS_PORT,
     Software.NIM: 8000,
     Software.ROUTER: 8001,
     Software.UNKNOWN: 8080,
@@ -60,7 +60,6 @@ SERVERS_LIMIT: Final = 64
 _PORT_FOR_EACH_RANK: Final = frozenset({"--data-parallel-multi-port-external-lb", "-dpm"})
 """metrics.md 1.5."""
 _TLS_FLAGS: Final = frozenset({"--ssl-keyfile", "--ssl-certfile"})
-_TRITON_HTTP: Final = 8000
 _METRICS_PATH: Final = {Software.NIM: "/v1/metrics"}
 """Where it is not /metrics."""
 _KSERVE_PORT: Final = 8080
@@ -256,7 +255,7 @@ def _ports_of_sidecars(pod: Pod) -> frozenset[str]:
 def _triton_http(container: Container, arguments: EngineArguments) -> int:
     if arguments.port is not None:
         return arguments.port
-    return next((port.container_port for port in container.ports if port.name == "http"), _TRITON_HTTP)
+    return next((port.container_port for port in container.ports if port.name == "http"), TRITON_HTTP_PORT)
 
 
 def _declared(container: Container) -> Iterator[int]:

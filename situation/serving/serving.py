@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from situation.meta import Ref
 from situation.readings import Source
@@ -19,6 +19,8 @@ from situation.situation import Situation
 
 SOURCE: Final = "vllm/servers"
 """Name of the source that tells of model servers."""
+_RESTS_ON: Final = ("pods", "replicasets", "jobs", "deployments", "statefulsets")
+"""Kinds that are looked at: which pods serve, whose they are, and how many replicas are wanted."""
 _WORST_FIRST: Final = (
     ServerState.DEAD,
     ServerState.STALLED,
@@ -34,23 +36,43 @@ _RANK: Final = {state: rank for rank, state in enumerate(_WORST_FIRST)}
 
 
 def serving_of(situation: Situation, now: datetime) -> Serving:
-    """Return the model servers: those that pods tell of, asked or not, and those at URLs. Worst first."""
-    return situation.derived.at("serving", now, lambda: _serving(situation, now))
+    """Return the model servers: those that pods tell of, asked or not, and those at URLs. Worst first.
+
+    Worked out once for all that ask, until something of it is read or time alone changes a server's state.
+    """
+    memory, source = situation.serving, situation.source(SOURCE)
+    version = (situation.revision(*_RESTS_ON), situation.knows("pods"), memory.revision, source.state, source.error)
+    kept: _Kept | None = memory.derived.get(SOURCE)
+    if kept is None or kept.version != version or not kept.since <= now <= kept.until:
+        kept = memory.derived[SOURCE] = _serving(situation, now, version)
+    return kept.serving
 
 
-def _serving(situation: Situation, now: datetime) -> Serving:
+class _Kept(NamedTuple):
+    """The answer, for as long as it holds."""
+
+    serving: Serving
+    version: object
+    """Of all that was looked at."""
+    since: datetime
+    until: datetime
+
+
+def _serving(situation: Situation, now: datetime, version: object) -> _Kept:
     made = sorted(_views(situation, now), key=lambda pair: pair[0].rank)
     pairs = [(item.view, known) for item, known in made]
     views = tuple(view for view, _ in pairs)
     by_workload: defaultdict[Ref, list[ServerView]] = defaultdict(list)
     for view in views:
         by_workload[view.workload or view.ref].append(view)
-    return Serving(
+    until = min((item.until for item, _ in made), default=now)
+    serving = Serving(
         servers=views,
         models=models_of(pairs, situation),
         by_ref={view.ref: view for view in views},
         by_workload={ref: tuple(found) for ref, found in by_workload.items()},
     )
+    return _Kept(serving, version, now, until)
 
 
 def _subjects(situation: Situation) -> Iterator[Subject]:
@@ -100,7 +122,7 @@ def _views(situation: Situation, now: datetime) -> list[tuple[MadeView, KnownSer
         name: Hashable = (*pod.key, subject.port) if pod is not None else known.server.key if known is not None else ""
         rests_on = (pod, known, known.rounds if known is not None else 0, source.state, source.error, owners)
         made = before.get(name)
-        if made is None or now > made.until or made.rests_on != rests_on:
+        if made is None or not made.since <= now <= made.until or made.rests_on != rests_on:
             made = _made(subject, rests_on, situation, now)
         kept[name] = made
         found.append((made, known))
@@ -112,7 +134,7 @@ def _made(subject: Subject, rests_on: object, situation: Situation, now: datetim
     told = state_of(subject, now)
     workload = situation.workload_of(subject.pod) if subject.pod is not None else None
     view = _view(subject, told, _is_fresh(subject, told.state, now), workload)
-    return MadeView(view, _rank(view), rests_on, holds_until(subject, now))
+    return MadeView(view, _rank(view), rests_on, now, holds_until(subject, now))
 
 
 def _view(subject: Subject, told: Told, is_fresh: bool, workload: Ref | None) -> ServerView:

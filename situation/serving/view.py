@@ -76,6 +76,7 @@ class EngineFigures(msgspec.Struct, frozen=True):
     model: str
     engine: str = "0"
     running: float | None = None
+    max_running: float | None = None
     waiting: float | None = None
     deferred: float | None = None
     kv_usage_ratio: float | None = None
@@ -174,6 +175,17 @@ class ServerView(msgspec.Struct, frozen=True):
     waiting_loras: tuple[str, ...] = ()
     routed: tuple[RoutedServer, ...] = ()
     """Of a router: the back ends that it knows."""
+
+    @property
+    def max_num_seqs(self) -> int | None:
+        """How many requests each engine may run at once: as its page says, else its command line; None if neither does.
+
+        TGI's flag bounds those that wait too.
+        """
+        told = [item.max_running for item in self.engines if item.max_running]
+        if told:
+            return int(min(told))
+        return self.arguments.max_num_seqs if self.software is not Software.TGI else None
 
     def total(self, of: str) -> float | None:
         """Return the sum of a figure (`running`) over its engines; None if none was measured."""

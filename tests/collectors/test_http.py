@@ -1,7 +1,10 @@
 """HTTP to servers that are not the API server: every way in which they may answer wrongly, over a real socket."""
 
 import asyncio
+import gzip
+import socket
 import ssl
+import struct
 import subprocess
 from pathlib import Path
 
@@ -85,6 +88,102 @@ async def test_nobody_there() -> None:
             await reader.get("http://127.0.0.1:1", deadline_s=5)
         with pytest.raises(UnreachableError, match="cannot be resolved"):
             await reader.get("http://no-such-host.invalid", deadline_s=5)
+
+
+async def test_a_name_with_several_addresses_none_of_which_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_all = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{number}", 1)) for number in (1, 2)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_names: of_all)
+    async with HttpReader() as reader:
+        with pytest.raises(UnreachableError, match=r"cannot connect to http://both\.example:1: connection refused"):
+            await reader.get("http://both.example:1", deadline_s=5)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+RIGHT = {
+    "in chunks": CHUNKED + b"2\r\nfi\r\n2;x=y\r\nne\r\n0\r\n\r\n",
+    "until it closes": b"HTTP/1.0 200 OK\r\n\r\nfine",
+    "after early hints": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + http("fine"),
+    "gzipped": http(gzip.compress(b"fine"), Content_Encoding="gzip"),
+}
+
+
+@pytest.mark.parametrize("case", RIGHT)
+async def test_every_way_to_write_an_answer(case: str) -> None:
+    async with Loopback({"/m": RIGHT[case]}) as server, HttpReader() as reader:
+        assert await reader.get(f"{server.url}/m", deadline_s=5) == b"fine"
+
+
+@pytest.mark.parametrize(
+    ("pause_s", "error", "said"),
+    [(0.0, BadAnswerError, "answered with more than"), (0.05, UnreachableError, r"did not answer within 0\.5 s")],
+    ids=["fast", "a little at a time"],
+)
+async def test_an_answer_without_end_is_given_up(pause_s: float, error: type[SourceError], said: str) -> None:
+    closed = asyncio.Event()
+
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(CHUNKED)
+        while not reader.at_eof() and not writer.is_closing():
+            writer.write(b"4\r\nmore\r\n")
+            await asyncio.sleep(pause_s)
+        writer.close()
+        closed.set()
+
+    server = await asyncio.start_server(pour, "127.0.0.1", 0)
+    async with server, HttpReader() as reader:
+        with pytest.raises(error, match=said):
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            await reader.get(url, deadline_s=0.5 if pause_s else 30.0, limit_bytes=400)
+        async with asyncio.timeout(5):
+            await closed.wait()
+
+
+async def test_a_connection_that_is_reset_in_the_middle() -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(CHUNKED + b"4\r\nhalf\r\n")
+        await writer.drain()
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.close()
+
+    server = await asyncio.start_server(reset, "127.0.0.1", 0)
+    async with server, HttpReader() as reader:
+        with pytest.raises(UnreachableError, match=r"failed: .*[Cc]onnection reset"):
+            await reader.get(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", deadline_s=5)
+
+
+@pytest.mark.parametrize("ends", ["answered", "too much", "cancelled"])
+async def test_no_connection_is_left_open(ends: str) -> None:
+    closed = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        keep = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
+        writer.write({"answered": keep, "too much": CHUNKED + b"fff\r\n" + b"x" * 4095, "cancelled": b""}[ends])
+        await reader.read()
+        writer.close()
+        closed.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, HttpReader() as reader:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        if ends == "answered":
+            assert await reader.get(url, deadline_s=5) == b"fine"
+        else:
+            with pytest.raises(SourceError):
+                await reader.get(url, deadline_s=0.2 if ends == "cancelled" else 5, limit_bytes=100)
+        async with asyncio.timeout(5):
+            await closed.wait()
+
+
+async def test_a_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Loopback({"/m": http("through the proxy")}) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        async with HttpReader() as reader:
+            assert await reader.get("http://exporter.example/m", deadline_s=5) == b"through the proxy"
 
 
 def certificate(folder: Path) -> ssl.SSLContext:

@@ -3,12 +3,12 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from collectors import prometheus_text
 from collectors.errors import BadAnswerError
-from collectors.prometheus_text import PAGE_LIMIT_BYTES, parse_page
+from collectors.prometheus_text import PAGE_LIMIT_BYTES, parse_page, read_sample
 from situation.text import harmless
 from tests.collectors.dcgm_pages import dcgm_page
 
@@ -113,6 +113,26 @@ def test_any_label_comes_back(labels: dict[str, str]) -> None:
     inside = ",".join(f'{name}="{text}"' for name, text in escaped.items())
     (sample,) = parse_page(f"up{{{inside}}} 1\n".encode(), WANTED, "it").samples
     assert dict(sample.labels) == {name: harmless(text) for name, text in labels.items()}
+
+
+_PIECES = (*'{ } " a="x" b="y}" \\ , = # 1 2.5e3 +Inf NaN _ é'.split(), " ", "\t", "\r")
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=12).map("".join))
+@example('{a="x"} 3 # {b="y}"} 0.5')
+@example('{a="x"} 1 1700000000000')
+def test_the_short_way_reads_a_line_as_the_long_one_does(rest: str) -> None:
+    expected = read_sample("up", rest.encode(), {}) if rest[:1] in ("{", " ", "\t") else None
+    page = parse_page(f"up{rest}\n".encode(), WANTED, "it")
+    assert repr(page.samples) == repr((expected,) if expected else ())
+
+
+def test_labels_that_come_again_have_the_new_value() -> None:
+    for value in (1.0, 2.0, 2.0, 0.5):
+        assert values(f'up{{a="x"}} {value}\nup_total{{a="x"}} {value + 1}\n') == [
+            ("up", {"a": "x"}, value),
+            ("up_total", {"a": "x"}, value + 1),
+        ]
 
 
 def test_quotes_without_end_do_not_take_forever() -> None:

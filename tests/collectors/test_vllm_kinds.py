@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from collectors.vllm import reader
 from collectors.vllm.options import VllmOptions
 from situation.readings import Reading
+from situation.serving import readings
 from situation.serving.readings import Health, ModelServer, Software
 from situation.serving.serving import serving_of
 from situation.serving.view import ServerState, ServerView
@@ -92,6 +93,59 @@ async def test_triton_tells_its_health_at_its_http_port(
     assert (found.software, found.health) == (Software.TRITON, health)
     assert (view.state, why in view.why) == (state, True), view.why
     assert sorted(path for path in paths if path != "/version") == sorted([METRICS, HEALTH])
+
+
+@pytest.mark.parametrize(
+    ("ready", "health"),
+    [
+        (http(""), Health.OK),
+        (NOT_SERVING, Health.NOT_READY),
+        (http("plain HTTP was sent to an HTTPS port", "400 Bad Request"), None),
+        (http("not found", "404 Not Found"), None),
+        (REFUSED, None),
+    ],
+    ids=["ready", "a model loads", "a gateway", "another server", "an API server's word"],
+)
+async def test_a_triton_at_the_url_of_its_metrics_tells_its_health_at_its_http_port(
+    ready: bytes, health: Health | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {"/v2/health/ready": ready, "/health": http("another server's")}
+    async with Loopback({"/metrics": http(TRITON_PAGE)}) as metrics, Loopback(answers) as serving:
+        monkeypatch.setattr(readings, "TRITON_METRICS_PORT", urlsplit(metrics.url).port)
+        monkeypatch.setattr(readings, "TRITON_HTTP_PORT", urlsplit(serving.url).port)
+        options = VllmOptions(urls=(metrics.url.replace("://", "://me:secret@"),))
+        async with collecting(None, tmp_path, wishes_for(), options) as one:
+            (found,) = servers_in(await round_of(one)).values()
+    assert (found.software, found.health) == (Software.TRITON, health)
+    assert [one.path for one in serving.asked] == ["/v2/health/ready"]
+    assert "authorization" in metrics.asked[0].headers
+    assert "authorization" not in serving.asked[0].headers
+
+
+async def test_another_server_at_tritons_port_is_asked_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {"/metrics": http(vllm_page()), "/health": http("", "503 Service Unavailable")}
+    async with Loopback(answers) as model:
+        monkeypatch.setattr(readings, "TRITON_METRICS_PORT", urlsplit(model.url).port)
+        async with collecting(None, tmp_path, wishes_for(), VllmOptions(urls=(model.url,))) as one:
+            (found,) = servers_in(await round_of(one)).values()
+    assert (found.software, found.health) == (Software.VLLM, Health.ENGINE_DEAD)
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "elsewhere"),
+    [
+        ("http://gpu-7:8002", None, "http://gpu-7:8000"),
+        ("https://me:secret@[fd00::7]:8002/", None, "https://[fd00::7]:8000"),
+        ("http://10.0.0.7:9102", 9100, "http://10.0.0.7:9100"),
+        ("http://gpu-7:9102", None, ""),
+        ("http://gateway:8002/models/a", None, ""),
+        ("http://gpu-7", None, ""),
+    ],
+)
+def test_where_a_triton_at_a_url_tells_its_health(url: str, port: int | None, elsewhere: str) -> None:
+    assert readings.triton_http_url(url, port) == elsewhere
 
 
 async def test_a_triton_without_metrics_is_not_gone(tmp_path: Path) -> None:

@@ -238,12 +238,13 @@ def test_nim_has_names_of_its_own_or_those_of_the_engine_in_it() -> None:
     page = read(NIM_PAGE)
     (engine,) = page.engines
     assert (page.software, engine.model) == (Software.NIM, "meta/llama-3.1-8b-instruct")
-    assert (engine.running, engine.waiting, engine.kv_usage_ratio) == (4, 2, 0.25)
+    assert (engine.running, engine.max_running, engine.waiting, engine.kv_usage_ratio) == (4, 2048, 2, 0.25)
     assert (engine.prompt_tokens, engine.generation_tokens) == (603, 997)
     assert engine.ttft == Histogram(SECONDS, (1, 4, 8, 10))
     assert engine.finished == {}, "clients that hang up are among its failures"
     passed_on = read(b'num_request_max{model_name="m"} 1024\n' + vllm_page())
-    assert (passed_on.software, only(vllm_page())) == (Software.VLLM, passed_on.engines[0])
+    assert (passed_on.software, passed_on.engines) == (Software.VLLM, (only(vllm_page()),)), "of another model"
+    assert only(b'num_request_max{model_name="llama-8b"} 1024\n' + vllm_page()).max_running == 1024
 
 
 def test_a_router_reuses_names_and_is_no_engine() -> None:

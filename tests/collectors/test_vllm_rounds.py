@@ -362,6 +362,18 @@ async def test_a_url_where_nobody_listens_is_a_source_that_fails(tmp_path: Path)
     assert (readings[-1].state, "secret" in str(readings)) == (SourceState.UNREACHABLE, False)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    ["text/plain; version=0.0.4; charset=utf-8", "text/plain; version=1.0.0; charset=utf-8; escaping=underscores",
+     "application/openmetrics-text; version=1.0.0; charset=utf-8", "application/octet-stream", ""],
+)  # fmt: skip
+async def test_a_page_is_known_by_what_is_in_it_not_by_its_content_type(kind: str, tmp_path: Path) -> None:
+    async with Loopback(served("", metrics=http(PAGE, Content_Type=kind))) as model:
+        async with collecting(None, tmp_path, wishes_for(), VllmOptions(urls=(model.url,))) as one:
+            found = servers_in(await round_of(one))[model.url]
+    assert found.page is not None and found.page.engines[0].running == 3
+
+
 async def test_redirects_are_not_followed(tmp_path: Path) -> None:
     moved = http("", "307 Temporary Redirect", Location="http://127.0.0.1:1/login")
     async with Loopback(served("", metrics=moved)) as model:

@@ -193,6 +193,30 @@ def test_each_engine_is_told_of_its_own_flags(software: Software, image: str, te
     assert "--max-num-seqs" not in line
 
 
+def test_what_a_command_line_sets_is_not_said_of_a_server_at_a_url() -> None:
+    known = situation()
+    for ago_s in (15, 10, 5, 0):
+        tell(known, None, busy(waiting=5.0)(100.0 - ago_s), ago_s=ago_s)
+    (line,) = advice(causes_of(RULES, known)["vllm-saturated"])
+    assert line == "to change: more replicas; or a higher --max-num-seqs; its command line is not known here"
+    for ago_s in (15, 10, 5, 0):
+        tell(known, None, preempting(1.0, running=5.0)(100.0 - ago_s), ago_s=ago_s)
+    lines = advice(causes_of(RULES, known)["vllm-preemption"])
+    assert lines == ["to change: --max-num-seqs -> 5: no more fit at once over the last minute"]
+
+
+@pytest.mark.parametrize(("limit", "fires"), [(8.0, True), (64.0, False)])
+def test_a_nim_says_itself_how_many_it_may_run(limit: float, fires: bool) -> None:
+    known = situation(server_pod(1, container={"image": "nvcr.io/nim/meta/llama:1.8", "args": []}), *deployment(1))
+    for ago_s in (15, 10, 5, 0):
+        told = busy(waiting=5.0, max_running=limit)(100.0 - ago_s)
+        tell(known, 1, ago_s=ago_s, page=page(told, software=Software.NIM), software=Software.NIM)
+    found = causes_of(RULES, known)
+    assert ("vllm-saturated" in found) is fires
+    if fires:
+        assert "the limit: what it may run at once, 8" in [line.text for line in found["vllm-saturated"].evidence]
+
+
 def test_an_autoscaler_is_named_by_who_offers_to_scale() -> None:
     scaler = {"kind": "HorizontalPodAutoscaler", "metadata": meta("llama-hpa", "ai"), "spec": {
         "scaleTargetRef": {"kind": "Deployment", "name": "llama"}, "minReplicas": 1, "maxReplicas": 4}}  # fmt: skip

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from simulator.logs import take_log
 from simulator.server import Simulator
 from tests.build import Manifest, pod
 from tests.simulator.client import get
@@ -23,6 +24,28 @@ async def test_log_of_a_container(simulator: Simulator) -> None:
     assert await get(simulator, LOG, container="app", tailLines="1") == (200, "two\n")
     assert (await get(simulator, LOG, container="other"))[0] == 400
     assert (await get(simulator, LOG.replace("web-1", "none")))[0] == 404
+
+
+async def test_each_run_has_a_log_of_its_own(simulator: Simulator) -> None:
+    cluster = simulator.cluster
+
+    def run(restarts: int, text: str = "", **state: Any) -> None:
+        last = {"lastState": ENDED} if restarts else {}
+        cluster.put("pods", pod(container_status={"restartCount": restarts, "state": state, **last}))
+        if text:
+            take_log(cluster, "shop/web-1", text)
+
+    run(0, "starts\n", running={})
+    run(0, "dies\n", terminated={"exitCode": 1})
+    run(1, running={})
+    assert await get(simulator, LOG, previous="true") == (200, "dies\n"), "nothing new was told yet"
+    run(1, "starts again\n", running={})
+    assert await get(simulator, LOG) == (200, "starts again\n")
+    assert await get(simulator, LOG, previous="true") == (200, "dies\n")
+    run(1, "dies again\n", waiting={"reason": "CrashLoopBackOff"})
+    assert await get(simulator, LOG, previous="true") == (200, "dies again\n")
+    run(2, running={})
+    assert await get(simulator, LOG, previous="true") == (200, "dies again\n"), "not that of the run before it"
 
 
 async def test_one_of_several_containers(simulator: Simulator) -> None:

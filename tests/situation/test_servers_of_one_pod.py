@@ -14,7 +14,7 @@ from situation.serving.recognise import SERVERS_LIMIT, servers_of
 from situation.serving.serving import SOURCE, serving_of
 from situation.serving.view import ServerState, ServerView, pod_of_server
 from situation.situation import Situation
-from tests.build import NOW, Manifest, event, made, pod, situation
+from tests.build import NOW, Manifest, ago, event, made, pod, situation
 from tests.diagnosis.pod_faults import ended, looping
 from tests.serving_objects import engine, page
 
@@ -110,6 +110,24 @@ def test_the_one_that_is_dead_is_named() -> None:
     (cause,) = [cause for cause in diagnose(known, NOW).causes if cause.rule == "vllm-engine-dead"]
     assert cause.members == (SECOND,)
     assert "pair:8001: /health says that the engine is dead" in [line.text for line in cause.evidence]
+
+
+@pytest.mark.parametrize(
+    ("unready", "follows"), [("b", True), ("a", False), ("ab", False)], ids=["its own", "the other's", "both"]
+)
+def test_the_second_that_is_dead_explains_an_unready_pod_if_its_container_is_what_is_not_ready(
+    unready: str, follows: bool
+) -> None:
+    sick = pair()
+    sick["status"]["conditions"] = [{"type": "Ready", "status": "False", "lastTransitionTime": ago(100)}]
+    for status in sick["status"]["containerStatuses"]:
+        status["ready"] = status["name"] not in unready
+    known = situation(sick)
+    tell(known, 8000, "a")
+    tell(known, 8001, "b", Health.ENGINE_DEAD)
+    causes = {cause.rule: [item.rule for item in cause.consequences] for cause in diagnose(known, NOW).causes}
+    assert ("not-ready" in causes["vllm-engine-dead"]) is follows
+    assert ("not-ready" in causes) is not follows
 
 
 def test_both_relate_to_their_pod_and_its_node() -> None:

@@ -316,3 +316,23 @@ def test_an_owner_that_is_read_later_becomes_the_workload() -> None:
         name = "deployments" if manifest["kind"] == "Deployment" else "replicasets"
         known.apply(Reading(f"kubernetes/{name}", SourceState.LIVE, NOW, Changed(name, (made(manifest),))))
     assert view_of(known, 1).workload == Ref("Deployment", "ai", "llama")
+
+
+def test_all_that_ask_get_the_same_until_something_of_it_changes() -> None:
+    known = situation(server_pod(1), server_pod(2), *deployment(2))
+    for number in (1, 2):
+        tell(known, number, engine(running=1.0))
+    first = serving_of(known, NOW)
+    known.apply(Reading("kubernetes/events", SourceState.LIVE, NOW))
+    assert serving_of(known, NOW + timedelta(seconds=5)) is first
+    tell(known, 2, engine(running=2.0), ago_s=-5)
+    second = serving_of(known, NOW + timedelta(seconds=5))
+    assert [view.total("running") for view in second.servers] == [1.0, 2.0]
+    known.apply(
+        Reading("kubernetes/deployments", SourceState.LIVE, NOW, Changed("deployments", (made(deployment(3)[0]),)))
+    )
+    third = serving_of(known, NOW + timedelta(seconds=5))
+    assert [model.replicas_wanted for model in third.models] == [3]
+    late = serving_of(known, NOW + timedelta(seconds=32))
+    assert [view.state for view in late.servers] == [ServerState.UNKNOWN, ServerState.HEALTHY], "time alone"
+    assert serving_of(known, NOW + timedelta(seconds=5)).by_ref == third.by_ref, "a clock that went back"

@@ -200,6 +200,12 @@ def test_a_layer_that_is_judged_in_part_is_not_printed_as_fine() -> None:
     assert line.endswith("4 control plane ✓ · 5 node and GPU ◐ partly")
 
 
+def test_why_a_layer_is_judged_in_part_is_said_also_where_all_was_read() -> None:
+    once = "load of model servers: measured once, a rate needs two"
+    partly = (LayerStatus(Layer.APPLICATION, LayerState.OK, once), *layers()[1:])
+    assert list(report(of_layers=partly).text())[-2:] == ["not judged in full: 1 application", f"  application: {once}"]
+
+
 def test_a_reason_that_many_sources_share_is_told_once() -> None:
     down = [Reading(f"kubernetes/{n}", SourceState.UNREACHABLE, NOW, error="refused") for n in ("pods", "nodes")]
     assert list(doubt_lines(situation_with(*down).sources.values(), NOW)) == ["all 2 sources: unreachable (refused)"]

@@ -168,6 +168,9 @@ def test_the_remarks_say_how_the_queue_moves() -> None:
     drains = EngineFigures("m", waiting=30.0, queue_slope_per_min=-10.0)
     assert next(iter(remarks(busy, (drains,), NOW))).text == "queue drains by 10/min, empty in 3m"
     assert not [words for words in remarks(busy, (EngineFigures("m", waiting=0.0),), NOW) if "queue" in words.text]
+    hangs = replace(busy, state=ServerState.STALLED)
+    assert not list(remarks(hangs, hangs.engines, NOW)), "what no rule judges of a server that hangs"
+    assert not list(remarks(hangs, (drains,), NOW))
 
 
 def test_the_detail_tells_figures_arguments_and_what_is_not_measured() -> None:
