@@ -53,7 +53,8 @@ _KEPT_WITH_TLS_S: Final = 30.0
 class Tls:
     """How some servers are asked: with CAs and a client certificate of their own, and never through a proxy."""
 
-    context: ssl.SSLContext
+    context: ssl.SSLContext | None
+    """None: with the CAs that this machine trusts, which are loaded only for a server that speaks TLS."""
     hint: str
     """What to do about a server certificate that is not accepted: `--etcd-cacert names the CA`."""
     refused: str
@@ -152,8 +153,6 @@ class HttpReader:
         User and password in the URL are sent as basic authentication; `token_file` holds a bearer token, read anew
         each time because tokens are renewed. `answers` are the statuses whose bodies are wanted; others are errors.
         """
-        import httpx
-
         shown = without_password(url)
         plain, user = _split_user(url)
         headers = {}
@@ -161,6 +160,8 @@ class HttpReader:
             headers["Authorization"] = f"Bearer {await asyncio.to_thread(_token, token_file)}"
         is_secure = plain.startswith("https")
         client = self._clients.get((tls, is_secure)) or await self._opened(tls, is_secure)
+        import httpx  # now that a thread has
+
         handshake = Handshake()
         traced = {"trace": handshake.note} if is_secure else {}
         try:
@@ -186,6 +187,7 @@ def _open_client(tls: Tls | None, is_secure: bool) -> "httpx.AsyncClient":
     """Open a client; slow (it loads all certificates), so it is done in a thread. `HttpReader.get` has the deadline."""
     from urllib.request import getproxies
 
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # its command line, which has pygments loaded
     import httpx
 
     from collectors.plain_http import plain_transport
@@ -195,10 +197,11 @@ def _open_client(tls: Tls | None, is_secure: bool) -> "httpx.AsyncClient":
         # httpcore looks for it with each request, and a search that finds nothing costs a third of all its time.
         sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # documented: not there, do not search
     is_plain = not is_secure and (tls is not None or not {"http", "all"} & getproxies().keys())
+    context = tls.context if tls is not None else None
     return httpx.AsyncClient(
         transport=plain_transport() if is_plain else None,
-        verify=ssl.create_default_context() if tls is None else tls.context,
-        trust_env=tls is None,
+        verify=False if is_plain else context or ssl.create_default_context(),  # a transport of ours knows no TLS
+        trust_env=tls is None and not is_plain,
         limits=httpx.Limits(
             max_connections=_CONNECTIONS,
             max_keepalive_connections=_IDLE_CONNECTIONS if is_secure else 0,

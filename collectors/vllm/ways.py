@@ -35,7 +35,7 @@ class Ways:
         self._http = http
         self._api = Api(client) if client is not None else None
         self._cacert = cacert
-        self._tls: Tls | None = None
+        self._tls = _tls(None)
         self._by_ip: set[str] = set()
         """Keys of servers that were reached by their pod's IP."""
         self._try_ip: set[str] = set()
@@ -45,14 +45,13 @@ class Ways:
         self._quiet_until = 0.0
 
     async def prepare(self) -> None:
-        """Load certificates; slow, so it is done in a thread, once. Raises ConfigurationError."""
-        if self._tls is None:
-            self._tls = await asyncio.to_thread(self._load)
+        """Load the CA that was named; in a thread, once. Raises ConfigurationError."""
+        if self._cacert and self._tls.context is None:
+            self._tls = _tls(await asyncio.to_thread(self._load))
 
     async def aclose(self) -> None:
         """Close the connections that were opened with certificates of our own choice."""
-        if self._tls is not None:
-            await self._http.forget(self._tls)
+        await self._http.forget(self._tls)
 
     def begin(self, known: Iterable[str]) -> None:
         """Begin a round in which the servers `known` exist."""
@@ -126,15 +125,18 @@ class Ways:
             self.throttled = error
             self._quiet_until = monotonic() + (error.retry_after_s or _THROTTLED_S)
 
-    def _load(self) -> Tls:
+    def _load(self) -> ssl.SSLContext:
         try:
-            context = ssl.create_default_context(cafile=self._cacert or None)
+            return ssl.create_default_context(cafile=self._cacert)
         except (OSError, ssl.SSLError) as error:
             why = getattr(error, "strerror", "") or str(error)
             raise ConfigurationError(
                 f"vllm_cacert {harmless(self._cacert)}: cannot be read: {harmless(why)}"
             ) from error
-        return Tls(context, _TLS_HINT, "it wants a client certificate, which Midwatch has none for")
+
+
+def _tls(context: ssl.SSLContext | None) -> Tls:
+    return Tls(context, _TLS_HINT, "it wants a client certificate, which Midwatch has none for")
 
 
 def address_of(url: str) -> tuple[str, int]:

@@ -124,4 +124,5 @@ def test_files_are_read_again_when_they_change_or_expire(folder: Path, tmp_path:
 def test_without_a_ca_this_machines_are_asked() -> None:
     loaded = load(Files(), datetime.now(UTC))
     assert "this machine's CAs are asked, --etcd-cacert names etcd's own" in loaded.tls.hint
+    assert loaded.tls.context is not None
     assert loaded.tls.context.verify_mode is ssl.CERT_REQUIRED and loaded.tls.context.check_hostname
