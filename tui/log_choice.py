@@ -3,12 +3,14 @@
 import msgspec
 from textual.message import Message
 
-from situation.findings import Diagnosis, Finding
+from situation.findings import Diagnosis
 from situation.gpu.links import Link
 from situation.logs import LogTarget, has_ended_before, log_target
 from situation.meta import ObjectKey, Ref
 from situation.pods import Pod
-from situation.serving.view import pod_of_server
+from situation.selectors import has_run
+from situation.serving.pods import server_refs, server_status, specs_of
+from situation.serving.view import MODEL_SERVER, pod_of_server
 from situation.situation import Situation
 from tui.attention import Attention
 
@@ -20,17 +22,33 @@ class OpenLog(Message):
 def selected_log(attention: Attention, diagnosis: Diagnosis, situation: Situation) -> LogTarget | None:
     """Return the container whose log tells more of what the evidence pane shows, if there is one."""
     if isinstance(attention.selection, Ref):
-        pod = situation.get(pod_of_server(attention.selection) or attention.selection)
-        return log_target(pod) if isinstance(pod, Pod) else None
+        return _log_of(attention.selection, situation)
     finding = attention.finding(diagnosis)
     if finding is None:
         return None
-    if (member := _focused_member(attention, finding, situation)) is not None:
-        return _of_member(member, finding.log)
+    focused = attention.focus.ref
+    if focused is not None and focused in finding.members:
+        member = situation.get(focused)
+        of_member = _of_member(member, finding.log) if isinstance(member, Pod) else _log_of(focused, situation)
+        if of_member is not None:
+            return of_member
     if finding.log is not None:
         return finding.log
-    pods = (situation.get(ref) for ref in (finding.subject, *finding.members) if ref.kind == "Pod")
-    return next((target for pod in pods if isinstance(pod, Pod) and (target := log_target(pod))), None)
+    found = (_log_of(ref, situation) for ref in (finding.subject, *finding.members))
+    return next((target for target in found if target is not None), None)
+
+
+def _log_of(ref: Ref, situation: Situation) -> LogTarget | None:
+    """Return the container of a pod whose log matters; of a model server the one that it runs in. None of all else."""
+    pod = situation.get(pod_of_server(ref) or ref)
+    if not isinstance(pod, Pod):
+        return None
+    specs = specs_of(pod, situation.serving.specs) if ref.kind == MODEL_SERVER else ()
+    spec = next((spec for server, spec in zip(server_refs(pod, specs), specs, strict=False) if server == ref), None)
+    status = server_status(pod, spec) if spec is not None else None
+    if status is None or not has_run(status):
+        return log_target(pod)
+    return LogTarget(pod.namespace, pod.name, status.name, has_ended_before(status))
 
 
 def link_log(link: Link, situation: Situation) -> LogTarget | None:
@@ -54,13 +72,6 @@ def why_no_log(attention: Attention) -> str:
     if isinstance(attention.selection, Ref) and attention.selection.kind == "Pod":
         return "No container of this pod has run yet: there is no log."
     return "No pod stands for this: pick one (enter on its row), then L reads its log."
-
-
-def _focused_member(attention: Attention, finding: Finding, situation: Situation) -> Pod | None:
-    """Return the pod that is focused, if it is one of several that show the finding."""
-    ref = attention.focus.ref
-    pod = situation.get(ref) if ref is not None and ref in finding.members else None
-    return pod if isinstance(pod, Pod) else None
 
 
 def _of_member(pod: Pod, wanted: LogTarget | None) -> LogTarget | None:
