@@ -126,10 +126,11 @@ def _check_cluster(options: CheckOptions) -> int:
     config = read_config(options.reach.config)
     log_to_file(state_dir())
     connection = options.reach.connection(config, plugin_deadline_s=options.timeout_s * 0.75)
-    return print_report(asyncio.run(_judged(connection, options.timeout_s)), options.as_json)
+    report = asyncio.run(_judged(connection, options.timeout_s, options.reach.named_sources))
+    return print_report(report, options.as_json)
 
 
-async def _judged(connection: "KubernetesConnection", timeout_s: float) -> Report:
+async def _judged(connection: "KubernetesConnection", timeout_s: float, asked: tuple[str, ...]) -> Report:
     """Return the report, with what people should know of how the options were understood."""
     from tui.collect import collect_once, could_not_tell
     from tui.connection import ConnectionFailed
@@ -146,7 +147,7 @@ async def _judged(connection: "KubernetesConnection", timeout_s: float) -> Repor
                 diagnosis = could_not_tell(fault) if fault else diagnosis
     except ConnectionFailed as error:
         raise UsageProblem(str(error)) from error
-    return Report(feed.situation, diagnosis, connected.target, datetime.now(UTC), connected.notes)
+    return Report(feed.situation, diagnosis, connected.target, datetime.now(UTC), connected.notes, asked)
 
 
 def _kind_sources(situation: Situation) -> list[Source]:

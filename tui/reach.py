@@ -24,6 +24,17 @@ class Reach(NamedTuple):
     config: Path | None = None
     """The configuration file."""
 
+    @property
+    def named_sources(self) -> tuple[str, ...]:
+        """Names of the sources that were asked for by name on the command line."""
+        asked = {
+            "vllm/servers": self.vllm,
+            "gpu/dcgm": self.dcgm,
+            "gpu/prometheus": self.prometheus,
+            "etcd/members": self.etcd.endpoints,
+        }
+        return tuple(name for name, given in asked.items() if given)
+
     def connection(self, config: "Config", plugin_deadline_s: float | None = None) -> "KubernetesConnection":
         """Return the way to the cluster; `plugin_deadline_s` are seconds for an exec plugin. Raises UsageProblem."""
         from tui.connection import KubernetesConnection, device_options, path_text, serving_options

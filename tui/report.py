@@ -26,6 +26,7 @@ _OF_API_SERVER: Final = frozenset({"control-plane/livez", "control-plane/metrics
 _EVIDENCE_SHOWN: Final = 4
 _EVIDENCE_LENGTH: Final = 200
 """Characters; the JSON has every line in full."""
+_SILENT: Final = (SourceState.UNREACHABLE, SourceState.FORBIDDEN, SourceState.STARTING)
 _CONSEQUENCES_SHOWN: Final = 6
 _COMMANDS_SHOWN: Final = 2
 _NAMES_SHOWN: Final = 8
@@ -43,13 +44,18 @@ class Report:
         target: Target,
         now: datetime,
         notes: tuple[str, ...] = (),
+        asked: tuple[str, ...] = (),
     ) -> None:
-        """`notes`: what people must know before they believe the rest, for example that a tape is cut off."""
+        """`notes`: what people must know before they believe the rest, for example that a tape is cut off.
+
+        `asked`: sources that somebody named. Where one of them does not answer, it is not plain that nothing is wrong.
+        """
         self._situation = situation
         self._diagnosis = diagnosis
         self._target = target
         self._now = now
         self._notes = tuple(harmless(note) for note in notes)
+        self._silent = [name for name in asked if situation.source(name).state in _SILENT]
 
     @property
     def exit_code(self) -> int:
@@ -60,7 +66,7 @@ class Report:
         if Severity.WARNING in severities:
             return 1
         unknown = any(layer.status is LayerState.UNKNOWN for layer in self._diagnosis.layers)
-        return 3 if unknown else 0
+        return 3 if unknown or self._silent else 0
 
     def text(self) -> Iterator[str]:
         """Yield the lines of the text report: causes first, evidence and next command under each."""
@@ -96,6 +102,8 @@ class Report:
         unknown = [layer for layer in self._diagnosis.layers if layer.status is LayerState.UNKNOWN]
         if unknown:
             return f"nothing found, but could not tell for: {', '.join(layer.layer.title for layer in unknown)}"
+        if self._silent:
+            return f"nothing found, but could not tell for what was asked by name: {', '.join(self._silent)}"
         return "nothing wrong found"
 
     def _cause_text(self, cause: Finding) -> Iterator[str]:

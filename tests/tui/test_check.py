@@ -10,6 +10,7 @@ import pytest
 
 from simulator.cluster import Cluster
 from simulator.faults import Answer
+from simulator.generator import generate
 from simulator.server import Simulator
 from tests.build import ago, meta, node, pod
 from tests.tui.commands import Finished, midwatch, write_kubeconfig
@@ -262,6 +263,16 @@ async def test_a_refused_connection_is_a_critical_finding_of_layer_4(tmp_path: P
     assert "1 application ? · 2 scheduling ? · 3 network ? · 4 control plane ▲ 1 · 5 node and GPU ?" in finished.out
     assert "unreachable (cannot connect to http://127.0.0.1:1: connection refused)" in finished.out
     assert finished.out.count("connection refused") <= 3
+
+
+async def test_what_was_asked_by_name_and_does_not_answer_is_no_sign_of_health(tmp_path: Path) -> None:
+    async with Simulator(generate(nodes=0, pods=0)) as simulator:
+        quiet = await checked(tmp_path, simulator)
+        named = await checked(tmp_path, simulator, "--vllm", "http://127.0.0.1:1")
+        as_json = await checked(tmp_path, simulator, "--dcgm", "http://127.0.0.1:1", "-o", "json")
+    assert (quiet.code, named.code, as_json.code) == (0, 3, 3)
+    assert "nothing found, but could not tell for what was asked by name: vllm/servers" in named.out
+    assert "cannot connect to http://127.0.0.1:1/metrics: connection refused" in named.out
 
 
 async def test_a_server_that_hangs_is_a_critical_finding_when_time_is_up(tmp_path: Path) -> None:
