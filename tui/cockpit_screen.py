@@ -12,7 +12,8 @@ from tui.log_choice import OpenLog
 from tui.view import Filter
 from widgets.causes import CausesPane
 from widgets.checklist import ChecklistPane
-from widgets.evidence import CardCommand, EvidencePane
+from widgets.evidence import CardCommand, CardKeys, EvidencePane
+from widgets.key_hints import shown_keys
 from widgets.layers import LayerStrip
 from widgets.tabs import PaneTabs
 from widgets.timeline import TimelinePane
@@ -61,7 +62,15 @@ class CockpitScreen(LinkedScreen):
         self.query_one(ChecklistPane).display = self.query_one(TimelinePane).display = False
         self.watch_tab(self.tab)
         self.query_one(CausesPane).table.focus()
+        self._name_keys()
         self.paint(None)
+
+    def _name_keys(self) -> None:
+        """Have the evidence speak of the keys as they are mapped."""
+        shown, usual = shown_keys(self), CardKeys()
+        scroll = [shown[name] for name in ("evidence-down", "evidence-up") if name in shown]
+        keys = CardKeys(shown.get("copy", usual.copy), " and ".join(scroll) or usual.scroll)
+        self.query_one(EvidencePane).name_keys(keys)
 
     def on_layer_strip_layer_picked(self, event: LayerStrip.LayerPicked) -> None:
         self.action_layer(event.layer.value)

@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 
 from situation.findings import Effect
 from widgets.checklist_text import drawn, keys_line
+from widgets.key_hints import shown_keys
 from widgets.pane import Pane
 
 WAY_KEYS: Final = "asdf"
@@ -225,7 +226,9 @@ class ChecklistPane(Pane):
         width = body.scrollable_content_region.width or self.size.width - 3
         rows, first, last = drawn(view, width, WAY_KEYS)
         body.query_one(Static).update(Content("\n").join(rows))
-        self.query_one("#checklist-keys", Static).update(keys_line(view, max(20, self.size.width - 2)))
+        self.query_one("#checklist-keys", Static).update(
+            keys_line(view, max(20, self.size.width - 2), shown_keys(self.screen))
+        )
         place = (view.title, view.current)
         if place != self._shown:
             self._shown = place

@@ -1,5 +1,6 @@
 """The text of the checklist panel, built for a width in cells."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
@@ -118,18 +119,34 @@ def _command(step: "StepView", width: int, room: int) -> list[Content]:
     return rows
 
 
-def keys_line(view: "ChecklistView", width: int) -> Content:
-    """Progress, then the keys that fit on two lines, the most needed first."""
+_KEYS: Final = (
+    ("checklist.fill", "enter", "fill in"),
+    ("next-step previous-step", "n/N", "step"),
+    ("tick", "space", "tick"),
+    ("copy", "c", "copy"),
+    ("checklist.skip", "x", "n/a"),
+    ("checklist.note", "m", "note"),
+    ("checklist.playbook", "p", "playbooks"),
+    ("checklist.return", "b", "return"),
+    ("checklist", "l", "close"),
+)
+"""Ids of the bindings, their usual keys, and what they do, the most needed first."""
+
+
+def keys_line(view: "ChecklistView", width: int, shown: Mapping[str, str]) -> Content:
+    """Progress, then the keys that fit on two lines; `shown` has those that are known by the ids of their bindings."""
     step = view.step
-    keys = ["n/N step", "space tick", "c copy", "x n/a", "m note", "p playbooks"]
-    if step is not None and step.missing:
-        keys.insert(0, "enter fill in")
+    left_out = set() if view.can_return else {"checklist.return"}
     if step is not None and not step.command:
-        keys.remove("c copy")
-    if view.can_return:
-        keys.append("b return")
+        left_out.add("copy")
+    if step is None or not step.missing:
+        left_out.add("checklist.fill")
     lines = [f"{view.progress} done"]
-    for key in (*keys, "l close"):
+    for ids, usual, does in _KEYS:
+        if ids in left_out:
+            continue
+        known = [shown[id] for id in ids.split() if id in shown]
+        key = f"{'/'.join(known) or usual} {does}"
         if cell_len(lines[-1]) + 3 + cell_len(key) <= width:
             lines[-1] = f"{lines[-1]} · {key}"
         elif len(lines) < _KEY_LINES:

@@ -1,7 +1,7 @@
 """Evidence and next command: the proof of what is selected, and what to do about it."""
 
 import shlex
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from rich.cells import cell_len
@@ -59,6 +59,13 @@ class Card(msgspec.Struct, frozen=True):
     """For example that the state is history, or that it is read from a recording."""
 
 
+class CardKeys(NamedTuple):
+    """Keys that the card speaks of, as they are to be shown: they can be remapped."""
+
+    copy: str = "c"
+    scroll: str = "J and K"
+
+
 class CardBody(Static, can_focus=True):
     """Draws a card in a fixed area: the facts scroll, the next command stands below them and is always seen.
 
@@ -84,6 +91,7 @@ class CardBody(Static, can_focus=True):
         self._first = 0
         """Line of the facts that is the first to be seen."""
         self._card = Card()
+        self.keys = CardKeys()
 
     def show(self, card: Card, *, anew: bool) -> None:
         """Draw a card; `anew` starts at its first line."""
@@ -91,7 +99,7 @@ class CardBody(Static, can_focus=True):
         # Not laid out yet: it takes the whole line when it comes, with a blank on each side.
         width = max(20, self.size.width or self.app.size.width - 2)
         self._facts = card_content(card, width).wrap(width)
-        following = next_content(card, width)
+        following = next_content(card, width, self.keys.copy)
         self._next = following.wrap(width) if following else []
         if anew:
             self._first = 0
@@ -131,7 +139,7 @@ class CardBody(Static, can_focus=True):
         self._first = max(0, min(self._first, len(self._facts) - room))
         lines = self._facts[self._first : self._first + room]
         if cut:
-            lines = [*lines, _more(self._first, len(self._facts) - self._first - room)]
+            lines = [*lines, _more(self._first, len(self._facts) - self._first - room, self.keys.scroll)]
         lines += [Content("")] * (height - len(lines) - len(below))
         return Content("\n").join([*lines, *below])
 
@@ -140,19 +148,19 @@ class CardBody(Static, can_focus=True):
         room = max(height - min(len(self._facts), _FACTS_KEPT), _COMMAND_KEPT)
         if len(self._next) <= room:
             return self._next[:height]
-        return [*self._next[: room - 1], _cut(len(self._next) - room + 1)][:height]
+        return [*self._next[: room - 1], _cut(len(self._next) - room + 1, self.keys.copy)][:height]
 
 
-def _cut(lines: int) -> Content:
+def _cut(lines: int, key: str) -> Content:
     """Say how many lines of the command are out of sight. Which command it is stands on the screen, so it is copied."""
-    return Content.styled(f"  … {lines} more line{'s'[: lines > 1]}, c copies it whole", color("waiting"))
+    return Content.styled(f"  … {lines} more line{'s'[: lines > 1]}, {key} copies it whole", color("waiting"))
 
 
-def _more(above: int, below: int) -> Content:
+def _more(above: int, below: int, keys: str) -> Content:
     """Say how many lines of facts are out of sight."""
     parts = [f"↑ {above}"] if above else []
     parts += [f"↓ {below}"] if below else []
-    return Content.styled(f"  {' · '.join(parts)} more, J and K scroll", color("waiting"))
+    return Content.styled(f"  {' · '.join(parts)} more, {keys} scroll", color("waiting"))
 
 
 class EvidencePane(Pane):
@@ -176,6 +184,12 @@ class EvidencePane(Pane):
     def command_lines(self) -> int:
         """Lines that the next command takes of them."""
         return self.query_one(CardBody).command_lines
+
+    def name_keys(self, keys: CardKeys) -> None:
+        """Speak of these keys from now on."""
+        body = self.query_one(CardBody)
+        body.keys = keys
+        body.show(self.card, anew=False)
 
     def scroll_facts(self, by: int) -> None:
         """Move the facts by so many lines, where they do not fit."""
@@ -201,13 +215,13 @@ def card_content(card: Card, width: int) -> Content:
         rows.append(Content.assemble(("↳ ", color("waiting")), (first, color("dim"))))
         rows += [Content.styled(f"  {more}", color("dim")) for more in rest]
     for command in card.commands[1:]:
-        rows += _command(command, width, first=False)
+        rows += _command(command, width)
     return Content("\n").join(rows)
 
 
-def next_content(card: Card, width: int) -> Content:
-    """Build the text of the card's next command, empty if it has none."""
-    return Content("\n").join(_command(card.commands[0], width, first=True) if card.commands else [])
+def next_content(card: Card, width: int, key: str = CardKeys().copy) -> Content:
+    """Build the text of the card's next command, which `key` copies; empty if it has none."""
+    return Content("\n").join(_command(card.commands[0], width, key) if card.commands else [])
 
 
 def _line(line: CardLine, width: int) -> list[Content]:
@@ -223,17 +237,18 @@ def _line(line: CardLine, width: int) -> list[Content]:
     return [head, *(Content(f"  {text}") for text in rest)]
 
 
-def _command(command: CardCommand, width: int, *, first: bool) -> list[Content]:
+def _command(command: CardCommand, width: int, key: str = "") -> list[Content]:
+    """Lay a command out; the next one has the `key` that copies it."""
     where = "" if command.where == "here" else f" (on {command.where})"
     effect = f" {EFFECT[command.effect]}" if EFFECT[command.effect] else ""
     head = Content.assemble(
-        ("next " if first else "also ", "bold" if first else color("dim")),
+        ("next " if key else "also ", "bold" if key else color("dim")),
         (command.purpose, ""),
         (where, color("warning")),
         (effect, color("critical", "bold")),
-        ("   c copies it", color("focus")) if first else ("", ""),
+        (f"   {key} copies it", color("focus")) if key else ("", ""),
     )
-    style = color("focus", "bold") if first else color("dim")
+    style = color("focus", "bold") if key else color("dim")
     return [head, *(Content.styled(text, style) for text in wrap_command(command.line, width))]
 
 

@@ -1,9 +1,18 @@
-"""The line of keys at the bottom."""
+"""The keys in force, and the line of them at the bottom."""
 
 from typing import Any
 
 from textual.screen import Screen
 from textual.widgets import Footer
+
+
+def shown_keys(screen: Screen[Any]) -> dict[str, str]:
+    """Return the keys in force by the id of their binding, as they are shown; they may have been remapped."""
+    shown: dict[str, str] = {}
+    for _, binding, *_ in screen.active_bindings.values():
+        if binding.id:
+            shown.setdefault(binding.id, screen.app.get_key_display(binding))
+    return shown
 
 
 class KeyHints(Footer):

@@ -22,6 +22,8 @@ OVERLOAD: Final = re.compile(
 """Texts of priority and fairness (429) and of the time-out filter (504)."""
 _ANSWERED: Final = re.compile(r" answered (5\d\d .*)")
 """Our own words for a status of the server, or of what stands before it."""
+_PLUGIN: Final = re.compile(r"exec plugin [^:;(]*[^:;( ]")
+"""Our own words for a plugin of the kubeconfig that gives nothing: the server has not been asked then."""
 _FOLLOWED_SELDOM: Final = frozenset(kind.source for kind in ON_DEMAND)
 _NOT_TRIED: Final = frozenset({SourceState.STARTING, SourceState.FORBIDDEN, SourceState.ABSENT})
 _JUST_NOW: Final = timedelta(seconds=2)
@@ -169,20 +171,21 @@ def api_unreachable(_: None, situation: Situation, now: datetime) -> Verdict:
     layer=Layer.CONTROL_PLANE,
     severity=Severity.CRITICAL,
     kind="Cluster",
-    looks_at="answers 401 to most of our own sources.",
+    looks_at="answers 401 to most of our own sources, or an exec plugin that gives us no credentials to ask with.",
     look_alikes={
         "missing rights (403)": "never a fault: the pane says forbidden",
         "api-unreachable": "no answer at all",
     },
 )
 def credentials_refused(_: None, situation: Situation, now: datetime) -> Verdict:
-    """The API server does not accept our credentials (any more): nothing new can be seen."""
+    """The API server does not accept our credentials (any more), or we have none: nothing new can be seen."""
     failing = _mostly(situation, SourceState.UNAUTHORIZED)
     if not failing:
         return CLEAR
+    plugin = next(filter(None, (_PLUGIN.match(source.error) for source in failing)), None)
     return Fired(
         CLUSTER,
-        "are refused by the API server (401)",
+        f"are not to be had: {shorten(plugin[0], 60)}" if plugin else "are refused by the API server (401)",
         _evidence(failing, situation),
         (
             kubectl("auth", "whoami", purpose="who does the server take you for?"),

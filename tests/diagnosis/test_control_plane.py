@@ -61,6 +61,20 @@ def test_one_that_never_answered_is_said_to_be_so() -> None:
     assert finding.title == "API server does not answer: connection refused"
 
 
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        ("exec plugin 'sh' failed with exit code 3: token expired; renew with: x", "failed with exit code 3"),
+        ("exec plugin 'sh' not found: install it, or put it on the PATH (kc: user 'u')", "not found"),
+        ("exec plugin 'sh' gave neither a token nor a certificate with key (kc: user 'u')",
+         "gave neither a token nor a certificate w…"),
+    ],
+)  # fmt: skip
+def test_credentials_that_no_plugin_gives_are_not_said_to_be_refused(error: str, why: str) -> None:
+    finding = causes_of(RULES, cluster(SourceState.UNAUTHORIZED, error, heard=False))["credentials-refused"]
+    assert finding.title == f"credentials are not to be had: exec plugin 'sh' {why}"
+
+
 def test_one_that_answers_somebody_is_not_said_to_be_silent() -> None:
     """It comes back, or some of several servers behind one address are gone."""
     known = cluster(SourceState.UNREACHABLE, REFUSED, of=len(WATCHED) - 1)

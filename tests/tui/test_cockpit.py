@@ -233,8 +233,11 @@ async def test_where_redraws_are_seconds_apart_readings_are_taken_in_between(clu
 
 async def test_keys_can_be_remapped_and_the_help_tells_the_new_ones(cluster: Cluster, tmp_path: Path) -> None:
     async with open_cockpit(cluster, tmp_path, keymap={"copy": "y", "table.down": "J"}) as pilot:
-        await pilot.press("c")
-        await pilot.press("J")
+        assert "y copies it" in screen_text(pilot)
+        assert "c copies it" not in screen_text(pilot)
+        await pilot.press("l")
+        assert "y copy" in screen_text(pilot)
+        await pilot.press("l", "c", "J")
         assert "▲ needs refers" in screen_text(pilot)
         assert not (tmp_path / "last-command").exists()
         await pilot.press("y")

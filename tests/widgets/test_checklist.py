@@ -68,7 +68,7 @@ def test_nothing_is_wider_than_the_panel() -> None:
 
 def test_the_keys_fit_on_two_lines_and_begin_with_progress() -> None:
     view = ChecklistView("T", "", "", STEPS, 3, 2, can_return=True)
-    lines = keys_line(view, 50).plain.split("\n")
+    lines = keys_line(view, 50, {}).plain.split("\n")
     assert lines[0].startswith("2 of 4 done · enter fill in")
     assert len(lines) == 2
     assert all(cell_len(line) <= 50 for line in lines)
