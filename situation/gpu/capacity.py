@@ -24,6 +24,9 @@ def capacity_link(
         return Link(component, LinkState.NOT_WANTED, "through DRA" if through_dra else "none offered")
     text = "none" if offer is Offer.NEVER else f"{usable:.0f} of {total:.0f}"
     if offer is Offer.ALL:
+        ready = find_condition(node.status.conditions, "Ready")
+        if ready is not None and ready.status != "True":  # no pod comes to it, and what it says of GPUs is of before
+            return Link(component, LinkState.UNKNOWN, f"{text}, node not Ready")
         return Link(component, LinkState.READY, text)
     if offer is Offer.PARTLY:
         return Link(component, LinkState.FAILING, text)

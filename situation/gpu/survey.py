@@ -27,11 +27,8 @@ class Survey(NamedTuple):
     nfd_masters: tuple[Pod, ...]
     read: bool
     """Whether DaemonSets have been read at all."""
-
-    @property
-    def installed(self) -> bool:
-        """Tell whether an operand of the chain is deployed at all; labels may be left of a removed operator."""
-        return any(component is not Component.NFD for component in self.daemonsets)
+    installed: bool
+    """Whether an operand of the chain is deployed at all; labels may be left of a removed operator."""
 
     @property
     def nfd_down(self) -> bool:
@@ -62,4 +59,5 @@ def _survey(situation: Situation) -> Survey:
         situation.knows("deployments"),
         tuple(masters),
         situation.knows("daemonsets"),
+        any(component is not Component.NFD for component in found),
     )

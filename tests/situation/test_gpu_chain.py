@@ -414,10 +414,16 @@ def test_a_validator_that_nothing_deploys_is_missing() -> None:
     assert (found.state, found.text) == (S.ABSENT, "no DaemonSet")
 
 
+def _not_ready(manifest: Manifest) -> Manifest:
+    manifest["status"]["conditions"] = [{"type": "Ready", "status": "False", "reason": "KubeletNotReady"}]
+    return manifest
+
+
 @pytest.mark.parametrize(
     ("state", "text", "manifests"),
     [
         (S.READY, "8 of 8", [gpu_node()]),
+        (S.UNKNOWN, "8 of 8, node not Ready", [_not_ready(gpu_node())]),
         (S.FAILING, "7 of 8", [gpu_node(allocatable=7)]),
         (S.FAILING, "0 of 8", [gpu_node(allocatable=0)]),
         (S.FAILING, "0 of 0", [gpu_node(0)]),
