@@ -151,7 +151,6 @@ class CockpitScreen(LinkedScreen):
 
     def action_log(self) -> None:
         """Show the log of what is attended to; it is read now, and only now."""
-        self.catch_up()
         self.post_message(OpenLog())
 
     def _say_no_command(self) -> None:
@@ -162,6 +161,5 @@ class CockpitScreen(LinkedScreen):
         pane = self.query_one(ChecklistPane)
         if pane.display and pane.has_focus_within:
             return self.step_command()
-        self.catch_up()
         # It is the command that stands on the screen, also if more is known by now; whole, also where it is cut there.
         return self.query_one(EvidencePane).card.commands if self._shows_evidence else ()

@@ -19,7 +19,6 @@ from widgets.causes import CausesPane
 from widgets.etcd import EtcdPane
 from widgets.events import EventsPane
 from widgets.evidence import EvidencePane
-from widgets.families import FamilyKey
 from widgets.gpu import GpuPane
 from widgets.gpu_chain import GpuChain
 from widgets.header import HeaderBar
@@ -43,8 +42,6 @@ class LinkedScreen(TimelineScreen):
         self._boundary = Boundary()
         self._paintings = 0
         """How often it was begun to paint everything."""
-        self._moves = 0
-        """How many of the moves of the cursor among the causes have been heard of."""
 
     def paint(self, turn: Turn | None) -> None:
         """Show the present state; `turn` tells what changed since the last call, None repaints everything."""
@@ -103,19 +100,9 @@ class LinkedScreen(TimelineScreen):
 
     def on_causes_pane_cause_highlighted(self, event: CausesPane.CauseHighlighted) -> None:
         if event.moved:  # else rows came or went under the cursor: what was selected still is
-            self._moves += 1
-            self._select(event.key)
-
-    def catch_up(self) -> None:
-        """Select what the cursor was moved to, if its message is still on its way: keys may come several at once."""
-        pane = self.query_one(CausesPane)
-        if pane.table.moves > self._moves and (key := pane.pointed_at) is not None:
-            self._select(key)
-
-    def _select(self, key: str | FamilyKey) -> None:
-        self.attention.selection = key
-        self.attention.follow(self._feed.diagnosis, self._clock())
-        self.painter.evidence(self.query_one(EvidencePane), self._clock())
+            self.attention.selection = event.key
+            self.attention.follow(self._feed.diagnosis, self._clock())
+            self.painter.evidence(self.query_one(EvidencePane), self._clock())
 
     def on_causes_pane_cause_picked(self, event: CausesPane.CausePicked) -> None:
         if (cause := self._feed.diagnosis.find(event.key)) is None:

@@ -85,11 +85,6 @@ class CausesPane(Pane):
     def table(self) -> RowTable[CauseRow]:
         return self.query_one(RowTable)
 
-    @property
-    def pointed_at(self) -> str | FamilyKey | None:
-        """Key of the finding or family that the cursor is on."""
-        return _finding_key(self.table.cursor_key) if self.table.row_count else None
-
     def show(
         self,
         causes: Sequence[Finding],

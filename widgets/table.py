@@ -114,8 +114,6 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         self._boundary = Boundary()
         self._position: Callable[[Any], int | None] = {}.get
         self._cursor = 0
-        self.moves = 0
-        """How often a person moved the cursor: as many `RowHighlighted` that say so were sent."""
         self._style = RowStyles(self)
         self._lines = TableLines(self._columns, self._style, airy=header)
         self._drawn: dict[int, Drawn | None] = {}
@@ -257,7 +255,6 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         if row != before:
             keys = [self._key_of(self._items[number]) for number in (before, row)]
             self._refresh_changed(self._lines_of(keys))
-            self.moves += moved
             self.post_message(self.RowHighlighted(self, keys[1], moved=moved))
 
     def _bring_into_view(self, row: int) -> None:

@@ -17,6 +17,7 @@ from tui.filter_line import FilterLine
 from tui.note_line import NoteLine
 from widgets.causes import CausesPane
 from widgets.checklist import ChecklistPane, NoteInput
+from widgets.evidence import EvidencePane
 from widgets.timeline import TimelinePane
 
 TEXT = "clogt/m"
@@ -69,6 +70,22 @@ async def test_what_is_copied_is_what_the_cursor_was_moved_to(cluster: Cluster, 
         await until(pilot, copied.exists)
         assert copied.read_text().strip() == render(commands[1], TARGET)
         assert app.cockpit.attention.selection == app.feed.diagnosis.causes[1].key
+
+
+async def test_what_is_copied_is_what_enter_focused(cluster: Cluster, tmp_path: Path) -> None:
+    async with open_cockpit(cluster, tmp_path) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        card = app.cockpit.query_one(EvidencePane).card.commands[0]
+        app.cockpit.query_one("#nodes-table").focus()
+        await pilot.pause()
+        type_at_once(pilot, "\rc")
+        copied = tmp_path / "last-command"
+        await until(pilot, copied.exists)
+        assert not app.cockpit.attention.focus.is_cluster
+        focused = app.cockpit.query_one(EvidencePane).card.commands[0]
+        assert focused != card
+        assert copied.read_text().strip() == focused.line
 
 
 @pytest.mark.parametrize("size", [(160, 50), (80, 24)])
