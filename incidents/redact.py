@@ -39,6 +39,11 @@ _KIND: Final = re.compile(
     re.IGNORECASE,
 )
 """A kind and a name with a number in it: a word of plain letters behind a kind is as likely an English one."""
+_REFERRED: Final = re.compile(
+    r"\b(Secret|ConfigMap|StorageClass|PriorityClass|RuntimeClass|ServiceAccount)[ /]\"?"
+    r"([a-z0-9]+[.-][a-z0-9.-]*[a-z0-9])"
+)
+"""What an object refers to and is nowhere to be seen, by its kind as the API writes it, and a name of several parts."""
 _WORKLOADS: Final = frozenset({"deployment", "statefulset", "daemonset", "replicaset", "job"})
 
 
@@ -164,6 +169,8 @@ def _shown(text: str) -> Iterator[Name]:
     for match in _KIND.finditer(text):
         kind = match.group(1).casefold()
         yield Name("workload" if kind in _WORKLOADS else kind, match.group(2).rstrip(".-"))
+    for match in _REFERRED.finditer(text):
+        yield Name(match.group(1).casefold(), match.group(2))
 
 
 def _is_address(text: str) -> bool:

@@ -29,8 +29,10 @@ from tape.readings import frames_of
 SPAN: Final = timedelta(minutes=30)
 SEGMENT: Final = timedelta(minutes=10)
 """A picture of 10,000 pods takes about 2 MB: not more often than needed."""
-WARM_UP: Final = timedelta(minutes=5)
-"""The longest window of rates and quantiles (`api_memory.WINDOW`); histories that are longer begin anew."""
+WARM_UP: Final = timedelta(minutes=15)
+"""What is worked out over as long (`gpu.memory.WINDOW`, `serving.windows.SPAN`, which Xids are new) is as it was live.
+What is followed for longer (objects that grow: 30 minutes; etcd's elections and growth: an hour) then has been watched
+for longer than its rules need (10 minutes), and they tell over how long they judge."""
 LIMIT_BYTES: Final = 24 * 2**20
 """Of all segments together, compressed. Under heavy churn less than `SPAN` is held."""
 _SEGMENT_PART: Final = 4

@@ -41,7 +41,10 @@ class Scribe:
         """Write what came at a moment, so that it stays if the program is ended now. Raises TapeError."""
         self._last_t = max(self._last_t, round((at - self.started_at).total_seconds(), 3))
         frames = (frame for reading in readings for frame in frames_of(reading, self._last_t, self.started_at))
-        self._put(b"".join(_encode(frame) + b"\n" for frame in frames))
+        try:
+            self._put(b"".join(_encode(frame) + b"\n" for frame in frames))
+        except TapeError as error:
+            raise TapeError(f"{error}; what was written before stays, and plays") from error
 
     def _put(self, lines: bytes) -> None:
         if not lines:

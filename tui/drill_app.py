@@ -50,7 +50,7 @@ class AskScreen(ModalScreen[int]):
     def compose(self) -> ComposeResult:
         with VerticalScroll():
             yield Static(Content.styled(self._question, "bold"), markup=False)
-            yield Choices(*(Option(Content(answer)) for answer in self._answers), markup=False)
+            yield Choices(*(Option(Content(f"· {answer}")) for answer in self._answers), markup=False)
 
     def on_mount(self) -> None:
         self.query_one(Choices).focus()

@@ -54,6 +54,19 @@ def test_addresses_images_and_options_are_known_without_being_told() -> None:
     ]
 
 
+def test_what_is_only_referred_to_goes_by_its_kind() -> None:
+    assert texts(
+        "web refers to Secret acme-registry, which does not exist",
+        'storageclass "fast-nvme" not found: StorageClass fast-nvme, ConfigMap/acme.conf',
+        "the Secret does not exist; a ConfigMap is missing",
+        names=NAMES,
+    ) == [
+        "workload-1 refers to Secret secret-1, which does not exist",
+        'storageclass "storageclass-1" not found: StorageClass storageclass-1, ConfigMap/configmap-1',
+        "the Secret does not exist; a ConfigMap is missing",
+    ]
+
+
 def test_context_people_and_the_name_of_the_incident_go() -> None:
     made = redacted(incident(entry(who="anna"), entry(who="ben"), entry(who="anna")))
     assert made.context == "cluster-1"

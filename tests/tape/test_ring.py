@@ -9,8 +9,10 @@ from threading import Event, Thread
 
 import pytest
 
+from diagnosis.xids import XID_FRESH
 from situation.api_load import latency_by_verb, observed
 from situation.api_server import ApiServerPage, ApiServerReading
+from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
 from situation.histograms import Histogram
 from situation.kinds import KINDS
 from situation.readings import Changed, Listed, Readiness, Reading, SourceState
@@ -119,6 +121,31 @@ def test_windows_are_as_they_were_live_where_a_tape_opens_though_older_parts_wer
     assert len({str(live[second]) for second in shown}) > 50
     for second in shown:
         assert windows(played(path, timedelta(seconds=second))) == live[second]
+
+
+def test_an_xid_that_is_new_is_new_where_a_tape_opens(tmp_path: Path) -> None:
+    """It counts for ten minutes after it was seen to change, which is longer than a picture tells."""
+    recorded = Recorded()
+    live: dict[int, datetime | None] = {}
+    for second in range(0, 4500, 30):
+        at = NOW + timedelta(seconds=second)
+        device = GpuDevice(0, "GPU-1", last_xid=second // 540)
+        nodes = (NodeDevices("gpu-1", (device,), "dcgm", observed_at=at),)
+        recorded.hear([Reading("gpu/dcgm", SourceState.LIVE, at, GpuReading(nodes), fresh_for_s=120.0)], at)
+        live[second] = recorded.situation.devices["gpu-1"].devices[0].xid_changed_at
+    path = saved(recorded.ring, tmp_path)
+    start_s = Playhead(path).start_s
+    assert start_s > 0
+    new = {
+        second: changed_at
+        for second, changed_at in live.items()
+        if start_s <= second < start_s + 900
+        and changed_at is not None
+        and NOW + timedelta(seconds=second) - changed_at <= XID_FRESH
+    }
+    assert min(new) < start_s + 60
+    for second, changed_at in new.items():
+        assert played(path, timedelta(seconds=second)).devices["gpu-1"].devices[0].xid_changed_at == changed_at
 
 
 def windows(situation: Situation) -> tuple[object, ...]:

@@ -1,6 +1,8 @@
 """Tapes that are written while things happen: whatever ends the program, what was written plays."""
 
+import hashlib
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -65,6 +67,21 @@ def test_what_was_written_before_a_kill_plays(tmp_path: Path) -> None:
     head = Playhead(path)
     assert list(head.until(99))
     assert "cut off" in head.tape.notes[0]
+
+
+def test_a_disk_that_is_full_ends_it_and_what_was_written_plays(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl.gz"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    names = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(200)]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # the system refuses what comes after, as a full disk
+    try:
+        with pytest.raises(TapeError, match=r"cannot write: .*; what was written before stays, and plays$"):
+            with Scribe(path, NOW, title="too much", context="prod") as scribe:
+                scribe.write([listed("web-1")], NOW + timedelta(seconds=1))
+                scribe.write([listed(*names)], NOW + timedelta(seconds=2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert names_at(path, 99) == {"web-1"}
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
