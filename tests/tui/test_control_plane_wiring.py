@@ -112,9 +112,7 @@ async def test_an_etcd_that_was_named_and_does_not_answer_is_no_all_clear(tmp_pa
         given = ("--kubeconfig", "kubeconfig", "--etcd-endpoints", "127.0.0.1:1")
         finished, report = await checked(tmp_path, *given)
         text = await midwatch(tmp_path, "check", *given)
-    assert finished.err == (
-        "midwatch: --etcd-endpoints 127.0.0.1:1: taken as http://127.0.0.1:1, as no certificate is given\n"
-    )
+    assert report["notes"] == ["--etcd-endpoints 127.0.0.1:1: taken as http://127.0.0.1:1, as no certificate is given"]
     assert finished.code in (2, 3)
     assert layer_4(report)["status"] in ("unknown", "findings")
     assert "connection refused" in text.out
@@ -167,8 +165,9 @@ def kubeadm_files(folder: Path, etcd: RealEtcd) -> Path:
 async def test_local_needs_no_kubeconfig(tmp_path: Path, etcd: RealEtcd) -> None:
     config = kubeadm_files(tmp_path, etcd)
     finished, report = await checked(tmp_path, "--local", "--config", str(config))
-    assert finished.err.startswith("midwatch: no credentials, so the API server is not asked: ")
-    assert f"{tmp_path / 'kubernetes' / 'admin.conf'} does not exist" in finished.err
+    (note,) = report["notes"]
+    assert note.startswith("no credentials, so the API server is not asked: ")
+    assert f"{tmp_path / 'kubernetes' / 'admin.conf'} does not exist" in note
     found = states(report)
     assert found[source_of(etcd.members[0])] == "live"
     assert found["control-plane/certificate-files"] == "live"
@@ -185,8 +184,8 @@ async def test_local_takes_the_credentials_of_kubeadm_and_says_so(tmp_path: Path
     async with Simulator(Cluster()) as simulator:
         simulator.write_kubeconfig(tmp_path / "kubernetes" / "super-admin.conf")
         (tmp_path / "kubernetes" / "admin.conf").write_text("not: [a kubeconfig")
-        finished, report = await checked(tmp_path, "--local", "--config", str(config))
-    assert finished.err == f"midwatch: credentials: {tmp_path / 'kubernetes' / 'super-admin.conf'}\n"
+        _, report = await checked(tmp_path, "--local", "--config", str(config))
+    assert report["notes"] == [f"credentials: {tmp_path / 'kubernetes' / 'super-admin.conf'}"]
     assert states(report)["kubernetes/pods"] == "live"
     assert report["context"] == "demo"
 
