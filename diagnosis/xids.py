@@ -122,6 +122,8 @@ _UNKNOWN: Final = Xid("not in the catalogue", _SUPPORT, XidClass.REPORT)
 MEMORY: Final = frozenset({48, 63, 64, 92, 94, 95, 140, 171, 172})
 """About the GPU's memory: the counters of errors and remapped rows say more."""
 LOST: Final = frozenset({79})
+RECOVERY_CHANGED: Final = 154
+"""Informational: its text in the kernel log names the action that is needed now, because of an Xid before it."""
 
 
 def xid_of(code: int) -> Xid:

@@ -66,11 +66,13 @@ class CockpitScreen(LinkedScreen):
         self.paint(None)
 
     def _name_keys(self) -> None:
-        """Have the evidence speak of the keys as they are mapped."""
+        """Have the evidence and the tabs speak of the keys as they are mapped."""
         shown, usual = shown_keys(self), CardKeys()
         scroll = [shown[name] for name in ("evidence-down", "evidence-up") if name in shown]
         keys = CardKeys(shown.get("copy", usual.copy), " and ".join(scroll) or usual.scroll)
         self.query_one(EvidencePane).name_keys(keys)
+        tabs = self.query_one(PaneTabs)
+        tabs.next_key = shown.get("next-pane", tabs.next_key)
 
     def on_layer_strip_layer_picked(self, event: LayerStrip.LayerPicked) -> None:
         self.action_layer(event.layer.value)

@@ -28,7 +28,7 @@ def why_no_command(attention: Attention, *, is_shown: bool) -> str:
     if not is_shown:
         return "No command is shown here: enter on a row shows its evidence and the next command."
     if attention.withdrawn is not None:
-        return "This was withdrawn, so nothing is copied for it: j or k goes on to what is proven now."
+        return "This was withdrawn, so nothing is copied for it: go on to what is proven now."
     if isinstance(attention.selection, FamilyKey):
         return "This line stands for several causes: enter lists them, each has its own command."
     return "There is no command for this yet."

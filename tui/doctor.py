@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -66,29 +66,36 @@ def _own_files(config: Path | None) -> Iterator[Checkup]:
     try:
         settings = load_config(config.expanduser() if config else None)
         problems = check_keymap(cockpit_bindings(), dict(settings.keys))
-        yield Checkup(not problems, "configuration", "; ".join(problems) or "can be used")
+        yield from _told("configuration", problems, "" if problems else "can be used", works=False)
     except ConfigError as error:
         yield Checkup(False, "configuration", str(error))
     from tui.themes import load_themes
 
     themes = load_themes(themes_dir())
-    wrong = "; ".join(themes.problems)
-    yield Checkup(None if wrong else True, "themes", wrong or f"{len(themes.themes)} usable")
-    yield _playbooks()
+    yield from _told("themes", themes.problems, f"{len(themes.themes)} usable")
+    yield from _playbooks()
     try:
         yield Checkup(True, "state directory", str(ensure_private(state_dir())))
     except OSError as error:
         yield Checkup(None, "state directory", f"{state_dir()}: {error.strerror}; `midwatch last` will not work")
 
 
-def _playbooks() -> Checkup:
+def _playbooks() -> Iterator[Checkup]:
     from playbooks.loading import load_playbooks
 
     library = load_playbooks(playbooks_dir())
     usable = f"{len(library.playbooks)} usable"
     if library.replaced:
         usable += f"; your own replace {', '.join(library.replaced)}"
-    return Checkup(None if library.problems else True, "playbooks", "; ".join((*library.problems, usable)))
+    yield from _told("playbooks", library.problems, usable)
+
+
+def _told(what: str, problems: Iterable[str], usable: str, *, works: bool | None = None) -> Iterator[Checkup]:
+    """Yield a line for each problem, which `works` grades, and one for what is usable all the same."""
+    for problem in problems:
+        yield Checkup(works, what, problem)
+    if usable:
+        yield Checkup(True, what, usable)
 
 
 def _terminal() -> Iterator[Checkup]:

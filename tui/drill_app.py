@@ -3,6 +3,7 @@
 from time import monotonic
 from typing import Any, ClassVar, Final
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -18,6 +19,7 @@ from tui.cockpit_screen import CockpitScreen
 from tui.drill import Answer, Choice, choices, score
 from tui.pane_screen import TABS
 from widgets.glyphs import color
+from widgets.key_hints import shown_keys
 from widgets.pods import PodsPane
 
 _HIDDEN: Final = "-drilled"
@@ -25,7 +27,6 @@ _OF_DIAGNOSIS: Final = frozenset(
     {"copy", "choose", "layer", "checklist", "step", "tick", "timeline", "scroll_evidence"}
 )
 """What these keys show would tell what was found."""
-MODE: Final = "drill · D answers"
 
 
 class Choices(OptionList):
@@ -91,20 +92,32 @@ class DrillScreen(CockpitScreen):
 
     TASK: Final = (
         "Something is broken. At which of the five layers, and by what? Look at pods, nodes, events and the panes of "
-        "GPUs and control plane; enter focuses, L reads a log. D answers, also if you give up."
+        "GPUs and control plane; enter focuses, {log} reads a log. {answer} answers, also if you give up."
     )
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._always = self._tabs = TABS[1:]
+        self._answer_key = "D"
+        self._kept_back: frozenset[str] = frozenset()
+        """Keys that do nothing until the answer was given."""
+        self.painter.explains = False
 
     def compose(self) -> ComposeResult:
-        yield Static(self.TASK, id="task", markup=False)
+        yield Static(id="task", markup=False)
         yield from super().compose()
+
+    def _name_keys(self) -> None:
+        super()._name_keys()
+        shown = shown_keys(self)
+        self._answer_key = shown.get("drill.answer", self._answer_key)
+        task = self.TASK.format(log=shown.get("log", "L"), answer=self._answer_key)
+        self.query_one("#task", Static).update(task)
 
     def reveal(self) -> None:
         """Show the diagnosis."""
         self.remove_class(_HIDDEN)
+        self.painter.explains = True
         self._always = TABS
         self._note_panes()
         self.tab = 0
@@ -116,6 +129,11 @@ class DrillScreen(CockpitScreen):
         return self.has_class(_HIDDEN)
 
     def on_mount(self) -> None:
+        self._kept_back = frozenset(
+            key
+            for key, active in self.active_bindings.items()
+            if active.binding.action.partition("(")[0] in _OF_DIAGNOSIS
+        )
         self.add_class(_HIDDEN)
         super().on_mount()
         self.call_after_refresh(self.query_one(PodsPane).table.focus)
@@ -134,6 +152,11 @@ class DrillScreen(CockpitScreen):
         if self.is_hidden and action in _OF_DIAGNOSIS:
             return False
         return super().check_action(action, parameters)
+
+    def on_key(self, event: events.Key) -> None:
+        """Say why a key does nothing, where nobody else answered it."""
+        if self.is_hidden and event.key in self._kept_back and event.key not in self.active_bindings:
+            self.notify(f"hidden until {self._answer_key}: it would tell what was found", markup=False)
 
     def action_log(self) -> None:
         """Show the log of what is focused; without a focus it would be that of the cause."""

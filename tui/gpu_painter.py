@@ -4,6 +4,7 @@ from datetime import datetime
 
 from diagnosis.gpu_facts import holders
 from diagnosis.xids import fresh_severity
+from situation.findings import Diagnosis
 from situation.focus import Relation
 from situation.gpu.links import Component, NodeChain
 from situation.gpu.sharing import GpuSharing, gpu_sharing
@@ -52,8 +53,10 @@ class GpuPainter:
         order = self._order.order(chains)
         return shown_node(focus, self.looked_at, order, chains, relation, feed.situation, feed.diagnosis)
 
-    def paint(self, pane: GpuPane, relation: Relation, now: datetime) -> None:
-        """Show the present state."""
+    def paint(
+        self, pane: GpuPane, relation: Relation, now: datetime, diagnosis: Diagnosis, *, explains: bool = True
+    ) -> None:
+        """Show the present state; without `explains` not which link waits for which."""
         if not pane.fleet.has_focus:
             self.looked_at = ""
         feed, attention = self._feed, self._attention
@@ -82,10 +85,11 @@ class GpuPainter:
                 device_rows=rows,
                 devices_state=devices_state(known, situation, now),
                 sharing=sharing,
+                explains=explains,
                 empty=f"no GPU node matches “{attention.wanted.text}”",
             )
         )
-        missed = undiscovered_nodes(feed.diagnosis, chains)
+        missed = undiscovered_nodes(diagnosis, chains)
         said = fleet_note(len(chains), self._order.broken(), missed)
         note = " · ".join(part for part in (shown.node, shown.why, said) if part)
         pane.tell(api_pane_state(situation, now, *map(situation.source, _SOURCES)), note)

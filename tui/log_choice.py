@@ -68,10 +68,10 @@ def cursor_log(key: ObjectKey, situation: Situation) -> LogTarget | None:
 def why_no_log(attention: Attention) -> str:
     """Say why there is no log to show."""
     if attention.withdrawn is not None:
-        return "This was withdrawn, so no log is read for it: j or k goes on to what is proven now."
+        return "This was withdrawn, so no log is read for it: go on to what is proven now."
     if isinstance(attention.selection, Ref) and attention.selection.kind == "Pod":
         return "No container of this pod has run yet: there is no log."
-    return "No pod stands for this: pick one (enter on its row), then L reads its log."
+    return "No pod stands for this: focus one, then ask for its log."
 
 
 def _of_member(pod: Pod, wanted: LogTarget | None) -> LogTarget | None:

@@ -36,4 +36,13 @@ def log_screen(
         if target is None:
             return why_no_log(attention)
     painter = cockpit.painter
-    return LogScreen(target, connected.read_log, situation, painter.logs, painter.target, clock, feed.publish)
+    return LogScreen(
+        target,
+        connected.read_log,
+        situation,
+        painter.logs,
+        painter.target,
+        clock,
+        feed.publish,
+        explains=painter.explains,
+    )

@@ -83,8 +83,12 @@ class LogScreen(Screen[None]):
         cluster: Target,
         clock: Callable[[], datetime],
         publish: Callable[[Reading], None],
+        *,
+        explains: bool = True,
     ) -> None:
+        """Without `explains` the telling lines are marked, and not what they tell."""
         super().__init__()
+        self._explains = explains
         self._target = target
         self._reader = reader
         self._situation = situation
@@ -170,6 +174,8 @@ class LogScreen(Screen[None]):
             self.body.give(plain_card("no text of a known fault in it", self._cluster, self._target, said=said))
 
     def _card(self, shown: Picture, row: int) -> Card:
+        if not self._explains:
+            return plain_card("what the marked lines tell is hidden until the answer", self._cluster, self._target)
         return signature_card(shown.at_row[row], shown, self._place(), self._cluster, self._target)
 
     @property

@@ -36,7 +36,7 @@ def withdrawn_card(finding: Finding, at: datetime, situation: Situation, diagnos
         role="dim",
         about=f"{finding.subject if finding.subject.name else 'the whole cluster'} · {finding.rule}",
         notice=_why_withdrawn(finding, f"withdrawn at {at.astimezone(UTC):%H:%M:%S} UTC", situation, diagnosis, now),
-        lines=(*lines, CardLine("nothing to copy for it: j or k goes on to what is proven now")),
+        lines=(*lines, CardLine("nothing to copy for it: go on to what is proven now")),
     )
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from playbooks.commands import Target
+from situation.findings import Diagnosis
 from situation.focus import Relation, related
 from situation.kinds import WATCHED
 from situation.meta import Ref
@@ -58,6 +59,8 @@ class Painter:
         self._attention = attention
         self.target = target
         self.logs = LogStore()
+        self.explains = True
+        """Whether the panes beside the causes say what follows from what; states and figures they always show."""
         self._selected = False
         self._gravest = ""
         self._pods_shown = 0
@@ -74,6 +77,11 @@ class Painter:
         self.gpus = GpuPainter(feed, attention, self.logs)
         self.control_plane = EtcdPainter(feed, attention)
         self.servers = VllmPainter(feed, attention)
+
+    @property
+    def told(self) -> Diagnosis:
+        """What the panes beside the causes may use of the diagnosis."""
+        return self._feed.diagnosis if self.explains else Diagnosis()
 
     def relation(self) -> Relation:
         """Return what relates to the focus; what a withdrawn cause was about still does, to be looked at."""
@@ -204,7 +212,7 @@ class Painter:
         if not self.gpus.has_gpus or (turn is not None and not self._gpu_due.is_due(source, now, self._slow_at)):
             return
         self._slow_at = self._gpu_due.painted(source, now)
-        self.gpus.paint(pane, relation, now)
+        self.gpus.paint(pane, relation, now, self.told, explains=self.explains)
 
     def etcd(self, pane: EtcdPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         plane = self.control_plane
@@ -223,7 +231,7 @@ class Painter:
         if turn is not None and not self._vllm_due.is_due(source, now, self._slow_at):
             return
         self._slow_at = self._vllm_due.painted(source, now)
-        self.servers.paint(pane, relation, now)
+        self.servers.paint(pane, relation, now, explains=self.explains)
 
     def header(self, mode: str, now: datetime, log: str = "") -> HeaderFacts:
         situation = self._feed.situation

@@ -104,7 +104,7 @@ class PaneScreen(Screen[None]):
     def action_gpu(self) -> None:
         """Go to the GPU pane: its fleet; again, to its other parts."""
         feed, has_gpus = self._feed, self.painter.gpus.has_gpus
-        self._go_to(GPU, "" if has_gpus else why_no_gpus(feed.situation, feed.diagnosis, self._clock()))
+        self._go_to(GPU, "" if has_gpus else why_no_gpus(feed.situation, self.painter.told, self._clock()))
 
     def action_etcd(self) -> None:
         """Go to etcd and the control plane: its members; again, to what is known besides."""
@@ -167,7 +167,7 @@ class PaneScreen(Screen[None]):
         }
         there = tuple(tab for tab in MIDDLE if present[tab])
         slight = () if painter.control_plane.has_figures else (ETCD,)
-        self.middle.note(there, slight, next(iter(self._feed.diagnosis.causes), None))
+        self.middle.note(there, slight, next(iter(painter.told.causes), None))
         self._tabs = (*self._always, *there)
         self.query_one(PaneTabs).names = tuple(tab.title for tab in self._tabs)
         number = self._tabs.index(before) if before in self._tabs else min(self.tab, len(self._tabs) - 1)

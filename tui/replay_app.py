@@ -18,6 +18,7 @@ from tui.chronicle import TapeRecorder
 from tui.cockpit_screen import CockpitScreen
 from tui.feed import Turn
 from tui.replay import Mark, Replay, look_through, second_of
+from widgets.key_hints import shown_keys
 from widgets.scrubber import Scrubber, TapeFacts
 
 _ADVANCE_S: Final = 0.1
@@ -69,6 +70,10 @@ class ReplayScreen(CockpitScreen):
     def compose(self) -> ComposeResult:
         yield Scrubber()
         yield from super().compose()
+
+    def _name_keys(self) -> None:
+        super()._name_keys()
+        self.query_one(Scrubber).keys = shown_keys(self)
 
 
 class ReplayCockpit(Cockpit):

@@ -107,9 +107,11 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
     connection = options.reach.connection(config)
     look = appearance(options, config)
     if options.drill:
-        from tui.drill_app import MODE, DrillCockpit
+        from tui.drill_app import DrillCockpit
 
-        return DrillCockpit(connection, connection.target, scenario=options.drill, mode=MODE, who=_who(options), **look)
+        return DrillCockpit(
+            connection, connection.target, scenario=options.drill, mode="drill", who=_who(options), **look
+        )
     app = Cockpit(
         connection,
         connection.target,

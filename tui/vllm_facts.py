@@ -26,18 +26,29 @@ _NAMES_SHOWN: Final = 6
 
 
 def server_detail(
-    server: ServerView, model: str, curves: ServingCurves, situation: Situation, now: datetime, note: str
+    server: ServerView,
+    model: str,
+    curves: ServingCurves,
+    situation: Situation,
+    now: datetime,
+    note: str,
+    *,
+    explains: bool = True,
 ) -> ServerDetail:
-    """Return a server as it is told in full, as far as it serves `model`; `note` says why this one."""
+    """Return a server as it is told in full, as far as it serves `model`; `note` says why this one.
+
+    Without `explains` its figures stand there, marked as ever, and not what they mean.
+    """
     state = row_state(server, situation, now)
     engines = engines_of(server, model)
     is_past = bool(server.engines) and not server.is_fresh
+    said = remarks(server, engines, now) if explains else failures(server, engines)
     return ServerDetail(
         title=server.ref.name,
         state=state,
         why=server.why if state is not RowState.HEALTHY else "",
         about=tuple(_about(server, now, note)),
-        remarks=() if is_past else tuple(remarks(server, engines, now)),
+        remarks=() if is_past else tuple(said),
         plots=tuple(_plots(server, engines, curves, situation, now)) if engines else (),
         facts=tuple(facts(server, engines)),
         is_past=is_past,
@@ -75,6 +86,11 @@ def remarks(server: ServerView, engines: Sequence[EngineFigures], now: datetime)
         yield _graded("KV cache stays full", severity)
     if severity := worst(preemptions_severity, judged):
         yield _graded("requests are pushed out and computed again", severity)
+    yield from failures(server, engines)
+
+
+def failures(server: ServerView, engines: Sequence[EngineFigures]) -> Iterator[Words]:
+    """Yield how many requests a minute are refused or fail, as they are counted."""
     if server.rejections_per_min:
         yield _graded(f"refuses {short_count(server.rejections_per_min)}/min", Severity.WARNING)
     if server.http_errors_per_min:

@@ -61,8 +61,8 @@ class VllmPainter:
         """Return the server that a line stands for alone; None for a model of several."""
         return next((server for server in self.serving(now).servers if server.key == key.server), None)
 
-    def paint(self, pane: VllmPane, relation: Relation, now: datetime) -> None:
-        """Show the present state."""
+    def paint(self, pane: VllmPane, relation: Relation, now: datetime, *, explains: bool = True) -> None:
+        """Show the present state; without `explains` not what the figures mean."""
         if not pane.table.has_focus:
             self.looked_at = None
         feed, attention = self._feed, self._attention
@@ -80,17 +80,18 @@ class VllmPainter:
             VllmView(
                 rows,
                 _listed(shown.key, rows),
-                self._detail(shown, now),
+                self._detail(shown, now, explains=explains),
                 f"no model server matches “{attention.wanted.text}”",
             ),
             self._queue_of(groups, now),
         )
         pane.tell(self._state(now), self._note(groups, serving, now))
 
-    def _detail(self, shown: Shown, now: datetime) -> ServerDetail | None:
+    def _detail(self, shown: Shown, now: datetime, *, explains: bool) -> ServerDetail | None:
         if shown.server is None or shown.key is None:
             return None
-        return server_detail(shown.server, shown.key.model, self._curves, self._feed.situation, now, shown.why)
+        situation, model = self._feed.situation, shown.key.model
+        return server_detail(shown.server, model, self._curves, situation, now, shown.why, explains=explains)
 
     def _queue_of(self, groups: Sequence[Group], now: datetime) -> Callable[[RowKey], bytes]:
         """Return what gives the queue of a line."""

@@ -49,6 +49,8 @@ class GpuView(msgspec.Struct, frozen=True):
     devices_state: DevicesState = DevicesState()
     sharing: GpuSharing = GpuSharing()
     empty: str = ""
+    explains: bool = True
+    """Whether the words about a link say which it waits for, and how many wait for it."""
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -160,7 +162,7 @@ class GpuPane(Pane):
     def show(self, view: GpuView) -> None:
         """Show this."""
         node = view.chain.node if view.chain else ""
-        self.chain.show(view.chain, view.picked, view.said)
+        self.chain.show(view.chain, view.picked, view.said, explains=view.explains)
         self.fleet.display = view.nodes != 1  # of a single node it would say what the chain says
         self.fleet.empty_text = view.empty
         self.fleet.show_components(view.components)

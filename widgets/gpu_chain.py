@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
-from situation.gpu.links import Component, LinkState, NodeChain
+from situation.gpu.links import Component, Link, LinkState, NodeChain
 from widgets.columns import folded
 from widgets.glyphs import color
 from widgets.gpu_drawing import Lines, detail, draw, shape
@@ -52,6 +52,7 @@ class GpuChain(Widget, can_focus=True):
         self._cursor: Component | None = None
         """Where somebody put it; None: on the break."""
         self._said: Mapping[Component, str] = {}
+        self._explains = True
         self._lines: Lines = []
         self._order: tuple[Component, ...] = ()
 
@@ -79,7 +80,7 @@ class GpuChain(Widget, can_focus=True):
         if chain is None:
             return 1
         drawn = (link for link in chain.links if link.component in self._order)
-        told = max((len(folded(detail(link, chain), self._room, _FOOT)) for link in drawn), default=1)
+        told = max((len(folded(self._detail(link, chain), self._room, _FOOT)) for link in drawn), default=1)
         said = max((len(folded(text, self._room, _FOOT)) for text in self._said.values()), default=0)
         return told + said
 
@@ -103,13 +104,25 @@ class GpuChain(Widget, can_focus=True):
             return broken.component
         return self._order[-1] if self._order else None
 
-    def show(self, chain: NodeChain | None, picked: Component | None, said: Mapping[Component, str] = _NOTHING) -> None:
+    def _detail(self, link: Link, chain: NodeChain) -> str:
+        return detail(link, chain, explains=self._explains)
+
+    def show(
+        self,
+        chain: NodeChain | None,
+        picked: Component | None,
+        said: Mapping[Component, str] = _NOTHING,
+        *,
+        explains: bool = True,
+    ) -> None:
         """Show the chain of a node.
 
         `picked` is the link that everything is focused on, `said` holds the last log lines of links that are known.
+        Without `explains` the words about a link do not say what waits for what.
         """
-        if (chain, picked, said) == (self._chain, self._picked, self._said):
+        if (chain, picked, said, explains) == (self._chain, self._picked, self._said, self._explains):
             return
+        self._explains = explains
         if chain is None or self._chain is None or chain.node != self._chain.node or picked is not self._picked:
             self._cursor = None
         self._chain, self._picked, self._said = chain, picked, said
@@ -146,7 +159,7 @@ class GpuChain(Widget, can_focus=True):
         said = self._said.get(cursor, "") if cursor is not None else ""
         spare = height - len(visible)
         if link is not None:
-            rows += self._foot_lines(detail(link, self._chain), "bold", spare - bool(said))
+            rows += self._foot_lines(self._detail(link, self._chain), "bold", spare - bool(said))
         if said:
             rows += self._foot_lines(said, color("dim"), height - len(rows))
         return Content("\n").join(rows)

@@ -205,14 +205,17 @@ def _word_role(link: Link) -> str:
     return _role(link) if link.state in BROKEN else "dim"
 
 
-def detail(link: Link, chain: NodeChain) -> str:
-    """Return all that is known of a link in one line, what is said elsewhere (container, pod) last: it may be cut."""
+def detail(link: Link, chain: NodeChain, *, explains: bool = True) -> str:
+    """Return all that is known of a link in one line, what is said elsewhere (container, pod) last: it may be cut.
+
+    Without `explains` it leaves out what waits for what: the rest is what the link itself shows.
+    """
     look = LOOK[link.state]
     said = link.text if link.text.startswith(look.word) else f"{look.word}: {link.text}" if link.text else look.word
     parts = [f"{look.glyph} {TITLES[link.component]} {said}"]
-    if link.state is LinkState.WAITING and link.waits_for:
+    if explains and link.state is LinkState.WAITING and link.waits_for:
         parts.append(f"for {TITLES[link.waits_for]}")
-    if link.state in BROKEN and (count := held_up(chain, link)):
+    if explains and link.state in BROKEN and (count := held_up(chain, link)):
         parts.append(f"{count} wait{'s' if count == 1 else ''} for it")
     if link.since:
         parts.append(f"since {link.since:%b %d %H:%M} UTC")

@@ -1,5 +1,6 @@
 """The keys in force, and the line of them at the bottom."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from textual.screen import Screen
@@ -13,6 +14,16 @@ def shown_keys(screen: Screen[Any]) -> dict[str, str]:
         if binding.id:
             shown.setdefault(binding.id, screen.app.get_key_display(binding))
     return shown
+
+
+def named_keys(keys: Collection[tuple[str, str, str]], shown: Mapping[str, str]) -> str:
+    """Return keys and what they do in one line.
+
+    Each of `keys` has the ids of its bindings, the keys that they usually have, and what they do; `shown` has those
+    that are known by the ids of their bindings.
+    """
+    named = ([shown[id] for id in ids.split() if id in shown] for ids, _, _ in keys)
+    return " · ".join(f"{' '.join(known) or usual} {does}" for known, (_, usual, does) in zip(named, keys, strict=True))
 
 
 class KeyHints(Footer):

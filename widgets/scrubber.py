@@ -1,6 +1,6 @@
 """The line of a tape that plays: how far it is, how fast it runs, and where its causes came and went."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,9 +13,16 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from widgets.glyphs import color
+from widgets.key_hints import named_keys
 
 _LEAST_BAR: Final = 10
-_HINT: Final = " p pause · , . step · < > speed · [ ] change · : go to "
+_KEYS: Final = (
+    ("tape.pause", "p", "pause"),
+    ("tape.step-back tape.step", ", .", "step"),
+    ("tape.slower tape.faster", "< >", "speed"),
+    ("tape.last-change tape.next-change", "[ ]", "change"),
+    ("tape.go-to", ":", "go to"),
+)
 
 
 class TapeFacts(msgspec.Struct, frozen=True):
@@ -41,6 +48,8 @@ class Scrubber(Widget):
     """
 
     facts: reactive[TapeFacts] = reactive(TapeFacts)
+    keys: reactive[Mapping[str, str]] = reactive(dict)
+    """Those that are known by the ids of their bindings, as they are to be shown."""
 
     class PlacePicked(Message):
         """Somebody clicked on a place of the tape."""
@@ -50,11 +59,11 @@ class Scrubber(Widget):
             super().__init__()
 
     def render(self) -> Content:
-        return scrubber_line(self.facts, self.size.width)
+        return scrubber_line(self.facts, self.size.width, self.keys)
 
     def on_click(self, event: events.Click) -> None:
         facts = self.facts
-        before, after = _before(facts), _after(facts, self.size.width)
+        before, after = _before(facts), _after(facts, self.size.width, self.keys)
         room = self.size.width - cell_len(before) - cell_len(after)
         place = event.x - cell_len(before)
         if facts.end_s > facts.start_s and 0 <= place < room:
@@ -62,12 +71,12 @@ class Scrubber(Widget):
             self.post_message(self.PlacePicked(facts.start_s + share * (facts.end_s - facts.start_s)))
 
 
-def scrubber_line(facts: TapeFacts, width: int) -> Content:
-    """Build the line for a width in cells."""
+def scrubber_line(facts: TapeFacts, width: int, keys: Mapping[str, str]) -> Content:
+    """Build the line for a width in cells; `keys` has those that are known by the ids of their bindings."""
     before = _before(facts)
     if facts.problem:
         return Content.assemble((before, "bold"), (f"▲ {facts.problem}", color("critical", "bold")))
-    after = _after(facts, width)
+    after = _after(facts, width, keys)
     room = width - cell_len(before) - cell_len(after)
     return Content.assemble((before, color("special", "bold")), *_bar(facts, max(room, 0)), (after, color("dim")))
 
@@ -86,10 +95,11 @@ def _before(facts: TapeFacts) -> str:
     return f" {glyph} tape {word} {facts.speed:g}x {clock_text(facts.second - facts.start_s)}{time} "
 
 
-def _after(facts: TapeFacts, width: int) -> str:
+def _after(facts: TapeFacts, width: int, keys: Mapping[str, str]) -> str:
     length = f" {clock_text(facts.end_s - facts.start_s)} " if facts.end_s else " … "
-    fits = width - cell_len(_before(facts)) - cell_len(length + _HINT) >= 3 * _LEAST_BAR
-    return length + _HINT if fits else length
+    hint = f" {named_keys(_KEYS, keys)} "
+    fits = width - cell_len(_before(facts)) - cell_len(length + hint) >= 3 * _LEAST_BAR
+    return length + hint if fits else length
 
 
 def _bar(facts: TapeFacts, room: int) -> Sequence[tuple[str, str]]:

@@ -19,6 +19,8 @@ class PaneTabs(Widget):
 
     names: reactive[tuple[str, ...]] = reactive(())
     current: reactive[int] = reactive(0)
+    next_key: reactive[str] = reactive("tab")
+    """The key that goes to the next, as it is to be shown."""
 
     class TabPicked(Message):
         """A tab was clicked."""
@@ -33,7 +35,7 @@ class PaneTabs(Widget):
                 (f" {'▸' if number == self.current else ' '}{name} ", self._style(number))
                 for number, name in enumerate(self.names)
             ),
-            ("  tab: next", color("dim")),
+            (f"  {self.next_key}: next", color("dim")),
         )
 
     def _style(self, number: int) -> str:

@@ -1,6 +1,6 @@
 """The timeline panel: what happened in order, newest last, with the whole of the entry under the cursor below."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 import msgspec
@@ -13,11 +13,18 @@ from textual.widgets import Static
 from situation.readings import SourceState
 from widgets.columns import Cell, Column
 from widgets.glyphs import color
+from widgets.key_hints import named_keys, shown_keys
 from widgets.pane import Pane, PaneState
 from widgets.table import RowTable
 from widgets.wrapping import wrapped
 
-_KEYS: Final = "enter focus · m note · / filter · t close"
+_KEYS: Final = (
+    ("table.select", "enter", "focus"),
+    ("note", "m", "note"),
+    ("filter", "/", "filter"),
+    ("timeline", "t", "close"),
+)
+_USUAL: Final[Mapping[str, str]] = {}
 _DETAIL_LINES: Final = 12
 
 
@@ -120,7 +127,7 @@ class TimelinePane(Pane):
         detail = self.query_one("#timeline-detail", Static)
         width = max(20, self.size.width - 3)
         row = self._rows.get(self.table.cursor_key) if self.table.cursor_key is not None else None
-        detail.update(detail_content(row, self._problem, width))
+        detail.update(detail_content(row, self._problem, width, shown_keys(self.screen)))
 
 
 def timeline_cells(row: TimelineRow) -> tuple[Cell, ...]:
@@ -128,8 +135,11 @@ def timeline_cells(row: TimelineRow) -> tuple[Cell, ...]:
     return ((row.time, "dim"), (f"{row.glyph} {row.word}", row.role), (row.who, "special"), row.short)
 
 
-def detail_content(row: TimelineRow | None, problem: str, width: int) -> Content:
-    """Build what stands below the rows, for a width in cells: the whole entry under the cursor, and the keys."""
+def detail_content(row: TimelineRow | None, problem: str, width: int, shown: Mapping[str, str] = _USUAL) -> Content:
+    """Build what stands below the rows, for a width in cells: the whole entry under the cursor, and the keys.
+
+    `shown` has the keys that are known by the ids of their bindings.
+    """
     lines = [Content.styled(text, color("warning", "bold")) for text in (wrapped(problem, width) if problem else ())]
     if row is not None:
         text = wrapped(row.text, width)
@@ -137,5 +147,5 @@ def detail_content(row: TimelineRow | None, problem: str, width: int) -> Content
             text = [*text[: _DETAIL_LINES - 1], "…"]
         lines += [Content(line) for line in text]
         lines += [Content.styled(line, color("dim")) for item in row.detail for line in wrapped(item, width)]
-    lines += [Content.styled(line, color("dim")) for line in wrapped(_KEYS, width)]
+    lines += [Content.styled(line, color("dim")) for line in wrapped(named_keys(_KEYS, shown), width)]
     return Content("\n").join(lines)

@@ -112,6 +112,7 @@ class Client:
         self._renewal = asyncio.Lock()
         self._refusal: UnauthorizedError | None = None
         self._quiet_until = 0.0
+        self._has_answered = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -230,7 +231,8 @@ class Client:
         url = f"{session.kubeconfig.server}{path}{query}"
         self.meter.count_request()
         began, sent_at = monotonic(), self._clock()
-        with foreign_errors(Target(session.kubeconfig, session.proxy), first_byte_s):
+        target = Target(session.kubeconfig, session.proxy, has_answered=self._has_answered)
+        with foreign_errors(target, first_byte_s):
             async with asyncio.timeout(first_byte_s):
                 answer = await session.rest.request(
                     "GET",
@@ -238,6 +240,7 @@ class Client:
                     headers=session.request_headers("application/json, */*;q=0.1"),
                     _request_timeout=aiohttp.ClientTimeout(total=None, sock_connect=first_byte_s),
                 )
+        self._has_answered = True
         self.meter.note_latency(monotonic() - began)
         self.meter.note_date(answer.response.headers.get("Date", ""), sent_at, self._clock())
         return answer.response

@@ -40,6 +40,8 @@ _BODY_SHOWN: Final = 200
 _THROTTLED_WAIT_S: Final = 1.0
 """What client-go waits when a 429 comes without Retry-After."""
 
+_WANTS_TLS: Final = "sent an http request to an https server"
+"""What a TLS port of Go's net/http answers to plain HTTP (server.go, `conn.serve`)."""
 _ISSUER_UNKNOWN: Final = {18, 19, 20, 21}
 """OpenSSL's X509_V_ERR_*: self-signed (in chain), no local issuer, unable to verify the leaf."""
 _EXPIRED: Final = 10
@@ -52,6 +54,12 @@ class Target(msgspec.Struct, frozen=True):
 
     kubeconfig: Kubeconfig
     proxy: str | None = None
+    has_answered: bool = True
+    """Whether the server has answered anything in HTTP yet."""
+
+    @property
+    def is_plain(self) -> bool:
+        return self.server.startswith("http://")
 
     @property
     def server(self) -> str:
@@ -110,12 +118,18 @@ def translated(error: Exception, target: Target, waited_s: float | None = None) 
         return ConfigurationError(f"{target.origin}: not a valid server URL: {server}")
     if isinstance(error, aiohttp.ClientResponseError):
         return BadAnswerError(f"{server} does not answer in HTTP: {harmless(error.message)[:_BODY_SHOWN]}")
-    return _broken_off(error, server)
+    return _broken_off(error, target)
 
 
-def _broken_off(error: Exception, server: str) -> SourceError:
+def _broken_off(error: Exception, target: Target) -> SourceError:
     import aiohttp
 
+    server = target.server
+    is_closed = isinstance(error, aiohttp.ServerDisconnectedError) or getattr(error, "errno", 0) == errno.ECONNRESET
+    if is_closed and target.is_plain and not target.has_answered:
+        return UnreachableError(
+            f"{server} closed the connection without an answer: does it speak TLS? Its URL begins with http://"
+        )
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionError):
         return UnreachableError(f"{server} closed the connection in the middle of an answer")
     if isinstance(error, OSError):
@@ -131,6 +145,8 @@ def error_for_status(status: int, body: bytes, headers: Mapping[str, str], url: 
     said = _message(body)
     suffix = f": {said}" if said else ""
     match status:
+        case 400 if target.is_plain and _WANTS_TLS in said.lower():
+            return BadAnswerError(f"{target.server} speaks TLS, and its URL begins with http://")
         case 401:
             return UnauthorizedError(_rejected(target))
         case 403:

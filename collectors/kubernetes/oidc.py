@@ -31,7 +31,7 @@ from situation.text import harmless
 
 OIDC_DEADLINE_S: Final = 10.0
 """For discovery and the token request together."""
-KUBECTL_RENEWS: Final = "run `kubectl get ns`, or allow it with `oidc_renew = true` in the configuration file"
+OR_ALLOW: Final = "or allow it with `oidc_renew = true` in the configuration file"
 LIFE_MIN: Final = timedelta(seconds=10)
 """A new token that seems to live no longer says more about this machine's clock than about itself."""
 ANSWER_LIMIT_BYTES: Final = 2**20
@@ -156,7 +156,8 @@ class OidcLogin:
             until = f" (valid until {ends:%Y-%m-%d %H:%M:%S} UTC)" if ends else ""
             refused = f"the id-token of {config.who}{until} is expired or not accepted"
             if held.refresh_token:
-                raise UnauthorizedError(f"{refused}, and renewing it is left to kubectl: {KUBECTL_RENEWS}")
+                by_kubectl = f"run `{config.kubeconfig.login}`, {OR_ALLOW}"
+                raise UnauthorizedError(f"{refused}, and renewing it is left to kubectl: {by_kubectl}")
             raise UnauthorizedError(f"{refused}, and there is no refresh-token: {OIDC_LOGIN}")
         try:
             if self._spent is not None:

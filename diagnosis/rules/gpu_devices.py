@@ -18,7 +18,7 @@ from diagnosis.gpu_readings import (
     unless_doubted,
 )
 from diagnosis.rule import Fired, Rule, Verdict, rule
-from diagnosis.xids import LOST, MEMORY, SEVERITY, XidClass, is_fresh, severity_of, xid_of
+from diagnosis.xids import LOST, MEMORY, RECOVERY_CHANGED, SEVERITY, XidClass, is_fresh, severity_of, xid_of
 from situation.cluster import Node
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.gpu.devices import GpuDevice, NodeDevices
@@ -196,6 +196,12 @@ def gpu_xid(node: Node, situation: Situation, now: datetime) -> Verdict:
     evidence.append(
         Evidence(f"class {meant.kind}; what is done: {meant.action}", source_of(devices), devices.observed_at)
     )
+    if any(device.last_xid == RECOVERY_CHANGED for device in shown):
+        hidden = (
+            f"Xid {RECOVERY_CHANGED} was the last one, and only the last is kept: "
+            "one before it, which led to it, may be hidden; the kernel log tells"
+        )
+        evidence.append(Evidence(hidden, source_of(devices), devices.observed_at, Mark.OPEN))
     if not fresh:
         evidence.append(
             Evidence(

@@ -131,7 +131,7 @@ def _broken(link: Link, pod: Pod | None, chain: NodeChain, situation: Situation,
     commands: list[Command] = []
     if pod is not None and link.container and not has_no_log(link, pod):
         what = TOLD_BY_LOG.get(link.container, "its own words")
-        evidence.append(fact("pods", f"{what}: the log tells - press L", Mark.OPEN))
+        evidence.append(fact("pods", f"{what}: the log tells", Mark.OPEN))
         commands.append(logs(pod, link.container, ended_status(link, pod), f"{what}: which is it?"))
     for command in (*(known.next if known else ()), *commands_for(link, subject, chain)):
         if command.argv[:2] != ("kubectl", "logs") and command.argv not in [other.argv for other in commands]:

@@ -12,6 +12,7 @@ from situation.clock import age_text
 from situation.cluster import Node
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import Condition, Ref, find_condition
+from situation.readings import SourceState
 from situation.selectors import is_finished, is_ready
 from situation.situation import Situation
 
@@ -86,7 +87,9 @@ def _judge(
 
 def _lease(node: Node, situation: Situation, now: datetime, wanted: State) -> tuple[Evidence, ...]:
     if not situation.knows("nodeleases"):
-        return (fact("nodeleases", "the age of the node's lease is not known yet", Mark.OPEN),)
+        source = situation.source("nodeleases")
+        why = " yet" if source.state is SourceState.STARTING else f": {source.error or source.state}"
+        return (fact("nodeleases", f"the age of the node's lease is not known{why}", Mark.OPEN),)
     lease = situation.node_lease(node.name)
     if lease is None or lease.spec.renew_time is None:
         return (fact("nodeleases", "the node has no lease in kube-node-lease"),)

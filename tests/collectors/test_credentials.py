@@ -25,6 +25,7 @@ from tests.collectors.kubeconfigs import (
     needs_openssl,
     server_context,
 )
+from tests.collectors.loopback import Loopback, http
 
 V1 = "client.authentication.k8s.io/v1"
 
@@ -324,8 +325,29 @@ async def test_wrong_scheme(certificates: Certificates, tmp_path: Path) -> None:
         error = await error_of(kubeconfig(tmp_path, url.replace("http:", "https:"), {}))
         assert "does not speak TLS" in str(error)
     async for url in serve(server_context(certificates)):
-        error = await error_of(kubeconfig(tmp_path, url.replace("https:", "http:"), {}))
+        plain = url.replace("https:", "http:")
+        error = await error_of(kubeconfig(tmp_path, plain, {}))
         assert isinstance(error, UnreachableError)
+        assert str(error) == (
+            f"{plain} closed the connection without an answer: does it speak TLS? Its URL begins with http://"
+        )
+
+
+async def test_what_a_server_in_go_answers_to_plain_http_on_its_tls_port(tmp_path: Path) -> None:
+    said = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+    async with Loopback({"/api/v1/pods": said}) as server:
+        error = await error_of(kubeconfig(tmp_path, server.url, {}))
+        assert str(error) == f"{server.url} speaks TLS, and its URL begins with http://"
+
+
+async def test_a_server_that_has_answered_in_plain_http_is_not_asked_for_tls(tmp_path: Path) -> None:
+    async with (
+        Loopback({"/version": http("{}"), "/api/v1/pods": b""}) as server,
+        await connected(kubeconfig(tmp_path, server.url, {})) as client,
+    ):
+        await client.get("/version")
+        with pytest.raises(UnreachableError, match="closed the connection in the middle of an answer"):
+            await client.get("/api/v1/pods")
 
 
 async def test_unreachable_servers(tmp_path: Path) -> None:

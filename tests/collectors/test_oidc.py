@@ -253,8 +253,8 @@ async def test_where_the_renewal_is_kubectls_the_issuer_is_left_alone(
             await client.get(PODS)
         assert str(raised.value) == (
             f"the id-token of user 'u' of {file} (valid until {ends:%Y-%m-%d %H:%M:%S} UTC) is expired or not "
-            "accepted, and renewing it is left to kubectl: run `kubectl get ns`, or allow it with `oidc_renew = true` "
-            "in the configuration file"
+            f"accepted, and renewing it is left to kubectl: run `kubectl --kubeconfig {file} --context prod get ns`, "
+            "or allow it with `oidc_renew = true` in the configuration file"
         )
         issuer.simulator.token = jwt(datetime.now(UTC) + timedelta(hours=1), "by kubectl")
         kubeconfig(tmp_path, issuer.simulator.url, user(issuer, issuer.simulator.token, "refresh-2"))

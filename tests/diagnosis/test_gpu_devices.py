@@ -12,7 +12,7 @@ from diagnosis.gpu_readings import readable
 from diagnosis.rule import Unknown
 from diagnosis.rules import gpu_devices, gpu_load
 from diagnosis.xids import XID_FRESH, XIDS, XidClass, xid_of
-from situation.findings import Effect, Severity
+from situation.findings import Effect, Mark, Severity
 from situation.gpu.devices import GpuReading, NodeDevices
 from situation.gpu.memory import DEVICES_FRESH
 from situation.readings import Reading, SourceState
@@ -82,6 +82,14 @@ def test_faults(before: Mapping[str, Any], now: Mapping[str, Any], rule: str, se
 )  # fmt: skip
 def test_look_alikes_say_nothing(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     assert found_in(known(devices(**before), devices(**now))) == {}
+
+
+@pytest.mark.parametrize(("before", "code", "may_hide"), [(79, 154, True), (0, 154, True), (0, 79, False)])
+def test_a_changed_recovery_action_may_hide_the_xid_that_it_follows(before: int, code: int, may_hide: bool) -> None:
+    finding = found_in(known(devices(last_xid=before), devices(last_xid=code)))["gpu-xid"]
+    told = [line.mark for line in finding.evidence if "one before it, which led to it, may be hidden" in line.text]
+    assert told == ([Mark.OPEN] if may_hide else [])
+    assert "dmesg" in finding.next[0].argv
 
 
 def test_an_xid_that_changed_is_history_after_some_minutes() -> None:

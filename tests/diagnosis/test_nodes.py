@@ -95,8 +95,9 @@ def test_a_node_that_is_given_time_or_well(manifest: Manifest) -> None:
         ([lease("node-1", age_s=8, namespace="kube-node-lease")], {}, "the kubelet reaches", Mark.EXCLUDES),
         ([], {}, "has no lease", Mark.SUPPORTS),
         ([], {"nodeleases": SourceState.STARTING}, "not known yet", Mark.OPEN),
+        ([], {"nodeleases": SourceState.FORBIDDEN}, "not known: cannot list nodeleases", Mark.OPEN),
     ],
-    ids=["old", "fresh", "none", "not read"],
+    ids=["old", "fresh", "none", "not read", "not to be read"],
 )
 def test_the_lease_tells_a_dead_node_from_a_silent_status(
     known: list[Manifest], missing: dict[str, SourceState], text: str, mark: Mark

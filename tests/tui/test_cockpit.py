@@ -250,6 +250,14 @@ async def test_keys_can_be_remapped_and_the_help_tells_the_new_ones(cluster: Clu
         assert "Keys (right: the id" not in screen_text(pilot)
 
 
+async def test_tabs_and_timeline_name_their_keys_as_they_are_mapped(cluster: Cluster, tmp_path: Path) -> None:
+    keymap = {"next-pane": "f2", "timeline": "T", "note": "M"}
+    async with open_cockpit(cluster, tmp_path, size=(80, 24), keymap=keymap) as pilot:
+        assert "f2: next" in screen_text(pilot)
+        await pilot.press("T")
+        await until(pilot, lambda: "M note · / filter · T close" in screen_text(pilot))
+
+
 async def test_on_80x24_the_panes_are_tabs(cluster: Cluster, tmp_path: Path) -> None:
     async with open_cockpit(cluster, tmp_path, size=(80, 24)) as pilot:
         text = screen_text(pilot)

@@ -98,6 +98,22 @@ async def test_a_login_page_and_a_bad_configuration_are_told_apart(tmp_path: Pat
     assert "a web page, not the Kubernetes API" in line_of(finished, "API server (/version)")
 
 
+async def test_each_playbook_and_theme_that_cannot_be_used_has_a_line_of_its_own(tmp_path: Path) -> None:
+    for name in ("playbooks/one.md", "playbooks/two.md", "themes/red.toml"):
+        file = tmp_path / "own" / "midwatch" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("nothing of the kind\n")
+    own = {"XDG_CONFIG_HOME": str(tmp_path / "own")}
+    finished = await midwatch(tmp_path, "doctor", "--kubeconfig", "none", changes=own)
+    told = [line.split(maxsplit=2) for line in finished.out.splitlines()]
+    playbooks = [(glyph, said) for glyph, what, said in told if what == "playbooks"]
+    assert [glyph for glyph, _ in playbooks] == ["●", "●", "✓"]
+    for (_, said), name in zip(playbooks, ("one.md:1:", "two.md:1:"), strict=False):
+        assert name in said
+    assert playbooks[-1][1].endswith(" usable")
+    assert [glyph for glyph, what, _ in told if what == "themes"] == ["●", "✓"]
+
+
 async def test_the_right_to_read_logs_is_an_extra_and_nobodys_log_is_read_to_find_out(tmp_path: Path) -> None:
     cluster = Cluster()
     cluster.put("pods", pod())

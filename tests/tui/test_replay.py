@@ -22,6 +22,7 @@ from situation.situation import Situation
 from tape.playhead import Playhead
 from tape.reader import Tape
 from tests.build import NOW
+from tests.tui.cockpits import screen_text, until
 from tests.tui.commands import midwatch
 from tui.demo import simulated_cluster
 from tui.feed import Feed
@@ -119,7 +120,9 @@ def test_what_is_no_place_on_a_tape(text: str, tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def playing(folder: Path, scenario: str = "gpu_lost") -> AsyncIterator[tuple[Pilot[int], ReplayCockpit]]:
+async def playing(
+    folder: Path, scenario: str = "gpu_lost", keymap: dict[str, str] | None = None
+) -> AsyncIterator[tuple[Pilot[int], ReplayCockpit]]:
     replay = Replay(open_scenario(scenario).path)
     replay.is_playing = False
     app = ReplayCockpit(
@@ -130,7 +133,7 @@ async def playing(folder: Path, scenario: str = "gpu_lost") -> AsyncIterator[tup
         hz=10,
         state_dir=folder,
         environ={"PATH": ""},
-        keymap={},
+        keymap=keymap or {},
     )
     async with app.run_test(size=(140, 40)) as pilot:
         async with asyncio.timeout(30):
@@ -200,6 +203,11 @@ async def test_a_place_that_is_typed_at_once_is_gone_to(together: bool, tmp_path
                 await pilot.pause(0.05)
         assert app.screen is app.cockpit
         assert app.cockpit.attention.focus.is_cluster, "no digit was taken for a layer"
+
+
+async def test_the_line_of_the_tape_names_its_keys_as_they_are_mapped(tmp_path: Path) -> None:
+    async with playing(tmp_path, keymap={"tape.pause": "P", "tape.faster": "plus"}) as (pilot, _):
+        await until(pilot, lambda: "P pause · , . step · < + speed · [ ] change · : go to" in screen_text(pilot))
 
 
 async def test_a_key_of_the_player_before_a_place_counts(tmp_path: Path) -> None:
