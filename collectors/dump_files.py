@@ -20,6 +20,8 @@ SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson", ".yaml", ".yml"})
 ALIASED_LIMIT: Final = 1_000_000
 """Values that YAML's aliases may add to a document: a manifest written by hand saves itself some lines with them, and
 a file of a kilobyte can stand for gigabytes."""
+_VALUE_CHARS: Final = 64
+"""A text counts as one value more for so many characters: a long one that stands in many places is as much."""
 _SIGN: Final = re.compile(rb"\S")
 _JSON_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -151,16 +153,17 @@ class _Loader(yaml.CSafeLoader):
 def _added_by_aliases(root: yaml.Node) -> float:
     """Return how many more values there are below a node when its aliases are written out; nothing is written out."""
     counted: dict[int, float] = {}
-    once = 0
+    once = 0.0
 
     def count(node: yaml.Node) -> float:
         nonlocal once
-        if not isinstance(node, yaml.CollectionNode):
-            once += 1
-            return 1
         known = counted.get(id(node))
         if known is not None:
             return known
+        if not isinstance(node, yaml.CollectionNode):
+            counted[id(node)] = size = 1 + len(node.value) / _VALUE_CHARS
+            once += size
+            return size
         counted[id(node)] = inf  # until it is known: one that stands within itself has no end
         once += 1
         pairs = isinstance(node, yaml.MappingNode)

@@ -44,8 +44,7 @@ _CONNECTIONS: Final = 100
 _IDLE_CONNECTIONS: Final = 20
 """With TLS. Others are not kept: a new one costs little, and a server that closes idle ones after 5 s, as uvicorn does,
 might do so while we ask it again after 5 s."""
-_KEPT_S: Final = 5.0
-_KEPT_WITH_TLS_S: Final = 30.0
+_KEPT_S: Final = 30.0
 """Idle connections are kept so long: a handshake with certificates costs more than all else of a small request."""
 
 
@@ -148,7 +147,7 @@ class HttpReader:
         tls: Tls | None = None,
         answers: Collection[int] = (200,),
     ) -> bytes:
-        """Return the body of a GET within `deadline_s` seconds. Raises SourceError.
+        """Return the body of a GET, `deadline_s` seconds after certificates and token were read. Raises SourceError.
 
         User and password in the URL are sent as basic authentication; `token_file` holds a bearer token, read anew
         each time because tokens are renewed. `answers` are the statuses whose bodies are wanted; others are errors.
@@ -183,19 +182,24 @@ class HttpReader:
         return body
 
 
+def prepare_httpx() -> None:
+    """Make httpx cheaper; to be called before its first import. `None` in `sys.modules`: not there, do not search."""
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # its command line, which has pygments loaded
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log each request
+    if "sniffio" not in sys.modules and find_spec("sniffio") is None:
+        # httpcore looks for it with each request, and a search that finds nothing costs a third of all its time.
+        sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
+
+
 def _open_client(tls: Tls | None, is_secure: bool) -> "httpx.AsyncClient":
-    """Open a client; slow (it loads all certificates), so it is done in a thread. `HttpReader.get` has the deadline."""
+    """Open a client; slow (it loads all certificates), so it is done in a thread."""
     from urllib.request import getproxies
 
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # its command line, which has pygments loaded
+    prepare_httpx()
     import httpx
 
     from collectors.plain_http import plain_transport
 
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log each request
-    if "sniffio" not in sys.modules and find_spec("sniffio") is None:
-        # httpcore looks for it with each request, and a search that finds nothing costs a third of all its time.
-        sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # documented: not there, do not search
     is_plain = not is_secure and (tls is not None or not {"http", "all"} & getproxies().keys())
     context = tls.context if tls is not None else None
     return httpx.AsyncClient(
@@ -205,7 +209,7 @@ def _open_client(tls: Tls | None, is_secure: bool) -> "httpx.AsyncClient":
         limits=httpx.Limits(
             max_connections=_CONNECTIONS,
             max_keepalive_connections=_IDLE_CONNECTIONS if is_secure else 0,
-            keepalive_expiry=_KEPT_S if tls is None else _KEPT_WITH_TLS_S,
+            keepalive_expiry=_KEPT_S,
         ),
         headers={"User-Agent": USER_AGENT},
         timeout=_TIMEOUT_S,

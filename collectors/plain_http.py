@@ -47,8 +47,9 @@ def plain_transport() -> "httpx.AsyncBaseTransport":
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             url, headers = request.url, list(request.headers.raw)
             with _translated():
+                asked = h11.Request(method=request.method, target=url.raw_path, headers=headers)
                 exchange = _Exchange(*await _connect(url.host, url.port or _HTTP_PORT))
-                head = await exchange.ask(h11.Request(method=request.method, target=url.raw_path, headers=headers))
+                head = await exchange.ask(asked)
             return httpx.Response(head.status_code, headers=list(head.headers.raw_items()), stream=Body(exchange))
 
     return Transport()

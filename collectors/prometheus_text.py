@@ -58,8 +58,8 @@ def parse_page(body: bytes, wanted: Collection[str], what: str) -> Page:
     """
     if len(body) > PAGE_LIMIT_BYTES:
         raise BadAnswerError(f"{what} is larger than {PAGE_LIMIT_BYTES >> 20} MiB: not read")
-    start = body[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if start.startswith(b"<"):
+    head = body[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if head.startswith(b"<"):
         raise BadAnswerError(f"{what} is a web page, not metrics: is a proxy or login page in between?")
     end = body.rfind(b"\n") + 1
     names = {name.encode(): name for name in wanted}

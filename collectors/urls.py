@@ -6,7 +6,8 @@ from situation.text import harmless
 def without_password(url: str) -> str:
     """Return `url` without user and password, for messages.
 
-    What stands before an `@` is left out also where it cannot be told from a path: a password may hold a `/`.
+    What stands before an `@` is left out also where it cannot be told from a path, as a password may hold a `/`; an
+    ellipsis stands for it.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
@@ -15,5 +16,5 @@ def without_password(url: str) -> str:
     if "@" in authority:
         shown = f"{authority.rpartition('@')[2]}{slash}{path}"
     else:
-        shown = rest.rpartition("@")[2]
+        shown = f"…@{rest.rpartition('@')[2]}" if "@" in rest else rest
     return harmless(f"{scheme}{separator}{shown}")

@@ -9,7 +9,7 @@ from diagnosis.placement import wanted
 from situation.cluster import Node
 from situation.gpu.components import DEPLOY
 from situation.gpu.offer import PRESENT, PRODUCT, gpu_resources
-from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver
+from situation.gpu.operator import ClusterPolicy, NvidiaDriver
 from situation.meta import KubernetesObject, Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_finished, is_ready
@@ -124,12 +124,6 @@ def policies(situation: Situation) -> tuple[ClusterPolicy, ...]:
 def drivers(situation: Situation) -> tuple[NvidiaDriver, ...]:
     """Return the NVIDIADrivers by name."""
     found = [item for item in situation.table("nvidiadrivers").values() if isinstance(item, NvidiaDriver)]
-    return tuple(sorted(found, key=lambda item: item.name))
-
-
-def gpu_clusters(situation: Situation) -> tuple[GpuCluster, ...]:
-    """Return the GPUClusters by name."""
-    found = [item for item in situation.table("gpuclusters").values() if isinstance(item, GpuCluster)]
     return tuple(sorted(found, key=lambda item: item.name))
 
 

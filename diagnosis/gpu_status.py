@@ -9,8 +9,6 @@ from diagnosis.gpu_facts import MIG_MANAGER, named, operator_namespace
 from diagnosis.node_agents import Agent, agents
 from situation.cluster import Node
 from situation.findings import Command, Evidence
-from situation.gpu.components import component_of
-from situation.gpu.links import Component
 from situation.gpu.offer import gpu_resources
 from situation.gpu.operator import ClusterPolicy, NvidiaDriver, OperatorResource
 from situation.logs import LogTarget, log_target
@@ -98,13 +96,6 @@ def operand_log(pod: Pod, container: str, purpose: str) -> tuple[Command, ...]:
         kubectl("logs", pod.name, "-c", container, "--tail=200", purpose=purpose, namespace=pod.namespace,
                 log=LogTarget(pod.namespace, pod.name, container)),
     )  # fmt: skip
-
-
-def driver_pod(node: str, situation: Situation) -> Pod | None:
-    """Return the pod that the driver of a node runs in; None where the driver is the host's, or there is none."""
-    on_it = situation.pods_by_node.get(node).values()
-    found = [pod for pod in on_it if component_of(pod) is Component.DRIVER and pod.metadata.deletion_timestamp is None]
-    return next(iter(found), None)
 
 
 def plugin_of(pods: Iterable[Pod]) -> Pod | None:

@@ -18,8 +18,8 @@ from playbooks.choices import (
 from playbooks.context import WORKLOADS, Context
 from situation.etcd.cluster import etcd_of
 from situation.etcd.standing import etcd_pods
+from situation.gpu.operand_pods import driver_pod
 from situation.logs import log_target
-from situation.pods import Pod
 from situation.selectors import claim_names, container_pairs, is_control_plane
 
 Words = tuple[str, ...]
@@ -166,16 +166,9 @@ def _gpu_namespace(context: Context) -> Words | None:
 
 
 def _driver_pod(context: Context) -> Words | None:
-    node, namespace = _node(context), context.operator_namespace()
-    if node is None or not namespace:
-        return None
-    pods = context.situation.pods_by_node.get(node[0]).values()
-    return _one(min((pod.name for pod in pods if _is_driver(pod, namespace)), default=None))
-
-
-def _is_driver(pod: Pod, namespace: str) -> bool:
-    label = pod.metadata.labels.get("app.kubernetes.io/component") == "nvidia-driver"
-    return pod.namespace == namespace and (label or pod.metadata.labels.get("app") == "nvidia-driver-daemonset")
+    node = _node(context)
+    pod = driver_pod(node[0], context.situation) if node is not None else None
+    return _one(pod.name if pod is not None else None)
 
 
 def _mig_config(context: Context) -> Words | None:

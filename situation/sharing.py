@@ -14,6 +14,7 @@ from situation.pods import Container, Pod, PodSpec
 from situation.volumes import Volume
 from situation.workloads import DaemonSet, Deployment, StatefulSet
 
+_SPEC_WORDS: Final = ("restart_policy", "scheduler_name", "service_account_name", "dns_policy", "priority_class_name")
 _SPEC_PARTS: Final = (
     "containers",
     "init_containers",
@@ -24,13 +25,8 @@ _SPEC_PARTS: Final = (
     "topology_spread_constraints",
     "image_pull_secrets",
     "resource_claims",
-    "restart_policy",
-    "scheduler_name",
-    "service_account_name",
-    "dns_policy",
-    "priority_class_name",
+    *_SPEC_WORDS,
 )
-_SPEC_WORDS: Final = ("restart_policy", "scheduler_name", "service_account_name", "dns_policy", "priority_class_name")
 _CONTAINER_PARTS: Final = ("image_pull_policy", "ports", "liveness_probe", "readiness_probe", "startup_probe")
 _MODELS_KEPT: Final = 20_000
 """Workloads remembered; a cluster with more only shares less."""
@@ -94,9 +90,6 @@ class Sharing:
             force_setattr(spec, name, word(text, text))
         force_setattr(spec, "tolerations", part(spec.tolerations, spec.tolerations))
         for container in (*spec.init_containers, *spec.containers):
-            force_setattr(
-                container, "image_pull_policy", word(container.image_pull_policy, container.image_pull_policy)
-            )
             for name in _CONTAINER_PARTS:
                 own = getattr(container, name)
                 force_setattr(container, name, part(own, own))

@@ -126,7 +126,7 @@ class Store:
         return Change(Ref(BY_NAME[name].kind, *key), old, new)
 
     def _fill(self, name: str, objects: Sequence[KubernetesObject]) -> list[Change]:
-        """Take in the first objects of a kind. Of two with one name the later one counts."""
+        """Take in the first objects of a kind of which none is held. Of two with one name the later one counts."""
         kind, table = BY_NAME[name].kind, self._tables[name]
         table.update((item.key, item) for item in objects)
         self._revisions[name] += len(table)

@@ -142,6 +142,8 @@ class Ring:
                 self._add(readings)
                 readings = []
                 self._begin(t, item)
+                if self._too_large_bytes:
+                    return  # what waited was thrown away with it
             self._add(readings)
 
     def _add(self, readings: list[tuple[float, Reading]]) -> None:

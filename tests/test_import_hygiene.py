@@ -111,10 +111,10 @@ def test_what_a_connection_needs_is_not_loaded_where_the_first_keys_wait(tmp_pat
 
 TRUSTED = """
 import ssl
-from collectors.kubernetes.credentials import _import_client
+from collectors.kubernetes.client_import import import_client
 def trusted(): return len(ssl.create_default_context().get_ca_certs())
 before = trusted()
-_import_client()
+import_client()
 from aiohttp.connector import _SSL_CONTEXT_VERIFIED as theirs
 print(trusted() - before, "set_default_verify_paths" in vars(ssl.SSLContext))
 print(theirs.verify_mode.name, len(theirs.get_ca_certs()))

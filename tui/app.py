@@ -234,7 +234,8 @@ class Cockpit(KeepingApp):
             if command is not None:
                 self._copy(command)
 
-        self.push_screen(ChooseScreen(message.commands), chosen)
+        if self.screen is self.cockpit:
+            self.push_screen(ChooseScreen(message.commands), chosen)
 
     @work(group="copy")
     async def _copy(self, command: CardCommand) -> None:

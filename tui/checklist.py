@@ -272,7 +272,7 @@ def _entry_rule(finding: Finding, facts: Facts) -> str:
     component = component_of(item) if item is not None else None
     if component in (Component.NFD, Component.OPERATOR):
         return LINK_BROKEN
-    if component is not None and any(item.rule == MIG_HANGS for item in finding.consequences):
+    if component is not None and any(one.rule == MIG_HANGS for one in finding.consequences):
         return MIG_HANGS
     return finding.rule
 

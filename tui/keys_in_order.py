@@ -1,6 +1,7 @@
 """Answers one key after the other. The toolkit looks at a key as soon as it comes, and hands it on from queue to queue
 until somebody answers it: of keys that come at once, as a slow terminal or a paste sends them, a later one may find the
-screen as it was before an earlier one was answered, and be lost or taken for something else."""
+screen as it was before an earlier one was answered, and be lost or taken for something else. Only a key that moves
+something may go behind itself, as it does where it is held down."""
 
 import asyncio
 from collections import deque
@@ -14,6 +15,8 @@ from textual.message_pump import MessagePump
 from textual.screen import Screen
 from textual.widgets import Input
 
+_HELD_DOWN: Final = frozenset(("up", "down", "left", "right", "pageup", "pagedown", "j", "k", "J", "K"))
+"""Keys that move something: a second one goes the same way. Others may open a line, where a second one is text."""
 _MOST_S: Final = 3.0
 """So long the next key waits for the one before: who should have passed it on may be gone."""
 _ROUNDS: Final = 2
@@ -46,7 +49,9 @@ class InOrderApp(App[int]):
 
     def _is_repeated(self, event: events.Key | events.Paste) -> bool:
         """Tell whether this is the key that is being answered, held down: it goes the same way, behind itself."""
-        return not self._keys_held and isinstance(event, events.Key) and event.key == self._key
+        if self._keys_held or not isinstance(event, events.Key):
+            return False
+        return event.key == self._key and event.key in _HELD_DOWN
 
     def _is_text(self, event: events.Key | events.Paste) -> bool:
         """Tell whether a line takes this as text, which changes nothing for the next key."""

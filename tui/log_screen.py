@@ -13,10 +13,10 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
-from diagnosis.gpu_status import driver_pod
 from diagnosis.log_catalogue.signature import DRIVER_NAMESPACE, DRIVER_POD
 from diagnosis.log_reads import log_read
 from playbooks.commands import Target
+from situation.gpu.operand_pods import driver_pod
 from situation.log_reads import LOG_SOURCE
 from situation.logs import LogTarget, PodLog, last_line
 from situation.pods import Pod

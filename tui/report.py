@@ -26,7 +26,7 @@ _OF_API_SERVER: Final = frozenset({"control-plane/livez", "control-plane/metrics
 _EVIDENCE_SHOWN: Final = 4
 _EVIDENCE_LENGTH: Final = 200
 """Characters; the JSON has every line in full."""
-_SILENT: Final = (SourceState.UNREACHABLE, SourceState.FORBIDDEN, SourceState.STARTING)
+_SILENT: Final = (SourceState.UNREACHABLE, SourceState.FORBIDDEN, SourceState.UNAUTHORIZED, SourceState.STARTING)
 _CONSEQUENCES_SHOWN: Final = 6
 _COMMANDS_SHOWN: Final = 2
 _NAMES_SHOWN: Final = 8
@@ -48,14 +48,16 @@ class Report:
     ) -> None:
         """`notes`: what people must know before they believe the rest, for example that a tape is cut off.
 
-        `asked`: sources that somebody named. Where one of them does not answer, it is not plain that nothing is wrong.
+        `asked`: sources that somebody named. Where one does not answer, or in part, nothing found does not mean nothing
+        wrong.
         """
         self._situation = situation
         self._diagnosis = diagnosis
         self._target = target
         self._now = now
         self._notes = tuple(harmless(note) for note in notes)
-        self._silent = [name for name in asked if situation.source(name).state in _SILENT]
+        sources = map(situation.source, asked)
+        self._silent = [source for source in sources if source.state in _SILENT or source.error]
 
     @property
     def exit_code(self) -> int:
@@ -77,6 +79,7 @@ class Report:
         yield f"midwatch · {where}{version} · {self._now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         yield "layers: " + " · ".join(_layer_text(layer) for layer in self._diagnosis.layers)
         yield from (f"note: {note}" for note in self._notes)
+        yield from (f"not answered: {source.name}: {source.error or 'not read yet'}" for source in self._silent)
         if not self._diagnosis.causes:
             yield ""
             yield self._nothing()
@@ -103,7 +106,8 @@ class Report:
         if unknown:
             return f"nothing found, but could not tell for: {', '.join(layer.layer.title for layer in unknown)}"
         if self._silent:
-            return f"nothing found, but could not tell for what was asked by name: {', '.join(self._silent)}"
+            names = ", ".join(source.name for source in self._silent)
+            return f"nothing found, but could not tell for what was asked by name: {names}"
         return "nothing wrong found"
 
     def _cause_text(self, cause: Finding) -> Iterator[str]:

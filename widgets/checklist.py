@@ -178,6 +178,8 @@ class ChecklistPane(Pane):
         super().__init__(id=id)
         self._view = ChecklistView()
         self._shown: tuple[str, int] = ("", -1)
+        self._mapped: dict[str, str] = {}
+        """Keys by the name of their binding, as they were seen last: some are there only with the keyboard."""
 
     def compose_body(self) -> ComposeResult:
         with self.Body():
@@ -217,18 +219,20 @@ class ChecklistPane(Pane):
         self.query_one(NoteInput).display = False
         self.query_one(self.Body).focus()
 
+    def on_descendant_focus(self) -> None:
+        self._draw()
+
     def on_resize(self) -> None:
         self._shown = ("", -1)  # lines have other numbers at another width
         self._draw()
 
     def _draw(self) -> None:
         body, view = self.query_one(self.Body), self._view
+        self._mapped |= shown_keys(self.screen)
         width = body.scrollable_content_region.width or self.size.width - 3
         rows, first, last = drawn(view, width, WAY_KEYS)
         body.query_one(Static).update(Content("\n").join(rows))
-        self.query_one("#checklist-keys", Static).update(
-            keys_line(view, max(20, self.size.width - 2), shown_keys(self.screen))
-        )
+        self.query_one("#checklist-keys", Static).update(keys_line(view, max(20, self.size.width - 2), self._mapped))
         place = (view.title, view.current)
         if place != self._shown:
             self._shown = place

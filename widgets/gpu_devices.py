@@ -151,9 +151,7 @@ class GpuDevices(Vertical):
 
     def _tell(self, in_view: int | None = None) -> None:
         known, state, sharing = self._shown
-        line = devices_line(known, self.table.row_count, state, sharing, in_view)
-        if line != self._line:
-            self._line = line
+        self._line = devices_line(known, self.table.row_count, state, sharing, in_view)
 
 
 def devices_line(

@@ -6,7 +6,6 @@ Protocols" and "Kubernetes API health endpoints"; `/livez` and `/readyz` are ope
 """
 
 import asyncio
-import logging
 import re
 import socket
 import ssl
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collectors.errors import AbsentError, BadAnswerError, ForbiddenError
-from collectors.http import Handshake
+from collectors.http import Handshake, prepare_httpx
 from collectors.kubernetes.polls import READYZ_FRESH_S, parse_readiness
 from collectors.local_files import LocalFiles
 from situation.local_health import LocalCheck, LocalHealth
@@ -93,9 +92,9 @@ async def check_components(components: tuple[Component, ...]) -> tuple[LocalChec
 
 def _open_client() -> "httpx.AsyncClient":
     """Open a client; the first import of httpx is slow, so it is done in a thread."""
+    prepare_httpx()
     import httpx
 
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log each request
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

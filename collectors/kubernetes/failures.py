@@ -100,14 +100,10 @@ def translated(error: Exception, target: Target, waited_s: float | None = None) 
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
         return _bad_certificate(getattr(error, "certificate_error", error), target)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return BadAnswerError(
-            f"cannot connect to the proxy {without_password(target.proxy or '')} for {server}: {_why(error)}"
-        )
+        return BadAnswerError(f"cannot connect to the proxy {_proxy(target)} for {server}: {_why(error)}")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         said = f"{error.status} {error.message}"
-        return BadAnswerError(
-            f"the proxy {without_password(target.proxy or '')} refused to connect to {server}: {said}"
-        )
+        return BadAnswerError(f"the proxy {_proxy(target)} refused to connect to {server}: {said}")
     if (expired := expired_client_certificate(target)) is not None:
         return UnauthorizedError(expired)
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):

@@ -1,5 +1,6 @@
 """Layer 1: the image cannot be pulled (L1-07 to L1-10)."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -108,7 +109,7 @@ def image_pull(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     image = _image_of(pod, status)
     pulls = _pulls(pod, situation)
     secret_missing = situation.events_of(pod, "Pod", "FailedToRetrieveImagePullSecret")
-    why = _why(waiting.message) or _why(pulls[-1].message if pulls else "")
+    why = _why_of(status, pulls)
     evidence = [fact("pods", f"container {status.name}: {waiting.reason}: {shorten(waiting.message, 240)}")]
     if _short(image) != image and image not in waiting.message:
         evidence.append(fact("pods", f"image {image}"))
@@ -133,6 +134,17 @@ def _pulls(pod: Pod, situation: Situation) -> list[Event]:
     return [event for event in events if event.message.startswith("Failed to pull image")]
 
 
+def _why_of(status: ContainerStatus, pulls: Sequence[Event]) -> str:
+    """Return why an image is not there: what the container says, else what its pod's last event says."""
+    waiting = status.state.waiting
+    return _why(waiting.message if waiting else "") or _why(pulls[-1].message if pulls else "")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
 def registry_of(image: str) -> str:
     """Return the registry that an image's name stands for (distribution reference, splitDockerDomain)."""
     first, slash, _ = image.partition("/")
@@ -147,9 +159,7 @@ def _unreached(situation: Situation) -> dict[str, set[str]]:
         if pod.status.phase != "Pending":
             continue
         for status in waiting_statuses(pod, PULL_FAILURES):
-            said = [status.state.waiting.message if status.state.waiting else ""]
-            said += [event.message for event in _pulls(pod, situation)[-1:]]
-            if next(filter(None, map(_why, said)), "") in _UNREACHED:
+            if _why_of(status, _pulls(pod, situation)) in _UNREACHED:
                 found.setdefault(registry_of(_image_of(pod, status)), set()).add(pod.spec.node_name)
     return found
 
@@ -158,13 +168,12 @@ def _many(pod: Pod, evidence: list[Evidence], registries: dict[str, set[str]], s
     """Several registries at once: one cause for all their pods."""
     nodes = sorted(set().union(*registries.values()))
     names = sorted(registries)
-    listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
     return Fired(
         REGISTRIES,
         f"cannot pull: {len(names)} registries are not reached from {counted(len(nodes), 'node')}",
         (
-            fact("pods", f"not reached: {listed}"),
-            fact("pods", f"from {', '.join(nodes[:_LISTED])}"),
+            fact("pods", f"not reached: {_some(names)}"),
+            fact("pods", f"from {_some(nodes)}"),
             *evidence,
         ),
         (

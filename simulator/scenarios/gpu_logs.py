@@ -61,8 +61,6 @@ MIG_GAVE_UP: Final = (
     'context deadline exceeded"\n'
     "level=info msg=\"Waiting for change to 'nvidia.com/mig.config' label\"\n"
 )
-NFD_MASTER: Final = "updating node gpu-1\nupdating node gpu-2\nupdating node cpu-1\n"
-OPERATOR_SEES_TWO: Final = '{"level":"info","msg":"Number of nodes with GPU label","NodeCount":2}\n'
 
 
 def plugin_lost(uuid: str) -> str:

@@ -34,9 +34,9 @@ FAULT_AT: Final = 20.0
 ROUNDS: Final = 3
 PAGE_EVERY_S: Final = 5.0
 LOADS_S: Final = 80.0
+"""How long an 8B model takes from a warm cache (60 to 120 s are usual)."""
 PRINTS_AFTER_S: Final = 0.5
 """So soon a container that was started again has said something."""
-"""How long an 8B model takes from a warm cache (60 to 120 s are usual)."""
 DIES_AGAIN_AT: Final = 130.0
 ENDS_WITH: Final = 0
 """Exit code of a server whose engine died (vLLM 0.32.0): it sees that, and shuts down in order."""

@@ -265,3 +265,10 @@ def _given(budget: timedelta, since: datetime | None, now: datetime, own: Own) -
     if own.text.startswith("waits "):
         text = f"{own.container} does not end"
     return own._replace(state=LinkState.FAILING, text=text)
+
+
+def driver_pod(node: str, situation: Situation) -> Pod | None:
+    """Return the pod that the driver of a node runs in; None where the driver is the host's, or there is none."""
+    on_it = situation.pods_by_node.get(node).values()
+    found = [pod for pod in on_it if component_of(pod) is Component.DRIVER and pod.metadata.deletion_timestamp is None]
+    return min(found, key=lambda pod: pod.name, default=None)

@@ -12,13 +12,16 @@ from situation.pods import Container, Pod
 NVIDIA: Final = ("nvidia.com/gpu", "nvidia.com/mig-")
 """Whole and shared GPUs (`.shared` too) and MIG devices (gpu_operator 5). Not all of `nvidia.com/`: NVIDIA's Network
 Operator puts network cards there (`nvidia.com/hostdev`), which model servers ask for beside their GPUs."""
-_OTHERS: Final = ("amd.com/gpu", "gpu.intel.com/")
+_OTHERS: Final = ("amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe")
+"""Not all of `gpu.intel.com/`: memory, tiles and shares of a GPU are counted there too, in other units."""
+_NO_GPU: Final = "_monitoring"
+"""End of the names by which Intel's plugin lets a pod look at all GPUs without having one."""
 _GPUS: Final = (*NVIDIA, *_OTHERS)
 
 
 def is_gpu(resource: str) -> bool:
     """Tell whether an extended resource is a GPU or a part of one, of any vendor."""
-    return resource.startswith(_GPUS)
+    return resource.startswith(_GPUS) and not resource.endswith(_NO_GPU)
 
 
 def is_nvidia(resource: str) -> bool:
@@ -44,6 +47,6 @@ def asks_for_nvidia(pod: Pod) -> bool:
 def _asks_for(container: Container, resources: tuple[str, ...]) -> bool:
     for amounts in (container.resources.limits, container.resources.requests):
         for name in amounts:  # the containers of every pod that changes are asked: no call for each name
-            if name.startswith(resources):
+            if name.startswith(resources) and not name.endswith(_NO_GPU):
                 return True
     return False

@@ -172,7 +172,10 @@ REPEATED = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in 
 MERGED = "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 10))
 
 
-@pytest.mark.parametrize("lines", [f"a0: &a0 [x]\n{REPEATED}", f"a0: &a0 {{x: 1}}\n{MERGED}", "a: &a [*a]"])
+LONG = f"a: &a {'x' * 30_000}\nb: [{', '.join(['*a'] * 4_000)}]"
+
+
+@pytest.mark.parametrize("lines", [f"a0: &a0 [x]\n{REPEATED}", f"a0: &a0 {{x: 1}}\n{MERGED}", "a: &a [*a]", LONG])
 def test_a_file_that_stands_for_gigabytes_is_refused_before_it_is_them(tmp_path: Path, lines: str) -> None:
     (tmp_path / "dump.yaml").write_text(f"kind: Pod\napiVersion: v1\n{lines}\n")
     with pytest.raises(DumpError, match=r"dump\.yaml: not read: its aliases"):

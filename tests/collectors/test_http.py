@@ -261,6 +261,7 @@ def test_urls() -> None:
     assert check_url("https://u:p@x:9400/a", "--dcgm") == "https://u:p@x:9400/a"
     assert without_password("https://u:p@x:9400/a@b") == "https://x:9400/a@b"
     assert without_password("u:p@x:9400/a") == "x:9400/a"
-    assert without_password("http://u:1/2@proxy:3128") == "http://proxy:3128"
+    assert without_password("http://u:1/2@proxy:3128") == "http://…@proxy:3128"
+    assert without_password("http://h:1/path@v1/metrics") == "http://…@v1/metrics"
     assert without_password("") == ""
     assert with_path("http://x/prom/", "/api") == "http://x/prom/api"

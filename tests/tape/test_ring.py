@@ -199,6 +199,16 @@ def test_of_a_cluster_that_is_too_large_nothing_is_held_and_saving_says_why(tmp_
         saved(recorded.ring, tmp_path)
 
 
+def test_what_comes_after_a_picture_that_is_too_large_is_not_looked_for() -> None:
+    recorded = Recorded(4 * 1024)
+    recorded.hear([listed(*(f"web-{scattered(number)}" for number in range(300)))], NOW)
+    at = NOW + timedelta(minutes=11)
+    assert recorded.ring.begin_segment(at)
+    recorded.ring.add(changed("web-1", at), at)
+    recorded.ring.pack()
+    assert recorded.ring.size_bytes == 0
+
+
 def test_segments_of_a_large_cluster_hold_more_than_their_pictures() -> None:
     recorded = Recorded(limit := 64 * 1024)
     recorded.hear([listed(*(f"web-{scattered(number)}" for number in range(1_500)))], NOW)

@@ -272,7 +272,7 @@ async def test_what_was_asked_by_name_and_does_not_answer_is_no_sign_of_health(t
         as_json = await checked(tmp_path, simulator, "--dcgm", "http://127.0.0.1:1", "-o", "json")
     assert (quiet.code, named.code, as_json.code) == (0, 3, 3)
     assert "nothing found, but could not tell for what was asked by name: vllm/servers" in named.out
-    assert "cannot connect to http://127.0.0.1:1/metrics: connection refused" in named.out
+    assert "not answered: vllm/servers: cannot connect to http://127.0.0.1:1/metrics: connection refused" in named.out
 
 
 async def test_a_server_that_hangs_is_a_critical_finding_when_time_is_up(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from playbooks.commands import Target
@@ -244,3 +245,19 @@ def test_what_model_servers_did_not_say_is_told() -> None:
     known.apply(Reading("vllm/servers", SourceState.LIVE, NOW, error="http://x did not answer within 3 s"))
     text = list(Report(known, Diagnosis(layers=layers), Target(), NOW).text())
     assert text[-2:] == ["not judged in full: 1 application", "  vllm/servers: http://x did not answer within 3 s"]
+
+
+@pytest.mark.parametrize("state", [SourceState.UNAUTHORIZED, SourceState.FORBIDDEN, SourceState.UNREACHABLE])
+def test_a_named_source_that_turns_us_away_is_told_also_beside_a_hint(state: SourceState) -> None:
+    known = situation_with(Reading("gpu/prometheus", state, NOW, error="401: who are you?"))
+    hint = msgspec.structs.replace(finding(), severity=Severity.INFO)
+    asked = Report(known, Diagnosis((hint,), ()), Target(), NOW, asked=("gpu/prometheus",))
+    assert asked.exit_code == 3
+    assert "not answered: gpu/prometheus: 401: who are you?" in list(asked.text())
+    assert Report(known, Diagnosis((hint,), ()), Target(), NOW).exit_code == 0
+
+
+def test_a_named_source_that_answers_in_part_is_no_all_clear() -> None:
+    partly = Reading("gpu/dcgm", SourceState.LIVE, NOW, error="http://b:9400/metrics: connection refused")
+    asked = Report(situation_with(partly), Diagnosis(), Target(), NOW, asked=("gpu/dcgm",))
+    assert asked.exit_code == 3

@@ -44,15 +44,18 @@ def cluster() -> Cluster:
     return Cluster(cluster_readings(*incident()))
 
 
-@pytest.mark.parametrize(("key", "line"), [("/", FilterLine), ("m", NoteLine)])
+@pytest.mark.parametrize(
+    ("key", "text", "line"),
+    [("/", TEXT, FilterLine), ("m", TEXT, NoteLine), ("m", "metrics mm", NoteLine), ("/", "/metrics", FilterLine)],
+)
 async def test_what_follows_the_key_is_text(
-    cluster: Cluster, tmp_path: Path, key: str, line: type[FilterLine] | type[NoteLine]
+    cluster: Cluster, tmp_path: Path, key: str, text: str, line: type[FilterLine] | type[NoteLine]
 ) -> None:
     async with open_cockpit(cluster, tmp_path) as pilot:
         app = pilot.app
         assert isinstance(app, Cockpit)
-        type_at_once(pilot, key + TEXT)
-        await until(pilot, lambda: app.cockpit.query_one(line).value == TEXT)
+        type_at_once(pilot, key + text)
+        await until(pilot, lambda: app.cockpit.query_one(line).value == text)
         assert not app.cockpit.query_one(ChecklistPane).display
         assert not app.cockpit.query_one(TimelinePane).display
         assert not (tmp_path / "last-command").exists()
