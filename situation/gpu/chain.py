@@ -14,7 +14,7 @@ from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from situation.gpu.mig_change import mig_change_due
 from situation.gpu.missing_pods import all_set_aside, without_pod
 from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources
-from situation.gpu.operand_pods import Own, at_rest_since, read_pod, ready_link
+from situation.gpu.operand_pods import Own, read_pod, resting_link
 from situation.gpu.survey import Survey, survey
 from situation.indexes import controller_ref
 from situation.meta import KubernetesObject, Ref, find_condition
@@ -50,6 +50,8 @@ _STEPS: Final = tuple(
     (component, bool(PARTS[component].deploy) and component is not Component.CHECKS) for component in ORDER
 )
 """In the order in which they are judged; whether each is an operand with one pod on the node."""
+_LOOKED_BEHIND: Final = frozenset({Component.TOOLKIT, Component.GFD, Component.MIG})
+"""A pod of these may be ready, and what it is for not done."""
 _GFD_KEYS: Final = frozenset({"nvidia.com/gpu.product", "nvidia.com/gpu.count", "nvidia.com/gfd.timestamp"})
 _PCI: Final = tuple(f"feature.node.kubernetes.io/pci-{vendor}.present" for vendor in ("10de", "0302_10de", "0300_10de"))
 _TAINT: Final = "nvidia.com/gpu"
@@ -126,17 +128,15 @@ class _Judge:
         pod = self._pods.get(component)
         if pod is None:
             return self._without_pod(component)
-        if (since := at_rest_since(pod)) is not None:
-            link = ready_link(component, pod, since)
-        else:
+        link = resting_link(component, pod)
+        if link is None:
             link = self._placed(component, pod, read_pod(component, pod, self._situation, self._now))
-        if link.state is LinkState.READY:
+        if component in _LOOKED_BEHIND and link.state is LinkState.READY:
             if component is Component.TOOLKIT:
                 return self._with_handler(link)
             if component is Component.GFD:
                 return self._with_labels(link)
-            if component is Component.MIG:
-                return self._with_layout(link)
+            return self._with_layout(link)
         return link
 
     def _with_layout(self, manager: Link) -> Link:
@@ -259,10 +259,8 @@ class _Judge:
             return Link(Component.CHECKS, validator.state, validator.text)
         if pod is None:
             return Link(Component.CHECKS, LinkState.NOT_WANTED, "not deployed")
-        if (since := at_rest_since(pod)) is not None:
-            if own_pod is None:
-                return Link(Component.CHECKS, LinkState.READY, since=since, pod=validator.pod, owner=validator.owner)
-            return ready_link(Component.CHECKS, pod, since)
+        if (resting := resting_link(Component.CHECKS, pod)) is not None:
+            return resting
         own = read_pod(Component.CHECKS, pod, self._situation, self._now)
         link = self._placed(Component.CHECKS, pod, own)
         trial = self._trials[0] if self._trials else None

@@ -8,7 +8,7 @@ from situation.gpu.components import component_of
 from situation.gpu.links import Component, Link, LinkState
 from situation.gpu.missing_pods import ABSENT_AFTER, untolerated
 from situation.gpu.offer import PRESENT
-from situation.gpu.operand_pods import Own, at_rest_since, read_pod, ready_link
+from situation.gpu.operand_pods import Own, read_pod, resting_link
 from situation.gpu.survey import Survey
 from situation.indexes import controller_ref
 from situation.meta import Ref
@@ -29,8 +29,8 @@ def nfd_link(node: Node, found: Survey, worker: Pod | None, situation: Situation
     labelled = _GPU_FEATURE in node.metadata.labels or any(key.startswith(_FEATURES) for key in node.metadata.labels)
     if worker is None:
         return _without_worker(node, found, now, labelled)
-    if labelled and (since := at_rest_since(worker)) is not None:
-        return ready_link(Component.NFD, worker, since)
+    if labelled and (resting := resting_link(Component.NFD, worker)) is not None:
+        return resting
     own = read_pod(Component.NFD, worker, situation, now)
     link = _of_pod(Component.NFD, worker, own)
     if own.state is LinkState.STARTING and labelled:

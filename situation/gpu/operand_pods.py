@@ -72,9 +72,11 @@ def at_rest_since(pod: Pod) -> datetime | None:
     return None
 
 
-def ready_link(component: Component, pod: Pod, since: datetime | None) -> Link:
-    """Return the link of a pod that is ready."""
-    metadata, owned_by = pod.metadata, None
+def resting_link(component: Component, pod: Pod) -> Link | None:
+    """Return the link of a pod that nobody need look at twice (`at_rest_since`), None for any other."""
+    since, metadata, owned_by = at_rest_since(pod), pod.metadata, None
+    if since is None:
+        return None
     for owner in metadata.owner_references:
         if owner.controller:
             owned_by = _owner(owner.kind, metadata.namespace, owner.name)
