@@ -15,18 +15,7 @@ from situation.volumes import Volume
 from situation.workloads import DaemonSet, Deployment, StatefulSet
 
 _SPEC_WORDS: Final = ("restart_policy", "scheduler_name", "service_account_name", "dns_policy", "priority_class_name")
-_SPEC_PARTS: Final = (
-    "containers",
-    "init_containers",
-    "volumes",
-    "node_selector",
-    "affinity",
-    "tolerations",
-    "topology_spread_constraints",
-    "image_pull_secrets",
-    "resource_claims",
-    *_SPEC_WORDS,
-)
+_SPEC_PARTS: Final = tuple(name for name in PodSpec.__struct_fields__ if name != "node_name")
 _CONTAINER_PARTS: Final = ("image_pull_policy", "ports", "liveness_probe", "readiness_probe", "startup_probe")
 _MODELS_KEPT: Final = 20_000
 """Workloads remembered; a cluster with more only shares less."""

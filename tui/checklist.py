@@ -88,7 +88,7 @@ class Checklist:
             return
         self._opened_for = key
         rule = _entry_rule(finding, facts) if finding is not None else ""
-        places = self.library.after(rule) if finding is not None else ()
+        places = self.library.after(rule)
         place = places[0] if places else Place(QUICK, "")
         if finding is not None and (playbook := self.library.get(place.playbook)) is not None:
             steps = playbook.steps_after(rule)

@@ -31,6 +31,9 @@ BEHIND_LEAST: Final = 2
 """Of one pod alone its own finding speaks."""
 OBSERVE_S: Final = 30.0
 """A deployment controller that lives has seen a new Deployment after this time."""
+UNPLACED: Final = kubectl(
+    "get", "pods", "-A", "--field-selector", "status.phase=Pending,spec.nodeName=", purpose="which pods wait?"
+)
 
 
 class _Leader(NamedTuple):
@@ -139,14 +142,11 @@ def scheduler_down(_: None, situation: Situation, now: datetime) -> Verdict:
         evidence.append(
             fact("pods", f"{counted(len(pods), 'new pod')} without condition PodScheduled or event: {names}")
         )
-    pending = kubectl(
-        "get", "pods", "-A", "--field-selector", "status.phase=Pending,spec.nodeName=", purpose="which pods wait?"
-    )
     return Fired(
         CLUSTER,
         f"has not renewed its lease for {duration_text(leader.age_s)}" if leader else "does not look at new pods",
         tuple(evidence),
-        (_lease_command("kube-scheduler"), pending, *control_plane_commands(situation, "kube-scheduler")),
+        (_lease_command("kube-scheduler"), UNPLACED, *control_plane_commands(situation, "kube-scheduler")),
         follows=(CLUSTER,),
         follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN),
         who="scheduler",
@@ -190,15 +190,12 @@ def scheduler_behind(_: None, situation: Situation, now: datetime) -> Verdict:
     if acted is not None:
         mark = Mark.SUPPORTS if still else Mark.EXCLUDES
         lines.append(fact("pods", f"a pod was placed, or found not to fit, last at {acted:%H:%M:%S}", mark, at=acted))
-    pending = kubectl(
-        "get", "pods", "-A", "--field-selector", "status.phase=Pending,spec.nodeName=", purpose="which pods wait?"
-    )
     return Fired(
         CLUSTER,
         f"renews its lease and has looked at no pod for {oldest}" if still
         else f"is behind: {counted(len(waiting), 'pod')} not looked at yet, the oldest for {oldest}",
         tuple(lines),
-        (pending, _lease_command("kube-scheduler"), *control_plane_commands(situation, "kube-scheduler")),
+        (UNPLACED, _lease_command("kube-scheduler"), *control_plane_commands(situation, "kube-scheduler")),
         severity=Severity.CRITICAL if still else Severity.WARNING,
         follows=(CLUSTER,),
         follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN, *ETCD_SLOW, *API_BUSY, "api-slow-requests", "writes-stopped",

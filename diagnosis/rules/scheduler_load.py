@@ -9,6 +9,7 @@ from diagnosis.commands import kubectl
 from diagnosis.explaining import API_BUSY, ETCD_DOWN, ETCD_SLOW
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands
+from diagnosis.rules.leaders import UNPLACED
 from situation.api_load import Latency, latency_of
 from situation.clock import duration_text
 from situation.findings import Evidence, Layer, Mark, Severity
@@ -55,8 +56,7 @@ def scheduler_slow(_: None, situation: Situation, now: datetime) -> Verdict:
     commands = (
         kubectl("get", "pods", "-l", "component=kube-scheduler", "-o", "wide", purpose="does it run, and where?",
                 namespace="kube-system"),
-        kubectl("get", "pods", "-A", "--field-selector", "status.phase=Pending,spec.nodeName=",
-                purpose="which pods wait?"),
+        UNPLACED,
         *control_plane_commands(situation, "kube-scheduler"),
     )  # fmt: skip
     return Fired(

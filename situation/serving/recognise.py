@@ -128,8 +128,6 @@ def server_by_label(pod: Pod) -> ServerSpec | None:
     Of what names one, these decide: a worker of a server over several pods has the same labels as its head.
     """
     labels = pod.metadata.labels
-    if KSERVE_LABEL not in labels and not any(map(labels.__contains__, _LLM_D_LABELS)):
-        return None  # nearly always
     label = next((name for name in _LLM_D_LABELS if labels.get(name) == "true"), "")
     if not label and KSERVE_LABEL not in labels:
         return None
