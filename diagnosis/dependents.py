@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.container_facts import siblings
-from diagnosis.name_dependents import callers, may_be_meant, webhooks
+from diagnosis.name_dependents import callers, may_be_meant, told_of, webhooks
 from diagnosis.node_agents import Agent, agent_of, is_nfd
 from diagnosis.serving_dependents import reached, reviewed, touches_setup
 from situation.cluster import Event, Namespace, Node
@@ -222,6 +222,7 @@ class _Concerned:
                     yield Ref("Deployment", *key)
         if self._names_changed:
             yield from callers(situation)
+            yield from told_of(situation)
         if self._services:
             yield from webhooks(situation, self._services)
         if self._cron_jobs:

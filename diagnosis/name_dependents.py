@@ -45,6 +45,13 @@ def _asks_by_name(spec: PodSpec) -> bool:
     )
 
 
+def told_of(situation: Situation) -> Iterator[Ref]:
+    """Yield the Services that an event is about: it may say that another one has their port or address."""
+    for key in situation.services:
+        if situation.events_by_object.get(ref := Ref("Service", *key)):
+            yield ref
+
+
 def webhooks(situation: Situation, services: set[Ref]) -> Iterator[Ref]:
     """Yield the configurations of which a webhook is served by one of `services`."""
     for kind, name in (

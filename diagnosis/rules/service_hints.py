@@ -215,6 +215,20 @@ def _same_port(service: Service, situation: Situation) -> list[str]:
     ]
 
 
+def _same_address(service: Service, situation: Situation) -> list[str]:
+    """Names of other Services that have the cluster IP of this one."""
+    address = service.spec.cluster_ip
+    return [
+        f"{other.namespace}/{other.name}"
+        for other in situation.services.values()
+        if address and other.key != service.key and other.spec.cluster_ip == address
+    ]
+
+
+_SHARED: Final = {"PortAlreadyAllocated": _same_port, "ClusterIPAlreadyAllocated": _same_address}
+"""By the reason of an event: who else holds what it tells of."""
+
+
 @rule(
     "service-allocation",
     signature="L3-14",
@@ -222,7 +236,8 @@ def _same_port(service: Service, situation: Situation) -> list[str]:
     severity=Severity.WARNING,
     kind="Service",
     needs=("services", "events"),
-    looks_at="events of the API server's repair loops, of the last 10 minutes; other Services with the same node port.",
+    looks_at="events of the API server's repair loops, of the last 10 minutes; other Services with the same node port "
+    "or cluster IP.",
     look_alikes={"PortNotAllocated, ClusterIPNotAllocated": "the loop repairs these itself: a hint only"},
 )
 def service_allocation(service: Service, situation: Situation, now: datetime) -> Verdict:
@@ -235,8 +250,9 @@ def service_allocation(service: Service, situation: Situation, now: datetime) ->
     if not events:
         return CLEAR
     event = events[-1]
-    others = _same_port(service, situation) if event.reason == "PortAlreadyAllocated" else []
-    if event.reason == "PortAlreadyAllocated" and not others:
+    sharing = _SHARED.get(event.reason)
+    others = sharing(service, situation) if sharing is not None else []
+    if sharing is not None and not others:
         return CLEAR
     evidence = [said_by(event)]
     if others:
