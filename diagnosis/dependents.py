@@ -11,7 +11,7 @@ from typing import Final
 from diagnosis.container_facts import siblings
 from diagnosis.name_dependents import callers, may_be_meant, told_of, webhooks
 from diagnosis.node_agents import Agent, agent_of, is_nfd
-from diagnosis.serving_dependents import reached, reviewed, touches_setup
+from diagnosis.serving_dependents import reached, reviewed, setup_namespace
 from situation.cluster import Event, Namespace, Node
 from situation.gpu.chain import is_gpu_node
 from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver, ResourceClaim, ResourceSlice
@@ -85,8 +85,8 @@ class _Concerned:
         self._chains_changed = self._chains_changed or concerns_all(change, self._situation)
         if change.ref.kind != "Node":
             self._chain_nodes.update(nodes_of(change, self._situation))
-        if touches_setup(change):
-            self._review_namespaces.add(change.ref.namespace)
+        if namespace := setup_namespace(change):
+            self._review_namespaces.add(namespace)
         if may_be_meant(change):
             self._workload_namespaces.add(change.ref.namespace)
         for item in (change.old, change.new):
@@ -105,7 +105,7 @@ class _Concerned:
             case ReplicaSet() | Job() | Deployment() | StatefulSet() | DaemonSet():
                 self._take_workload(item, change.ref)
             case Service() | EndpointSlice() | Namespace():
-                self._take_name(item)
+                self._take_name(item, change)
             case PersistentVolumeClaim():
                 self._add(self._situation.pods_by_claim.get(item.key).values(), "Pod")
             case StorageClass() | PersistentVolume():
@@ -156,7 +156,7 @@ class _Concerned:
         left = (pod for pod in pods if pod.status.phase == "Failed" or pod.metadata.deletion_timestamp is not None)
         self._add(left, "Pod")
 
-    def _take_name(self, item: Service | EndpointSlice | Namespace) -> None:
+    def _take_name(self, item: Service | EndpointSlice | Namespace, change: Change) -> None:
         match item:
             case EndpointSlice():
                 if (service := item.service) is not None:
@@ -165,7 +165,7 @@ class _Concerned:
                 self._services.add(Ref("Service", item.namespace, item.name))
                 self._names_changed = True
             case Namespace():
-                self._names_changed = True
+                self._names_changed |= change.old is None or change.new is None
 
     def _take_gpu(self, item: ClusterPolicy | NvidiaDriver | GpuCluster | ResourceSlice, change: Change) -> None:
         if not isinstance(item, ResourceSlice):
@@ -251,7 +251,7 @@ def _same_to_others(old: KubernetesObject | None, new: KubernetesObject | None) 
         case Service(), Service():
             return old.spec == new.spec and old.metadata.labels == new.metadata.labels
         case Namespace(), Namespace():
-            return True
+            return old.metadata.labels == new.metadata.labels
     return False
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Set
 from typing import Final
 
+from situation.cluster import Namespace
 from situation.meta import ObjectKey, Ref
 from situation.situation import Situation
 from situation.storage import PersistentVolumeClaim
@@ -12,12 +13,18 @@ from situation.workloads import PodDisruptionBudget
 _BEHIND_SERVICES: Final = (("VirtualService", "virtualservices"), ("DestinationRule", "destinationrules"))
 
 
-def touches_setup(change: Change) -> bool:
-    """Tell whether a change may concern the review of a workload in its namespace: its budget, or a claim of it."""
+def setup_namespace(change: Change) -> str:
+    """Return the namespace in which a change may concern the review of a workload, empty if it concerns none.
+
+    A budget of it, a claim of it that came or went, or what the namespace itself says of sidecars.
+    """
     item = change.new or change.old
-    return isinstance(item, PodDisruptionBudget) or (
-        isinstance(item, PersistentVolumeClaim) and (change.old is None or change.new is None)
-    )
+    if isinstance(item, Namespace):
+        return item.name
+    came_or_went = change.old is None or change.new is None
+    if isinstance(item, PodDisruptionBudget) or (isinstance(item, PersistentVolumeClaim) and came_or_went):
+        return item.namespace
+    return ""
 
 
 def reviewed(situation: Situation, namespaces: Set[str]) -> Iterator[Ref]:
