@@ -62,6 +62,8 @@ class _Concerned:
         self._review_namespaces: set[str] = set()
         self._nodes: set[str] = set()
         """Nodes whose unsettled pods are concerned."""
+        self._claims: set[tuple[str, str]] = set()
+        """Claims of which a user came, went or changed: who waits for one may get it, or learn who holds it."""
         self._services: set[Ref] = set()
         self._cron_jobs: set[Ref] = set()
         self._offers_changed = False
@@ -71,6 +73,8 @@ class _Concerned:
         self._volumes_changed = False
         self._chains_changed = False
         """What all GPU chains stand on changed: a DaemonSet of theirs, the operator, NFD."""
+        self._operator_changed = False
+        """A part of the GPU Operator came or went: whether there is one at all may have changed."""
         self._chain_nodes: set[str] = set()
         """Nodes whose GPU chain is concerned."""
         self._gpu_stack_changed = False
@@ -98,12 +102,12 @@ class _Concerned:
             case Pod():
                 self._take_pod(item)
             case Event():
-                self.refs[involved_ref(item)] = None
+                self._take_event(item)
             case Node():
                 self._nodes.add(item.name)
                 self._offers_changed = self._gpu_stack_changed = True
             case ReplicaSet() | Job() | Deployment() | StatefulSet() | DaemonSet():
-                self._take_workload(item, change.ref)
+                self._take_workload(item, change)
             case Service() | EndpointSlice() | Namespace():
                 self._take_name(item, change)
             case PersistentVolumeClaim():
@@ -119,6 +123,12 @@ class _Concerned:
             case HorizontalPodAutoscaler():
                 target = item.spec.scale_target_ref
                 self.refs[Ref(target.kind, item.namespace, target.name)] = None
+
+    def _take_event(self, event: Event) -> None:
+        about = involved_ref(event)
+        self.refs[about] = None
+        if event.reason == "SystemOOM":  # why containers there were killed
+            self._nodes.add(about.name)
 
     def _take_pod(self, pod: Pod) -> None:
         situation = self._situation
@@ -141,15 +151,22 @@ class _Concerned:
         )
         for name in claim_names(pod):
             self.refs[Ref("PersistentVolumeClaim", pod.namespace, name)] = None
+            self._claims.add((pod.namespace, name))
 
-    def _take_workload(self, item: KubernetesObject, ref: Ref) -> None:
-        workload = self._situation.workload_of(item, ref.kind)
+    def _take_workload(self, item: KubernetesObject, change: Change) -> None:
+        workload = self._situation.workload_of(item, change.ref.kind)
+        came_or_went = change.old is None or change.new is None
         self.refs[workload] = None
         if isinstance(item, DaemonSet) and (agent_of(item) is Agent.GPU or is_nfd(item)):
             self._gpu_stack_changed = True
+            self._operator_changed |= came_or_went
         if workload.kind == "CronJob":
             self._cron_jobs.add(workload)
-        self._add_leftovers(self._situation.pods_of(ref))
+        pods = self._situation.pods_of(change.ref)
+        if came_or_went:  # whose pods they are
+            self._add(pods, "Pod")
+        else:
+            self._add_leftovers(pods)
 
     def _add_leftovers(self, pods: Iterable[Pod]) -> None:
         """Add failed and leaving pods: they matter while their workload is not whole again."""
@@ -171,21 +188,20 @@ class _Concerned:
         if not isinstance(item, ResourceSlice):
             self._gpu_stack_changed = True
             # Nodes ask whether there is an operator; its status alone is nothing to them.
-            self._chains_changed |= change.old is None or change.new is None
+            came_or_went = change.old is None or change.new is None
+            self._chains_changed |= came_or_went
+            self._operator_changed |= came_or_went
         elif item.spec.node_name:
             self.refs[Ref("Node", "", item.spec.node_name)] = None
+            self._nodes.add(item.spec.node_name)
 
     def spread(self, now: datetime) -> None:
         """Add what the round as a whole concerns."""
         situation = self._situation
         self.refs |= dict.fromkeys(self._services)
-        if self._chains_changed:
-            self._chain_nodes.update(name for (_, name), node in situation.nodes.items() if is_gpu_node(node))
-        for node in self._chain_nodes:
-            self.refs[Ref("Node", "", node)] = None
-            self._add(situation.unscheduled_by_target.get(node).values(), "Pod")
-        for node in self._nodes | self._chain_nodes:
-            self._add((pod for pod in situation.pods_by_node.get(node).values() if not is_settled(pod, now)), "Pod")
+        self._spread_over_nodes(now)
+        for claim in self._claims:
+            self._add_unsettled(situation.pods_by_claim.get(claim).values(), now)
         for namespace in self._unplaced_namespaces:
             self._add(situation.quotas_by_namespace.get(namespace).values(), "ResourceQuota")
         for namespace in self._workload_namespaces:
@@ -209,6 +225,18 @@ class _Concerned:
         self.refs |= dict.fromkeys(reviewed(situation, self._review_namespaces))
         self.refs |= dict.fromkeys(reached(situation, bool(self._services), self._pod_namespaces))
 
+    def _spread_over_nodes(self, now: datetime) -> None:
+        situation = self._situation
+        if self._operator_changed:
+            self._add(situation.nodes.values(), "Node")
+        if self._chains_changed:
+            self._chain_nodes.update(name for (_, name), node in situation.nodes.items() if is_gpu_node(node))
+        for node in self._chain_nodes:
+            self.refs[Ref("Node", "", node)] = None
+            self._add(situation.unscheduled_by_target.get(node).values(), "Pod")
+        for node in self._nodes | self._chain_nodes:
+            self._add_unsettled(situation.pods_by_node.get(node).values(), now)
+
     def _by_name(self) -> Iterator[Ref]:
         """Yield what refers to something changed by its name or by its labels."""
         situation = self._situation
@@ -229,6 +257,9 @@ class _Concerned:
             for key, job in situation.jobs.items():
                 if situation.workload_of(job, "Job") in self._cron_jobs:
                     yield Ref("Job", *key)
+
+    def _add_unsettled(self, pods: Iterable[Pod], now: datetime) -> None:
+        self._add((pod for pod in pods if not is_settled(pod, now)), "Pod")
 
     def _add(self, items: Iterable[KubernetesObject], kind: str) -> None:
         for item in items:

@@ -16,15 +16,12 @@ _BEHIND_SERVICES: Final = (("VirtualService", "virtualservices"), ("DestinationR
 def setup_namespace(change: Change) -> str:
     """Return the namespace in which a change may concern the review of a workload, empty if it concerns none.
 
-    A budget of it, a claim of it that came or went, or what the namespace itself says of sidecars.
+    A budget of it, a claim of it, or what the namespace itself says of sidecars.
     """
     item = change.new or change.old
     if isinstance(item, Namespace):
         return item.name
-    came_or_went = change.old is None or change.new is None
-    if isinstance(item, PodDisruptionBudget) or (isinstance(item, PersistentVolumeClaim) and came_or_went):
-        return item.namespace
-    return ""
+    return item.namespace if isinstance(item, PodDisruptionBudget | PersistentVolumeClaim) else ""
 
 
 def reviewed(situation: Situation, namespaces: Set[str]) -> Iterator[Ref]:

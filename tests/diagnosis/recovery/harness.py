@@ -49,17 +49,17 @@ def check(case: Case) -> None:
     """Fire the rule, let its subject recover, and assert that nothing but `left` is told any more."""
     known = case.broken() if callable(case.broken) else situation(*case.broken)
     engine = Engine()
-    before = _told(engine.judge(known, (), NOW))
+    before = told(engine.judge(known, (), NOW))
     assert case.rule in {rule for rule, _ in before}, f"did not fire: {before}"
     now = NOW + timedelta(seconds=case.after_s)
     if case.after_s > SOON_S:
         _confirm(known, now)
-    changes = [change for step in case.then for change in _apply(step, known, now)]
+    changes = [change for step in case.then for change in apply(step, known, now)]
     after = engine.judge(known, changes, now)
-    scratch = _told(diagnose(known, now))
-    remains = {(rule, subject) for rule, subject in _told(after) if rule not in case.left}
+    scratch = told(diagnose(known, now))
+    remains = {(rule, subject) for rule, subject in told(after) if rule not in case.left}
     assert not remains, f"{remains}\njudged from scratch: {scratch}\nlayers: {after.layers}"
-    assert _told(after) == scratch
+    assert told(after) == scratch
 
 
 def gone(kind: str, name: str, namespace: str = "shop") -> Ref:
@@ -67,15 +67,8 @@ def gone(kind: str, name: str, namespace: str = "shop") -> Ref:
     return Ref(kind, namespace, name)
 
 
-def _told(diagnosis: Diagnosis) -> set[tuple[str, str]]:
-    return {
-        (finding.rule, f"{finding.subject.kind}/{finding.subject.name}")
-        for cause in diagnosis.causes
-        for finding in (cause, *cause.consequences)
-    }
-
-
-def _apply(step: Step, known: Situation, now: datetime) -> Iterable[Change]:
+def apply(step: Step, known: Situation, now: datetime) -> Iterable[Change]:
+    """Let the step happen at `now`, and return what it changed."""
     if isinstance(step, Reading):
         return known.apply(step)
     if isinstance(step, Ref):
@@ -88,6 +81,15 @@ def _apply(step: Step, known: Situation, now: datetime) -> Iterable[Change]:
         return known.apply(Reading(kind.source, SourceState.LIVE, now, Changed(kind.name, (made(step),))))
     step(known)
     return ()
+
+
+def told(diagnosis: Diagnosis) -> set[tuple[str, str]]:
+    """Return the rules that a diagnosis tells of, each with its subject."""
+    return {
+        (finding.rule, f"{finding.subject.kind}/{finding.subject.name}")
+        for cause in diagnosis.causes
+        for finding in (cause, *cause.consequences)
+    }
 
 
 def _confirm(known: Situation, now: datetime) -> None:

@@ -43,6 +43,7 @@ SINGLE: Final = {**MIG_DONE, "nvidia.com/mig.strategy": "single", PRODUCT_LABEL:
 MIXED: Final = {"nvidia.com/mig.strategy": "mixed", "nvidia.com/mig.capable": "true"}
 SWITCHED_OFF: Final = gpu.bare_node(labels=gpu.deploy("false", "operands"))
 NO_MANAGER: Final = gpu.bare_node(labels={PRODUCT_LABEL: "NVIDIA-A100-SXM4-80GB"})
+BY_CLOUD: Final = gpu.bare_node(gpus=None, seen=False, labels={"cloud.google.com/gke-accelerator": "nvidia-l4"})
 GFD_BARE: Final = [gpu.bare_node(), gpu.operand_set(gpu.GFD), gpu.operand(gpu.GFD)]
 
 
@@ -91,6 +92,8 @@ CASES: Final = (
     Case("gpu-node-not-discovered", [UNSEEN, gpu.operand_set(gpu.PLUGIN, desired=0)],
          [gone("DaemonSet", gpu.PLUGIN, OPERATOR)], name="the operator was removed",
          left=frozenset({"node-gpus-lost"})),
+    Case("gpu-node-not-discovered", [BY_CLOUD, gpu.operand_set(gpu.PLUGIN, desired=0)],
+         [gone("DaemonSet", gpu.PLUGIN, OPERATOR)], name="no operator, by a label of the cloud"),
     Case("gpu-labels-missing", GFD_BARE, [LEFT_WITHOUT]),
     Case("gpu-labels-stale", [gpu.bare_node(labels=stamped(3600)), gpu.operand(gpu.GFD)],
          [gpu.bare_node(labels=stamped(-5))]),

@@ -9,7 +9,7 @@ from tests.diagnosis.pod_faults import OWNED, creating, ended, looping, running,
 from tests.diagnosis.recovery.harness import Case, check, gone
 from tests.diagnosis.test_configuration import ROOT, SETUP, VOLUMES, config_error, failed_mount
 from tests.diagnosis.test_container_start import MOUNT, NOT_IN_PATH, OOM_TEXT, start_error
-from tests.diagnosis.test_containers import KILLED, LIMIT, LIVENESS, OOM, STARTUP, STARTUP_KILLED, kill
+from tests.diagnosis.test_containers import KILLED, LIMIT, LIVENESS, OOM, STARTUP, STARTUP_KILLED, SYSTEM_OOM, kill
 from tests.diagnosis.test_images import FAILED, NOT_FOUND, pulling
 from tests.diagnosis.test_init_containers import init_pod
 from tests.diagnosis.test_mounts import CLAIM, MULTI, told
@@ -79,6 +79,14 @@ CASES: Final = (
     Case("not-started", [creating(age_s=901, ready_to_start=True), NODE, PULLING], [STARTED], name="image is there"),
     Case("not-started", [unseen(301), NODE], [STARTED], name="kubelet saw it"),
     Case("oom-killed", [with_status(looping(OOM), container=LIMIT), NODE], [up(2, last=OOM)], after_s=60),
+    Case(
+        "oom-killed",
+        [with_status(looping(ended(137))), NODE, SYSTEM_OOM],
+        [up(2, last=ended(137))],
+        after_s=60,
+        name="with its node",
+        left=frozenset({"node-out-of-memory"}),
+    ),
     Case(
         "liveness-kill",
         [with_status(looping(ended(137, ran_s=60)), container=LIVENESS), NODE, kill(KILLED), OLD_LOG_OF_KILLS],

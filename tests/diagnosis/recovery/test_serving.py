@@ -130,6 +130,7 @@ CASES: Final = (
     Case("inference-service-not-ready", [inference("False")], [inference("True", age_s=-1)]),
     *(review(name) for name in POINTS if name not in ("no budget", "sidecar by namespace")
       and "autoscaler" not in name and "at night" not in name and "window" not in name),
+    Case("vllm-review", POINTS["a claim of one node"][0], [SHARED], name="another claim of that name"),
     Case("vllm-review", WITHOUT_BUDGET, [BUDGET], name="a budget was made"),
     Case("vllm-review", POINTS["autoscaler on CPU"][0], [gone("HorizontalPodAutoscaler", "llm")],
          name="the autoscaler was removed"),
