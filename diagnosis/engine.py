@@ -183,8 +183,8 @@ class Engine:
             dues.append(verdict.until if isinstance(verdict, Wait) else again)
             if isinstance(verdict, Fault):
                 failed.append((rule, verdict))
-            elif not isinstance(verdict, Wait) and verdict.wants:
-                wanted.add(verdict.wants)
+            elif not isinstance(verdict, Wait):
+                wanted.update(verdict.wants.split())
             if isinstance(verdict, Fired):
                 hits.append(Hit(rule, ref, verdict))
         if isinstance(subject, ServerView):

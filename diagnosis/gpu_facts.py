@@ -1,7 +1,7 @@
 """What the rules about the GPU Operator ask of nodes and operands: discovered or not, paused or not, used by whom."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from diagnosis.node_agents import Agent, agent_of, agents, is_nfd
@@ -28,8 +28,6 @@ _ACCELERATOR_LABELS: Final = (
 )
 """Labels by which clouds name the accelerator of a node."""
 SLICES: Final = "resourceslices"
-SLICES_FRESH: Final = timedelta(minutes=5)
-"""ResourceSlices are large on big clusters and change seldom: so often they are looked at again."""
 GPU_TAINT: Final = "nvidia.com/gpu"
 
 
@@ -125,12 +123,6 @@ def drivers(situation: Situation) -> tuple[NvidiaDriver, ...]:
     """Return the NVIDIADrivers by name."""
     found = [item for item in situation.table("nvidiadrivers").values() if isinstance(item, NvidiaDriver)]
     return tuple(sorted(found, key=lambda item: item.name))
-
-
-def slices_read(situation: Situation, now: datetime) -> datetime | None:
-    """Return when the ResourceSlices were read, None if that was never, or so long ago that they may have changed."""
-    read = situation.source(SLICES).observed_at
-    return read if situation.knows(SLICES) and read is not None and now - read <= SLICES_FRESH else None
 
 
 def has_operator(situation: Situation) -> bool:

@@ -25,7 +25,7 @@ class Wait(msgspec.Struct, frozen=True):
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """Cannot be told. `wants` names an on-demand kind whose list would decide it."""
+    """Cannot be told. `wants` names the on-demand kinds whose lists would decide it, with blanks between."""
 
     reason: str
     wants: str = ""
@@ -57,7 +57,7 @@ class Fired(msgspec.Struct, frozen=True):
     """Ids of rules that count of `CLUSTER`, in place of `follows_only`, where `follows` names more than `CLUSTER`."""
     node: str = ""
     wants: str = ""
-    """An on-demand kind whose list would complete the evidence."""
+    """On-demand kinds that the evidence stands on, with blanks between: they are read again while it fires."""
     part: str = ""
     """Keeps verdicts about the same object apart, in findings of their own, where they follow from different causes."""
     who: str = ""

@@ -9,6 +9,7 @@ import msgspec
 
 from diagnosis.commands import fact, kubectl, shorten
 from diagnosis.node_agents import Agent, agents
+from diagnosis.on_demand import read_lately
 from diagnosis.rule import CLEAR, Rule, Verdict, rule, wait_until
 from diagnosis.rules.claims_facts import Why, claim_fired, newest_event, pending
 from situation.findings import Command, Evidence, Layer, Mark, Severity
@@ -74,10 +75,9 @@ def no_volume_fits(claim: PersistentVolumeClaim, situation: Situation, now: date
         return CLEAR
     if wait := wait_until(claim.metadata.creation_timestamp, CLAIM_BUDGET_S, now):
         return wait
-    unread = not situation.knows("persistentvolumes")
     evidence = list(_candidates(claim, situation))
-    if unread:
-        evidence = [fact("persistentvolumes", "which volumes there are has not been read yet", Mark.OPEN)]
+    if read_lately("persistentvolumes", situation, now) is None:
+        evidence = [fact("persistentvolumes", "which volumes there are has not been read lately", Mark.OPEN)]
     elif not evidence:
         evidence = [fact("persistentvolumes", "there is no unbound volume")]
     next = [
@@ -86,8 +86,9 @@ def no_volume_fits(claim: PersistentVolumeClaim, situation: Situation, now: date
     ]
     bare = "no persistent volumes available" in found.text
     what = "no volume fits and no StorageClass is set" if bare else shorten(found.text, 80)
-    wants = "persistentvolumes" if unread else ""
-    return claim_fired(claim, situation, found.users, what, evidence, next, event=found.event, wants=wants)
+    return claim_fired(
+        claim, situation, found.users, what, evidence, next, event=found.event, wants="persistentvolumes"
+    )
 
 
 def _candidates(claim: PersistentVolumeClaim, situation: Situation) -> Iterator[Evidence]:

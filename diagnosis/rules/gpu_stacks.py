@@ -7,17 +7,16 @@ from diagnosis.commands import fact, kubectl, pods_on, shorten
 from diagnosis.gpu_causes import DRIVER_START_S
 from diagnosis.gpu_facts import (
     SLICES,
-    SLICES_FRESH,
     drivers,
     named,
     operands_on,
     operator_namespace,
     policies,
     ready_since,
-    slices_read,
     unready_owners,
 )
 from diagnosis.gpu_status import RESOURCES, WHICH_OPERAND, describe, says, trouble
+from diagnosis.on_demand import LATELY, read_lately
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, Wait, rule, wait_until
 from situation.cluster import Node
 from situation.findings import Layer, Severity
@@ -136,12 +135,12 @@ def gpu_devices_not_published(node: Node, situation: Situation, now: datetime) -
     """A node gives out its GPUs by dynamic resource allocation, and none of them is published."""
     if node.metadata.labels.get(f"{DEPLOY}dra-driver") != "true" or not is_node_ready(node):
         return CLEAR
-    read = slices_read(situation, now)
+    read = read_lately(SLICES, situation, now)
     if read is None:
         return Unknown("the ResourceSlices are not known", wants=SLICES)
     ours = [item for item in situation.devices_by_node.get(node.name).values() if item.spec.driver == GPU_DRIVER]
     if any(item.spec.devices for item in ours):
-        return Wait(read + SLICES_FRESH)
+        return Wait(read + LATELY)  # they are large on big clusters and change seldom
     pods = operands_on(node.name, situation)
     driver = named(pods, "nvidia-dra-driver-kubelet-plugin")
     since = ready_since(driver) if driver else None

@@ -7,6 +7,7 @@ from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, on_node, said_by, shorten
 from diagnosis.node_agents import Agent, agents
+from diagnosis.on_demand import read_lately
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from situation.clock import age_text
 from situation.cluster import Node
@@ -22,6 +23,7 @@ JOIN_S: Final = 180.0
 """A new node may take this long until its runtime and network plugin are up."""
 FALSE_SETTLE_S: Final = 15.0
 """Ready turns False for seconds when a kubelet or runtime restarts; Unknown has had a grace of 50 s already."""
+LEASES: Final = "nodeleases"
 LEASE_GRACE_S: Final = 40.0
 """The kubelet renews its lease every 10 s (leaseDurationSeconds 40): an older one was missed several times."""
 
@@ -86,21 +88,22 @@ def _judge(
 
 
 def _lease(node: Node, situation: Situation, now: datetime, wanted: State) -> tuple[Evidence, ...]:
-    if not situation.knows("nodeleases"):
-        source = situation.source("nodeleases")
-        why = " yet" if source.state is SourceState.STARTING else f": {source.error or source.state}"
-        return (fact("nodeleases", f"the age of the node's lease is not known{why}", Mark.OPEN),)
+    read = read_lately(LEASES, situation, now)
+    if read is None:
+        source = situation.source(LEASES)
+        why = " yet" if source.state is SourceState.STARTING else f": {source.error or source.state_at(now)}"
+        return (fact(LEASES, f"the age of the node's lease is not known{why}", Mark.OPEN),)
     lease = situation.node_lease(node.name)
     if lease is None or lease.spec.renew_time is None:
-        return (fact("nodeleases", "the node has no lease in kube-node-lease"),)
+        return (fact(LEASES, "the node has no lease in kube-node-lease"),)
     renewed = lease.spec.renew_time
-    text = f"its lease was renewed {age_text(renewed, now)} ago"
-    if now - renewed > timedelta(seconds=LEASE_GRACE_S):
-        return (fact("nodeleases", text, at=renewed),)
+    if read - renewed > timedelta(seconds=LEASE_GRACE_S):
+        return (fact(LEASES, f"its lease was renewed {age_text(renewed, now)} ago", at=renewed),)
     lives = "the kubelet reaches the API server" + (
         ", but its status is not written" if wanted is State.GONE else ": the machine and its network are up"
     )
-    return (fact("nodeleases", f"{text}: {lives}", Mark.EXCLUDES, renewed),)
+    text = f"its lease was renewed {age_text(renewed, read)} before it was read: {lives}"
+    return (fact(LEASES, text, Mark.EXCLUDES, renewed),)
 
 
 def _pods_on(node: Node, situation: Situation) -> tuple[Evidence, ...]:
@@ -110,10 +113,6 @@ def _pods_on(node: Node, situation: Situation) -> tuple[Evidence, ...]:
     ready = sum(is_ready(pod) for pod in pods)
     stale = f", {ready} of them still shown as Ready" if ready else ""
     return (fact("pods", f"{counted(len(pods), 'pod')} on it{stale}"),)
-
-
-def _wants(situation: Situation) -> str:
-    return "" if situation.knows("nodeleases") else "nodeleases"
 
 
 def _lease_command(node: Node) -> Command:
@@ -168,7 +167,7 @@ def node_unreachable(node: Node, situation: Situation, now: datetime) -> Verdict
         (_lease_command(node), _describe(node), *_journal(node, "kubelet")),
         follows=(ALL_NODES,),
         node=node.name,
-        wants=_wants(situation),
+        wants=LEASES,
     )
 
 
@@ -207,7 +206,7 @@ def node_network_not_ready(node: Node, situation: Situation, now: datetime) -> V
         (pods, _describe(node), on_node(node.name, "ls", "-l", "/etc/cni/net.d", purpose="is the CNI configured?")),
         follows=(*plugins, ALL_NODES),
         node=node.name,
-        wants=_wants(situation),
+        wants=LEASES,
     )  # fmt: skip
 
 
@@ -241,7 +240,7 @@ def node_runtime_down(node: Node, situation: Situation, now: datetime) -> Verdic
         (_describe(node), *_journal(node, unit)),
         follows=(ALL_NODES,),
         node=node.name,
-        wants=_wants(situation),
+        wants=LEASES,
     )
 
 
@@ -275,7 +274,7 @@ def node_not_ready(node: Node, situation: Situation, now: datetime) -> Verdict:
         (_describe(node), _lease_command(node), *_journal(node, "kubelet")),
         follows=(ALL_NODES,),
         node=node.name,
-        wants=_wants(situation),
+        wants=LEASES,
     )
 
 

@@ -8,7 +8,9 @@ from typing import Final
 import msgspec
 
 from diagnosis.commands import counted, fact, kubectl
+from diagnosis.gpu_facts import SLICES
 from diagnosis.node_agents import Agent, agents
+from diagnosis.on_demand import read_lately
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules.scheduling_facts import fired, refusal, still_young
 from diagnosis.scheduler_text import RESOURCE_CLAIM
@@ -17,8 +19,6 @@ from situation.gpu.operator import ResourceSlice
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.situation import Situation
-
-SLICES: Final = "resourceslices"
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ def device_claim(pod: Pod, situation: Situation, now: datetime) -> Verdict:
 
 
 def _device_claim(pod: Pod, situation: Situation, now: datetime, text: str) -> Fired:
-    devices = published(situation)
+    devices = published(situation, now)
     follows: tuple[Ref, ...] = ()
     if "device class" in text:
         title = "wants a device class that does not exist"
@@ -72,8 +72,7 @@ def _device_claim(pod: Pod, situation: Situation, now: datetime, text: str) -> F
         kubectl("get", "resourceslices", purpose="does a driver publish devices?"),
         kubectl("get", "deviceclasses", purpose="which device classes are there?"),
     ]
-    wants = SLICES if devices is None else ""
-    return fired(pod, situation, now, title, evidence, next, follows=follows, wants=wants)
+    return fired(pod, situation, now, title, evidence, next, follows=follows, wants=SLICES)
 
 
 def _claim_names(pod: Pod) -> dict[str, str]:
@@ -92,9 +91,9 @@ def _claims(pod: Pod) -> Iterator[Evidence]:
             yield fact("pods", f"claim {claim.name}: not made yet from template {template}")
 
 
-def published(situation: Situation) -> tuple[Published, ...] | None:
+def published(situation: Situation, now: datetime) -> tuple[Published, ...] | None:
     """Return what drivers publish, by driver; None if that is not known."""
-    if not situation.knows(SLICES):
+    if read_lately(SLICES, situation, now) is None:
         return None
     devices: Counter[str] = Counter()
     nodes: dict[str, set[str]] = {}
@@ -108,7 +107,7 @@ def published(situation: Situation) -> tuple[Published, ...] | None:
 
 def _devices(devices: tuple[Published, ...] | None) -> Iterator[Evidence]:
     if devices is None:
-        yield fact("pods", "resource slices have not been read: the message decides", Mark.OPEN)
+        yield fact("pods", "resource slices have not been read lately: the message decides", Mark.OPEN)
         return
     if not devices:
         yield fact(SLICES, "there are no resource slices: no driver publishes any device")

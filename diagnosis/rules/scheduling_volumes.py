@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import fact, kubectl
+from diagnosis.on_demand import read_lately
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules.scheduling_facts import fired, refusal, still_young
 from diagnosis.scheduler_text import (
@@ -156,6 +157,7 @@ def volume_elsewhere(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     evidence: list[Evidence] = []
     next: list[Command] = []
     follows: list[Ref] = []
+    volumes = situation.table("persistentvolumes") if read_lately("persistentvolumes", situation, now) else None
     for name in claim_names(pod):
         claim = situation.claims.get((pod.namespace, name))
         if claim is None or not claim.spec.volume_name:
@@ -164,7 +166,7 @@ def volume_elsewhere(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         next.append(
             kubectl("get", "pv", volume, "-o", "jsonpath={.spec.nodeAffinity}", purpose="which nodes can reach it?")
         )
-        place, nodes = _place(situation.table("persistentvolumes").get(("", volume)))
+        place, nodes = _place(volumes.get(("", volume)) if volumes is not None else None)
         if place:
             evidence.append(fact("persistentvolumes", f"{volume} (claim {name}) is tied to {place}"))
         for node in nodes:
@@ -173,14 +175,10 @@ def volume_elsewhere(pod: Pod, situation: Situation, now: datetime) -> Verdict:
                 evidence.append(fact("nodes", f"node {node} does not exist"))
             elif found is not None and (not is_node_ready(found) or found.spec.unschedulable):
                 follows.append(Ref("Node", "", node))
-    unread = not situation.knows("persistentvolumes")
-    if unread:
-        evidence.append(fact("persistentvolumes", "where the volume is has not been read yet", Mark.OPEN))
+    if volumes is None:
+        evidence.append(fact("persistentvolumes", "where the volume is has not been read lately", Mark.OPEN))
     title = "cannot reach its volume from any node it may run on"
-    return fired(
-        pod, situation, now, title, evidence, next,
-        follows=tuple(follows), wants="persistentvolumes" if unread else "",
-    )  # fmt: skip
+    return fired(pod, situation, now, title, evidence, next, follows=tuple(follows), wants="persistentvolumes")
 
 
 def _place(volume: object) -> tuple[str, tuple[str, ...]]:

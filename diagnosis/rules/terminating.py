@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import fact, kubectl, on_node, pods_on, said_by
-from diagnosis.gpu_facts import SLICES, operator_namespace, slices_read, unready_owners
+from diagnosis.gpu_facts import SLICES, operator_namespace, unready_owners
+from diagnosis.on_demand import read_lately
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule, wait_until
 from situation.clock import age_text
 from situation.findings import Command, Evidence, Layer, Mark, Severity
@@ -51,7 +52,7 @@ def device_driver_gone(pod: Pod, situation: Situation, now: datetime) -> Verdict
     node = situation.node(pod.spec.node_name)
     if node is None or not is_node_ready(node):
         return CLEAR
-    if not situation.knows(CLAIMS):
+    if read_lately(CLAIMS, situation, now) is None:
         return Unknown("the ResourceClaims are not known", wants=CLAIMS)
     held = {claim.name: drivers for claim in _claims_of(pod, situation) if (drivers := _drivers(claim))}
     driver = next((name for drivers in held.values() for name in drivers), "")
@@ -59,7 +60,7 @@ def device_driver_gone(pod: Pod, situation: Situation, now: datetime) -> Verdict
     if not driver or (plugin is not None and is_ready(plugin)):
         return CLEAR
     if plugin is None:  # one of another name would publish devices: the kubelet deletes those of a driver that went
-        if slices_read(situation, now) is None and situation.source(SLICES).state in _READABLE:
+        if read_lately(SLICES, situation, now) is None and situation.source(SLICES).state in _READABLE:
             return Unknown("the ResourceSlices are not known", wants=SLICES)
         if any(item.spec.driver == driver for item in situation.devices_by_node.get(node.name).values()):
             return CLEAR
@@ -85,7 +86,7 @@ def device_driver_gone(pod: Pod, situation: Situation, now: datetime) -> Verdict
         follows=(*(unready_owners((plugin,)) if plugin else ()), Ref("Node", "", node.name)),
         follows_only=("gpu-link-broken", "gpu-devices-not-published"),
         node=node.name,
-        wants=SLICES,
+        wants=f"{CLAIMS} {SLICES}",
     )  # fmt: skip
 
 

@@ -1,22 +1,30 @@
 """A kind that is read because a verdict wanted it has only those judged anew to whom it tells something."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pytest
 
 from diagnosis.catalogue import ALL
 from diagnosis.engine import Engine
+from diagnosis.on_demand import LATELY
 from diagnosis.rule import CLEAR, Rule, Unknown, Verdict, rule
-from situation.findings import Layer, Severity
-from situation.kinds import ON_DEMAND
+from situation.findings import Layer, Mark, Severity
+from situation.kinds import KINDS, ON_DEMAND
 from situation.meta import Ref
 from situation.readings import Listed, Reading, SourceState
 from situation.situation import Situation
-from tests.build import NOW, made, node, pod, situation
+from tests.build import NOW, Manifest, ago, made, node, pod, situation
 from tests.diagnosis.healthy import HEALTHY
-from tests.diagnosis.objects import ready_condition, service, shape
+from tests.diagnosis.model_servers import findings
+from tests.diagnosis.objects import lease, ready_condition, service, shape
+from tests.diagnosis.test_claims import about, claim, user, volume
 from tests.diagnosis.test_engine import fired, titles
+from tests.diagnosis.test_gpu_operator import DRA
+from tests.diagnosis.test_scheduling import CLAIM_SPEC
+from tests.diagnosis.unscheduled import none_of, waiting
+from tests.gpu_objects import bare_node
+from tests.gpu_resources import claimant, device_claim, devices
 
 CLASSES: Final = "priorityclasses"
 
@@ -104,3 +112,65 @@ def test_with_the_real_rules_it_says_the_same_as_judging_all_from_scratch(name: 
     mine = [item for item in objects if name != "nodeleases" or item["metadata"]["namespace"] == "kube-node-lease"]
     changes = read(known, name, *mine)
     assert shape(engine.judge(known, changes, NOW)) == shape(Engine(ALL).judge(known, (), NOW))
+
+
+def unread_for(known: Situation, name: str, now: datetime) -> None:
+    """Confirm all other sources: nobody asked for this one since NOW."""
+    for kind in KINDS:
+        if kind.name != name:
+            known.apply(Reading(kind.source, SourceState.LIVE, now))
+
+
+LEASE: Final = lease("node-1", age_s=8, namespace="kube-node-lease")
+NO_VOLUME: Final = "no persistent volumes available for this claim and no storage class is set"
+STOOD_ON: Final[dict[str, tuple[str, list[Manifest]]]] = {
+    "node-unreachable": ("nodeleases", [node(conditions=ready_condition("Unknown", reason="Lost")), LEASE]),
+    "no-volume-fits": ("persistentvolumes", [claim(), user(), volume("pv", "Released"),
+                                             {**about("FailedBinding", NO_VOLUME), "lastTimestamp": ago(-400)}]),
+    "volume-elsewhere": ("persistentvolumes", [
+        waiting(none_of(1, "1 node(s) didn't match PersistentVolume's node affinity"), spec=CLAIM_SPEC), node(),
+        claim(phase="Bound", volumeName="pv-1"), volume("pv-1", nodeAffinity={"required": {"nodeSelectorTerms": [
+            {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]}})]),
+    "device-claim": ("resourceslices", [waiting(none_of(1, "cannot allocate all claims")), node(), devices()]),
+    "gpu-devices-not-published": ("resourceslices", [DRA]),
+}  # fmt: skip
+"""Rules whose evidence stands on what is read only while it is wanted."""
+
+
+@pytest.mark.parametrize(("kind", "manifests"), STOOD_ON.values(), ids=STOOD_ON)
+def test_what_a_finding_stands_on_is_read_again_and_is_no_evidence_when_it_is_old(
+    kind: str, manifests: list[Manifest], request: pytest.FixtureRequest
+) -> None:
+    rule_id = request.node.callspec.id
+    known, engine = situation(*manifests), Engine()
+    first = engine.judge(known, (), NOW)
+    (finding,) = [item for item in findings(first) if item.rule == rule_id]
+    assert f"kubernetes/{kind}" in {line.source for line in finding.evidence if line.mark is not Mark.OPEN}
+    assert kind in first.wanted
+    later = NOW + LATELY + timedelta(seconds=10)
+    unread_for(known, kind, later)
+    second = engine.judge(known, (), later)
+    assert kind in second.wanted
+    lines = [line for item in findings(second) if item.rule == rule_id for line in item.evidence]
+    assert f"kubernetes/{kind}" not in {line.source for line in lines if line.mark is not Mark.OPEN}
+
+
+def test_a_pod_that_gets_stuck_later_has_its_claims_read_then() -> None:
+    """What was read for another pod may lack its claim: it is no word that it has none."""
+    known, engine = situation(bare_node(), claimant(), device_claim()), Engine()
+    assert {"resourceclaims", "resourceslices"} <= engine.judge(known, (), NOW).wanted
+    known = situation(bare_node(), claimant(-300))
+    later = NOW + timedelta(seconds=700)
+    unread_for(known, "resourceclaims", later)
+    assert "resourceclaims" in Engine().judge(known, (), later).wanted
+    listed = Listed("resourceclaims", (made(device_claim()),))
+    known.apply(Reading("kubernetes/resourceclaims", SourceState.LIVE, later, listed))
+    assert "device-driver-gone" in {item.rule for item in findings(Engine().judge(known, (), later))}
+
+
+def test_a_lease_is_as_old_as_it_was_when_it_was_read() -> None:
+    known, engine = situation(node(conditions=ready_condition("Unknown", reason="Lost")), LEASE), Engine()
+    (finding,) = engine.judge(known, (), NOW + timedelta(seconds=58)).causes
+    (line,) = [line for line in finding.evidence if line.source == "kubernetes/nodeleases"]
+    assert line.mark is Mark.EXCLUDES
+    assert line.text.startswith("its lease was renewed 8s before it was read: the kubelet reaches the API server")
