@@ -11,6 +11,7 @@ from typing import Final
 from diagnosis.container_facts import siblings
 from diagnosis.name_dependents import callers, may_be_meant, told_of, webhooks
 from diagnosis.node_agents import Agent, agent_of, is_nfd
+from diagnosis.own_changes import same_to_others, turned
 from diagnosis.serving_dependents import reached, reviewed, setup_namespace
 from situation.cluster import Event, Namespace, Node
 from situation.gpu.chain import is_gpu_node
@@ -66,6 +67,8 @@ class _Concerned:
         """Claims of which a user came, went or changed: who waits for one may get it, or learn who holds it."""
         self._services: set[Ref] = set()
         self._cron_jobs: set[Ref] = set()
+        self._turned_nodes: set[str] = set()
+        """Nodes that became Ready or ceased to be: their pods are explained otherwise."""
         self._offers_changed = False
         """Some node offers something else, or is well or ill now."""
         self._names_changed = False
@@ -84,7 +87,7 @@ class _Concerned:
         """Note what one change concerns."""
         self.refs[change.ref] = None
         both = change.old is not None and change.new is not None
-        if both and _same_to_others(change.old, change.new):
+        if both and same_to_others(change.old, change.new):
             return
         self._chains_changed = self._chains_changed or concerns_all(change, self._situation)
         if change.ref.kind != "Node":
@@ -106,6 +109,7 @@ class _Concerned:
             case Node():
                 self._nodes.add(item.name)
                 self._offers_changed = self._gpu_stack_changed = True
+                self._turned_nodes |= turned(change)
             case ReplicaSet() | Job() | Deployment() | StatefulSet() | DaemonSet():
                 self._take_workload(item, change)
             case Service() | EndpointSlice() | Namespace():
@@ -140,18 +144,22 @@ class _Concerned:
                 self.refs[node] = None
         else:
             self._unplaced_namespaces.add(pod.namespace)
-        if (controller := pod.metadata.controller) is not None:
-            if controller.kind == "DaemonSet":
-                self.refs[Ref("DaemonSet", pod.namespace, controller.name)] = None
-                self._gpu_stack_changed |= agent_of(pod) is Agent.GPU
+        if pod.metadata.controller is not None:
+            self._gpu_stack_changed |= pod.metadata.controller.kind == "DaemonSet" and agent_of(pod) is Agent.GPU
             if pod.status.phase == "Failed" or situation.get(situation.workload_of(pod)) is None:
                 self._add_leftovers(siblings(pod, situation))
-        self._services.update(
-            Ref("Service", service.namespace, service.name) for service in situation.services_selecting(pod)
-        )
+        self._add_who_shows(pod)
         for name in claim_names(pod):
             self.refs[Ref("PersistentVolumeClaim", pod.namespace, name)] = None
             self._claims.add((pod.namespace, name))
+
+    def _add_who_shows(self, pod: Pod) -> None:
+        """Add what tells how many of its pods are ready: Services, and a DaemonSet."""
+        if (controller := pod.metadata.controller) is not None and controller.kind == "DaemonSet":
+            self.refs[Ref("DaemonSet", pod.namespace, controller.name)] = None
+        self._services.update(
+            Ref("Service", service.namespace, service.name) for service in self._situation.services_selecting(pod)
+        )
 
     def _take_workload(self, item: KubernetesObject, change: Change) -> None:
         workload = self._situation.workload_of(item, change.ref.kind)
@@ -198,8 +206,8 @@ class _Concerned:
     def spread(self, now: datetime) -> None:
         """Add what the round as a whole concerns."""
         situation = self._situation
-        self.refs |= dict.fromkeys(self._services)
         self._spread_over_nodes(now)
+        self.refs |= dict.fromkeys(self._services)
         for claim in self._claims:
             self._add_unsettled(situation.pods_by_claim.get(claim).values(), now)
         for namespace in self._unplaced_namespaces:
@@ -237,6 +245,11 @@ class _Concerned:
         for node in self._nodes | self._chain_nodes:
             self._add_unsettled(situation.pods_by_node.get(node).values(), now)
 
+        for node in self._turned_nodes:
+            for pod in situation.pods_by_node.get(node).values():
+                if not is_settled(pod, now):
+                    self._add_who_shows(pod)
+
     def _by_name(self) -> Iterator[Ref]:
         """Yield what refers to something changed by its name or by its labels."""
         situation = self._situation
@@ -264,35 +277,3 @@ class _Concerned:
     def _add(self, items: Iterable[KubernetesObject], kind: str) -> None:
         for item in items:
             self.refs[Ref(kind, item.namespace, item.name)] = None
-
-
-def _same_to_others(old: KubernetesObject | None, new: KubernetesObject | None) -> bool:
-    """Tell whether a change concerns nobody but the object itself: a heartbeat, an annotation."""
-    match old, new:
-        case Pod(), Pod():
-            return (
-                old.status == new.status
-                and old.spec == new.spec
-                and old.metadata.labels == new.metadata.labels
-                and old.metadata.owner_references == new.metadata.owner_references
-                and old.metadata.deletion_timestamp == new.metadata.deletion_timestamp
-            )
-        case Node(), Node():
-            return _same_offer(old, new)
-        case Service(), Service():
-            return old.spec == new.spec and old.metadata.labels == new.metadata.labels
-        case Namespace(), Namespace():
-            return old.metadata.labels == new.metadata.labels
-    return False
-
-
-def _same_offer(old: Node, new: Node) -> bool:
-    """A heartbeat changes no more than time stamps; pods care only for what the node offers and whether it is well."""
-    return (
-        old.spec == new.spec
-        and old.metadata.labels == new.metadata.labels
-        and old.status.allocatable == new.status.allocatable
-        and old.status.capacity == new.status.capacity
-        and [(c.type, c.status, c.reason) for c in old.status.conditions]
-        == [(c.type, c.status, c.reason) for c in new.status.conditions]
-    )

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from diagnosis.commands import kubectl
+from diagnosis.node_returns import back_at
 from situation.findings import Command
 from situation.meta import Ref, find_condition
 from situation.network import Endpoint, EndpointSlice, Service
@@ -107,13 +108,13 @@ def readiness_changed_at(pod: Pod) -> datetime | None:
     return (condition.last_transition_time if condition else None) or pod.metadata.creation_timestamp
 
 
-def ready_due(pods: Iterable[Pod], not_before: datetime | None) -> datetime | None:
+def ready_due(pods: Iterable[Pod], not_before: datetime | None, situation: Situation) -> datetime | None:
     """Return when the last of these unready pods has used up its time to become ready, None if no time is known.
 
     A container that runs for the first time has its startup and readiness probes' budgets, a pod that is being made has
-    CREATE_S, any other SETTLE_S.
+    CREATE_S, any other SETTLE_S; all have until their node has been back for a while.
     """
-    times = [due for pod in pods if (due := _due(pod)) is not None]
+    times = [due for pod in pods for due in (_due(pod), back_at(pod, situation)) if due is not None]
     if not_before is not None:
         times.append(not_before + timedelta(seconds=SETTLE_S))
     return max(times, default=None)

@@ -7,6 +7,7 @@ from typing import Final
 from diagnosis.commands import counted, fact, kubectl, shorten
 from diagnosis.gpu_causes import DRIVER_START_S, is_operand
 from diagnosis.node_agents import Agent, agent_of
+from diagnosis.node_returns import back_at
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
 from diagnosis.rules.nodes import State, state_of
 from situation.cluster import Node
@@ -33,13 +34,15 @@ def _fails(pod: Pod) -> bool:
     )
 
 
-def _due(pod: Pod, agent: Agent) -> datetime | None:
+def _due(pod: Pod, agent: Agent, situation: Situation) -> datetime | None:
     condition = find_condition(pod.status.conditions, "Ready")
     since = (condition.last_transition_time if condition else None) or pod.metadata.creation_timestamp
     if since is None:
         return None
-    budget_s = FAILING_S if _fails(pod) else DRIVER_START_S if agent is Agent.GPU else AGENT_S
-    return since + timedelta(seconds=budget_s)
+    if _fails(pod):
+        return since + timedelta(seconds=FAILING_S)
+    due = since + timedelta(seconds=DRIVER_START_S if agent is Agent.GPU else AGENT_S)
+    return max(due, back_at(pod, situation) or due)
 
 
 def _breaks(node: Node | None, agent: Agent) -> bool:
@@ -80,7 +83,7 @@ def node_agent_not_ready(daemonset: DaemonSet, situation: Situation, now: dateti
         return CLEAR  # judged node by node, as a link of the chain
     ref = Ref("DaemonSet", *daemonset.key)
     unready = [pod for pod in situation.pods_of(ref) if not is_ready(pod)]
-    due = {pod.name: _due(pod, agent) for pod in unready}
+    due = {pod.name: _due(pod, agent, situation) for pod in unready}
     late = [pod for pod in unready if (at := due[pod.name]) is None or at <= now]
     missing = status.desired_number_scheduled - status.current_number_scheduled
     created = daemonset.metadata.creation_timestamp

@@ -17,6 +17,7 @@ from diagnosis.container_facts import (
     one_of_many,
 )
 from diagnosis.gpu_causes import needed_sets
+from diagnosis.node_returns import back_at
 from diagnosis.probe_text import ProbeFailure, newest_failure, probe_text, undeclared_port, what_it_got
 from diagnosis.rule import CLEAR, Clear, Fired, Rule, Verdict, Wait, rule, wait_until
 from diagnosis.rules.nodes import settling
@@ -58,12 +59,15 @@ _QUOTED: Final = re.compile(r'"([^"]+)"')
         "selector-matches-nothing": "there the endpoint is missing; here the EndpointSlice holds the pod, not ready",
         "node-not-ready": "all containers are ready and the node controller set Ready=False: follows the node",
         "startup": "within the probe's budget since the start: silent",
+        "a node that just came back": "for 30 s its pods are shown as they were while it was gone",
     },
 )
 def not_ready(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     """A pod runs but is not ready, so no Service sends it traffic."""
     if not in_service(pod) or pod.status.phase != "Running" or is_ready(pod):
         return CLEAR
+    if (back := back_at(pod, situation)) is not None and now < back:
+        return Wait(back)
     waits: list[Wait] = []
     for verdict in _verdicts(pod, situation, now):
         if isinstance(verdict, Fired):

@@ -162,7 +162,7 @@ def _unready(service: Service, situation: Situation, now: datetime) -> Backing |
     behind = backing(service, situation)
     if not behind.pods or behind.ready_pods:
         return CLEAR
-    due = ready_due(behind.pods, service.metadata.creation_timestamp)
+    due = ready_due(behind.pods, service.metadata.creation_timestamp, situation)
     return Wait(due) if due is not None and now < due else behind
 
 
@@ -231,7 +231,7 @@ def cluster_dns_down(service: Service, situation: Situation, now: datetime) -> V
         return CLEAR
     if wait := wait_until(service.metadata.creation_timestamp, NEW_SERVICE_S, now):
         return wait
-    due = ready_due(behind.pods, None)
+    due = ready_due(behind.pods, None, situation)
     if due is not None and now < due:
         return Wait(due)
     empty = (fact("pods", f"selector {selector_text(service.spec.selector)} matches 0 pods"),)

@@ -15,7 +15,7 @@ from situation.clock import duration_text
 from situation.cluster import Event
 from situation.crashes import in_service
 from situation.findings import Evidence, Layer, Mark, Severity
-from situation.meta import Ref
+from situation.meta import Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import claim_names
 from situation.situation import Situation
@@ -31,6 +31,9 @@ PULL_S: Final = 900.0
 def _idle_since(pod: Pod) -> datetime | None:
     """Return since when the pod should have started its next container; None when one runs, or fails on its own."""
     latest = waiting_since(pod)
+    sandbox = find_condition(pod.status.conditions, "PodReadyToStartContainers")
+    if sandbox is not None and sandbox.status == "True" and (made_at := sandbox.last_transition_time) is not None:
+        latest = max(latest or made_at, made_at)
     for status in pod.status.init_container_statuses + pod.status.container_statuses:
         end, waiting = status.state.terminated, status.state.waiting
         if status.state.running is not None or (waiting is not None and waiting.reason not in NOT_STARTED):
@@ -88,7 +91,7 @@ def sandbox_failure(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     kind="Pod",
     needs=("pods",),
     looks_at="Pods with a node, phase Pending, all containers waiting without a reason: for 5 minutes, 15 while "
-    "an image is being pulled.",
+    "an image is being pulled, since the sandbox was made or the last init container ended.",
     look_alikes={
         "missing-config": "an event names what is missing",
         "pod-network": "an event says that the sandbox cannot be made",

@@ -51,7 +51,7 @@ def _dead(webhook: Webhook, situation: Situation, now: datetime) -> _Dead | Verd
     behind = backing(service, situation)
     if behind.ready_endpoints or not has_backend(service):
         return CLEAR
-    due = ready_due(behind.pods, service.metadata.creation_timestamp)
+    due = ready_due(behind.pods, service.metadata.creation_timestamp, situation)
     if due is not None and now < due:
         return Wait(due)
     ready = len(behind.ready_pods)

@@ -224,3 +224,11 @@ def test_a_container_that_failed_and_stays_down(code: int, owner: str, expected:
 )
 def test_probe_texts(text: str, got: str) -> None:
     assert what_it_got(text, Probe(http_get=HttpGet("/x", 80), timeout_seconds=3)) == got
+
+
+@pytest.mark.parametrize(("back_s", "expected"), [(5, "clear"), (29, "clear"), (31, "not-ready"), (3000, "not-ready")])
+@pytest.mark.parametrize("ready", [False, True], ids=["its probe asks again", "only marked so"])
+def test_pods_of_a_node_that_just_came_back_are_given_time(back_s: float, expected: str, ready: bool) -> None:
+    back = node(conditions=objects.ready_condition("True", reason="KubeletReady", age_s=back_s, heartbeat_s=1))
+    shown = unready(9000, 300, container_status=status(running(9000), started=True, ready=ready))
+    assert rule_of(shown, back) == expected

@@ -25,6 +25,8 @@ PRESSURES: Final = {
     "node-problem": "ReadonlyFilesystem",
     "node-network-unavailable": "NetworkUnavailable",
 }
+AS_IT_WAS: Final = pod(age_s=9000, ready=False, container_status={"ready": True})
+"""A pod of the node: its containers are ready, the node controller has set Ready=False."""
 WEB: Final = pod(owner="ReplicaSet/web-5d8")
 CASES: Final = (
     *(Case(rule, [node(conditions=conditions), FINE, TOLD_OF_IT, WEB], [BACK])
@@ -35,6 +37,9 @@ CASES: Final = (
     Case("node-unreachable", [node(conditions=GONE), FINE, service(), endpoints("web", {"web-1": False}),
                               pod(ready=False)],
          [BACK, pod(), endpoints("web", {"web-1": True})], name="with what followed"),
+    Case("node-unreachable", [node(conditions=GONE), FINE, service(), endpoints("web", {"web-1": False}), AS_IT_WAS,
+                              daemonset("kube-proxy"), agent_pod("kube-proxy")], [BACK],
+         name="nobody has written yet that its pods are ready"),
     Case("node-network-not-ready", [node(conditions=CNI), FINE, daemonset("calico-node"), agent_pod("calico-node")],
          [BACK, daemonset("calico-node", ready=2), agent_pod("calico-node", ready=True)], name="its plugin is back"),
     *(Case(rule, [pressed(kind), FINE], [pressed(kind, status="False")]) for rule, kind in PRESSURES.items()),

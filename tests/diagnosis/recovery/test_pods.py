@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from tests.build import Manifest, event, node, pod
+from tests.build import Manifest, ago, event, node, pod
 from tests.diagnosis.pod_faults import OWNED, creating, ended, looping, running, status, with_status
 from tests.diagnosis.recovery.harness import Case, check, gone
 from tests.diagnosis.test_configuration import ROOT, SETUP, VOLUMES, config_error, failed_mount
@@ -42,6 +42,16 @@ def initialized() -> Manifest:
     )
 
 
+SANDBOX_UP: Final = creating(
+    status={
+        "conditions": [
+            {"type": "PodScheduled", "status": "True", "lastTransitionTime": ago(600)},
+            {"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": ago(-1)},
+        ],
+        "startTime": ago(600),
+    }
+)
+"""The same pod, ten minutes old: a second ago it got its volumes and its network, and it has yet to pull its image."""
 NODE: Final = node()
 CASES: Final = (
     Case("missing-config", [config_error('secret "db" not found'), NODE], [STARTED], name="env"),
@@ -76,6 +86,13 @@ CASES: Final = (
     ),
     Case("volume-attach", [creating(spec=CLAIM), NODE, told("FailedAttachVolume", MULTI)], [STARTED]),
     Case("volume-mount", [creating(spec=CLAIM), NODE, told("FailedMount", VOLUME_MOUNT)], [STARTED]),
+    *(
+        Case(rule, [creating(), NODE, event("Pod/web-1", reason, text)], [SANDBOX_UP], name="its image is pulled now")
+        for rule, text, reason in (
+            ("pod-network", CALICO, "FailedCreatePodSandBox"),
+            ("volume-mount", VOLUME_MOUNT, "FailedMount"),
+        )
+    ),
     Case("not-started", [creating(age_s=901, ready_to_start=True), NODE, PULLING], [STARTED], name="image is there"),
     Case("not-started", [unseen(301), NODE], [STARTED], name="kubelet saw it"),
     Case("oom-killed", [with_status(looping(OOM), container=LIMIT), NODE], [up(2, last=OOM)], after_s=60),

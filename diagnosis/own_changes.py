@@ -1,0 +1,46 @@
+"""What a change leaves as it was, for all who look at the object from elsewhere."""
+
+from situation.cluster import Namespace, Node
+from situation.meta import KubernetesObject
+from situation.network import Service
+from situation.pods import Pod
+from situation.selectors import is_node_ready
+from situation.store import Change
+
+
+def turned(change: Change) -> set[str]:
+    """Return the name of a node that became Ready, or ceased to be, with this change."""
+    before, after = (isinstance(item, Node) and is_node_ready(item) for item in (change.old, change.new))
+    return {change.ref.name} if change.ref.kind == "Node" and before != after else set()
+
+
+def same_to_others(old: KubernetesObject | None, new: KubernetesObject | None) -> bool:
+    """Tell whether a change concerns nobody but the object itself: a heartbeat, an annotation."""
+    match old, new:
+        case Pod(), Pod():
+            return (
+                old.status == new.status
+                and old.spec == new.spec
+                and old.metadata.labels == new.metadata.labels
+                and old.metadata.owner_references == new.metadata.owner_references
+                and old.metadata.deletion_timestamp == new.metadata.deletion_timestamp
+            )
+        case Node(), Node():
+            return _same_offer(old, new)
+        case Service(), Service():
+            return old.spec == new.spec and old.metadata.labels == new.metadata.labels
+        case Namespace(), Namespace():
+            return old.metadata.labels == new.metadata.labels
+    return False
+
+
+def _same_offer(old: Node, new: Node) -> bool:
+    """A heartbeat changes no more than time stamps; pods care only for what the node offers and whether it is well."""
+    return (
+        old.spec == new.spec
+        and old.metadata.labels == new.metadata.labels
+        and old.status.allocatable == new.status.allocatable
+        and old.status.capacity == new.status.capacity
+        and [(c.type, c.status, c.reason) for c in old.status.conditions]
+        == [(c.type, c.status, c.reason) for c in new.status.conditions]
+    )
