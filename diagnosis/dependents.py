@@ -11,7 +11,7 @@ from typing import Final
 from diagnosis.container_facts import siblings
 from diagnosis.name_dependents import callers, may_be_meant, told_of, webhooks
 from diagnosis.node_agents import Agent, agent_of, is_nfd
-from diagnosis.own_changes import same_to_others, turned
+from diagnosis.own_changes import begins_to_schedule, same_to_others, turned
 from diagnosis.serving_dependents import reached, reviewed, setup_namespace
 from situation.cluster import Event, Namespace, Node
 from situation.gpu.chain import is_gpu_node
@@ -71,6 +71,7 @@ class _Concerned:
         """Nodes that became Ready or ceased to be: their pods are explained otherwise."""
         self._offers_changed = False
         """Some node offers something else, or is well or ill now."""
+        self._begins_to_schedule = False
         self._names_changed = False
         """Some Service or namespace came, went or changed: names in environments may lead elsewhere."""
         self._volumes_changed = False
@@ -94,6 +95,7 @@ class _Concerned:
             self._chain_nodes.update(nodes_of(change, self._situation))
         if namespace := setup_namespace(change):
             self._review_namespaces.add(namespace)
+        self._begins_to_schedule |= begins_to_schedule(change, self._situation)
         if may_be_meant(change):
             self._workload_namespaces.add(change.ref.namespace)
         for item in (change.old, change.new):
@@ -216,8 +218,9 @@ class _Concerned:
             self._add(situation.services_by_namespace.get(namespace).values(), "Service")
         for namespace in self._policy_namespaces | self._pod_namespaces:
             self._add(situation.policies_by_namespace.get(namespace).values(), "NetworkPolicy")
-        if self._offers_changed:
+        if self._offers_changed or self._begins_to_schedule:
             self._add(situation.unscheduled_pods.get(True).values(), "Pod")
+        if self._offers_changed:
             self._add(
                 (item for item in situation.services.values() if item.spec.internal_traffic_policy == "Local"),
                 "Service",

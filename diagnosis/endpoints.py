@@ -124,7 +124,10 @@ def _due(pod: Pod) -> datetime | None:
     since = readiness_changed_at(pod)
     if since is None:
         return None
-    due = since + timedelta(seconds=CREATE_S if pod.status.phase == "Pending" and pod.spec.node_name else SETTLE_S)
+    due = since + timedelta(seconds=SETTLE_S)
+    if pod.status.phase == "Pending" and pod.spec.node_name:
+        placed = find_condition(pod.status.conditions, "PodScheduled")
+        due = max(since, (placed.last_transition_time if placed else None) or since) + timedelta(seconds=CREATE_S)
     for container, status in container_pairs(pod):
         running = status.state.running
         if status.restart_count or running is None or running.started_at is None:

@@ -1,10 +1,11 @@
 """What a change leaves as it was, for all who look at the object from elsewhere."""
 
-from situation.cluster import Namespace, Node
+from situation.cluster import Lease, Namespace, Node
 from situation.meta import KubernetesObject
 from situation.network import Service
 from situation.pods import Pod
 from situation.selectors import is_node_ready
+from situation.situation import Situation
 from situation.store import Change
 
 
@@ -12,6 +13,16 @@ def turned(change: Change) -> set[str]:
     """Return the name of a node that became Ready, or ceased to be, with this change."""
     before, after = (isinstance(item, Node) and is_node_ready(item) for item in (change.old, change.new))
     return {change.ref.name} if change.ref.kind == "Node" and before != after else set()
+
+
+def begins_to_schedule(change: Change, situation: Situation) -> bool:
+    """Tell whether a scheduler was elected, or leases are renewed again: it has yet to get to the pods that wait."""
+    old, new = change.old, change.new
+    if not isinstance(new, Lease):
+        return False
+    if new.spec.renew_time is not None and new.spec.renew_time == situation.leases_resumed_at:
+        return True
+    return new.name == "kube-scheduler" and isinstance(old, Lease) and old.spec.acquire_time != new.spec.acquire_time
 
 
 def same_to_others(old: KubernetesObject | None, new: KubernetesObject | None) -> bool:

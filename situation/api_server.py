@@ -10,7 +10,8 @@ from situation.histograms import Histogram
 
 METRICS: Final = "control-plane/metrics"
 LIVEZ: Final = "control-plane/livez"
-"""Sources of the pages and of Liveness."""
+READYZ: Final = "kubernetes/readyz"
+"""Sources of the pages, of Liveness and of Readiness."""
 
 
 class Liveness(msgspec.Struct, frozen=True):

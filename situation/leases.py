@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from situation.api_server import READYZ
 from situation.cluster import Lease
 from situation.meta import ObjectKey
 from situation.readings import SourceState
@@ -15,7 +16,6 @@ STILL: Final = timedelta(seconds=120)
 many."""
 LEAST: Final = 2
 """One lease alone says something about its holder."""
-READYZ: Final = "kubernetes/readyz"
 
 
 def renewals(situation: Situation) -> Mapping[ObjectKey, datetime]:
@@ -36,7 +36,8 @@ def last_write(situation: Situation) -> datetime | None:
 def still_for(situation: Situation, now: datetime) -> timedelta | None:
     """Return for how long no lease has been renewed, by the cluster's own clock as far as it is known.
 
-    None where that says nothing of writes: too few leases are to be seen, or they or the API server are not live.
+    None where that says nothing of writes: too few leases are to be seen, they or the API server are not live, or that
+    answers again since a moment only, in which nobody need have written yet.
     """
     newest = last_write(situation)
     if newest is None or len(renewals(situation)) < LEAST:
@@ -44,4 +45,16 @@ def still_for(situation: Situation, now: datetime) -> timedelta | None:
     sources = (situation.source("leases"), situation.source(READYZ))
     if situation.readiness is None or any(source.state_at(now) is not SourceState.LIVE for source in sources):
         return None
+    if situation.answering_since is not None and now - situation.answering_since < STILL:
+        return None
     return cluster_now(situation, now) - newest
+
+
+def at_work_since(situation: Situation, name: str) -> datetime | None:
+    """Return since when the leader kube-system/`name` can have worked, by the cluster's clock; None if nobody knows.
+
+    It was elected then, or all leases stood still until then.
+    """
+    lease = situation.leases.get(("kube-system", name))
+    elected = lease.spec.acquire_time if lease is not None else None
+    return max((at for at in (elected, situation.leases_resumed_at) if at is not None), default=None)

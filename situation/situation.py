@@ -1,13 +1,13 @@
 """The Situation: every reading with its age and state, and the cluster's objects with their relations."""
 
 from collections.abc import Callable, Hashable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import msgspec
 
 from situation.api_memory import ApiServerMemory
-from situation.api_server import ApiServerReading, Liveness
+from situation.api_server import READYZ, ApiServerReading, Liveness
 from situation.certificates import Certificate, Certificates
 from situation.derived import Derived
 from situation.etcd.members import Alarm, EtcdAccess, EtcdAlarms, EtcdMembership, EtcdReading, ListedMember
@@ -38,6 +38,8 @@ from situation.store import Change
 
 T = TypeVar("T")
 
+STANDSTILL: Final = timedelta(seconds=30)
+"""The API server renews its lease every 10 s, and the leaders theirs more often: all of them missed three."""
 _STRANGERS_KEPT: Final = 64
 """Nodes with GPUs that the cluster does not have (any more), or that may not be read."""
 
@@ -56,6 +58,10 @@ class Situation(Relations):
         self.readiness: Readiness | None = None
         self.etcd_failing_since: datetime | None = None
         """Since when the API server's own checks find in each answer that etcd does not work."""
+        self.answering_since: datetime | None = None
+        """When the API server's checks were answered again, after they had not been; None: they always were."""
+        self.leases_resumed_at: datetime | None = None
+        """The first renewal of a lease in kube-system after none had been for STANDSTILL, by the cluster's clock."""
         self.own_load = OwnLoad()
         self.server_clock: ServerClock | None = None
         """Our clock against the API server's; `situation.server_clock` tells whether it is still to be believed."""
@@ -88,10 +94,8 @@ class Situation(Relations):
             return self._take_log(reading.value)
         self._note_source(reading)
         match reading.value:
-            case Listed() as listed:
-                return self._replace_all(listed)
-            case Changed() as changed:
-                return self._change(changed)
+            case Listed() | Changed() as objects:
+                return self._take_objects(objects)
             case ServerVersion() as version:
                 self.version = version
             case Readiness() as readiness:
@@ -109,6 +113,16 @@ class Situation(Relations):
             case other:
                 self._take_control_plane(reading.source, other)
         return []
+
+    def _take_objects(self, value: Listed | Changed) -> list[Change]:
+        before = self._newest_renewal() if value.kind == "leases" else None
+        changes = self._replace_all(value) if isinstance(value, Listed) else self._change(value)
+        if before is not None and (newest := self._newest_renewal() or before) - before > STANDSTILL:
+            self.leases_resumed_at = newest
+        return changes
+
+    def _newest_renewal(self) -> datetime | None:
+        return max((at for lease in self.leases.values() if (at := lease.spec.renew_time) is not None), default=None)
 
     def _put(self, name: str, key: ObjectKey, new: KubernetesObject | None) -> Change:
         change = super()._put(name, key, new)
@@ -152,6 +166,9 @@ class Situation(Relations):
     def _note_source(self, reading: Reading) -> None:
         before = self.sources.get(reading.source) or Source(reading.source)
         live = reading.state is SourceState.LIVE
+        usual = (SourceState.STARTING, SourceState.LIVE)
+        if reading.source == READYZ and live and before.state_at(reading.observed_at) not in usual:
+            self.answering_since = reading.observed_at
         skipped = before.skipped
         if isinstance(reading.value, Listed):
             skipped = reading.value.skipped

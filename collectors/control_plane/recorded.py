@@ -7,8 +7,7 @@ from collectors.control_plane.api_page import ApiPageReader
 from collectors.control_plane.polls import SCRAPE_FRESH_S
 from collectors.errors import BadAnswerError
 from collectors.kubernetes.polls import READYZ_FRESH_S, parse_readiness
-from situation.api_server import LIVEZ, METRICS, ApiServerReading, Liveness
-from situation.leases import READYZ
+from situation.api_server import LIVEZ, METRICS, READYZ, ApiServerReading, Liveness
 from situation.readings import Readiness, Reading, SourceState
 from situation.text import harmless
 

@@ -11,7 +11,7 @@ from diagnosis.rules.api_server import control_plane_commands
 from situation.clock import duration_text
 from situation.cluster import Lease
 from situation.findings import Command, Evidence, Layer, Mark, Severity
-from situation.leases import renewals
+from situation.leases import at_work_since, renewals
 from situation.meta import CLUSTER, Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_node_ready
@@ -41,6 +41,8 @@ class _Leader(NamedTuple):
 
     lease: Lease
     age_s: float
+    missed_s: float
+    """For so long it has not been renewed while others were: what stood still with all of them is no fault of its."""
     evidence: tuple[Evidence, ...]
 
 
@@ -57,13 +59,15 @@ def _leader(situation: Situation, name: str, now: datetime) -> _Leader | None:
     there = cluster_now(situation, now)
     if (there - max(other or renewed, renewed)).total_seconds() > FROZEN_S:
         return None
-    age_s = ((other or there) - renewed).total_seconds()
+    newest, resumed = other or there, situation.leases_resumed_at
+    age_s, missed_s = ((newest - since).total_seconds() for since in (renewed, max(renewed, resumed or renewed)))
     skew = "no other lease to compare with"
     if other is not None:
         skew = f"the newest other lease is {duration_text((now - other).total_seconds())} old by our clock"
     return _Leader(
         lease,
         age_s,
+        missed_s,
         (
             fact("leases", f"{name} renewed {renewed:%H:%M:%S}: {duration_text(age_s)} old", at=renewed),
             fact("leases", f"held by {lease.spec.holder_identity or 'nobody'}"),
@@ -122,14 +126,14 @@ def _untried(situation: Situation, due: datetime) -> list[Pod]:
     look_alikes={
         "a scheduler that a pod names and nobody runs": "there other pods are scheduled",
         "pods seconds old": "10 s are given",
-        "frozen state": "there all leases are old: etcd, not the scheduler",
+        "frozen state": "there all leases are old: etcd, not the scheduler; once others are renewed it has 30 s",
     },
 )
 def scheduler_down(_: None, situation: Situation, now: datetime) -> Verdict:
     """The scheduler does not work: no new pod gets a node."""
     leader = _leader(situation, "kube-scheduler", now)
     has_lease = ("kube-system", "kube-scheduler") in situation.leases
-    if has_lease and (leader is None or leader.age_s <= LEASE_S):
+    if has_lease and (leader is None or leader.missed_s <= LEASE_S):
         return CLEAR
     pods = _unseen(situation, now)
     if leader is None and len(pods) < 2:
@@ -166,6 +170,7 @@ def scheduler_down(_: None, situation: Situation, now: datetime) -> Verdict:
         "scheduler-down": "there its lease is old, or it looks at nothing and its lease is not to be seen",
         "pods that fit nowhere, or are gated": "these have the condition: they were looked at",
         "scheduler-slow": "there the scheduler's own metrics say how long it takes: the same, measured",
+        "a scheduler that was just elected": "it has 30 s to get to what waited for it",
     },
 )
 def scheduler_behind(_: None, situation: Situation, now: datetime) -> Verdict:
@@ -173,8 +178,9 @@ def scheduler_behind(_: None, situation: Situation, now: datetime) -> Verdict:
     leader = _leader(situation, "kube-scheduler", now)
     if leader is not None and leader.age_s > LEASE_S:
         return CLEAR  # it is down, which is said
-    waiting = _untried(situation, cluster_now(situation, now) - timedelta(seconds=BEHIND_S))
-    if len(waiting) < BEHIND_LEAST:
+    due = cluster_now(situation, now) - timedelta(seconds=BEHIND_S)
+    waiting, began = _untried(situation, due), at_work_since(situation, "kube-scheduler")
+    if len(waiting) < BEHIND_LEAST or (began is not None and began > due):
         return CLEAR
     made = sorted((at, pod.name) for pod in waiting if (at := pod.metadata.creation_timestamp) is not None)
     acted = _acted(situation)
@@ -217,7 +223,7 @@ def scheduler_behind(_: None, situation: Situation, now: datetime) -> Verdict:
 def controller_manager_down(_: None, situation: Situation, now: datetime) -> Verdict:
     """The controller manager does not work: no new pods, no endpoints, no node taints, no quota counts."""
     leader = _leader(situation, "kube-controller-manager", now)
-    if leader is None or leader.age_s <= LEASE_S:
+    if leader is None or leader.missed_s <= LEASE_S:
         return CLEAR
     return Fired(
         CLUSTER,

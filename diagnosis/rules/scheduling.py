@@ -23,6 +23,7 @@ from diagnosis.rules import (
 )
 from diagnosis.rules.scheduling_facts import fired, refusal, scheduled_condition, still_young
 from situation.findings import Layer, Mark, Severity
+from situation.leases import at_work_since
 from situation.meta import CLUSTER, find_condition
 from situation.pods import Pod
 from situation.situation import Situation
@@ -30,6 +31,8 @@ from situation.situation import Situation
 NO_ANSWER_BUDGET_S: Final = 10.0
 """A scheduler that runs has judged a new pod within 10 s (fault_signatures L4-09)."""
 DEFAULT_SCHEDULER: Final = "default-scheduler"
+SCHEDULER: Final = "kube-scheduler"
+"""Its lease in kube-system."""
 
 
 @rule(
@@ -73,7 +76,7 @@ def scheduling_gates(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     look_alikes={
         "scheduler down": "with the default scheduler the pod is one of many: the scheduler's own finding explains it",
         "scheduling-gates": "there the condition PodScheduled says SchedulingGated",
-        "a pod a few seconds old": "given 10 s",
+        "a pod a few seconds old": "given 10 s, as is a scheduler that was just elected",
     },
 )
 def nobody_schedules(pod: Pod, situation: Situation, now: datetime) -> Verdict:
@@ -85,6 +88,8 @@ def nobody_schedules(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     if wait := wait_until(pod.metadata.creation_timestamp, NO_ANSWER_BUDGET_S, now):
         return wait
     name = pod.spec.scheduler_name
+    if name == DEFAULT_SCHEDULER and (wait := wait_until(at_work_since(situation, SCHEDULER), NO_ANSWER_BUDGET_S, now)):
+        return wait
     evidence = [fact("pods", "phase Pending, no node, no condition PodScheduled, no event")]
     if name != DEFAULT_SCHEDULER:
         others = [other for other in situation.unscheduled_pods.get(True).values() if other.spec.scheduler_name != name]

@@ -8,10 +8,10 @@ from diagnosis.etcd_commands import looks_from_outside
 from diagnosis.explaining import CERTIFICATES_OUT, ETCD_DOWN
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands, on_control_plane
-from situation.api_server import METRICS
+from situation.api_server import METRICS, READYZ
 from situation.clock import duration_text
 from situation.findings import Evidence, Layer, Mark, Severity
-from situation.leases import READYZ, STILL, last_write, renewals, still_for
+from situation.leases import STILL, last_write, renewals, still_for
 from situation.meta import CLUSTER
 from situation.quantity import human_bytes
 from situation.server_clock import SOURCE as CLOCK

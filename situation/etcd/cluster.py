@@ -11,12 +11,13 @@ from typing import Final
 
 import msgspec
 
+from situation.api_server import READYZ
 from situation.etcd.answers import CORRUPT, NO_SPACE, alarm_kinds, raised_by, sees_leader
 from situation.etcd.figures import Quota
 from situation.etcd.members import EtcdMember
 from situation.etcd.standing import counted_members
 from situation.etcd.view import MemberView, Role, Standing
-from situation.leases import READYZ, STILL, last_write, still_for
+from situation.leases import STILL, last_write, still_for
 from situation.meta import Ref
 from situation.readings import SourceState
 from situation.situation import Situation

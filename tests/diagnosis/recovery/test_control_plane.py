@@ -7,7 +7,9 @@ import pytest
 
 from situation.api_server import ApiServerPage, Liveness
 from situation.certificates import Certificate
+from situation.kinds import WATCHED
 from situation.readings import Listed, Readiness, Reading, SourceState
+from situation.situation import Situation
 from tests.build import NOW, Manifest, event, node, pod, situation
 from tests.diagnosis.api_pages import alive, certified, grown, scraped, took, unready
 from tests.diagnosis.objects import lease
@@ -51,6 +53,14 @@ def conversions_work() -> Reading:
                    Listed("clusterpolicies", ()))  # fmt: skip
 
 
+def gone_for_minutes() -> Situation:
+    """Return a cluster whose API server went four minutes ago, with the leases of then."""
+    known = situation(*leases(250, 248, 245), now=NOW - timedelta(seconds=240))
+    for name in (*(kind.source for kind in WATCHED), "kubernetes/readyz"):
+        known.apply(Reading(name, SourceState.UNREACHABLE, NOW, error=REFUSED))
+    return known
+
+
 OLD: Final = took(30, 5000)
 FROZEN: Final = leases(260, 250, 240)
 REJECTS: Final = grown({"rejected": {"global-default": 5.0}}, {"rejected": {"global-default": 90.0}})
@@ -75,6 +85,7 @@ CASES: Final = (
                                  ("api-unreachable", SourceState.UNREACHABLE, REFUSED),
                                  ("credentials-refused", SourceState.UNAUTHORIZED, LOGIN),
                                  ("api-overloaded", SourceState.UNREACHABLE, BUSY))),
+    Case("api-unreachable", gone_for_minutes, [api_server_answers], name="no lease is renewed yet"),
     Case("api-overloaded", lambda: cluster(SourceState.LIVE, BUSY, of=3), [api_server_answers], name="a few requests"),
     Case("etcd-unavailable", lambda: alive(unready(situation(), "etcd")), [READY]),
     Case("api-not-ready", lambda: unready(situation(), "informer-sync"), [READY], name="readyz"),

@@ -1,13 +1,17 @@
 """etcd's members, asked directly: each fault, and rounds that tell of nothing bad any more."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
 
+from diagnosis.engine import Engine
 from situation.etcd.members import MemberHealth
 from situation.situation import Situation
-from tests.diagnosis.recovery.harness import Case, check
+from tests.build import NOW
+from tests.diagnosis.objects import lease
+from tests.diagnosis.recovery.harness import Case, Step, apply, check, told
 from tests.diagnosis.recovery.well_again import etcd_works
 from tests.diagnosis.test_etcd_database import full
 from tests.diagnosis.test_etcd_disk import peers, with_disk
@@ -83,10 +87,15 @@ def three(known: Situation) -> None:
     etcd_works(1, step_s=1)(known)
 
 
+FROZEN: Final = [lease("kube-scheduler", age_s=50), lease("kube-controller-manager", age_s=48),
+                 lease("apiserver-abc", age_s=45)]  # fmt: skip
+API_SERVER_WRITES: Final = [lease("apiserver-abc", age_s=-3)]
 MINUTE_S: Final = 61.0
 HOUR_S: Final = 3661.0
 CASES: Final = (
     Case("etcd-quorum-lost", two_of_three_killed, [etcd_works(1, step_s=1)]),
+    Case("etcd-quorum-lost", lambda: two_of_three_killed(*FROZEN), [etcd_works(3, step_s=1), *API_SERVER_WRITES],
+         after_s=4, name="the leaders have yet to be elected anew"),
     Case("etcd-no-leader", no_leader, [etcd_works(1, step_s=1)]),
     Case("etcd-corrupt", third(status=CORRUPT, health=MemberHealth(False, "ALARM CORRUPT")), [etcd_works(1, step_s=1)]),
     Case("etcd-member-down", one_down, [etcd_works(1, step_s=1)]),
@@ -118,3 +127,13 @@ CASES: Final = (
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_recovery(case: Case) -> None:
     check(case)
+
+
+def test_a_leader_that_does_not_come_back_with_etcd_is_told() -> None:
+    known, engine = two_of_three_killed(*FROZEN), Engine()
+    engine.judge(known, (), NOW)
+    for after_s, expected in ((10, set()), (30, set()), (42, {"scheduler-down", "controller-manager-down"})):
+        now = NOW + timedelta(seconds=after_s)
+        steps: list[Step] = [etcd_works(after_s, step_s=1), lease("apiserver-abc", age_s=-after_s)]
+        changes = [change for step in steps for change in apply(step, known, now)]
+        assert {rule for rule, _ in told(engine.judge(known, changes, now))} == expected, after_s

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from tests.build import event, node, pod
+from tests.build import Manifest, ago, event, node, pod
 from tests.diagnosis.objects import daemonset, endpoints, lease, ready_condition, service
 from tests.diagnosis.recovery.harness import Case, check, gone
 from tests.diagnosis.test_control_plane import API_LEASE, down, leaving, new_deployment, placed, unseen
@@ -27,6 +27,8 @@ PRESSURES: Final = {
 }
 AS_IT_WAS: Final = pod(age_s=9000, ready=False, container_status={"ready": True})
 """A pod of the node: its containers are ready, the node controller has set Ready=False."""
+ELECTED: Final[Manifest] = lease("kube-scheduler", age_s=-1)
+ELECTED["spec"]["acquireTime"] = ago(-1)
 WEB: Final = pod(owner="ReplicaSet/web-5d8")
 CASES: Final = (
     *(Case(rule, [node(conditions=conditions), FINE, TOLD_OF_IT, WEB], [BACK])
@@ -55,6 +57,8 @@ CASES: Final = (
     Case("scheduler-down", [API_LEASE, lease("kube-scheduler", age_s=125)], [lease("kube-scheduler", age_s=-1)],
          name="lease renewed"),
     Case("scheduler-down", [unseen("a"), unseen("b"), node()], [placed(-1), pod("a"), pod("b")], name="pods get nodes"),
+    Case("scheduler-down", [API_LEASE, lease("kube-scheduler", age_s=125), unseen("a"), unseen("b"), node()],
+         [ELECTED], name="elected a second ago, and pods wait for it"),
     Case("controller-manager-down", [API_LEASE, lease("kube-controller-manager", age_s=125)],
          [lease("kube-controller-manager", age_s=-1)]),
     Case("deployment-not-observed", [new_deployment(age_s=60)], [new_deployment(age_s=60, observed=1)]),

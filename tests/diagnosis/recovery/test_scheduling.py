@@ -5,6 +5,7 @@ from typing import Any, Final
 import pytest
 
 from tests.build import Manifest, ago, event, meta, node, pod
+from tests.diagnosis.objects import endpoints, service
 from tests.diagnosis.recovery.harness import Case, check, gone
 from tests.diagnosis.test_claims import NO_CLASS, NO_VOLUME, about, claim, storage_class, user, volume
 from tests.diagnosis.test_scheduling import CLAIM_SPEC, UNBOUND, anti_affinity
@@ -43,6 +44,12 @@ FAST: Final[dict[str, Any]] = {"storageClassName": "fast"}
 SLOW: Final[dict[str, Any]] = {"storageClassName": "slow"}
 FAILS: Final = about("ProvisioningFailed", 'failed to provision volume with StorageClass "slow": rpc error: no quota')
 SILENT: Final = {**about("ExternalProvisioning", "Waiting for a volume to be created"), "firstTimestamp": ago(280)}
+HOLDS_GPUS: Final = pod("a", node="g1", container=wants(gpu="6"))
+WAITS_FOR_GPUS: Final = waiting(none_of(1, f"1 Insufficient {GPU}"), age_s=600, container=wants(gpu="4"),
+                                labels={"app": "llm"})  # fmt: skip
+JUST_PLACED: Final = pod("llm-1", node="g1", phase="Pending", ready=False, labels={"app": "llm"}, status={
+    "conditions": [{"type": "PodScheduled", "status": "True", "lastTransitionTime": ago(-1)}],
+    "containerStatuses": []})  # fmt: skip
 CASES: Final = (
     placed("scheduling-gates", GATED, reason="SchedulingGated", spec={"schedulingGates": [{"name": "kueue"}]}),
     placed("nobody-schedules", "", spec={"schedulerName": "volcano"}),
@@ -64,6 +71,8 @@ CASES: Final = (
     placed("gpus-short", none_of(1, f"1 Insufficient {GPU}"), gpu_node("g1"),
            pod("a", node="g1", container=wants(gpu="6")), container=wants(gpu="4"), gone_too=(gone("Pod", "a"),),
            on="g1"),
+    Case("gpus-short", [WAITS_FOR_GPUS, gpu_node("g1"), HOLDS_GPUS, service("llm"), endpoints("llm")],
+         [gone("Pod", "a"), JUST_PLACED], name="placed a moment ago, behind a Service"),
     placed("resources-short", none_of(1, "1 Insufficient cpu"), container=wants(cpu="9")),
     placed("pod-slots-full", none_of(1, "1 Too many pods")),
     placed("node-selector", none_of(1, f"1 {LAB}"), spec={"nodeSelector": {"gpu": "a100"}},
