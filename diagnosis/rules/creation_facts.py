@@ -11,7 +11,7 @@ from diagnosis.node_agents import home_layer
 from diagnosis.replicas import gravity
 from diagnosis.rule import Fired, Wait, wait_until
 from situation.cluster import Event
-from situation.findings import Command, Evidence, Layer
+from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import Condition, KubernetesObject, Ref, find_condition
 from situation.situation import Situation
 from situation.workloads import DaemonSet, Job, ReplicaSet, StatefulSet, Workload
@@ -130,6 +130,7 @@ def refused_fired(
     follows: tuple[Ref, ...] = (),
     of_cluster: tuple[str, ...] = (),
     layer: Layer | None = None,
+    severity: Severity | None = None,
     wants: str = "",
 ) -> Fired:
     """Return the finding about the workload, or about `about` with the workload's name in front."""
@@ -143,13 +144,22 @@ def refused_fired(
         title,
         (*refusal_evidence(found), *evidence),
         (*next, describe),
-        severity=gravity(found.workload, situation),
+        severity=severity or gravity(found.workload, situation),
         layer=layer or (home_layer(creator) if creator is not None else None),
         follows=follows,
         of_cluster=of_cluster,
         who=found.workload.name,
         wants=wants,
     )
+
+
+def tried_again(
+    found: Refused, situation: Situation, what: str, next: Iterable[Command], evidence: Iterable[Evidence]
+) -> Fired:
+    """Return the finding about a workload that still lacks pods though what refused them is over, which `what` says."""
+    told = fact(_table(found.ref.kind), "its controller tries again by itself, after 1000 s at the latest", Mark.OPEN)
+    title = f"waits to be tried again: {what} by now"
+    return refused_fired(found, situation, title, next, evidence=(*evidence, told), severity=Severity.WARNING)
 
 
 def still_young(found: Refused, now: datetime, budget_s: float = YOUNG_BUDGET_S) -> Wait | None:

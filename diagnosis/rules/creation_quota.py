@@ -7,7 +7,7 @@ from typing import Final
 from diagnosis.commands import fact, kubectl
 from diagnosis.explaining import CONTROLLERS_DOWN
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
-from diagnosis.rules.creation_facts import CREATORS, Refused, refused, refused_fired, still_young
+from diagnosis.rules.creation_facts import CREATORS, Refused, refused, refused_fired, still_young, tried_again
 from diagnosis.rules.pending_gpus_evidence import quota_numbers
 from diagnosis.rules.scheduling_facts import refusal
 from diagnosis.rules.scheduling_volumes import used_up_storage
@@ -77,13 +77,21 @@ def quota_refused(item: Workload, situation: Situation, now: datetime) -> Verdic
         key = min(asked, key=lambda name: not _gpu(name), default="")
         what = f"{asked[key]} {_gpu(key)}" if _gpu(key) else f"{key} {asked.get(key, '?')}"
         title = f"is refused by quota {quota}: {what} asked, {used.get(key, '?')} of {limited.get(key, '?')} used"
-    evidence = _quota_now(found, situation, quota, _amounts(exceeded["asked"]) if exceeded else {})
+    needed = _amounts(exceeded["asked"]) if exceeded else {}
+    evidence = _quota_now(found, situation, quota, needed)
     next = [
         kubectl("describe", "resourcequota", quota, purpose="what is used of it?", namespace=found.ref.namespace),
         kubectl("get", "pods", "-o", "wide", purpose="who uses the quota?", namespace=found.ref.namespace),
     ]
+    if _has_room_now(found, situation, quota, needed):
+        return tried_again(found, situation, f"quota {quota} has room", next, evidence)
     about = Ref("ResourceQuota", found.ref.namespace, quota)
     return refused_fired(found, situation, title, next, about=about, evidence=evidence)
+
+
+def _has_room_now(found: Refused, situation: Situation, name: str, asked: dict[str, str]) -> bool:
+    quota = situation.quotas.get((found.ref.namespace, name))
+    return quota is not None and bool(asked) and all(_has_room(quota, key, amount) for key, amount in asked.items())
 
 
 def _fields(what: str) -> str:
@@ -105,8 +113,6 @@ def _quota_now(found: Refused, situation: Situation, name: str, asked: dict[str,
     ]
     for resource in filter(None, map(_gpu, asked)):
         lines += quota_numbers(found.ref.namespace, resource, situation)
-    if asked and all(_has_room(quota, key, amount) for key, amount in asked.items()):
-        lines.append(fact("resourcequotas", "there is room by now: the controller tries again by itself", Mark.OPEN))
     return lines
 
 

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import fact, kubectl, shorten
-from diagnosis.endpoints import slices_command
+from diagnosis.endpoints import has_ready_endpoint, slices_command
 from diagnosis.rule import CLEAR, Rule, Verdict, rule
-from diagnosis.rules.creation_facts import CREATORS, refused, refused_fired, still_young
+from diagnosis.rules.creation_facts import CREATORS, refused, refused_fired, still_young, tried_again
 from situation.findings import Layer, Severity
 from situation.meta import Ref
 from situation.network import MutatingWebhookConfiguration, ValidatingWebhookConfiguration, Webhook
@@ -20,6 +20,7 @@ _DENIED: Final = re.compile(
     r'admission webhook "(?P<name>[^"]+)" denied the request(?: without explanation|: (?P<why>.*))?'
 )
 _POLICY: Final = re.compile(r"ValidatingAdmissionPolicy '(?P<name>[^']+)'.* denied request(?:: (?P<why>.*))?")
+_WITHOUT_ENDPOINT: Final = re.compile(r"no endpoints available for service|service \"[^\"]+\" not found")
 KNOWN: Final = (_UNREACHABLE, _DENIED, _POLICY)
 
 LIST: Final = kubectl(
@@ -77,8 +78,27 @@ def webhook_unreachable(item: Workload, situation: Situation, now: datetime) -> 
         if service is not None:
             follows.append(Ref("Service", service.namespace, service.name))
             next.append(slices_command(service.namespace, service.name, "has its Service a ready endpoint?"))
+    if over := _over(match["name"], match["why"] or "", situation):
+        return tried_again(found, situation, over, next, evidence)
     title = f"cannot create pods: webhook {match['name']} does not answer"
     return refused_fired(found, situation, title, next, evidence=evidence, follows=tuple(follows))
+
+
+def _over(name: str, why: str, situation: Situation) -> str:
+    """Return in which way a webhook refuses no more, empty if it may still.
+
+    Endpoints say so only where there were none: one that is ready may fail for another reason, as it did then.
+    """
+    known = [webhook for _, webhook in named(name, situation)]
+    asked = [webhook for webhook in known if webhook.failure_policy != "Ignore"]
+    if known and not asked:
+        return f"webhook {name} may fail"
+    if not asked or not _WITHOUT_ENDPOINT.search(why):
+        return ""
+    targets = [webhook.client_config.service for webhook in asked]
+    services = [situation.services.get((item.namespace, item.name)) for item in targets if item is not None]
+    ready = len(services) == len(asked) and all(item and has_ready_endpoint(item, situation) for item in services)
+    return f"webhook {name} has a ready endpoint" if ready else ""
 
 
 @rule(

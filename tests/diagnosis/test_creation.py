@@ -9,7 +9,8 @@ from playbooks.commands import Target, render
 from situation.findings import Finding, Layer, Mark, Severity
 from situation.meta import Ref
 from tests.build import Manifest, ago, event, judged, meta, pod
-from tests.diagnosis.objects import lease
+from tests.diagnosis.objects import endpoints, lease, service
+from tests.diagnosis.test_webhooks import configuration
 
 IDS = {rule.id for rule in creation.RULES}
 FORBIDDEN = 'pods "web-1-abc" is forbidden: '
@@ -172,7 +173,9 @@ def test_what_the_quota_says_now() -> None:
     roomy = {"kind": "ResourceQuota", "metadata": meta("gpus"), "status": {"hard": {"requests.cpu": "9", "pods": "9"},
              "used": {"requests.cpu": "2", "pods": "3"}}}  # fmt: skip
     [finding] = ours(replicaset(), deployment(), roomy)
-    assert any("there is room by now" in line.text for line in finding.evidence if line.mark is Mark.OPEN)
+    assert finding.title == "web waits to be tried again: quota gpus has room by now"
+    assert (finding.subject, finding.severity) == (WEB, Severity.WARNING)
+    assert any("tries again by itself" in line.text for line in finding.evidence if line.mark is Mark.OPEN)
     [finding] = ours(replicaset(), deployment())
     assert any("is gone by now" in line.text for line in finding.evidence if line.mark is Mark.OPEN)
 
@@ -231,6 +234,30 @@ def test_a_webhook_is_found_in_its_configuration() -> None:
     assert render(finding.next[1], Target()) == (
         "kubectl -n sec get endpointslices -l kubernetes.io/service-name=guard"
     )
+
+
+NO_ENDPOINT = (
+    'Internal error occurred: failed calling webhook "pods.guard.io": failed to call webhook: Post '
+    '"https://guard.shop.svc:443/x": no endpoints available for service "guard"'
+)
+TIMED_OUT = NO_ENDPOINT.replace('no endpoints available for service "guard"', "context deadline exceeded")
+
+
+@pytest.mark.parametrize(
+    ("text", "policy", "ready", "title"),
+    [
+        (NO_ENDPOINT, "Fail", True, "web waits to be tried again: webhook pods.guard.io has a ready endpoint by now"),
+        (NO_ENDPOINT, "Fail", False, "web cannot create pods: webhook pods.guard.io does not answer"),
+        (TIMED_OUT, "Fail", True, "web cannot create pods: webhook pods.guard.io does not answer"),
+        (TIMED_OUT, "Ignore", True, "web waits to be tried again: webhook pods.guard.io may fail by now"),
+    ],
+    ids=["back", "still gone", "an endpoint is no answer", "may fail"],
+)
+def test_what_of_a_webhook_is_over(text: str, policy: str, ready: bool, title: str) -> None:
+    slices = endpoints("guard", {"guard-1": ready})
+    [finding] = ours(replicaset(text), deployment(), configuration(policy=policy), service("guard"), slices)
+    assert finding.title == title
+    assert (finding.severity is Severity.WARNING) is ("tried again" in title)
 
 
 UNCOUNTED = FORBIDDEN + "status unknown for quota: gpus, resources: pods"
