@@ -9,7 +9,7 @@ from situation.cluster import Lease
 from situation.meta import ObjectKey
 from situation.readings import SourceState
 from situation.server_clock import cluster_now
-from situation.situation import Situation
+from situation.situation import STANDSTILL, Situation
 
 STILL: Final = timedelta(seconds=120)
 """Scheduler, controller manager and API server renew theirs every few seconds, kubelets every 10: all of them missed
@@ -45,7 +45,7 @@ def still_for(situation: Situation, now: datetime) -> timedelta | None:
     sources = (situation.source("leases"), situation.source(READYZ))
     if situation.readiness is None or any(source.state_at(now) is not SourceState.LIVE for source in sources):
         return None
-    if situation.answering_since is not None and now - situation.answering_since < STILL:
+    if situation.answering_since is not None and now - situation.answering_since < STANDSTILL:
         return None
     return cluster_now(situation, now) - newest
 
