@@ -110,6 +110,13 @@ class Situation(Relations):
                 self._take_control_plane(reading.source, other)
         return []
 
+    def set_back(self, now: datetime) -> None:
+        """Take all that was said for said by `now`: a clock was set back, and what lies ahead would never grow old."""
+        self.sources = {
+            name: msgspec.structs.replace(source, observed_at=source.observed_at and min(source.observed_at, now))
+            for name, source in self.sources.items()
+        }
+
     def _put(self, name: str, key: ObjectKey, new: KubernetesObject | None) -> Change:
         change = super()._put(name, key, new)
         if name == "pods" and change.old is not None and _is_another(change.old, new):

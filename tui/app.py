@@ -4,7 +4,7 @@ import asyncio
 import gc
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
@@ -18,6 +18,7 @@ from textual.screen import Screen
 
 from incidents.store import StoreError
 from playbooks.commands import Target
+from situation.clock import utc_now
 from situation.readings import Reading
 from situation.steps import Steps
 from tui.backpressure import TerminalPressure
@@ -58,10 +59,6 @@ _NOTICE_CHARS: Final = 300
 
 Connection = Callable[[Callable[[Reading], None]], AbstractAsyncContextManager[Connected]]
 """A way to a cluster: entering it starts publishing readings, leaving it stops everything it started."""
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Cockpit(KeepingApp):

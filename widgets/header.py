@@ -27,6 +27,8 @@ class HeaderFacts(msgspec.Struct, frozen=True):
     now: datetime | None = None
     log: str = ""
     """What becomes of the log: `log 12`, `log in memory only`; empty while there is none."""
+    clock: str = ""
+    """How far this machine's clock is off, where the time shown is the cluster's instead."""
 
 
 class HeaderBar(Widget):
@@ -43,13 +45,16 @@ class HeaderBar(Widget):
 
 
 def header_line(facts: HeaderFacts, width: int) -> Content:
-    """Build the line for a width in cells; when it is narrow the mode goes first; a problem, the log and the clock
+    """Build the line for a width in cells; when it is narrow the mode goes first; a problem, the log and the clocks
     stay."""
     counts = " ".join(_counted(number, word) for number, word in ((facts.nodes, "node"), (facts.pods, "pod")))
     load = facts.load
     version = f" {facts.version}" if facts.version else ""
     clock = f" {facts.now.astimezone(UTC):%H:%M:%S} UTC " if facts.now else " "
     log = f" {facts.log} ·" if facts.log else ""
+    wrong = f" {facts.clock} ·" if facts.clock else ""
+    right = [(log, color("special")), (wrong, color("warning")), (clock, "bold")]
+    room = width - sum(cell_len(text) for text, _ in right)
     left: list[tuple[str, str]] = [(f" {facts.context or 'no context'}", "bold"), (f"{version} · {counts}", "")]
     if facts.problem:
         middle = [(f"  ▲ {facts.problem}", color("critical", "bold"))]
@@ -60,10 +65,10 @@ def header_line(facts: HeaderFacts, width: int) -> Content:
             (f" · {load.open_watches} watches · {load.requests_per_s:.1f} req/s{throttled}", ""),
         ]
     parts = left + middle
-    while len(parts) > 1 and sum(cell_len(text) for text, _ in parts) + cell_len(log + clock) > width:
+    while len(parts) > 1 and sum(cell_len(text) for text, _ in parts) > room:
         parts.pop(1 if facts.problem else min(2, len(parts) - 1))
-    gap = max(0, width - sum(cell_len(text) for text, _ in parts) - cell_len(log + clock))
-    return Content.assemble(*parts, " " * gap, (log, color("special")), (clock, "bold"))
+    gap = max(0, room - sum(cell_len(text) for text, _ in parts))
+    return Content.assemble(*parts, " " * gap, *right)
 
 
 def _counted(number: int | None, word: str) -> str:

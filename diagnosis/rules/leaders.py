@@ -60,7 +60,7 @@ def _leader(situation: Situation, name: str, now: datetime) -> _Leader | None:
     age_s = ((other or there) - renewed).total_seconds()
     skew = "no other lease to compare with"
     if other is not None:
-        skew = f"the newest other lease is {duration_text((now - other).total_seconds())} old by our clock"
+        skew = f"the newest other lease is {duration_text((there - other).total_seconds())} old"
     return _Leader(
         lease,
         age_s,
