@@ -82,6 +82,7 @@ class _Round:
             except library.NVMLError as error:
                 self.faults.append(f"GPU {number}: {harmless(str(error))}")
                 self._session.fault()
+                events.hear(library, number)  # an Xid that comes only as the driver finds it lost
                 continue
             if self._session.may_stay_open:
                 events.listen(library, handle, whole)

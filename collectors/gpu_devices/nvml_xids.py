@@ -16,8 +16,6 @@ from situation.gpu.memory import with_xid
 
 _XID: Final = 0x8
 """nvmlEventTypeXidCriticalError."""
-_TIMEOUT: Final = 10
-"""NVML_ERROR_TIMEOUT: nothing has come."""
 _MOST: Final = 1000
 """Events taken of one GPU in one round: a program that faults in a loop must not keep the round from its end."""
 _SILENT_KEPT: Final = timedelta(minutes=15)
@@ -60,18 +58,16 @@ class XidEvents:
         for _ in range(_MOST):
             try:
                 event = library.nvmlEventSetWait_v2(events, 0)
-            except (AttributeError, library.NVMLError) as error:
-                if getattr(error, "value", 0) != _TIMEOUT:
-                    _free(library, events)
-                    self._sets[number] = (uuid, None)
-                return
+            except (AttributeError, library.NVMLError):
+                return  # NVML_ERROR_TIMEOUT: nothing has come; any other says nothing of Xids
             if event.eventType & _XID and event.eventData:
                 known = self._seen.get(uuid, (number, ()))[1]
                 self._seen[uuid] = (number, with_xid(known, SeenXid(int(event.eventData), self._clock())))
 
     def end(self, library: Any) -> None:
-        """Listen no more; what was heard stays known."""
-        for _, events in self._sets.values():
+        """Hear for the last time and listen no more; what was heard stays known."""
+        for number, (_, events) in self._sets.items():
+            self.hear(library, number)
             _free(library, events)
         self._sets.clear()
 

@@ -46,6 +46,8 @@ CORRECTED_GROWTH_MIN: Final = 10
 """Single-bit errors within the history; single ones are normal in memory of this size."""
 NVLINK_GROWTH_MIN: Final = 1
 """New link errors within the history; old ones are history."""
+OTHERS_SHOWN: Final = 3
+"""Xids of a GPU besides the one that it is named for, the last ones."""
 
 _UNTOLD_WHEN_OLD: Final = frozenset(
     {XidClass.APPLICATION, XidClass.CONSEQUENCE, XidClass.WATCH, XidClass.HEALED, XidClass.SOFTWARE}
@@ -242,10 +244,9 @@ def _xids_evidence(devices: NodeDevices, shown: Sequence[tuple[GpuDevice, SeenXi
     for device, shown_for in shown[:NAMES_SHOWN]:
         fresh = fresh_xids(device, now)
         evidence.append(_xid_evidence(devices, device, shown_for))
-        for xid in device.xids:
-            if xid.code != shown_for.code:
-                past = "" if xid in fresh else ", in the past"
-                evidence.append(_xid_evidence(devices, device, xid, f" (also{past})"))
+        for xid in [other for other in device.xids if other.code != shown_for.code][-OTHERS_SHOWN:]:
+            past = "" if xid in fresh else ", in the past"
+            evidence.append(_xid_evidence(devices, device, xid, f" (also{past})"))
     return evidence
 
 

@@ -91,7 +91,7 @@ def _filled(device: GpuDevice, other: GpuDevice | None) -> GpuDevice:
     }
     if device.throttle_reasons is None and other.throttle_reasons is not None:
         gaps["throttle_reasons"] = other.throttle_reasons
-    if other.last_xid is not None:
+    if other.xids or device.last_xid is None:
         gaps |= _xids_of_both(device, other)
     return msgspec.structs.replace(device, **gaps) if gaps else device
 

@@ -40,6 +40,8 @@ class Standin:
         """(function, GPU) -> error code; GPU -1 for functions of the whole library and for all GPUs."""
         self.hangs_on = -1
         """GPU whose first question never comes back."""
+        self.falls = -1
+        """GPU that the driver finds lost as it is asked, and not before."""
         self.released = threading.Event()
         self.opened = 0
         self.closed = threading.Event()
@@ -87,6 +89,9 @@ class Standin:
     def nvmlDeviceGetHandleByIndex(self, number: int) -> int:  # noqa: N802
         if number == self.hangs_on:
             self.released.wait(20)
+        if number == self.falls:
+            self.xid(number, 79)
+            raise NVMLError(GPU_IS_LOST, "GPU is lost")
         self._check("nvmlDeviceGetHandleByIndex", number)
         return number
 

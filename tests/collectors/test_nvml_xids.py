@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from time import monotonic
 
+import pynvml
 import pytest
 
 from collectors.errors import UnreachableError
 from collectors.gpu_devices.nvml import NvmlCollector
+from collectors.gpu_devices.nvml_xids import _XID
 from collectors.gpu_devices.wishes import DeviceWishes
 from diagnosis.engine import Engine
 from diagnosis.xids import XID_FRESH
@@ -127,6 +129,34 @@ async def test_a_gpu_that_falls_off_the_bus_still_tells_its_xid() -> None:
         assert [(item.last_xid, item.answers) for item in found.devices] == [(None, True), (79, True), (None, True)]
         library.xid(0, 94)
         assert (await one.devices())[0].last_xid == 94, "it listens again"
+
+
+async def test_an_xid_that_comes_only_as_the_gpu_is_asked_is_not_lost_with_it() -> None:
+    library = Standin(2)
+    async with host(library) as one:
+        await one.read()
+        library.falls = 1
+        found = await one.read()
+        assert (found.error, library.opened) == ("GPU 1: GPU is lost", 0)
+        assert [(item.index, item.last_xid, item.answers) for item in found.devices] == [
+            (0, None, True),
+            (1, 79, False),
+        ]
+
+
+async def test_what_came_before_the_driver_is_given_free_is_heard() -> None:
+    library = Standin(1)
+    async with host(library) as one:
+        await one.read()
+        library.xid(0, 48)
+        one.in_cluster(cordoned=True)
+        await until_closed(library)
+        assert (await one.devices())[0].xids == (SeenXid(48, at(15)),)
+
+
+def test_the_event_is_that_of_the_real_bindings() -> None:
+    assert _XID == pynvml.nvmlEventTypeXidCriticalError
+    assert {"eventType", "eventData"} <= {field[0] for field in pynvml.c_nvmlEventData_t._fields_}
 
 
 async def test_a_silent_gpu_is_not_told_of_for_ever_nor_by_the_number_of_another(

@@ -95,6 +95,7 @@ def test_look_alikes_say_nothing(before: Mapping[str, Any], now: Mapping[str, An
         ((0, 48, 45), False),
         ((0, 154, 45), True),
         ((0, 48, 154, 45), False),
+        ((0, *[48] * 12, 45), True),
         ((0, 171), True),
         ((0, 172), True),
         ((0, 31, 172), True),
