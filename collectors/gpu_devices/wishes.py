@@ -3,9 +3,10 @@
 import asyncio
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from situation.gpu.offer import paused_why
 from situation.pods import Pod
 from situation.readings import SourceState
 from situation.selectors import is_ready, pod_status_text
@@ -46,6 +47,11 @@ class DeviceWishes:
         """Nodes to be asked before all others, the most wanted first: in focus, with findings, to be seen."""
         self.this_node = ""
         """The node that this host is; empty if it is none."""
+        self.is_in_service = False
+        """Whether this host is known as a node that takes pods and whose MIG layout and driver are not being changed:
+        only then may its driver be held open."""
+        self.withdrawn: Callable[[], None] = lambda: None
+        """Called when it is in service no more."""
         self._host = host if host is not None else socket.gethostname()
         self._node_name = node_name if node_name is not None else os.environ.get("NODE_NAME", "")
         self._aliases: dict[str, str] = {}
@@ -59,6 +65,11 @@ class DeviceWishes:
         self.first = tuple(dict.fromkeys(first))
         self._aliases = dict(_aliases(situation, self.exporters))
         self.this_node = self._this_node(situation)
+        node = situation.node(self.this_node)
+        was_in_service = self.is_in_service
+        self.is_in_service = node is not None and not node.spec.unschedulable and not paused_why(node.metadata.labels)
+        if was_in_service and not self.is_in_service:
+            self.withdrawn()
         self._told.set()
 
     async def until_told(self) -> None:
