@@ -94,7 +94,7 @@ class _Round:
 class NvmlCollector:
     """Asks now and then. A call that hangs costs the thread it runs in, and is told; nothing waits for it.
 
-    While this node is in service the library stays open between rounds, for only then its events tell of Xids.
+    While the driver may be held the library stays open between rounds, for only then its events tell of Xids.
     """
 
     name = "gpu/nvml"
@@ -111,7 +111,7 @@ class NvmlCollector:
     ) -> None:
         self._wishes = wishes
         self._clock = clock
-        self._session = NvmlSession(load, clock, lambda: wishes.is_in_service)
+        self._session = NvmlSession(load, clock, lambda: wishes.may_hold_driver)
         wishes.withdrawn = self._give_free
         self._deadline_s = deadline_s
         self._round: _Round | None = None

@@ -2,7 +2,7 @@
 
 Its events come only to who keeps it open. But while it is open the driver counts us as one more user: a GPU cannot be
 reset (`nvidia-smi --gpu-reset`) and the driver not be unloaded. So it stays open only on a node in service, where
-nobody does either, and is closed as soon as a GPU fails.
+nobody does either, and without an exporter, which would tell Xids too; it is closed as soon as a GPU fails.
 """
 
 import threading

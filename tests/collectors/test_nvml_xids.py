@@ -20,6 +20,7 @@ from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices, SeenXid
 from situation.readings import Reading, SourceState
 from tests.build import NOW, node, situation
 from tests.collectors.nvml_standin import GPU_IS_LOST, NOT_SUPPORTED, UNINITIALIZED, Standin
+from tests.collectors.test_device_wishes import exporter
 from tests.diagnosis.gpus import RULES, gpu_node
 
 
@@ -227,6 +228,19 @@ async def test_a_node_that_is_worked_at_has_its_driver_for_itself(change: dict[s
         await one.read()
         library.xid(0, 94)
         assert (await one.devices())[0].last_xid == 94
+
+
+async def test_a_node_with_an_exporter_is_not_held_also_when_somebody_takes_it_away() -> None:
+    """Who is about to reset a GPU stops DCGM first: that must not be when we begin to hold the driver."""
+    library = Standin(1)
+    async with host(library) as one:
+        await one.read()
+        one.wishes.tell(situation(node("gpu-07"), exporter()))
+        await until_closed(library)
+        await one.read()
+        one.in_cluster()
+        await one.read()
+        assert library.opened == 0
 
 
 async def test_a_host_of_which_no_node_is_known_is_not_held() -> None:
