@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 
 from collectors.control_plane.api_page import parse_api_page, slices
 from collectors.control_plane.polls import SLICE_BYTES, MetricsPoll
-from collectors.kubernetes.client import Client, utc_now
+from collectors.kubernetes.client import Client
 from situation.api_server import ApiServerReading
+from situation.clock import utc_now
 from tests.collectors.api_pages import recorded_page
 from tests.collectors.kubeconfigs import connected, kubeconfig
 from tests.collectors.loopback import Loopback, http

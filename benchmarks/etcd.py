@@ -14,7 +14,7 @@ from collectors.etcd.options import EtcdOptions
 from collectors.etcd.rounds import EtcdCollector
 from collectors.etcd.wishes import EtcdWishes
 from collectors.http import HttpReader
-from collectors.kubernetes.client import utc_now
+from situation.clock import utc_now
 from situation.etcd.members import EtcdMember, EtcdReading
 from tests.collectors.etcd_pages import recorded_page
 from tests.real_etcd import RealEtcd

@@ -13,12 +13,12 @@ from time import perf_counter, process_time
 from typing import Final, NamedTuple
 
 from collectors.http import HttpReader
-from collectors.kubernetes.client import utc_now
 from collectors.vllm.collect import vllm_collectors
 from collectors.vllm.options import VllmOptions
 from collectors.vllm.page import parse_server_page
 from collectors.vllm.rounds import EVERY_S
 from collectors.vllm.wishes import VllmWishes
+from situation.clock import utc_now
 from situation.kinds import BY_NAME
 from situation.readings import Listed, Reading, SourceState
 from situation.serving.readings import ServerReading

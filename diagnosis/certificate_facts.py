@@ -29,6 +29,7 @@ FOR_PEOPLE: Final = frozenset({"admin.conf", "super-admin.conf", "etcd-healthche
 """No part of the control plane stops with these: kubeconfigs of people, a client for probes and etcdctl, and the
 kubelet's serving certificate, which the API server does not check by default."""
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_TAKEN_OFF: Final = ", which is taken off"
 CLOCKS_AGREE: Final = timedelta(seconds=60)
 _RESTART: Final = {
     "apiserver": "kube-apiserver",
@@ -146,8 +147,9 @@ def certificate_doubts(situation: Situation) -> list[str]:
 def clocks(situation: Situation, now: datetime) -> Evidence:
     """Return whether our clock agrees with the cluster's, as a wrong clock makes good certificates look expired."""
     if (clock := measured(situation, now)) is not None:
-        agrees = abs(clock.ahead_s) <= max(clock.within_s, CLOCKS_AGREE.total_seconds())
-        text = f"our clock {offset_text(clock)}, by the Date of its answers"
+        left_s = abs(clock.ahead_s - clock.taken_off_s)
+        agrees = left_s <= max(clock.within_s, CLOCKS_AGREE.total_seconds())
+        text = f"our clock {offset_text(clock)}, by the Date of its answers{_TAKEN_OFF if clock.taken_off_s else ''}"
         return Evidence(text, CLOCK, situation.source(CLOCK).observed_at, Mark.EXCLUDES if agrees else Mark.OPEN)
     renewed = [
         item.spec.renew_time

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from situation.findings import Severity
-from situation.gpu.devices import GpuDevice
+from situation.gpu.devices import GpuDevice, SeenXid
 
 XID_FRESH: Final = timedelta(minutes=10)
 """So long after it was seen to change, an Xid counts as a present fault. The gauge itself never goes back."""
@@ -114,16 +114,24 @@ XIDS: Final[dict[int, Xid]] = {
     160: Xid("a channel was retired", _SUPPORT, XidClass.REPORT),
     161: Xid("a channel could not be retired", _SUPPORT, XidClass.REPORT),
     **{code: Xid("listed without an explanation", _SUPPORT, XidClass.REPORT) for code in range(162, 171)},
-    171: Xid("detail of Xid 48: in DRAM", "see Xid 48", XidClass.CONSEQUENCE),
-    172: Xid("detail of Xid 48: in SRAM", "see Xid 48", XidClass.CONSEQUENCE),
+    171: Xid("double-bit memory error, in DRAM (adds to Xid 48)", _RESET, XidClass.RESET),
+    172: Xid("double-bit memory error, in SRAM (adds to Xid 48)", _RESET, XidClass.RESET),
 }
 _UNKNOWN: Final = Xid("not in the catalogue", _SUPPORT, XidClass.REPORT)
 
 MEMORY: Final = frozenset({48, 63, 64, 92, 94, 95, 140, 171, 172})
 """About the GPU's memory: the counters of errors and remapped rows say more."""
 LOST: Final = frozenset({79})
-RECOVERY_CHANGED: Final = 154
-"""Informational: its text in the kernel log names the action that is needed now, because of an Xid before it."""
+FOLLOWS: Final = {
+    45: "comes when a program is ended: by somebody, or because of an Xid before it",
+    154: "says that the action needed has changed, because of an Xid before it",
+    171: "adds to an Xid 48, to say which memory",
+    172: "adds to an Xid 48, to say which memory",
+}
+"""Why an Xid may hide another from who sees only the last one (NVIDIA, "Analyzing Xid Errors with the Xid Catalog": 45
+is a clean-up due to previous errors, and also comes after Control-C, SIGKILL and with Xid 94 and 95; 154 has its action
+from the Xids that the catalogue links to it; 171 and 172 are additional to 48, without an action of their own)."""
+_ADDS_TO: Final = {171: 48, 172: 48}
 
 
 def xid_of(code: int) -> Xid:
@@ -136,11 +144,32 @@ def severity_of(code: int) -> Severity:
     return SEVERITY.get(xid_of(code).kind, Severity.INFO)
 
 
-def is_fresh(device: GpuDevice, now: datetime) -> bool:
-    """Tell whether the last Xid of a GPU was seen to change within `XID_FRESH`; else it is history."""
-    return device.xid_changed_at is not None and now - device.xid_changed_at <= XID_FRESH
+def fresh_xids(device: GpuDevice, now: datetime) -> tuple[SeenXid, ...]:
+    """Return the Xids of a GPU that were seen to come within `XID_FRESH`, the last one last; all else is history."""
+    return tuple(xid for xid in device.xids if xid.at is not None and now - xid.at <= XID_FRESH)
 
 
-def fresh_severity(device: GpuDevice, now: datetime) -> Severity | None:
-    """Return how grave the present Xid of a GPU is, None if it has none or only one of the past."""
-    return severity_of(device.last_xid) if device.last_xid and is_fresh(device, now) else None
+def gravest(device: GpuDevice, now: datetime) -> SeenXid | None:
+    """Return the gravest of the fresh Xids of a GPU: one that only follows does not take its place."""
+    return min(fresh_xids(device, now), key=lambda xid: rank_of(xid.code), default=None)
+
+
+def rank_of(code: int) -> tuple[int, bool]:
+    """Sort key of an Xid, the gravest first; of equally grave ones those that follow from another come last."""
+    kind, order = xid_of(code).kind, list(SEVERITY)
+    return (order.index(kind) if kind in order else len(order), code in FOLLOWS)
+
+
+def may_hide(device: GpuDevice) -> bool:
+    """Tell whether the last Xid of a GPU follows from another, and no such one was seen in the minutes before it."""
+    if device.last_xid not in FOLLOWS:
+        return False
+    *before, last = device.xids
+    led_by = _ADDS_TO.get(last.code)
+    return not any(
+        (xid.code == led_by if led_by else xid.code not in FOLLOWS)
+        and xid.at is not None
+        and last.at is not None
+        and last.at - xid.at <= XID_FRESH
+        for xid in before
+    )

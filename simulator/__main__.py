@@ -20,7 +20,8 @@ from simulator.generator import churn, generate
 from simulator.leases import keep_renewing, leases_renewed_since
 from simulator.scenarios import SCENARIOS, open_scenario
 from simulator.server import Simulator
-from simulator.show import RENEWED_WITHIN, Show, utc_now
+from simulator.show import RENEWED_WITHIN, Show
+from situation.clock import utc_now
 from tape.format import TapeError
 from tape.reader import Tape
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from math import floor
 from typing import Final
@@ -17,6 +17,7 @@ from simulator.pages import Page, with_moved_start
 from simulator.repeats import Repeats
 from simulator.server import Simulator
 from simulator.wire import manifest_of
+from situation.clock import utc_now
 from situation.decode import BadObjectError
 from situation.kinds import BY_NAME, KINDS, ObjectKind, kind_of
 from situation.meta import ObjectKey
@@ -36,11 +37,6 @@ from tape.slim import read_object
 
 RENEWED_WITHIN: Final = timedelta(seconds=20)
 """A lease renewed so recently when the tape ended is kept alive afterwards: kubelets renew theirs every 10 s."""
-
-
-def utc_now() -> datetime:
-    """The wall clock."""
-    return datetime.now(UTC)
 
 
 class Show:

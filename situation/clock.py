@@ -1,11 +1,16 @@
-"""Ages as people read them."""
+"""The time, and ages as people read them."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 _STEP_S: Final = 5.0
 _FINE_S: Final = 120.0
 """So long ages are told in steps of five seconds, then in minutes."""
+
+
+def utc_now() -> datetime:
+    """Return the time by this machine's clock."""
+    return datetime.now(UTC)
 
 
 def age_text(since: datetime | None, now: datetime) -> str:

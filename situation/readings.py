@@ -97,6 +97,8 @@ class ServerClock(msgspec.Struct, frozen=True):
     """How far ours is ahead of the server's; negative: behind."""
     within_s: float
     """It may be off by so much either way: dates have whole seconds, and the answer took its time."""
+    taken_off_s: float = 0.0
+    """So much of it is taken off all times already: readings are dated, and judged, by the server's clock."""
 
 
 Value = (

@@ -124,6 +124,14 @@ class Situation(Relations):
     def _newest_renewal(self) -> datetime | None:
         return max((at for lease in self.leases.values() if (at := lease.spec.renew_time) is not None), default=None)
 
+    def set_back(self, now: datetime) -> None:
+        """Take all that was said for said by `now`: a clock was set back, and what lies ahead would never grow old."""
+        self.sources = {
+            name: msgspec.structs.replace(source, observed_at=source.observed_at and min(source.observed_at, now))
+            for name, source in self.sources.items()
+        }
+        self.answering_since = self.answering_since and min(self.answering_since, now)
+
     def _put(self, name: str, key: ObjectKey, new: KubernetesObject | None) -> Change:
         change = super()._put(name, key, new)
         if name == "pods" and change.old is not None and _is_another(change.old, new):

@@ -4,7 +4,7 @@ import asyncio
 import gc
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
@@ -18,6 +18,7 @@ from textual.screen import Screen
 
 from incidents.store import StoreError
 from playbooks.commands import Target
+from situation.clock import utc_now
 from situation.readings import Reading
 from situation.steps import Steps
 from tui.backpressure import TerminalPressure
@@ -44,9 +45,9 @@ _TURN_S: Final = 0.1
 """Pause between turns, also where redraws are further apart (over SSH): a key waits less for small turns."""
 _IMPATIENT_S: Final = 0.02
 """Pause between turns until the first judgement, which is painted at once."""
-_LOADING_REDRAW_S: Final = 1.0
-"""Pause between redraws until then: each costs 50 ms and more, as panes come, while the same processor decodes ten
-thousand pods."""
+_LOADING_REDRAW_S: Final = 2.0
+"""Pause between redraws until then: each costs a tenth of a second and more, as panes come, while the same processor
+decodes ten thousand pods; where these are read sooner, none is worth it."""
 _GC_THRESHOLDS: Final = (700, 10, 1000)
 """As Python's own but for full collections, which pause for 30 ms: what the cluster consists of is not tracked by the
 collector and has no cycles, so at a thousand events a second one every few minutes is enough, not one every five
@@ -58,10 +59,6 @@ _NOTICE_CHARS: Final = 300
 
 Connection = Callable[[Callable[[Reading], None]], AbstractAsyncContextManager[Connected]]
 """A way to a cluster: entering it starts publishing readings, leaving it stops everything it started."""
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Cockpit(KeepingApp):
@@ -193,7 +190,7 @@ class Cockpit(KeepingApp):
             self._unpainted.clear()
             await self._keys_first.finish(self.cockpit.painting(turn))
         if is_first and self.cockpit.is_mounted:
-            self.cockpit.read_playbooks()
+            self.cockpit.call_after_refresh(self.cockpit.read_playbooks)  # not while the picture is being drawn
         if self._kiosk and (self._clock() - self._touched_at).total_seconds() > _KIOSK_IDLE_S:
             self.cockpit.attention.reset()
 

@@ -136,7 +136,7 @@ async def _judged(connection: "KubernetesConnection", timeout_s: float, asked: t
     from tui.connection import ConnectionFailed
     from tui.feed import Feed
 
-    feed = Feed(lambda: datetime.now(UTC))
+    feed = Feed(connection.clock)
     try:
         async with connection(feed.publish) as connected:
             in_time = await collect_once(feed, connected, timeout_s)
@@ -147,7 +147,7 @@ async def _judged(connection: "KubernetesConnection", timeout_s: float, asked: t
                 diagnosis = could_not_tell(fault) if fault else diagnosis
     except ConnectionFailed as error:
         raise UsageProblem(str(error)) from error
-    return Report(feed.situation, diagnosis, connected.target, datetime.now(UTC), connected.notes, asked)
+    return Report(feed.situation, diagnosis, connected.target, connection.clock(), connected.notes, asked)
 
 
 def _kind_sources(situation: Situation) -> list[Source]:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Collection
-from datetime import UTC, datetime
 from typing import Final
 
 from situation.findings import Diagnosis, Layer, LayerState, LayerStatus
@@ -45,7 +44,7 @@ async def collect_once(feed: Feed, connected: Connected, timeout_s: float) -> bo
         if feed.situation.source(name).state is SourceState.STARTING:
             who = (connected.server or "the API server") if name.startswith("kubernetes/") else name
             error = f"{who} did not answer within {waited_s:g} s"
-            feed.publish(Reading(name, SourceState.UNREACHABLE, datetime.now(UTC), error=error))
+            feed.publish(Reading(name, SourceState.UNREACHABLE, feed.now(), error=error))
     feed.turn()
     return not any(name.startswith("kubernetes/") for name in silent)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from collectors.kubernetes.cluster_clock import ClusterClock
 from playbooks.commands import Target
 from situation.kinds import BY_NAME
 from situation.logs import LogTarget, PodLog
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """Names of namespaces (Kubernetes documentation, "Object Names and IDs": RFC 1123 labels)."""
 _FAULT_DEADLINE_S: Final = 5.0
+_COMPARED_WITHIN_S: Final = 1.0
+"""So long all else waits for the server's time: what was dated before the clocks were compared may be dated wrong."""
 
 
 LogReader = Callable[[LogTarget], Awaitable[PodLog]]
@@ -98,6 +101,8 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
     """Ask an OpenID issuer for new tokens; False: that is left to kubectl."""
     serving: "VllmOptions | None" = None
     """Ways to the model servers; None: those that need no option."""
+    clock: ClusterClock = msgspec.field(default_factory=ClusterClock)
+    """Dates all readings, and is put right by the API server's; who judges them asks it for the time."""
 
     @property
     def target(self) -> Target:
@@ -110,29 +115,29 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
         await asyncio.to_thread(_load)
         from collectors.errors import ConfigurationError
         from collectors.http import HttpReader
-        from collectors.kubernetes.client import utc_now
         from collectors.kubernetes.collect import kubernetes_collectors
         from collectors.kubernetes.on_demand import Wishes
         from collectors.runner import Runner
         from tui.other_sources import OtherSources
 
         check_namespace_name(self.namespace)
-        http, wishes = HttpReader(), Wishes()
+        http, wishes, clock = HttpReader(), Wishes(), self.clock
+        ways = self.devices, self.etcd, self.serving
         try:
             access = await self.access()
             # It opens certificates and looks at files: the first keys must not wait for that.
-            others = await asyncio.to_thread(OtherSources, access.client, http, self.devices, self.etcd, self.serving)
+            others = await asyncio.to_thread(OtherSources, access.client, http, *ways, clock)
         except ConfigurationError as error:
             raise ConnectionFailed(str(error)) from error
         client = access.client
-        async with client or nullcontext(), http, Runner(publish, utc_now) as runner:
+        async with client or nullcontext(), http, Runner(publish, clock) as runner, _compared(client):
             for collector in others.collectors:
                 runner.start(collector)
             if client is None:
-                for reading in not_read(utc_now()):
+                for reading in not_read(clock()):
                     publish(reading)
             else:
-                for collector in kubernetes_collectors(client, self.namespace, wishes=wishes):
+                for collector in kubernetes_collectors(client, self.namespace, wishes=wishes, clock=clock):
                     runner.start(collector)
             yield self._connected(access, wishes.want, others.tell, lambda: runner.unheard & others.names)
 
@@ -145,8 +150,14 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
         deadline_s = self.plugin_deadline_s or PLUGIN_DEADLINE_S
         if self.local:
             kubernetes_dir = (self.etcd or EtcdOptions()).kubernetes_dir
-            return await local_access(self.kubeconfig, self.context, kubernetes_dir, deadline_s)
-        client = await connect(self.kubeconfig, self.context, plugin_deadline_s=deadline_s, oidc_renew=self.oidc_renew)
+            return await local_access(self.kubeconfig, self.context, kubernetes_dir, deadline_s, self.clock)
+        client = await connect(
+            self.kubeconfig,
+            self.context,
+            clock=self.clock,
+            plugin_deadline_s=deadline_s,
+            oidc_renew=self.oidc_renew,
+        )
         return Access(client, self.kubeconfig or "")
 
     def _connected(
@@ -156,7 +167,6 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
         tell: Callable[[Situation, Iterable[str]], None],
         unheard: Callable[[], Collection[str]],
     ) -> Connected:
-        from collectors.kubernetes.client import utc_now
         from collectors.kubernetes.pod_logs import read_pod_log
 
         client, notes = access.client, (*self.notes, *access.notes)
@@ -168,11 +178,26 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
             want,
             client.server,
             lambda: _own_fault(client, self.namespace),
-            lambda log: read_pod_log(client, log, utc_now),
+            lambda log: read_pod_log(client, log, self.clock),
             tell,
             unheard,
             notes,
         )
+
+
+@asynccontextmanager
+async def _compared(client: "Client | None") -> AsyncIterator[None]:
+    """Wait for the first answer, which tells the server's time, but not for long: it may hang, or its plugin ask."""
+    if client is None:
+        yield
+        return
+    asking = asyncio.create_task(client.compare_clocks())
+    try:
+        await asyncio.wait({asking}, timeout=_COMPARED_WITHIN_S)
+        yield
+    finally:
+        asking.cancel()
+        await asyncio.wait({asking})
 
 
 _PARTS: Final = ("collectors.kubernetes.collect", "collectors.kubernetes.pod_logs", "tui.other_sources")

@@ -66,12 +66,12 @@ async def scheduler_lines(prometheus: str, token_file: str) -> AsyncIterator[Lin
 
 
 def clock_line(clock: ServerClock | None) -> Line:
-    """Tell how our clock stands to the API server's: ages and certificates are judged by ours."""
+    """Tell how our clock stands to the API server's."""
     what = "clock of this machine"
     if clock is None:
         return None, what, "not compared: the API server's answers carry no usable Date"
     agrees = abs(clock.ahead_s) <= max(clock.within_s, CLOCKS_AGREE.total_seconds())
-    hint = "" if agrees else ": ages and what is left of certificates are wrong by as much"
+    hint = ": times and ages are told by the API server's" if clock.taken_off_s else ""
     return (True if agrees else None), what, f"{offset_text(clock)} (within {clock.within_s:.1f} s){hint}"
 
 

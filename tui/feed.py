@@ -27,6 +27,8 @@ RESORT: Final = timedelta(seconds=5)
 PATIENCE: Final = timedelta(seconds=3)
 """At the start, kinds that have not been read are waited for this long; then what is there is judged."""
 
+_SET_BACK: Final = timedelta(seconds=2)
+"""Small steps are what keeping time is made of."""
 
 Heard = Callable[[Sequence[Reading], datetime], None]
 
@@ -50,7 +52,8 @@ class Feed:
     """
 
     def __init__(self, clock: Callable[[], datetime], heard: Heard | None = None) -> None:
-        self._clock = clock
+        self.now = clock
+        """The time by which all is judged."""
         self._heard = heard
         self._boundary = Boundary()
         self.forget()
@@ -67,6 +70,7 @@ class Feed:
         self._waiting: list[Reading] = []
         self._resort_at: datetime | None = None
         self._judge_from: datetime | None = None
+        self._turned_at: datetime | None = None
         self._unjudged: list[Change] = []
         self._arrived: list[Change] = []
         """What was taken over from another time, until the next turn."""
@@ -76,6 +80,11 @@ class Feed:
         self.forget()
         self.situation, self.devices = situation, devices
         self._arrived = situation.arrivals()
+
+    def _set_back(self, now: datetime) -> None:
+        """Judge all anew: a clock was set back, and what was to be looked at again later would wait for as long."""
+        self.situation.set_back(now)
+        self.resume(self.situation, self.devices)
 
     def publish(self, reading: Reading) -> None:
         """Take a reading in; it takes effect at the next turn."""
@@ -87,8 +96,10 @@ class Feed:
 
     def turning(self) -> Steps[Turn]:
         """Do what `turn` does in steps; between them `situation` is ahead of `diagnosis`."""
-        now = self._clock()
-        readings, self._waiting = self._waiting, []
+        now, readings = self.now(), self._waiting
+        if self._turned_at is not None and now < self._turned_at - _SET_BACK:
+            self._set_back(now)
+        self._waiting, self._turned_at = [], now
         if self._engine is None:
             if not readings and not self._arrived:
                 return Turn(self.diagnosis, frozenset(), frozenset(), False)

@@ -3,7 +3,6 @@
 from datetime import datetime
 
 from diagnosis.gpu_facts import holders
-from diagnosis.xids import fresh_severity
 from situation.findings import Diagnosis
 from situation.focus import Relation
 from situation.gpu.links import Component, NodeChain
@@ -16,6 +15,7 @@ from tui.gpu_view import (
     FleetOrder,
     Shown,
     device_order,
+    device_row,
     devices_state,
     fleet_note,
     fleet_rows,
@@ -25,7 +25,6 @@ from tui.gpu_view import (
 from tui.log_choice import link_log
 from tui.log_store import LogStore
 from widgets.gpu import GpuPane, GpuView
-from widgets.gpu_devices import DeviceRow
 
 _SOURCES = ("pods", "nodes", "daemonsets")
 """What the chains are made of."""
@@ -68,7 +67,7 @@ class GpuPainter:
         sharing = gpu_sharing(node.metadata.labels) if node else GpuSharing()
         sharers = len(holders(node, situation)) if node and sharing.is_shared and situation.knows("pods") else None
         made = (
-            DeviceRow(item, feed.devices.of(shown.node, item), fresh_severity(item, now), sharers)
+            device_row(item, feed.devices.of(shown.node, item), sharers, now)
             for item in (known.devices if known else ())
         )
         rows = tuple(sorted(made, key=device_order))

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from diagnosis.rules.gpu_discovery import gpu_node_not_discovered
+from diagnosis.xids import gravest, severity_of
 from situation.findings import Diagnosis, Severity
 from situation.focus import Focus, Relation
-from situation.gpu.devices import Lack, NodeDevices
+from situation.gpu.devices import GpuDevice, Lack, NodeDevices
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from situation.meta import Ref
 from situation.quantity import counted
@@ -157,11 +158,20 @@ def link_in_focus(focus: Focus, chains: Mapping[str, NodeChain]) -> Link | None:
     return chains[focus.ref.name].link(focus.component)
 
 
+def device_row(device: GpuDevice, history: bytes, sharers: int | None, now: datetime) -> DeviceRow:
+    """Return the row of a device, with the gravest of its fresh Xids."""
+    xid = gravest(device, now)
+    if xid is None:
+        return DeviceRow(device, history, sharers=sharers)
+    return DeviceRow(device, history, xid.code, severity_of(xid.code), sharers)
+
+
 def device_order(row: DeviceRow) -> tuple[bool, int, str]:
     """Sort key of a device: those with trouble first, then by number."""
     device = row.device
     trouble = bool(
-        device.ecc_uncorrected
+        not device.answers
+        or device.ecc_uncorrected
         or device.row_remap_failed
         or device.remapped_uncorrectable
         or device.held_down_by

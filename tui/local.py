@@ -11,6 +11,7 @@ from situation.readings import Reading, SourceState
 
 if TYPE_CHECKING:
     from collectors.kubernetes.client import Client
+    from collectors.kubernetes.cluster_clock import ClusterClock
 
 NOT_READ: Final = "not read: no kubeconfig (midwatch --local)"
 """Error of every source of the Kubernetes API when there are no credentials for it."""
@@ -48,7 +49,7 @@ def check_control_plane_node(kubernetes_dir: Path) -> None:
 
 
 async def local_access(
-    kubeconfig: str | None, context: str | None, kubernetes_dir: Path, plugin_deadline_s: float
+    kubeconfig: str | None, context: str | None, kubernetes_dir: Path, plugin_deadline_s: float, clock: "ClusterClock"
 ) -> Access:
     """Take the kubeconfig that is named or in its usual place, else kubeadm's own if it can be read, else none.
 
@@ -60,7 +61,7 @@ async def local_access(
 
     check_control_plane_node(kubernetes_dir)
     try:
-        client = await connect(kubeconfig, context, plugin_deadline_s=plugin_deadline_s)
+        client = await connect(kubeconfig, context, clock=clock, plugin_deadline_s=plugin_deadline_s)
         return Access(client, kubeconfig or "", (f"credentials: {client.kubeconfig}",))
     except NoKubeconfigError:
         problems: list[str] = []
@@ -71,7 +72,7 @@ async def local_access(
             problems.append(f"{path}: permission denied, run as root to use it")
         else:
             try:
-                client = await connect(str(path), context, plugin_deadline_s=plugin_deadline_s)
+                client = await connect(str(path), context, clock=clock, plugin_deadline_s=plugin_deadline_s)
                 return Access(client, str(path), (f"credentials: {path}",))
             except ConfigurationError as error:
                 problems.append(str(error))

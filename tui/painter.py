@@ -11,6 +11,7 @@ from situation.kinds import WATCHED
 from situation.meta import Ref
 from situation.quantity import counted
 from situation.readings import Source, SourceState
+from situation.server_clock import correction_text
 from situation.serving.view import MODEL_SERVER
 from situation.situation import Situation
 from tui.attention import Attention
@@ -245,6 +246,7 @@ class Painter:
             problem=connection_problem(situation),
             now=now.replace(microsecond=0),
             log=log,
+            clock=correction_text(situation),
         )
 
     def _note(self, shown: int, total: int, known: bool) -> str:

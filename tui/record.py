@@ -3,7 +3,6 @@
 import asyncio
 import re
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -56,12 +55,12 @@ async def _record(connection: "KubernetesConnection", path: Path, lasts_s: float
     from tui.devices import nodes_first
     from tui.feed import Feed
 
-    feed = Feed(lambda: datetime.now(UTC), lambda readings, at: scribe.write(readings, at))
+    feed = Feed(connection.clock, lambda readings, at: scribe.write(readings, at))
     loop = asyncio.get_running_loop()
     ends = None if lasts_s is None else loop.time() + lasts_s
     try:
         async with connection(feed.publish) as connected:
-            began, context = datetime.now(UTC), connected.target.context
+            began, context = connection.clock(), connected.target.context
             title = f"{context or 'a cluster'}, recorded {began:%Y-%m-%d %H:%M} UTC"
             with Scribe(path, began, title=title, context=context) as scribe:
                 for note in (*connected.notes, "recording; ctrl+c ends it"):

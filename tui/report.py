@@ -13,6 +13,7 @@ from situation.findings import Command, Diagnosis, Evidence, Finding, LayerState
 from situation.kinds import BY_NAME
 from situation.meta import Ref
 from situation.readings import Source, SourceState
+from situation.server_clock import correction_text
 from situation.situation import Situation
 from situation.text import harmless
 from widgets.families import Family, fold_families
@@ -55,7 +56,7 @@ class Report:
         self._diagnosis = diagnosis
         self._target = target
         self._now = now
-        self._notes = tuple(harmless(note) for note in notes)
+        self._notes = (*(harmless(note) for note in notes), *_of_clock(situation))
         sources = map(situation.source, asked)
         self._silent = [source for source in sources if source.state in _SILENT or source.error]
 
@@ -295,3 +296,8 @@ def _layer_text(layer: LayerStatus) -> str:
             return f"{name} {UNKNOWN}"
     glyph = SEVERITY[layer.severity] if layer.severity else "●"
     return f"{name} {glyph} {layer.causes}"
+
+
+def _of_clock(situation: Situation) -> Iterator[str]:
+    if wrong := correction_text(situation):
+        yield f"{wrong}: times and ages are told by the API server's"

@@ -119,6 +119,7 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
         kiosk=options.kiosk,
         who=_who(options),
         resume=options.resume,
+        clock=connection.clock,
         **look,
     )
     app.animation_level = "full" if config.animates(dict(os.environ)) else "none"

@@ -1,7 +1,7 @@
 """The devices of one node: what each GPU does, how it fares, and which pod holds it."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Final
 
 import msgspec
@@ -53,8 +53,11 @@ class DeviceRow(msgspec.Struct, frozen=True):
     device: GpuDevice
     history: bytes = b""
     """Utilisation in percent, oldest first; `NOT_MEASURED` where a reading had none."""
+    xid: int | None = None
+    """The gravest of its fresh Xids: one that only follows from it may have come after. None if it has none, or only
+    such of the past."""
     xid_severity: Severity | None = None
-    """How grave its last Xid is, by its class; None if it has none, or only one of the past."""
+    """How grave that is, by its class."""
     sharers: int | None = None
     """Pods that share the node's GPUs as the API says: its source may name one of those that hold it. None: not shared,
     or not known."""
@@ -161,7 +164,10 @@ def devices_line(
 
     `in_view` is how many of them are to be seen where that is not all. The node stands in the pane's title.
     """
-    devices = counted(count, "device") if known and known.observed_at else "devices not read"
+    silent = sum(not device.answers for device in known.devices) if known else 0
+    devices = counted(count - silent, "device") if known and known.observed_at else "devices not read"
+    if silent:
+        devices += f", {silent} silent"
     if in_view is not None:
         devices += f", {in_view} in view" if in_view else ", none in view"
     driver = f" · driver {known.driver_version}" if known and known.driver_version else ""
@@ -203,7 +209,7 @@ def device_cells(row: DeviceRow) -> tuple[Cell, ...]:
         _ecc(device),
         _remapped(device),
         _count(device.nvlink_errors),
-        xid_cell(device.last_xid, device.xid_changed_at, row.xid_severity),
+        xid_cell(device, row.xid, row.xid_severity),
         (device.mig_profile, "") if device.mig_profile else ("whole", "dim"),
         _holders(device, row.sharers),
     )
@@ -265,21 +271,23 @@ def _number(value: int | None) -> str:
     return "–" if value is None else str(value)
 
 
-def xid_cell(xid: int | None, changed_at: datetime | None, severity: Severity | None) -> Cell:
-    """Return the last Xid: as grave as its class while it is fresh (`severity`), else as the history that it is.
+def xid_cell(device: GpuDevice, gravest: int | None, severity: Severity | None) -> Cell:
+    """Return the last Xid, and before it the gravest fresh one if that is another, in its class's colour.
 
     With its time if it came while we watched: of history with its day, for it may be weeks old.
     """
+    xid = device.last_xid
     if xid is None:
         return _NONE
     if xid == 0:
         return ("none", "dim")
-    if changed_at is None:
+    if device.xid_changed_at is None:
         return (f"{xid} history", "dim")
-    at = changed_at.astimezone(UTC)
-    if severity is None:
+    at = device.xid_changed_at.astimezone(UTC)
+    if gravest is None or severity is None:
         return (f"{xid} {at:%m-%d %H:%M}", "dim")
-    return (f"{SEVERITY[severity]} {xid} {at:%H:%M:%S}", SEVERITY_ROLE[severity])
+    text = f"{xid} {at:%H:%M:%S}" if gravest == xid else f"{gravest}, then {xid}"
+    return (f"{SEVERITY[severity]} {text}", SEVERITY_ROLE[severity])
 
 
 def _holders(device: GpuDevice, sharers: int | None) -> Cell:

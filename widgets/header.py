@@ -1,6 +1,7 @@
 """The first line: which cluster, how large, what we cost it, and the time."""
 
 from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 from rich.cells import cell_len
@@ -10,6 +11,10 @@ from textual.widget import Widget
 
 from situation.readings import OwnLoad
 from widgets.glyphs import color
+
+_NAME_LEAST: Final = 28
+"""Cells of a cluster's name for which all else but a problem gives way."""
+_NAME_BESIDE_PROBLEM: Final = 11
 
 
 class HeaderFacts(msgspec.Struct, frozen=True):
@@ -27,6 +32,8 @@ class HeaderFacts(msgspec.Struct, frozen=True):
     now: datetime | None = None
     log: str = ""
     """What becomes of the log: `log 12`, `log in memory only`; empty while there is none."""
+    clock: str = ""
+    """How far this machine's clock is off, where the time shown is the cluster's instead."""
 
 
 class HeaderBar(Widget):
@@ -43,27 +50,44 @@ class HeaderBar(Widget):
 
 
 def header_line(facts: HeaderFacts, width: int) -> Content:
-    """Build the line for a width in cells; when it is narrow the mode goes first; a problem, the log and the clock
-    stay."""
+    """Build the line for a width in cells; when it is narrow the mode goes first; a problem, the log and the clocks
+    stay, and a long name of a cluster gives way at its beginning: clouds' names differ at their end."""
     counts = " ".join(_counted(number, word) for number, word in ((facts.nodes, "node"), (facts.pods, "pod")))
     load = facts.load
     version = f" {facts.version}" if facts.version else ""
     clock = f" {facts.now.astimezone(UTC):%H:%M:%S} UTC " if facts.now else " "
     log = f" {facts.log} ·" if facts.log else ""
-    left: list[tuple[str, str]] = [(f" {facts.context or 'no context'}", "bold"), (f"{version} · {counts}", "")]
+    wrong = f" {facts.clock} ·" if facts.clock else ""
+    right = [(log, color("special")), (wrong, color("warning")), (clock, "bold")]
+    room = width - _cells(right)
+    rest = [(f"{version} · {counts}", "")]
     if facts.problem:
-        middle = [(f"  ▲ {facts.problem}", color("critical", "bold"))]
+        rest.append((f"  ▲ {facts.problem}", color("critical", "bold")))
     else:
         throttled = f" · {load.throttled} throttled" if load.throttled else ""
-        middle = [
-            (f"  {facts.mode}", color("fine")),
-            (f" · {load.open_watches} watches · {load.requests_per_s:.1f} req/s{throttled}", ""),
-        ]
-    parts = left + middle
-    while len(parts) > 1 and sum(cell_len(text) for text, _ in parts) + cell_len(log + clock) > width:
-        parts.pop(1 if facts.problem else min(2, len(parts) - 1))
-    gap = max(0, width - sum(cell_len(text) for text, _ in parts) - cell_len(log + clock))
-    return Content.assemble(*parts, " " * gap, (log, color("special")), (clock, "bold"))
+        rest.append((f"  {facts.mode}", color("fine")))
+        rest.append((f" · {load.open_watches} watches · {load.requests_per_s:.1f} req/s{throttled}", ""))
+    name = f" {facts.context or 'no context'}"
+    least = min(cell_len(name), _NAME_LEAST)
+    while len(rest) > bool(facts.problem) and least + _cells(rest) > room:
+        rest.pop(0 if facts.problem else min(1, len(rest) - 1))
+    if min(cell_len(name), _NAME_BESIDE_PROBLEM) + _cells(rest) > room:
+        rest.clear()
+    parts = [(_end_of(name, room - _cells(rest)), "bold"), *rest]
+    return Content.assemble(*parts, " " * max(0, room - _cells(parts)), *right)
+
+
+def _cells(parts: list[tuple[str, str]]) -> int:
+    return sum(cell_len(text) for text, _ in parts)
+
+
+def _end_of(text: str, cells: int) -> str:
+    """Return as much of the end of a text as there is room for, with a mark where it was cut."""
+    if cell_len(text) <= cells:
+        return text
+    while text and cell_len(text) > cells - 2:
+        text = text[1:]
+    return f" …{text}" if text else ""
 
 
 def _counted(number: int | None, word: str) -> str:

@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 
 from collectors.errors import AbsentError, ConfigurationError, ForbiddenError
 from collectors.kubernetes.certificates import validity
-from collectors.kubernetes.client import utc_now
 from collectors.kubernetes.failures import client_certificate
 from collectors.kubernetes.kubeconfig import read_kubeconfig
 from collectors.local_files import LocalFiles
 from situation.certificates import Certificate, Certificates
+from situation.clock import utc_now
 from situation.readings import Reading, SourceState
 from situation.text import harmless
 

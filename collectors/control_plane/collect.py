@@ -9,8 +9,9 @@ from collectors.control_plane.local import LocalHealthPoll
 from collectors.control_plane.polls import LivezPoll, MetricsPoll
 from collectors.control_plane.scheduler import SchedulerPoll
 from collectors.control_plane.served import ServedCertificates, local_servers
-from collectors.kubernetes.client import Client, utc_now
+from collectors.kubernetes.client import Client
 from collectors.runner import Collector
+from situation.clock import utc_now
 
 
 def control_plane_collectors(

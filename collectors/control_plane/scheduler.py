@@ -11,9 +11,9 @@ from typing import Final
 
 from collectors.errors import AbsentError, BadAnswerError
 from collectors.http import HttpReader, check_url
-from collectors.kubernetes.client import utc_now
 from collectors.prometheus_api import PrometheusApi
 from collectors.prometheus_text import Sample
+from situation.clock import utc_now
 from situation.histograms import Histogram
 from situation.readings import Reading, SourceState
 from situation.scheduler import EARLIER_S, SCHEDULER, WINDOW_S, SchedulerLoad

@@ -12,8 +12,8 @@ from collectors.etcd.options import EtcdOptions
 from collectors.etcd.rounds import EtcdCollector
 from collectors.etcd.wishes import EtcdWishes
 from collectors.http import HttpReader
-from collectors.kubernetes.client import utc_now
 from collectors.runner import Collector
+from situation.clock import utc_now
 
 __all__ = ["EtcdOptions", "etcd_collectors"]
 

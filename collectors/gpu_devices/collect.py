@@ -12,8 +12,9 @@ from collectors.gpu_devices.options import DeviceOptions
 from collectors.gpu_devices.prometheus import PrometheusCollector
 from collectors.gpu_devices.wishes import DeviceWishes
 from collectors.http import HttpReader, check_url, with_path
-from collectors.kubernetes.client import Client, utc_now
+from collectors.kubernetes.client import Client
 from collectors.runner import Collector
+from situation.clock import utc_now
 
 PAGE_LIMIT_BYTES = 8 * 2**20
 """A page of 16 GPUs with every counter on is a few hundred kilobytes."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-from collectors.errors import AbsentError, ForbiddenError, SourceError, UnreachableError
+from collectors.errors import AbsentError, SourceError, UnreachableError
 from collectors.gpu_devices.nvml_device import read_device
+from collectors.gpu_devices.nvml_session import NvmlSession, failure_of
 from collectors.gpu_devices.wishes import DeviceWishes
 from situation.boundary import Boundary, Fault
 from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
@@ -21,13 +22,9 @@ EVERY_S: Final = 15.0
 FRESH_S: Final = 60.0
 DEADLINE_S: Final = 10.0
 """For all GPUs. Without persistence mode the first call wakes them up, which takes seconds."""
+CLOSE_S: Final = 1.0
 _DRIVER_FILES: Final = (Path("/dev/nvidiactl"), Path("/proc/driver/nvidia/version"), Path("/dev/dxg"))
 """One of them is there wherever the driver is loaded: elsewhere the library need not be looked for."""
-_MISMATCH: Final = 18
-"""NVML_ERROR_LIB_RM_VERSION_MISMATCH."""
-_NO_PERMISSION: Final = 4
-_ABSENT: Final = frozenset({9, 12})
-"""NVML_ERROR_DRIVER_NOT_LOADED, NVML_ERROR_LIBRARY_NOT_FOUND."""
 
 
 def load_pynvml() -> Any:
@@ -42,9 +39,9 @@ def load_pynvml() -> Any:
 
 
 class _Round:
-    """One round over the GPUs of this host, in a thread of its own: what it has got so far can be seen at any time."""
+    """One round over the GPUs of this host: what it has got so far can be seen at any time."""
 
-    def __init__(self, load: Callable[[], Any], done: Callable[[], None]) -> None:
+    def __init__(self, session: NvmlSession) -> None:
         self.devices: list[GpuDevice] = []
         self.faults: list[str] = []
         self.asking = "the library"
@@ -52,54 +49,53 @@ class _Round:
         self.driver = ""
         self.failure: SourceError | None = None
         self.is_running = True
-        self._load = load
-        self._done = done
+        self._session = session
         self._boundary = Boundary()
-        # A daemon, not a worker of the event loop's pool: the end of the program waits for those.
-        self._thread = threading.Thread(target=self._run, name="nvml", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def _run(self) -> None:
+    def run(self) -> None:
         outcome = self._boundary.attempt("gpu/nvml", self._attempt)
         if isinstance(outcome, Fault):
             self.failure = UnreachableError(outcome.text)
-        self.is_running = False  # before it is told: the thread itself ends a moment later
-        self._done()
+        self.is_running = False
 
     def _attempt(self) -> None:
         try:
-            self._read(self._load())
+            with self._session.opened() as library:
+                self._read(library)
         except SourceError as error:
             self.failure = error
 
     def _read(self, library: Any) -> None:
-        """Open the library, ask, close it again: who keeps it open keeps the driver from being unloaded."""
+        """Ask one GPU after the other. Raises SourceError where none can be asked."""
+        events = self._session.events
+        self.driver = _text(library, "nvmlSystemGetDriverVersion")
         try:
-            library.nvmlInit()
+            count = int(library.nvmlDeviceGetCount())
         except library.NVMLError as error:
-            raise _failure(error) from error
-        try:
-            self.driver = _text(library, "nvmlSystemGetDriverVersion")
+            raise failure_of(error) from error
+        for number in range(count):
+            self.asking = f"GPU {number}"
+            events.hear(library, number)
             try:
-                count = int(library.nvmlDeviceGetCount())
+                handle = library.nvmlDeviceGetHandleByIndex(number)
+                whole, *parts = read_device(library, handle, number)
             except library.NVMLError as error:
-                raise _failure(error) from error
-            for number in range(count):
-                self.asking = f"GPU {number}"
-                try:
-                    self.devices += read_device(library, number)
-                except library.NVMLError as error:
-                    self.faults.append(f"GPU {number}: {harmless(str(error))}")
-            self.asking = "the library"
-        finally:
-            with suppress(library.NVMLError):
-                library.nvmlShutdown()
+                self.faults.append(f"GPU {number}: {harmless(str(error))}")
+                self._session.fault()
+                events.hear(library, number)  # an Xid that comes only as the driver finds it lost
+                continue
+            if self._session.may_stay_open:
+                events.listen(library, handle, whole)
+            self.devices += (events.told(whole), *parts)
+        self.asking = "the library"
+        self.devices += events.silent(self.devices)
 
 
 class NvmlCollector:
-    """Asks now and then. A call that hangs costs the thread it runs in, and is told; nothing waits for it."""
+    """Asks now and then. A call that hangs costs the thread it runs in, and is told; nothing waits for it.
+
+    While the driver may be held the library stays open between rounds, for only then its events tell of Xids.
+    """
 
     name = "gpu/nvml"
     pause_s = EVERY_S
@@ -115,7 +111,8 @@ class NvmlCollector:
     ) -> None:
         self._wishes = wishes
         self._clock = clock
-        self._load = load
+        self._session = NvmlSession(load, clock, lambda: wishes.may_hold_driver)
+        wishes.withdrawn = self._give_free
         self._deadline_s = deadline_s
         self._round: _Round | None = None
         self._began_at = 0.0
@@ -124,11 +121,15 @@ class NvmlCollector:
         await self._wishes.until_told()
         node = self._wishes.this_node
         if not node:
+            self._give_free()
             raise AbsentError("this host is not a node of the cluster")
         if self._round is not None and self._round.is_running:
             waited = f"{monotonic() - self._began_at:.0f} s"
             raise UnreachableError(f"NVML has been waiting for {self._round.asking} for {waited}: a GPU may hang")
-        current = await self._finished()
+        self._session.begin()
+        self._round = current = _Round(self._session)
+        self._began_at = monotonic()
+        await _apart(current.run, self._deadline_s)
         if current.is_running:
             current.faults.append(
                 f"{current.asking} did not answer within {self._deadline_s:g} s; what comes after it is not known"
@@ -143,23 +144,36 @@ class NvmlCollector:
         devices = NodeDevices(node, tuple(current.devices), "nvml", current.driver, now, "; ".join(current.faults))
         yield Reading(self.name, SourceState.LIVE, now, GpuReading((devices,)), fresh_for_s=FRESH_S)
 
-    async def _finished(self) -> _Round:
-        """Start a round and wait for it, at most until the deadline."""
-        loop, done = asyncio.get_running_loop(), asyncio.Event()
+    async def aclose(self) -> None:
+        """Close the library. A call that hangs keeps it open until it comes back: nothing waits for that."""
+        self._session.end()
+        if self._session.is_open:
+            await _apart(self._session.close, CLOSE_S)
 
-        def tell() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(done.set)
+    def _give_free(self) -> None:
+        """Close the library at once, or after the round that runs now: somebody may need the driver for himself."""
+        if self._session.is_open:
+            _in_daemon(self._session.close)
 
-        self._round = current = _Round(self._load, tell)
-        self._began_at = monotonic()
-        current.start()
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                await done.wait()
-        except TimeoutError:
-            pass
-        return current
+
+def _in_daemon(work: Callable[[], None]) -> None:
+    # Not a worker of the event loop's pool: the end of the program waits for those.
+    threading.Thread(target=work, name="nvml", daemon=True).start()
+
+
+async def _apart(work: Callable[[], None], deadline_s: float) -> None:
+    """Do work in a thread of its own and wait for it, at most until the deadline."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def run() -> None:
+        work()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(done.set)
+
+    _in_daemon(run)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(deadline_s):
+            await done.wait()
 
 
 def _text(library: Any, function: str) -> str:
@@ -168,18 +182,3 @@ def _text(library: Any, function: str) -> str:
     except (AttributeError, library.NVMLError):
         return ""
     return harmless(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
-
-
-def _failure(error: Any) -> SourceError:
-    """Return our error for an NVML error that leaves nothing to be read."""
-    code, said = getattr(error, "value", 0), harmless(str(error))
-    if code in _ABSENT:
-        return AbsentError(f"NVML on this host: {said}")
-    if code == _MISMATCH:
-        return UnreachableError(
-            "NVML: the driver that is loaded and the library on disk are of different versions: the packages were "
-            "upgraded under a running driver; new containers cannot use the GPUs until the node is rebooted"
-        )
-    if code == _NO_PERMISSION:
-        return ForbiddenError("NVML: this user may not ask the driver (permissions of /dev/nvidia*)")
-    return UnreachableError(f"NVML: {said}")

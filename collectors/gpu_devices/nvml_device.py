@@ -23,9 +23,8 @@ _MEMORY_TEMPERATURE: Final = 82
 """NVML_FI_DEV_MEMORY_TEMP."""
 
 
-def read_device(library: Any, number: int) -> Iterator[GpuDevice]:
+def read_device(library: Any, handle: Any, number: int) -> Iterator[GpuDevice]:
     """Yield GPU `number` and its MIG devices. Raises the library's NVMLError if the GPU itself does not answer."""
-    handle = library.nvmlDeviceGetHandleByIndex(number)
     device = _whole(library, handle, number)
     yield device
     yield from _mig_devices(library, handle, device)

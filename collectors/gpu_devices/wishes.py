@@ -3,9 +3,10 @@
 import asyncio
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from situation.gpu.offer import paused_why
 from situation.pods import Pod
 from situation.readings import SourceState
 from situation.selectors import is_ready, pod_status_text
@@ -46,6 +47,12 @@ class DeviceWishes:
         """Nodes to be asked before all others, the most wanted first: in focus, with findings, to be seen."""
         self.this_node = ""
         """The node that this host is; empty if it is none."""
+        self.may_hold_driver = False
+        """Whether this host is known as a node that takes pods, whose MIG layout and driver are not being changed, and
+        on which no exporter has been seen: one tells Xids too, and who takes it away may be about to reset a GPU."""
+        self.withdrawn: Callable[[], None] = lambda: None
+        """Called when the driver may be held no more."""
+        self._had_exporter = False
         self._host = host if host is not None else socket.gethostname()
         self._node_name = node_name if node_name is not None else os.environ.get("NODE_NAME", "")
         self._aliases: dict[str, str] = {}
@@ -59,7 +66,18 @@ class DeviceWishes:
         self.first = tuple(dict.fromkeys(first))
         self._aliases = dict(_aliases(situation, self.exporters))
         self.this_node = self._this_node(situation)
+        self._had_exporter |= self.this_node in self.exporters
+        could_hold, self.may_hold_driver = (
+            self.may_hold_driver,
+            self._is_in_service(situation) and not self._had_exporter,
+        )
+        if could_hold and not self.may_hold_driver:
+            self.withdrawn()
         self._told.set()
+
+    def _is_in_service(self, situation: Situation) -> bool:
+        node = situation.node(self.this_node)
+        return node is not None and not node.spec.unschedulable and not paused_why(node.metadata.labels)
 
     async def until_told(self) -> None:
         """Wait for the first word of the application."""

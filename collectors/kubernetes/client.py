@@ -4,8 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -13,6 +12,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlencode
 
 from collectors.errors import BadAnswerError, SourceError, UnauthorizedError, UnreachableError
+from collectors.kubernetes.cluster_clock import ClusterClock
 from collectors.kubernetes.credentials import Session, open_session
 from collectors.kubernetes.exec_plugin import PLUGIN_DEADLINE_S
 from collectors.kubernetes.failures import Target, error_for_status, foreign_errors, web_page
@@ -29,15 +29,11 @@ PLUGIN_RETRY_S: Final = 30.0
 _log = logging.getLogger(__name__)
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 async def connect(
     kubeconfig: str | None = None,
     context: str | None = None,
     *,
-    clock: Callable[[], datetime] = utc_now,
+    clock: ClusterClock | None = None,
     environ: Mapping[str, str] = os.environ,
     service_account: Path = SERVICE_ACCOUNT,
     plugin_deadline_s: float = PLUGIN_DEADLINE_S,
@@ -45,7 +41,8 @@ async def connect(
 ) -> "Client":
     """Read the configuration and return a client; nothing is sent yet, and no exec plugin runs yet.
 
-    `kubeconfig` and `context` are the command line's arguments, None for kubectl's defaults. `plugin_deadline_s` bounds
+    `kubeconfig` and `context` are the command line's arguments, None for kubectl's defaults. `clock` is told how this
+    machine's clock stands to the server's. `plugin_deadline_s` bounds
     what an exec plugin takes, and what an OpenID issuer does if it is less than OIDC_DEADLINE_S. With `oidc_renew`
     False no issuer is asked: kubectl renews the tokens in the file. Raises ConfigurationError.
     """
@@ -53,7 +50,8 @@ async def connect(
     def load() -> Kubeconfig:
         return find_kubeconfig(kubeconfig, context, environ, service_account)
 
-    client = Client(load, await asyncio.to_thread(load), clock, environ, plugin_deadline_s, oidc_renew)
+    found = await asyncio.to_thread(load)
+    client = Client(load, found, clock or ClusterClock(), environ, plugin_deadline_s, oidc_renew)
     await client.prepare()
     return client
 
@@ -88,12 +86,12 @@ class Client:
         self,
         load: Callable[[], Kubeconfig],
         kubeconfig: Kubeconfig,
-        clock: Callable[[], datetime],
+        clock: ClusterClock,
         environ: Mapping[str, str],
         plugin_deadline_s: float,
         oidc_renew: bool,
     ) -> None:
-        self.meter = Meter()
+        self.meter = Meter(clock)
         self.context = kubeconfig.context
         self.server = kubeconfig.server
         self.namespace = kubeconfig.namespace
@@ -101,7 +99,7 @@ class Client:
         self.streaming_lists = True
         """Set to False by the first reflector whose streaming list the server refuses: all kinds share the server."""
         self._load = load
-        self._clock = clock
+        self._clock = clock.own
         self._environ = environ
         self._plugin_deadline_s = plugin_deadline_s
         self._oidc = OidcLogin(environ, min(OIDC_DEADLINE_S, plugin_deadline_s), renews=oidc_renew)
@@ -144,6 +142,11 @@ class Client:
         """Load what needs nobody's answer, so that mistakes in files show at once. Raises ConfigurationError."""
         session = await self._open(self._first, may_ask=False)
         self._session = None if self._asks_for_credentials else session
+
+    async def compare_clocks(self) -> None:
+        """Ask something small, for the time that comes with the answer; what goes wrong is for others to tell."""
+        with suppress(SourceError):
+            await self.get("/version")
 
     async def get(
         self,

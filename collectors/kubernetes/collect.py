@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from collectors.kubernetes.client import Client, utc_now
+from collectors.kubernetes.client import Client
 from collectors.kubernetes.meter import LoadCollector
 from collectors.kubernetes.on_demand import OnDemandList, Wishes
 from collectors.kubernetes.polls import ReadyzPoll, VersionPoll
 from collectors.kubernetes.reflector import Reflector
 from collectors.runner import Collector
+from situation.clock import utc_now
 from situation.kinds import ON_DEMAND, WATCHED
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from collectors.kubernetes.cluster_clock import ClusterClock
 from situation.readings import OwnLoad, Reading, ServerClock, SourceState
 
 RATE_WINDOW_S: Final = 60.0
@@ -41,7 +42,9 @@ def clock_of(date: str, sent_at: datetime, came_at: datetime) -> ServerClock | N
 class Meter:
     """Counts requests, open watches, bytes, 429s, and the time to the first byte."""
 
-    def __init__(self, monotonic_clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, cluster_clock: ClusterClock, monotonic_clock: Callable[[], float] = monotonic) -> None:
+        """`cluster_clock` is told of each comparison."""
+        self._cluster_clock = cluster_clock
         self._clock = monotonic_clock
         self._requests = 0
         self._recent: deque[float] = deque(maxlen=10_000)
@@ -51,7 +54,8 @@ class Meter:
         self.throttled = 0
         self.clock: ServerClock | None = None
         """Our clock against the server's, as the last answer that tells of it has it."""
-        self.clock_at: datetime | None = None
+        self.compared_at = 0.0
+        """When that was, in seconds of the monotonic clock."""
 
     def count_request(self) -> None:
         self._requests += 1
@@ -61,9 +65,14 @@ class Meter:
         self._latencies.append(seconds)
 
     def note_date(self, date: str, sent_at: datetime, came_at: datetime) -> None:
-        """Take in the `Date` of an answer."""
+        """Take in the `Date` of an answer; the times are those of our own clock."""
         if (clock := clock_of(date, sent_at, came_at)) is not None:
-            self.clock, self.clock_at = clock, came_at
+            self.clock, self.compared_at = self._cluster_clock.compare(clock), self._clock()
+
+    @property
+    def compared_ago(self) -> timedelta:
+        """How old `clock` is."""
+        return timedelta(seconds=self._clock() - self.compared_at)
 
     def load(self) -> OwnLoad:
         """Return the load up to now."""
@@ -93,7 +102,8 @@ class LoadCollector:
         self._clock = clock
         self._last: OwnLoad | None = None
         self._said_at: datetime | None = None
-        self._clock_said_at: datetime | None = None
+        self._clock_said: ServerClock | None = None
+        self._clock_said_at = 0.0
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
         load, now = self._meter.load(), self._clock()
@@ -101,12 +111,11 @@ class LoadCollector:
         if due or self._last is None or msgspec.structs.asdict(load) != msgspec.structs.asdict(self._last):
             self._last, self._said_at = load, now
             yield Reading(self.name, SourceState.LIVE, now, load)
-        clock, at = self._meter.clock, self._meter.clock_at
-        if clock is None or at is None or self._is_told(at):
-            return
-        self._clock_said_at = at
-        yield Reading(_CLOCK, SourceState.LIVE, at, clock, fresh_for_s=CLOCK_FRESH_S)
+        clock, at = self._meter.clock, self._meter.compared_at
+        if clock is not None and self._is_clock_due(clock, at):
+            self._clock_said, self._clock_said_at = clock, at
+            yield Reading(_CLOCK, SourceState.LIVE, now - self._meter.compared_ago, clock, fresh_for_s=CLOCK_FRESH_S)
 
-    def _is_told(self, at: datetime) -> bool:
-        """Also when our clock was set: then the time of the last word lies ahead."""
-        return self._clock_said_at is not None and 0 <= (at - self._clock_said_at).total_seconds() < CLOCK_EVERY_S
+    def _is_clock_due(self, clock: ServerClock, at: float) -> bool:
+        said = self._clock_said
+        return said is None or said.taken_off_s != clock.taken_off_s or at - self._clock_said_at >= CLOCK_EVERY_S

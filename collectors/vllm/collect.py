@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from collectors.errors import ConfigurationError
 from collectors.http import HttpReader, check_url
-from collectors.kubernetes.client import Client, utc_now
+from collectors.kubernetes.client import Client
 from collectors.runner import Collector
 from collectors.urls import without_password
 from collectors.vllm.options import VllmOptions
@@ -15,6 +15,7 @@ from collectors.vllm.prometheus import PrometheusServers
 from collectors.vllm.rounds import VllmCollector
 from collectors.vllm.ways import Ways
 from collectors.vllm.wishes import VllmWishes
+from situation.clock import utc_now
 
 URL_OPTION = "--vllm"
 

@@ -272,4 +272,20 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             DELETE_POD,
         ),
     ),
+    _signature(
+        id="fabric-manager-mismatch",
+        row="gpu-28",
+        found_in=f"{_DRIVER}, or the host's nvidia-fabricmanager.service",
+        texts=("fabric manager NVIDIA GPU driver interface version … don't match with driver version",),
+        meaning="Fabric Manager does not start: its version is not the driver's",
+        cause="On NVSwitch systems (HGX, DGX) no CUDA program starts without it. Driver containers of before August "
+        "2026 stay Running and Ready all the same (gpu-driver-container #735, #908).",
+        next=(
+            look_on_node("which driver version?", "cat", "/proc/driver/nvidia/version"),
+            OPERANDS,
+            advice("take a driver image, or on the host a package, with Fabric Manager of exactly the driver's version",
+                   Effect.DISRUPTIVE),
+        ),
+        over=("cuda-not-initialized",),
+    ),
 )  # fmt: skip

@@ -1,10 +1,13 @@
 """Layer 5: GPUs that are broken, as they say themselves: memory, Xid, links, off the bus (L5-12, L5-13b, L5-19)."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from diagnosis.commands import counted, fact
 from diagnosis.gpu_readings import (
+    NAMES_SHOWN,
     grown,
     kernel_log,
     lines,
@@ -18,10 +21,21 @@ from diagnosis.gpu_readings import (
     unless_doubted,
 )
 from diagnosis.rule import Fired, Rule, Verdict, rule
-from diagnosis.xids import LOST, MEMORY, RECOVERY_CHANGED, SEVERITY, XidClass, is_fresh, severity_of, xid_of
+from diagnosis.xids import (
+    FOLLOWS,
+    LOST,
+    MEMORY,
+    XidClass,
+    fresh_xids,
+    gravest,
+    may_hide,
+    rank_of,
+    severity_of,
+    xid_of,
+)
 from situation.cluster import Node
 from situation.findings import Evidence, Layer, Mark, Severity
-from situation.gpu.devices import GpuDevice, NodeDevices
+from situation.gpu.devices import GpuDevice, NodeDevices, SeenXid
 from situation.gpu.offer import gpu_resources, paused_why
 from situation.meta import Ref
 from situation.situation import Situation
@@ -32,6 +46,8 @@ CORRECTED_GROWTH_MIN: Final = 10
 """Single-bit errors within the history; single ones are normal in memory of this size."""
 NVLINK_GROWTH_MIN: Final = 1
 """New link errors within the history; old ones are history."""
+OTHERS_SHOWN: Final = 3
+"""Xids of a GPU besides the one that it is named for, the last ones."""
 
 _UNTOLD_WHEN_OLD: Final = frozenset(
     {XidClass.APPLICATION, XidClass.CONSEQUENCE, XidClass.WATCH, XidClass.HEALED, XidClass.SOFTWARE}
@@ -62,8 +78,8 @@ def gpu_off_bus(node: Node, situation: Situation, now: datetime) -> Verdict:
     devices = readable(node, situation, now)
     if not isinstance(devices, NodeDevices):
         return devices
-    fallen = [device for device in devices.devices if device.last_xid in LOST and is_fresh(device, now)]
-    present, expected = len({device.index for device in devices.devices}), _expected(node)
+    fallen = [(device, xid) for device in devices.devices for xid in fresh_xids(device, now) if xid.code in LOST]
+    present, expected = len({device.index for device in devices.devices if device.answers}), _expected(node)
     missing = 0 if devices.error and devices.origin != "nvml" else max(0, expected - present)
     if not fallen and not missing:
         return unless_doubted(devices)
@@ -71,8 +87,12 @@ def gpu_off_bus(node: Node, situation: Situation, now: datetime) -> Verdict:
     evidence = [told(devices, answering)] if missing else []
     if devices.error:
         evidence.append(told(devices, devices.error))
-    evidence += [_xid_evidence(devices, device) for device in fallen]
-    title = f"lost {numbers(fallen)}: fallen off the bus" if fallen else f"has GPUs missing: only {answering}"
+    evidence += [_xid_evidence(devices, device, xid) for device, xid in fallen]
+    title = (
+        f"lost {numbers(device for device, _ in fallen)}: fallen off the bus"
+        if fallen
+        else f"has GPUs missing: only {answering}"
+    )
     return Fired(
         _ref(node),
         title,
@@ -166,11 +186,13 @@ def _memory_text(device: GpuDevice) -> list[str]:
     severity=Severity.WARNING,
     kind="Node",
     needs=("nodes",),
-    looks_at="the last Xid of each GPU, and whether it was seen to change within the last minutes.",
+    looks_at="the last Xid of each GPU and those before it, as far as they were seen to come within the last minutes.",
     look_alikes={
-        "an Xid of the past": "the gauge keeps the last one until the exporter restarts: a hint at most",
+        "an Xid of the past": "DCGM keeps the last one until the exporter restarts: a hint at most",
         "an application's own fault (Xid 13, 31, 43 ...)": "the catalogue's class says so: a hint",
-        "the same Xid again": "cannot be told from the old one: the kernel's log can",
+        "the same Xid again": "only NVML tells it from the old one, on the host itself; the kernel's log does",
+        "an Xid that follows another (45, 154, 171, 172)": "DCGM shows only the last: told if none was seen before",
+        "no Xid from NVML": "it tells only those that come while it is listened to: unknown, not none",
     },
 )
 def gpu_xid(node: Node, situation: Situation, now: datetime) -> Verdict:
@@ -178,37 +200,23 @@ def gpu_xid(node: Node, situation: Situation, now: datetime) -> Verdict:
     devices = readable(node, situation, now)
     if not isinstance(devices, NodeDevices):
         return devices
-    reported = [device for device in devices.devices if device.last_xid]
-    fresh = [device for device in reported if is_fresh(device, now)]
-    old = [
-        device
-        for device in reported
-        if device not in fresh and xid_of(device.last_xid or 0).kind not in _UNTOLD_WHEN_OLD
-    ]
-    shown = sorted(fresh or old, key=_xid_rank)
+    fresh = [(device, xid) for device in devices.devices if (xid := gravest(device, now)) is not None]
+    old = [(device, xid) for device in devices.devices if (xid := _worth_telling(device)) is not None]
+    shown = sorted(fresh or old, key=lambda item: (rank_of(item[1].code), item[0].index))
     if not shown:
         return unless_doubted(devices)
-    worst = shown[0]
-    code, meant = worst.last_xid or 0, xid_of(worst.last_xid or 0)
-    severity = severity_of(code) if fresh else Severity.INFO
-    title = f"{numbers([item for item in shown if item.last_xid == code])}: Xid {code}, {meant.meaning}"
-    evidence = [_xid_evidence(devices, device) for device in shown[:4]]
-    evidence.append(
-        Evidence(f"class {meant.kind}; what is done: {meant.action}", source_of(devices), devices.observed_at)
-    )
-    if any(device.last_xid == RECOVERY_CHANGED for device in shown):
-        hidden = (
-            f"Xid {RECOVERY_CHANGED} was the last one, and only the last is kept: "
-            "one before it, which led to it, may be hidden; the kernel log tells"
-        )
-        evidence.append(Evidence(hidden, source_of(devices), devices.observed_at, Mark.OPEN))
+    code = shown[0][1].code
+    meant, severity = xid_of(code), severity_of(code) if fresh else Severity.INFO
+    title = f"{numbers(device for device, xid in shown if xid.code == code)}: Xid {code}, {meant.meaning}"
+    evidence = _xids_evidence(devices, shown, now)
+    said = partial(Evidence, source=source_of(devices), observed_at=devices.observed_at)
+    evidence.append(said(f"class {meant.kind}; what is done: {meant.action}"))
+    for follower in sorted({device.last_xid or 0 for device, _ in shown if may_hide(device)}):
+        hidden = f"Xid {follower} {FOLLOWS[follower]}; one before it, which led to it, may be hidden"
+        evidence.append(said(f"{hidden}: none was seen just before; the kernel log tells", mark=Mark.OPEN))
     if not fresh:
-        evidence.append(
-            Evidence(
-                "it was there when it was first looked at, or has been for long: history", source_of(devices),
-                devices.observed_at, Mark.EXCLUDES,
-            )
-        )  # fmt: skip
+        history = "it was there when it was first looked at, or has been for long: history"
+        evidence.append(said(history, mark=Mark.EXCLUDES))
     grave = severity is Severity.CRITICAL
     followed = ("gpu-off-bus",) * (code in LOST) + ("gpu-memory-errors",) * (code in MEMORY)
     followed += ("gpu-unhealthy",) * (not fresh)  # an old one explains nothing, and stands with what it may have done
@@ -224,15 +232,26 @@ def gpu_xid(node: Node, situation: Situation, now: datetime) -> Verdict:
     )
 
 
-def _xid_rank(device: GpuDevice) -> tuple[int, int]:
-    order = list(SEVERITY)
-    kind = xid_of(device.last_xid or 0).kind
-    return (order.index(kind) if kind in order else len(order), device.index)
+def _worth_telling(device: GpuDevice) -> SeenXid | None:
+    """Return the gravest Xid of a GPU that is worth telling though it is old, the last one of these."""
+    worth = [xid for xid in reversed(device.xids) if xid_of(xid.code).kind not in _UNTOLD_WHEN_OLD]
+    return min(worth, key=lambda xid: rank_of(xid.code), default=None)
 
 
-def _xid_evidence(devices: NodeDevices, device: GpuDevice) -> Evidence:
-    code = device.last_xid or 0
-    return told(devices, f"{name_of(device)}: Xid {code}, {xid_of(code).meaning}", device.xid_changed_at)
+def _xids_evidence(devices: NodeDevices, shown: Sequence[tuple[GpuDevice, SeenXid]], now: datetime) -> list[Evidence]:
+    """Return the Xid that each GPU is shown for, and with it what else was seen of that GPU, in the order of time."""
+    evidence = []
+    for device, shown_for in shown[:NAMES_SHOWN]:
+        fresh = fresh_xids(device, now)
+        evidence.append(_xid_evidence(devices, device, shown_for))
+        for xid in [other for other in device.xids if other.code != shown_for.code][-OTHERS_SHOWN:]:
+            past = "" if xid in fresh else ", in the past"
+            evidence.append(_xid_evidence(devices, device, xid, f" (also{past})"))
+    return evidence
+
+
+def _xid_evidence(devices: NodeDevices, device: GpuDevice, xid: SeenXid, note: str = "") -> Evidence:
+    return told(devices, f"{name_of(device)}: Xid {xid.code}, {xid_of(xid.code).meaning}{note}", xid.at)
 
 
 @rule(

@@ -63,7 +63,7 @@ def _leader(situation: Situation, name: str, now: datetime) -> _Leader | None:
     age_s, missed_s = ((newest - since).total_seconds() for since in (renewed, max(renewed, resumed or renewed)))
     skew = "no other lease to compare with"
     if other is not None:
-        skew = f"the newest other lease is {duration_text((now - other).total_seconds())} old by our clock"
+        skew = f"the newest other lease is {duration_text((there - other).total_seconds())} old"
     return _Leader(
         lease,
         age_s,

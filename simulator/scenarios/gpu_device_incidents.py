@@ -53,8 +53,7 @@ def mig_stuck() -> GpuStory:
     exporter = story.get("Pod", pod_name(EXPORTER.name, BAD), NAMESPACE)
     leaving = {"deletionTimestamp": story.at(FAULT_AT + 32), "deletionGracePeriodSeconds": 30}
     story.put(FAULT_AT + 3, {**exporter, "metadata": {**exporter["metadata"], **leaving}})
-    failed = 'error killing pod: failed to "KillContainer" for "nvidia-dcgm-exporter" with KillContainerError: '
-    failed += '"rpc error: code = DeadlineExceeded desc = an error occurs during waiting for container to be killed"'
+    failed = _not_killed("nvidia-dcgm-exporter", exporter["metadata"]["uid"])
     for count, later in ((1, 60), (4, 300), (12, 1300)):
         story.event(FAULT_AT + later, exporter, "FailedKillPod", failed, count=count, first=FAULT_AT + 60)
     story.node(FAULT_AT + 5, BAD, gpus=(8, 0))
@@ -62,6 +61,19 @@ def mig_stuck() -> GpuStory:
     story.log(FAULT_AT + 310, manager, gpu_logs.MIG_GAVE_UP, "nvidia-mig-manager")
     one_more(story, STUCK_UNTIL - 60, LLAMA_70B, [GOOD, GOOD], FULL)
     return story
+
+
+def _not_killed(container: str, pod_uid: str) -> str:
+    """Return the kubelet's FailedKillPod for a pod whose process does not end.
+
+    `pkg/kubelet/kubelet.go` (`error killing pod: %v`) over `container/sync_result.go` (`failed to %q for %q with %w:
+    %q`, several in brackets): a container that is not killed in time, and then its sandbox, by the pod's uid.
+    """
+    late = '"rpc error: code = DeadlineExceeded desc = context deadline exceeded"'
+    return (
+        f'error killing pod: [failed to "KillContainer" for "{container}" with KillContainerError: {late}, '
+        f'failed to "KillPodSandbox" for "{pod_uid}" with KillPodSandboxError: {late}]'
+    )
 
 
 def gpu_lost() -> GpuStory:

@@ -29,6 +29,8 @@ DRIVER_NO_FABRIC: Final = (
     "update with matching NVIDIA driver package.\n"
     "Mounting NVIDIA driver rootfs...\nDone, now waiting for signal\n"
 )
+"""Of a driver's container (`nvidia-driver` in NVIDIA/gpu-driver-container; the line of Fabric Manager as in its #735
+and in gpu-operator #544): it goes on without Fabric Manager. Images with its #908 (August 2026) end instead."""
 CUDA: Final = (
     "[Vector addition of 50000 elements]\nFailed to allocate device vector A (error code system not yet initialized)!\n"
 )

@@ -23,6 +23,14 @@ class Counts(msgspec.Struct, frozen=True, gc=False):
     """0 to 1."""
 
 
+class SeenXid(msgspec.Struct, frozen=True, gc=False):
+    """An Xid that a GPU reported."""
+
+    code: int
+    at: datetime | None = None
+    """When we saw it come; None if it was there when we first looked."""
+
+
 class GpuDevice(msgspec.Struct, frozen=True, gc=False):
     """One GPU, or one MIG device. None is "not measured", never 0."""
 
@@ -50,9 +58,12 @@ class GpuDevice(msgspec.Struct, frozen=True, gc=False):
     remapped_uncorrectable: int | None = None
     row_remap_failed: bool | None = None
     last_xid: int | None = None
-    """The last Xid reported, 0 for none. It stays until the exporter restarts: not proof of a present fault."""
+    """The last Xid reported, 0 for none. DCGM keeps it until the exporter restarts: not proof of a present fault. NVML
+    tells only those that come while it is listened to: None until then."""
     xid_changed_at: datetime | None = None
-    """When we saw `last_xid` change; None if it was there when we first looked: then it is history."""
+    """When we saw `last_xid` come; None if it was there when we first looked: then it is history."""
+    earlier_xids: tuple[SeenXid, ...] = ()
+    """Those before `last_xid`, oldest first, as far as we saw them: each code once, with its last time."""
     nvlink_errors: int | None = None
     mig_profile: str = ""
     """`1g.10gb`; empty for a whole GPU."""
@@ -68,6 +79,13 @@ class GpuDevice(msgspec.Struct, frozen=True, gc=False):
     """As `power_violation`, for the temperature."""
     earlier: tuple[Counts, ...] = ()
     """Earlier counts, oldest first, of the last minutes only (`situation.gpu.memory`)."""
+    answers: bool = True
+    """False for one that did not answer this time: nothing but its Xids is known of it."""
+
+    @property
+    def xids(self) -> tuple[SeenXid, ...]:
+        """All Xids that are known of it, the last one last."""
+        return (*self.earlier_xids, SeenXid(self.last_xid, self.xid_changed_at)) if self.last_xid else ()
 
     @property
     def held_down_by(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from situation.gpu.devices import Counts, GpuDevice, NodeDevices
+from situation.gpu.devices import Counts, GpuDevice, NodeDevices, SeenXid
 
 DEVICES_FRESH: Final = timedelta(seconds=120)
 """So old may a reading be and still count. The slowest way is a Prometheus that scrapes each minute and is asked each
@@ -22,9 +22,12 @@ COUNTS_KEPT: Final = 8
 """So little because a Prometheus may tell of eight thousand GPUs."""
 SEEN_TO_CHANGE: Final = timedelta(minutes=10)
 """Between two readings further apart than this, an Xid may have changed at any time: it is history."""
+XIDS_KEPT: Final = 8
+"""Different ones, of each GPU."""
 ORIGINS: Final = ("nvml", "dcgm", "prometheus")
 """In the order of trust: the driver itself, its exporter, what somebody scraped from that."""
-_NOT_FILLED: Final = frozenset({"index", "uuid", "throttle_reasons", "earlier", "xid_changed_at"})
+_XIDS: Final = ("last_xid", "xid_changed_at", "earlier_xids")
+_NOT_FILLED: Final = frozenset({"index", "uuid", "throttle_reasons", "earlier", "answers", *_XIDS})
 """The history belongs to the counters beside it; of `throttle_reasons` only None is a gap: empty says "none"."""
 
 
@@ -88,9 +91,46 @@ def _filled(device: GpuDevice, other: GpuDevice | None) -> GpuDevice:
     }
     if device.throttle_reasons is None and other.throttle_reasons is not None:
         gaps["throttle_reasons"] = other.throttle_reasons
-    if "last_xid" in gaps:
-        gaps["xid_changed_at"] = other.xid_changed_at
+    if other.xids or device.last_xid is None:
+        gaps |= _xids_of_both(device, other)
     return msgspec.structs.replace(device, **gaps) if gaps else device
+
+
+def _xids_of_both(device: GpuDevice, other: GpuDevice) -> dict[str, object]:
+    last = other if _tells_later_xid(other, device) else device
+    known = {xid.code: xid for xid in (*other.xids, *device.xids) if xid.code != last.last_xid}
+    earlier = sorted(known.values(), key=lambda xid: xid.at.timestamp() if xid.at else 0.0) if last.last_xid else ()
+    return dict(zip(_XIDS, (last.last_xid, last.xid_changed_at, tuple(earlier)), strict=True))
+
+
+def _tells_later_xid(other: GpuDevice, device: GpuDevice) -> bool:
+    """Tell whether another way knows of an Xid after the last one that `device` has.
+
+    One whose time is known outweighs one of an unknown time, and a 0: that only says that an exporter began anew.
+    """
+    if other.last_xid is None or device.last_xid is None:
+        return other.last_xid is not None
+    if not other.last_xid or other.xid_changed_at is None or _is_late(other, device):
+        return False
+    if not device.last_xid or device.xid_changed_at is None or _is_late(device, other):
+        return True
+    return other.xid_changed_at > device.xid_changed_at
+
+
+def _is_late(gauge: GpuDevice, driver: GpuDevice) -> bool:
+    """Tell whether a gauge's last Xid is what another way saw before: it is shown up to `DEVICES_FRESH` later."""
+    return any(
+        gauge.xid_changed_at is not None
+        and xid.at is not None
+        and xid.code == gauge.last_xid
+        and timedelta(0) <= gauge.xid_changed_at - xid.at <= DEVICES_FRESH
+        for xid in driver.xids
+    )
+
+
+def with_xid(seen: tuple[SeenXid, ...], new: SeenXid) -> tuple[SeenXid, ...]:
+    """Return what was seen with one more at its end: each code once, with its last time, and only some of them."""
+    return (*(item for item in seen if item.code != new.code), new)[-XIDS_KEPT:]
 
 
 def _continued(before: GpuDevice | None, device: GpuDevice, then: datetime, now: datetime) -> GpuDevice:
@@ -99,17 +139,29 @@ def _continued(before: GpuDevice | None, device: GpuDevice, then: datetime, now:
     return msgspec.structs.replace(
         device,
         xid_changed_at=_xid_changed_at(before, device, then, now),
+        earlier_xids=_earlier_xids(before, device),
         earlier=_earlier(before, device, then, now),
         throttle_reasons=_reasons(before, device),
     )
 
 
 def _xid_changed_at(before: GpuDevice, device: GpuDevice, then: datetime, now: datetime) -> datetime | None:
+    if device.xid_changed_at is not None:
+        return device.xid_changed_at  # the driver itself told when
     if before.last_xid is None or device.last_xid is None:
         return None
     if before.last_xid == device.last_xid:
         return before.xid_changed_at
     return now if now - then <= SEEN_TO_CHANGE else None
+
+
+def _earlier_xids(before: GpuDevice, device: GpuDevice) -> tuple[SeenXid, ...]:
+    """Return what a gauge of the last Xid showed before; a 0 says that it began anew."""
+    if device.xid_changed_at is not None or not device.last_xid:
+        return device.earlier_xids
+    if before.last_xid == device.last_xid:
+        return before.earlier_xids
+    return tuple(item for item in before.xids if item.code != device.last_xid)[-XIDS_KEPT:]
 
 
 def _reasons(before: GpuDevice, device: GpuDevice) -> tuple[str, ...] | None:

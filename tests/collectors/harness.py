@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from collectors.kubernetes.client import Client, connect, utc_now
+from collectors.kubernetes.client import Client, connect
 from collectors.kubernetes.reflector import Reflector
 from collectors.runner import Collector, Runner
 from simulator.server import Simulator
+from situation.clock import utc_now
 from situation.kinds import BY_NAME
 from situation.readings import Changed, Listed, Reading, Source, SourceState
 from situation.situation import Situation

@@ -12,7 +12,9 @@ import pytest
 import yaml
 
 from collectors.errors import SourceError
-from collectors.kubernetes.client import Client, connect, utc_now
+from collectors.kubernetes.client import Client, connect
+from collectors.kubernetes.cluster_clock import ClusterClock
+from situation.clock import utc_now
 
 needs_openssl = pytest.mark.skipif(which("openssl") is None, reason="certificates are made with openssl")
 
@@ -38,7 +40,7 @@ def kubeconfig(folder: Path, server: str, user: dict[str, Any], cluster: dict[st
 
 
 async def connected(file: Path, clock: Clock | None = None, **options: Any) -> Client:
-    return await connect(str(file), environ={}, clock=clock or utc_now, **options)
+    return await connect(str(file), environ={}, clock=ClusterClock(clock or utc_now), **options)
 
 
 async def error_of(file: Path, **options: Any) -> SourceError:

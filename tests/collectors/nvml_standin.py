@@ -11,9 +11,21 @@ class NVMLError(Exception):
         self.value = value
 
 
+UNINITIALIZED = 1
+INVALID_ARGUMENT = 2
 NOT_SUPPORTED = 3
+TIMEOUT = 10
 FUNCTION_NOT_FOUND = 13
 GPU_IS_LOST = 15
+
+
+class EventSet:
+    """Holds what came for the GPUs that were registered with it."""
+
+    def __init__(self) -> None:
+        self.gpus: dict[int, int] = {}
+        """GPU -> types of events."""
+        self.waiting: list[SimpleNamespace] = []
 
 
 class Standin:
@@ -28,12 +40,16 @@ class Standin:
         """(function, GPU) -> error code; GPU -1 for functions of the whole library and for all GPUs."""
         self.hangs_on = -1
         """GPU whose first question never comes back."""
+        self.falls = -1
+        """GPU that the driver finds lost as it is asked, and not before."""
         self.released = threading.Event()
         self.opened = 0
+        self.closed = threading.Event()
         self.missing: set[str] = set()
         """Functions that these bindings do not have."""
         self.mig: dict[int, list[str]] = {}
         """GPU -> names of its MIG devices."""
+        self.event_sets: list[EventSet] = []
 
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("nvml") and name in object.__getattribute__(self, "missing"):
@@ -45,12 +61,22 @@ class Standin:
         if code:
             raise NVMLError(code, {GPU_IS_LOST: "GPU is lost", 9: "Driver Not Loaded"}.get(code, ""))
 
+    def xid(self, gpu: int, code: int) -> None:
+        """Have a GPU report an Xid: only those who listen now will ever hear of it."""
+        for events in self.event_sets:
+            if events.gpus.get(gpu, 0) & 0x8:
+                events.waiting.append(SimpleNamespace(device=gpu, eventType=0x8, eventData=code))
+
     def nvmlInit(self) -> None:  # noqa: N802
         self._check("nvmlInit")
         self.opened += 1
+        self.closed.clear()
 
     def nvmlShutdown(self) -> None:  # noqa: N802
         self.opened -= 1
+        if not self.opened:
+            self.event_sets.clear()
+            self.closed.set()
 
     def nvmlSystemGetDriverVersion(self) -> bytes:  # noqa: N802
         self._check("nvmlSystemGetDriverVersion")
@@ -63,6 +89,9 @@ class Standin:
     def nvmlDeviceGetHandleByIndex(self, number: int) -> int:  # noqa: N802
         if number == self.hangs_on:
             self.released.wait(20)
+        if number == self.falls:
+            self.xid(number, 79)
+            raise NVMLError(GPU_IS_LOST, "GPU is lost")
         self._check("nvmlDeviceGetHandleByIndex", number)
         return number
 
@@ -135,3 +164,25 @@ class Standin:
 
     def nvmlDeviceGetGpuInstanceId(self, mig: tuple[int, int]) -> int:  # noqa: N802
         return mig[1] + 7
+
+    def nvmlEventSetCreate(self) -> EventSet:  # noqa: N802
+        self._check("nvmlEventSetCreate")
+        events = EventSet()
+        self.event_sets.append(events)
+        return events
+
+    def nvmlDeviceRegisterEvents(self, gpu: int, types: int, events: EventSet) -> None:  # noqa: N802
+        self._check("nvmlDeviceRegisterEvents", gpu)
+        events.gpus[gpu] = types
+
+    def nvmlEventSetWait_v2(self, events: EventSet, timeout_ms: int) -> Any:  # noqa: N802
+        for gpu in events.gpus:
+            self._check("nvmlEventSetWait_v2", gpu)
+        if events not in self.event_sets:
+            raise NVMLError(INVALID_ARGUMENT)
+        if not events.waiting:
+            raise NVMLError(TIMEOUT, "Timeout")
+        return events.waiting.pop(0)
+
+    def nvmlEventSetFree(self, events: EventSet) -> None:  # noqa: N802
+        self.event_sets.remove(events)

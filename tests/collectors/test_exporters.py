@@ -12,10 +12,11 @@ from collectors.gpu_devices.exporters import AT_ONCE, DcgmCollector
 from collectors.gpu_devices.options import DeviceOptions
 from collectors.gpu_devices.wishes import DeviceWishes
 from collectors.http import HttpReader
-from collectors.kubernetes.client import Client, connect, utc_now
+from collectors.kubernetes.client import Client, connect
 from collectors.runner import Collector
 from simulator.faults import Answer
 from simulator.server import Simulator
+from situation.clock import utc_now
 from situation.gpu.devices import GpuReading, Lack, NodeDevices
 from situation.readings import Reading, SourceState
 from tests.build import node, situation

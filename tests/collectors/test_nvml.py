@@ -33,8 +33,11 @@ def collector(load: Callable[[], Any], *, host: str = "gpu-07", deadline_s: floa
 
 
 async def read(library: Standin, **options: Any) -> NodeDevices:
-    readings = [reading async for reading in collector(lambda: library, **options).collect()]
-    (reading,) = readings
+    one = collector(lambda: library, **options)
+    try:
+        (reading,) = [reading async for reading in one.collect()]
+    finally:
+        await one.aclose()
     assert reading.state is SourceState.LIVE
     assert isinstance(reading.value, GpuReading)
     (found,) = reading.value.nodes
@@ -69,7 +72,7 @@ async def test_all_that_is_read() -> None:
             nvlink_errors=6,
         ),
     )
-    assert library.opened == 0, "a library that stays open keeps the driver from being unloaded"
+    assert library.opened == 0
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from aiohttp import web
 
 from collectors.errors import ConfigurationError, UnauthorizedError
 from collectors.kubernetes import client as client_module
-from collectors.kubernetes.client import utc_now
 from collectors.kubernetes.collect import kubernetes_collectors
 from collectors.kubernetes.oidc import expiry_of
 from simulator.server import Simulator
+from situation.clock import utc_now
 from situation.readings import SourceState
 from tests.build import pod
 from tests.collectors.harness import reflecting, running

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.kubernetes import pod_logs
-from collectors.kubernetes.client import utc_now
 from collectors.kubernetes.pod_logs import LIMIT_BYTES, LINE_CHARS, LINES, parse_log, read_pod_log
 from simulator.faults import Answer
 from simulator.server import Simulator
+from situation.clock import utc_now
 from situation.logs import LogTarget, PodLog
 from situation.readings import SourceState
 from situation.text import harmless

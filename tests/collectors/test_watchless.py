@@ -8,12 +8,13 @@ import pytest
 
 from collectors.errors import ThrottledError, UnreachableError, WatchForbiddenError
 from collectors.kubernetes import reflector, watchless
-from collectors.kubernetes.client import Client, utc_now
+from collectors.kubernetes.client import Client
 from collectors.kubernetes.reflector import Reflector
 from collectors.kubernetes.watchless import Watchless
 from collectors.runner import Runner
 from simulator.faults import Answer
 from simulator.server import Simulator
+from situation.clock import utc_now
 from situation.kinds import BY_NAME
 from situation.readings import SourceState
 from tests.build import event, pod

@@ -228,6 +228,13 @@ SAMPLES: Final[tuple[tuple[str, str, str], ...]] = (
         "initialized)!\n",
     ),
     (
+        "gpu-28",
+        "fabric-manager-mismatch",
+        "Starting NVIDIA fabric manager daemon...\nfabric manager NVIDIA GPU driver interface version 590.48.01 don't match "
+        "with driver version 580.126.09. Please update with matching NVIDIA driver package.\n"
+        "Mounting NVIDIA driver rootfs...\nDone, now waiting for signal\n",
+    ),
+    (
         "gpu-29",
         "no-gpu-resource",
         "".join(f"GPU resources are not yet discovered by the node, retry: {n}\n" for n in range(1, 31))

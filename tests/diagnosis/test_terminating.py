@@ -29,7 +29,11 @@ def found(*manifests: Manifest) -> dict[str, Any]:
     return causes_of(terminating.RULES + nodes.RULES, situation(*manifests))
 
 
-KILL = event("Pod/web-1", "FailedKillPod", "error killing pod: context deadline exceeded")
+KILL = event(
+    "Pod/web-1", "FailedKillPod",
+    'error killing pod: failed to "KillPodSandbox" for "0c98df45-982b-4a22-a977" with KillPodSandboxError: '
+    '"rpc error: code = DeadlineExceeded desc = context deadline exceeded"',
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(

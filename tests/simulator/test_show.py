@@ -16,7 +16,8 @@ from simulator.cluster import GpuFacts
 from simulator.pages import Page
 from simulator.scenarios import SCENARIOS, open_scenario
 from simulator.server import Simulator
-from simulator.show import Show, utc_now
+from simulator.show import Show
+from situation.clock import utc_now
 from situation.meta import KubernetesObject
 from tape.format import Frame, Header, ListBody, PageName, TapeError, WatchEvent
 from tape.reader import Tape

@@ -5,8 +5,17 @@ from datetime import datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
-from situation.gpu.memory import COUNTS_KEPT, DEVICES_FRESH, SEEN_TO_CHANGE, WINDOW, believed, remembering
+from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices, SeenXid
+from situation.gpu.memory import (
+    COUNTS_KEPT,
+    DEVICES_FRESH,
+    SEEN_TO_CHANGE,
+    WINDOW,
+    XIDS_KEPT,
+    believed,
+    remembering,
+    with_xid,
+)
 from situation.meta import Ref
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
@@ -48,6 +57,85 @@ def test_an_xid_counts_as_new_only_if_it_was_seen_to_change(
 ) -> None:
     found = after(*(reading(replace(GPU, last_xid=xid), seconds=15 * n) for n, xid in enumerate(xids)))
     assert found.xid_changed_at == (None if changed_at is None else at(changed_at))
+
+
+@pytest.mark.parametrize(
+    ("xids", "earlier"),
+    [
+        ((79,), ()),
+        ((79, 45), ((79, None),)),
+        ((0, 79, 45), ((79, 15),)),
+        ((0, 79, 45, 45, 154), ((79, 15), (45, 30))),
+        ((0, 31, 13, 31), ((13, 30),)),
+        ((31, 79, 0), ()),
+        ((31, 79, 0, 45), ()),
+    ],
+)
+def test_a_gauge_of_the_last_xid_leaves_those_that_were_seen_before(
+    xids: tuple[int, ...], earlier: tuple[tuple[int, float | None], ...]
+) -> None:
+    found = after(*(reading(replace(GPU, last_xid=xid), seconds=15 * n) for n, xid in enumerate(xids)))
+    assert [(xid.code, xid.at) for xid in found.earlier_xids] == [
+        (code, None if seconds is None else at(seconds)) for code, seconds in earlier
+    ]
+
+
+def test_few_xids_are_kept_however_many_come() -> None:
+    found = after(*(reading(replace(GPU, last_xid=1 + n), seconds=15 * n) for n in range(50)))
+    assert [xid.code for xid in found.earlier_xids] == list(range(50 - XIDS_KEPT, 50))
+    seen: tuple[SeenXid, ...] = ()
+    for number in range(100):
+        seen = with_xid(seen, SeenXid(13 if number % 2 else number, at(number)))
+    assert (len(seen), seen[-1]) == (XIDS_KEPT, SeenXid(13, at(99)))
+
+
+def test_what_the_driver_itself_says_of_an_xid_is_kept_as_it_is() -> None:
+    """Its events have their time; the reading before has nothing to add."""
+    told = replace(GPU, last_xid=45, xid_changed_at=at(7), earlier_xids=(SeenXid(48, at(6)),))
+    for before in (GPU, replace(GPU, last_xid=0), replace(GPU, last_xid=31), told):
+        found = after(reading(before, origin="nvml"), reading(told, seconds=15, origin="nvml"))
+        assert (found.last_xid, found.xid_changed_at, found.earlier_xids) == (45, at(7), (SeenXid(48, at(6)),))
+
+
+@pytest.mark.parametrize(
+    ("driver", "gauge", "believed_xid"),
+    [
+        ((None, None), (79, None), (79, None)),
+        ((None, None), (0, None), (0, None)),
+        ((79, 10), (0, None), (79, 10)),
+        ((79, 10), (31, None), (79, 10)),
+        ((79, 10), (79, 20), (79, 10)),
+        ((79, 10), (31, 5), (79, 10)),
+        ((79, 10), (31, 20), (31, 20)),
+        ((45, 10), (48, 20), (45, 10)),
+        ((45, 10), (48, 140), (48, 140)),
+    ],
+)
+def test_of_two_ways_the_one_that_knows_the_later_xid_is_believed(
+    driver: tuple[int | None, float | None],
+    gauge: tuple[int | None, float | None],
+    believed_xid: tuple[int | None, float | None],
+) -> None:
+    """The driver saw 48 before its last one: a gauge that shows 48 some seconds later is only late."""
+
+    def gpu(code: int | None, seconds: float | None) -> GpuDevice:
+        return replace(GPU, last_xid=code, xid_changed_at=None if seconds is None else at(seconds))
+
+    nvml = gpu(*driver)
+    if driver[0]:
+        nvml = replace(nvml, earlier_xids=(SeenXid(48, at(9)),))
+    ways = {"nvml": reading(nvml, origin="nvml"), "dcgm": reading(gpu(*gauge), origin="dcgm")}
+    for ordered in (ways, {**ways, "nvml": replace(ways["nvml"], error="GPU 1 is lost")}):
+        found = believed(ordered).devices[0]
+        code, seconds = believed_xid
+        assert (found.last_xid, found.xid_changed_at) == (code, None if seconds is None else at(seconds))
+
+
+def test_what_one_way_missed_another_may_have_seen() -> None:
+    driver = reading(replace(GPU, last_xid=31, xid_changed_at=at(90)), origin="nvml")
+    gauge = replace(GPU, last_xid=31, xid_changed_at=at(100), earlier_xids=(SeenXid(79), SeenXid(48, at(50))))
+    found = believed({"nvml": driver, "dcgm": reading(gauge)}).devices[0]
+    assert found.xids == (SeenXid(79), SeenXid(48, at(50)), SeenXid(31, at(90)))
 
 
 def test_what_changed_while_nobody_looked_is_history() -> None:

@@ -11,11 +11,12 @@ from textual.driver import Driver
 from textual.pilot import Pilot
 
 from playbooks.commands import Target
+from situation.clock import utc_now
 from situation.kinds import KINDS, kind_of
 from situation.meta import KubernetesObject
 from situation.readings import Listed, OwnLoad, Reading, ServerVersion, SourceState
 from tests.build import NOW, Manifest, made
-from tui.app import Cockpit, Connection, utc_now
+from tui.app import Cockpit, Connection
 from tui.connection import Connected, LogReader
 from tui.themes import load_themes
 

@@ -15,6 +15,7 @@ from collectors.etcd.options import EtcdOptions
 from simulator.cluster import Cluster
 from simulator.faults import Answer
 from simulator.server import Simulator
+from situation.clock import utc_now
 from situation.readings import SourceState
 from tests.collectors.kubeconfigs import needs_openssl
 from tests.collectors.test_gpu_prometheus import vector
@@ -23,7 +24,7 @@ from tests.real_etcd import Member, RealEtcd
 from tests.tui.cockpits import open_cockpit, screen_text, until
 from tests.tui.commands import Finished, midwatch, write_kubeconfig
 from tests.tui.test_doctor import line_of
-from tui.app import Cockpit, utc_now
+from tui.app import Cockpit
 from tui.collect import collect_once
 from tui.connection import KubernetesConnection
 from tui.feed import Feed

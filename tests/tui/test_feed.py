@@ -174,3 +174,40 @@ def test_the_devices_history_is_kept(clock: Clock) -> None:
         feed.publish(Reading("gpu/nvml", SourceState.LIVE, at, GpuReading((read,))))
     feed.turn()
     assert list(feed.devices.of("gpu-1", GpuDevice(0))) == [0, 10, 20]
+
+
+def test_a_clock_that_is_set_back_does_not_put_off_what_is_to_be_looked_at_again(clock: Clock) -> None:
+    young = pod("a", phase="Pending", ready=False, node="", age_s=-3590, status={"containerStatuses": []})
+    clock.now = NOW + timedelta(hours=1)
+    feed = fed(clock, *cluster_readings(young))
+    feed.turn()
+    clock.now = NOW - timedelta(hours=1)
+    feed.turn()
+    source = feed.situation.source("pods")
+    assert source.observed_at is not None and source.observed_at <= clock.now
+    assert source.state_at(clock.now + timedelta(seconds=source.fresh_for_s + 1)) is SourceState.STALE
+    assert feed.diagnosis.judged_at == clock.now
+    assert list(feed.order) == [("shop", "a")]
+    feed.publish(broken("a"))
+    feed.turn()
+    assert [cause.subject.name for cause in feed.diagnosis.causes] == ["a"]
+    clock.now += timedelta(seconds=60)
+    feed.publish(well("a"))
+    assert feed.turn().diagnosis.causes == ()
+
+
+def test_what_waits_for_its_time_is_judged_again_after_a_clock_was_set_back(clock: Clock) -> None:
+    crashed = {
+        "restartCount": 1,
+        "state": {"running": {"startedAt": ago(5)}},
+        "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "startedAt": ago(8), "finishedAt": ago(6)}},
+    }
+    feed = fed(clock, *cluster_readings(pod("a", ready=False, container_status=crashed)))
+    clock.now = NOW + timedelta(hours=1)
+    feed.turn()
+    before = [cause.rule for cause in feed.diagnosis.causes]
+    clock.now = NOW
+    feed.turn()
+    clock.now = NOW + timedelta(minutes=10)
+    feed.turn()
+    assert before and [cause.rule for cause in feed.diagnosis.causes] == before

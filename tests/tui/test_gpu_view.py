@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from diagnosis.engine import diagnose
+from diagnosis.xids import XID_FRESH
 from simulator.scenarios import open_scenario
 from simulator.scenarios.make_gpu import INCIDENTS
 from situation.findings import Diagnosis, Finding, Layer, Severity
 from situation.focus import EVERYTHING, Focus, Relation, related
-from situation.gpu.devices import GpuReading, Lack, NodeDevices
+from situation.gpu.devices import GpuReading, Lack, NodeDevices, SeenXid
 from situation.gpu.fleet import Fleet
 from situation.gpu.links import Component, Link, LinkState, NodeChain
 from situation.meta import Ref
@@ -25,6 +26,7 @@ from tui.gpu_view import (
     FleetOrder,
     Shown,
     device_order,
+    device_row,
     devices_state,
     fleet_note,
     fleet_rows,
@@ -35,7 +37,6 @@ from tui.gpu_view import (
 )
 from tui.view import Filter
 from widgets.blocks import NOT_MEASURED
-from widgets.gpu_devices import DeviceRow
 
 DRIVER_SET = Ref("DaemonSet", "gpu-operator", "nvidia-driver-daemonset")
 
@@ -203,13 +204,20 @@ def test_how_far_devices_can_be_believed() -> None:
 
 
 def test_devices_with_trouble_come_first() -> None:
-    made = [
-        DeviceRow(device(0, last_xid=31, xid_changed_at=NOW), xid_severity=Severity.INFO),
-        DeviceRow(device(1, last_xid=48, xid_changed_at=NOW)),
-        DeviceRow(device(2, ecc_uncorrected=1)),
-        DeviceRow(device(3, last_xid=79, xid_changed_at=NOW), xid_severity=Severity.CRITICAL),
-    ]
-    assert [row.device.index for row in sorted(made, key=device_order)] == [2, 3, 0, 1]
+    fresh, now = NOW + XID_FRESH, NOW + XID_FRESH + timedelta(seconds=1)
+    of = (
+        device(0, last_xid=31, xid_changed_at=fresh),
+        device(1, last_xid=48, xid_changed_at=NOW),
+        device(2, ecc_uncorrected=1),
+        device(3, last_xid=79, xid_changed_at=fresh),
+        device(4, last_xid=45, xid_changed_at=fresh, earlier_xids=(SeenXid(48, fresh),)),
+        device(5, answers=False),
+    )
+    made = [device_row(item, b"", None, now) for item in of]
+    assert [(row.xid, row.xid_severity) for row in made] == [
+        (31, Severity.INFO), (None, None), (None, None), (79, Severity.CRITICAL), (48, Severity.CRITICAL), (None, None),
+    ]  # fmt: skip
+    assert [row.device.index for row in sorted(made, key=device_order)] == [2, 3, 4, 5, 0, 1]
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from collectors.kubernetes.client import utc_now
 from collectors.kubernetes.pod_logs import read_pod_log
 from simulator.server import Simulator
+from situation.clock import utc_now
 from situation.logs import LogLine, LogRun, LogTarget, PodLog
 from situation.readings import Changed, Reading, SourceState
 from tests.build import NOW, Manifest, ago, made, node, pod

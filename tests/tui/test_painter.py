@@ -9,7 +9,7 @@ from situation.meta import Ref
 from situation.readings import Reading, SourceState
 from situation.steps import finish
 from tests.build import NOW, Manifest, node, pod
-from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text
+from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
 from tui.app import Cockpit
 from tui.attention import Attention
 from tui.feed import Feed
@@ -75,7 +75,7 @@ async def test_a_row_that_cannot_be_drawn_says_so(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("widgets.pods.pod_cells", broken)
     async with open_cockpit(Cluster(cluster_readings(BROKEN, node("n1"))), tmp_path) as pilot:
-        assert "internal error in table" in screen_text(pilot)
+        await until(pilot, lambda: "internal error in table" in screen_text(pilot))
 
 
 def failing(feed: Feed, number: int, state: SourceState) -> None:

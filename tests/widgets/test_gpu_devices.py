@@ -1,7 +1,7 @@
 import pytest
 
 from situation.findings import Severity
-from situation.gpu.devices import NodeDevices
+from situation.gpu.devices import GpuDevice, NodeDevices
 from situation.gpu.sharing import GpuSharing, gpu_sharing
 from situation.readings import SourceState
 from tests.build import NOW
@@ -58,11 +58,27 @@ def test_trouble_stands_out_in_glyph_and_colour() -> None:
 
 
 def test_an_xid_is_as_grave_as_its_class_and_history_unless_it_came_while_we_watched() -> None:
-    assert xid_cell(48, None, None) == ("48 history", "dim")
-    assert xid_cell(79, NOW, Severity.CRITICAL) == ("▲ 79 02:41:07", "critical")
-    assert xid_cell(94, NOW, Severity.WARNING) == ("● 94 02:41:07", "warning")
-    assert xid_cell(31, NOW, Severity.INFO) == ("○ 31 02:41:07", "info")
-    assert xid_cell(79, NOW, None) == ("79 11-23 02:41", "dim"), "minutes later it is history"
+    def shown(code: int, gravest: int | None, severity: Severity | None) -> Cell:
+        return xid_cell(device(last_xid=code, xid_changed_at=NOW), gravest, severity)
+
+    assert xid_cell(device(last_xid=48), None, None) == ("48 history", "dim")
+    assert shown(79, 79, Severity.CRITICAL) == ("▲ 79 02:41:07", "critical")
+    assert shown(94, 94, Severity.WARNING) == ("● 94 02:41:07", "warning")
+    assert shown(31, 31, Severity.INFO) == ("○ 31 02:41:07", "info")
+    assert shown(79, None, None) == ("79 11-23 02:41", "dim"), "minutes later it is history"
+    assert shown(45, 48, Severity.CRITICAL) == ("▲ 48, then 45", "critical"), "what follows does not hide its cause"
+    assert len(shown(154, 145, Severity.WARNING)[0]) <= 15, "the column is no wider"
+
+
+def test_a_gpu_that_answers_no_more_is_not_counted_and_shows_its_xid() -> None:
+    gone = GpuDevice(3, "GPU-3", last_xid=79, xid_changed_at=NOW, answers=False)
+    known = NodeDevices("gpu-07", (device(), gone), "nvml", "580", NOW, "GPU 3: GPU is lost")
+    line = devices_line(known, 2, DevicesState(SourceState.LIVE, "nvml", 5.0, known.error), GpuSharing())
+    assert line.plain.startswith("1 device, 1 silent · nvml live 5s: GPU 3: GPU is lost")
+    cells = dict(zip(NAMES, device_cells(DeviceRow(gone, xid=79, xid_severity=Severity.CRITICAL)), strict=True))
+    assert (cells["xid"], cells["temp"], cells["throttled"]) == (
+        ("▲ 79 02:41:07", "critical"), ("–", "dim"), ("–", "dim"),
+    )  # fmt: skip
 
 
 def test_a_shared_gpu_is_not_said_to_be_of_the_one_pod_that_its_exporter_names() -> None:

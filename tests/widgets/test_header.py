@@ -53,3 +53,28 @@ def test_what_becomes_of_the_log_stays_on_a_narrow_terminal(width: int, log: str
     line = header_line(HeaderFacts("prod", nodes=1, pods=2, now=NOW, log=log), width).plain
     assert f" {log} · 02:41:07 UTC" in line
     assert len(line) == width
+
+
+ARN = "arn:aws:eks:us-east-1:123456789012:cluster/prod-h100-inference-blue"
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+@pytest.mark.parametrize("problem", ["", "API server unreachable"])
+def test_a_long_name_pushes_out_neither_clock_nor_problem_and_keeps_its_end(width: int, problem: str) -> None:
+    clock = "" if problem and width < 100 else "our clock 11m behind"
+    line = header_line(
+        msgspec.structs.replace(FACTS, context=ARN, problem=problem, log="log 12", clock=clock), width
+    ).plain
+    assert cell_len(line) == width
+    assert line.endswith(f" log 12 ·{f' {clock} ·' if clock else ''} 02:41:07 UTC ")
+    assert problem in line
+    assert "-blue " in line
+
+
+def test_a_name_with_room_is_whole() -> None:
+    assert ARN in header_line(msgspec.structs.replace(FACTS, context=ARN), 160).plain
+
+
+def test_of_wide_characters_no_half_is_shown() -> None:
+    for width in range(40, 60):
+        assert cell_len(header_line(msgspec.structs.replace(FACTS, context="中" * 40), width).plain) == width
