@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.container_facts import siblings
-from diagnosis.name_dependents import callers, may_be_meant, told_of, webhooks
+from diagnosis.name_dependents import callers, creators, may_be_meant, told_of, webhooks
 from diagnosis.node_agents import Agent, agent_of, is_nfd
-from diagnosis.own_changes import begins_to_schedule, same_to_others, turned
+from diagnosis.own_changes import begins_to_schedule, other_quota, same_to_others, turned
 from diagnosis.serving_dependents import reached, reviewed, setup_namespace
 from situation.cluster import Event, Namespace, Node
 from situation.gpu.chain import is_gpu_node
@@ -59,6 +59,8 @@ class _Concerned:
         """Where pods without a node did."""
         self._workload_namespaces: set[str] = set()
         """Where a workload, or a pod without one, came, went or got other labels: a Service may be meant for it."""
+        self._quota_namespaces: set[str] = set()
+        """Where a quota allows more or less than before."""
         self._policy_namespaces: set[str] = set()
         self._review_namespaces: set[str] = set()
         self._nodes: set[str] = set()
@@ -95,6 +97,7 @@ class _Concerned:
             self._chain_nodes.update(nodes_of(change, self._situation))
         if namespace := setup_namespace(change):
             self._review_namespaces.add(namespace)
+        self._quota_namespaces |= other_quota(change)
         self._begins_to_schedule |= begins_to_schedule(change, self._situation)
         if may_be_meant(change):
             self._workload_namespaces.add(change.ref.namespace)
@@ -233,6 +236,7 @@ class _Concerned:
             for kind, name in _GPU_RESOURCES:
                 self._add(situation.table(name).values(), kind)
         self.refs |= dict.fromkeys(self._by_name())
+        self.refs |= dict.fromkeys(creators(situation, self._quota_namespaces))
         self.refs |= dict.fromkeys(reviewed(situation, self._review_namespaces))
         self.refs |= dict.fromkeys(reached(situation, bool(self._services), self._pod_namespaces))
 

@@ -1,6 +1,6 @@
-"""What refers to Services by their names, or is selected by them by labels, told backwards."""
+"""What refers to others by their names or namespace, or is selected by them by labels, told backwards."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 
 from situation.meta import KubernetesObject, ObjectKey, Ref
 from situation.network import MutatingWebhookConfiguration, ValidatingWebhookConfiguration
@@ -43,6 +43,19 @@ def _asks_by_name(spec: PodSpec) -> bool:
     return spec.dns_policy == "None" or any(
         variable.value for container in spec.init_containers + spec.containers for variable in container.env
     )
+
+
+def creators(situation: Situation, namespaces: Set[str]) -> Iterator[Ref]:
+    """Yield what makes pods in these namespaces."""
+    if not namespaces:
+        return
+    for kind, name in (
+        ("ReplicaSet", "replicasets"),
+        ("StatefulSet", "statefulsets"),
+        ("DaemonSet", "daemonsets"),
+        ("Job", "jobs"),
+    ):
+        yield from (Ref(kind, *key) for key in situation.table(name) if key[0] in namespaces)
 
 
 def told_of(situation: Situation) -> Iterator[Ref]:

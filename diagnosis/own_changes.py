@@ -1,6 +1,6 @@
 """What a change leaves as it was, for all who look at the object from elsewhere."""
 
-from situation.cluster import Lease, Namespace, Node
+from situation.cluster import Lease, Namespace, Node, ResourceQuota
 from situation.meta import KubernetesObject
 from situation.network import Service
 from situation.pods import Pod
@@ -13,6 +13,12 @@ def turned(change: Change) -> set[str]:
     """Return the name of a node that became Ready, or ceased to be, with this change."""
     before, after = (isinstance(item, Node) and is_node_ready(item) for item in (change.old, change.new))
     return {change.ref.name} if change.ref.kind == "Node" and before != after else set()
+
+
+def other_quota(change: Change) -> set[str]:
+    """Return the namespace in which a quota came, went or got another limit: pods may be refused no more."""
+    old, new = (item.status.hard if isinstance(item, ResourceQuota) else None for item in (change.old, change.new))
+    return {change.ref.namespace} if old != new else set()
 
 
 def begins_to_schedule(change: Change, situation: Situation) -> bool:

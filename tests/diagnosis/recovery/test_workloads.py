@@ -7,7 +7,7 @@ import pytest
 from tests.build import Manifest, ago, event, meta, node, pod
 from tests.diagnosis.pod_faults import OWNED, ended, running, status
 from tests.diagnosis.recovery.harness import Case, check, gone
-from tests.diagnosis.test_creation import FORBIDDEN, QUOTA, controller, failed_create, replicaset
+from tests.diagnosis.test_creation import FORBIDDEN, QUOTA, controller, failed_create, quota, replicaset
 from tests.diagnosis.test_creation import deployment as refused_deployment
 from tests.diagnosis.test_evictions import EPHEMERAL, LOW, SHUTDOWN, deployment, failed, victim
 from tests.diagnosis.test_gpu_holders import TOO_LARGE
@@ -72,11 +72,16 @@ LEFT_BEHIND: Final = tuple(
 )
 TEMPLATE: Final = {"selector": {"matchLabels": LABELS}, "template": {"metadata": {"labels": LABELS}}}
 ZERO: Final = rolling(0, stuck=False, wants=0)
+RAISED: Final = {"kind": "ResourceQuota", "metadata": meta("gpus"),
+                 "status": {"hard": {"requests.cpu": "9", "pods": "9"}, "used": {"requests.cpu": "2", "pods": "3"}},
+                 }  # fmt: skip
 BLIND: Final = condition("ScalingActive", "False", "FailedGetResourceMetric", "unable to get metrics for resource cpu")
 CASES: Final = (
     *REFUSED,
     *WITHOUT_CONDITION,
     *LEFT_BEHIND,
+    Case("quota-refused", [replicaset(QUOTA), refused_deployment(), failed_create(QUOTA), quota(), NODE],
+         [RAISED, replicaset(QUOTA, has=2, failing=False)], name="raised, and it has its pods"),
     Case("storage-quota-full", [storage_quota("9Gi"), without_a_claim(), NODE], [storage_quota("1Gi")],
          left=frozenset({"claim-missing"}), name="raised"),
     Case("storage-quota-full", [storage_quota("9Gi"), without_a_claim(), NODE], [gone("Pod", "db-1")],
