@@ -79,8 +79,9 @@ def _containers(pod: Pod) -> Iterable[ServerSpec]:
 
 
 def _may_be_killed(status: ContainerStatus) -> bool:
-    """Tell whether a container was started anew, or runs for the first time and has not passed its startup probe."""
-    return status.restart_count > 0 or (status.started is False and status.state.running is not None)
+    """Tell whether a container was started anew, or has not passed its startup probe in its first run."""
+    first_run = status.state.running or status.state.terminated
+    return status.restart_count > 0 or (status.started is False and first_run is not None)
 
 
 def _kill(pod: Pod, spec: ServerSpec, situation: Situation) -> _Kill | None:

@@ -124,6 +124,11 @@ CASES: Final[dict[str, tuple[list[Manifest], str | None, str, str]]] = {
         [server(*SMALL, of=STARTUP, container_status={**status(running(70)), "started": False}), kill(age_s=9)], None,
         "vllm-killed-before-ready", "llm is killed before it is ready: startup probe allows 60s",
     ),
+    "ended for the first time, and not started again yet": (
+        [server(*SMALL, of=STARTUP, container_status={**status(ended(137, ran_s=90, ended_s=1)), "started": False}),
+         kill(age_s=31)], None,
+        "vllm-killed-before-ready", "llm is killed before it is ready: startup probe allows 60s",
+    ),
     "killed by its liveness probe at the first chance": (
         [server(*SMALL, of=LIVENESS, container_status=ends(137, ran_s=95)), kill("liveness")], None,
         "vllm-killed-before-ready", "llm is killed before it is ready: liveness probe allows 90s",
