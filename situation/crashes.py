@@ -22,8 +22,12 @@ one. Capped at `CRASH_MEMORY`, after which the kubelet too forgets its back-off.
 FIRST_CRASH: Final = timedelta(seconds=30)
 """A first crash is given this long: the restart comes at once, or after the first back-off of 10 s plus a sync."""
 
+START_ENDS: Final = frozenset({"StartError", "ContainerCannotRun"})
+"""`terminated.reason` of a container that never ran: containerd and, earlier, Docker. Once it runs that is over."""
+
 _LOST: Final = frozenset({"Unknown", "ContainerStatusUnknown"})
 """`terminated.reason` when the runtime lost the container, as after a reboot of the node: nothing crashed."""
+_NO_CRASH: Final = _LOST | START_ENDS
 
 
 class Loop(NamedTuple):
@@ -87,7 +91,7 @@ def _loop(container: Container, status: ContainerStatus, init: bool, pod: Pod, n
         return loop if status.state.waiting.reason == "CrashLoopBackOff" else None
     if status.state.terminated is not None:
         return _ended(loop, restart_policy(container, init, pod), now)
-    if end is None or status.restart_count < LOOP_RESTARTS or status.state.running is None or end.reason in _LOST:
+    if end is None or status.restart_count < LOOP_RESTARTS or status.state.running is None or end.reason in _NO_CRASH:
         return None
     trial = min(max(TRIAL_FACTOR * (loop.run_s or 0.0), SHORTEST_TRIAL.total_seconds()), CRASH_MEMORY.total_seconds())
     if end.exit_code == 0 and (loop.run_s or 0.0) >= CRASH_MEMORY.total_seconds():

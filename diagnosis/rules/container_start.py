@@ -18,7 +18,7 @@ from diagnosis.container_facts import (
 )
 from diagnosis.pod_verdict import fired
 from diagnosis.rule import CLEAR, Rule, Verdict, rule
-from situation.crashes import in_service, started_pairs
+from situation.crashes import START_ENDS, in_service, started_pairs
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.pods import Container, ContainerStatus, Pod
 from situation.selectors import last_end
@@ -30,8 +30,6 @@ START_FAILURES: Final = frozenset(
      "PreCreateHookError"}
 )  # fmt: skip
 """`state.waiting.reason` while a container cannot be created or started (kubelet container/sync_result.go)."""
-START_ENDS: Final = frozenset({"StartError", "ContainerCannotRun"})
-"""`terminated.reason` of a container that never ran: containerd and, earlier, Docker."""
 
 SHELL_FAILURE_S: Final = 10.0
 """Exit 126 or 127 this soon after the start is the command itself; later it is some line of a script."""

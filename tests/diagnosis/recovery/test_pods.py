@@ -66,7 +66,14 @@ CASES: Final = (
     Case("config-error", [config_error("failed to sync secret cache: timed out"), NODE], [STARTED]),
     Case("bad-command", [with_status(looping(start_error(NOT_IN_PATH))), NODE], ANOTHER),
     Case("memory-limit-too-small", [with_status(looping(start_error(OOM_TEXT)), container=LIMIT), NODE], ANOTHER),
-    Case("start-failure", [with_status(looping(start_error(MOUNT))), NODE], [up(2)], after_s=60),
+    *(
+        Case(rule, [with_status(looping(last), container=LIMIT), NODE], [up(1, last=last)], name="it starts")
+        for rule, last in (
+            ("start-failure", start_error(MOUNT)),
+            ("bad-command", start_error(NOT_IN_PATH)),
+            ("memory-limit-too-small", start_error(OOM_TEXT)),
+        )
+    ),
     Case("image-pull", [pulling(NOT_FOUND), NODE, event("Pod/web-1", "Failed", FAILED + NOT_FOUND)], [STARTED]),
     Case(
         "image-never-pulled",
