@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from diagnosis.commands import kubectl
-from diagnosis.node_returns import back_at
 from situation.findings import Command
 from situation.meta import Ref, find_condition
 from situation.network import Endpoint, EndpointSlice, Service
+from situation.node_returns import back_at
 from situation.pods import Pod
 from situation.selectors import container_pairs, is_finished, is_node_ready, is_ready
 from situation.situation import Situation

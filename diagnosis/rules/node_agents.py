@@ -7,12 +7,12 @@ from typing import Final
 from diagnosis.commands import counted, fact, kubectl, shorten
 from diagnosis.gpu_causes import DRIVER_START_S, is_operand
 from diagnosis.node_agents import Agent, agent_of
-from diagnosis.node_returns import back_at
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
 from diagnosis.rules.nodes import State, state_of
 from situation.cluster import Node
 from situation.findings import Evidence, Layer, Severity
 from situation.meta import Ref, find_condition
+from situation.node_returns import back_at
 from situation.pods import Pod
 from situation.selectors import is_ready, pod_status_text
 from situation.situation import Situation

@@ -17,7 +17,6 @@ from diagnosis.container_facts import (
     one_of_many,
 )
 from diagnosis.gpu_causes import needed_sets
-from diagnosis.node_returns import back_at
 from diagnosis.probe_text import ProbeFailure, newest_failure, probe_text, undeclared_port, what_it_got
 from diagnosis.rule import CLEAR, Clear, Fired, Rule, Verdict, Wait, rule, wait_until
 from diagnosis.rules.nodes import settling
@@ -25,6 +24,7 @@ from situation.clock import duration_text
 from situation.crashes import in_service, restart_policy, started_pairs
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import Condition, Ref, find_condition
+from situation.node_returns import back_at
 from situation.pods import Container, ContainerStatus, Pod
 from situation.selectors import is_node_ready, is_ready
 from situation.situation import Situation

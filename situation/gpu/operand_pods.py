@@ -8,6 +8,7 @@ from situation.crashes import Loop, find_crashes
 from situation.gpu.components import DRIVER_MANAGER, LATE_STEPS, awaited, component_of
 from situation.gpu.links import Component, Link, LinkState
 from situation.meta import Ref, find_condition
+from situation.node_returns import back_at
 from situation.pods import Container, ContainerStatus, Pod
 from situation.selectors import is_ready, is_sidecar
 from situation.situation import Situation
@@ -217,7 +218,7 @@ def _progress(component: Component, pod: Pod, situation: Situation, now: datetim
         return _not_started(pod, situation, now)
     step = current_step(pod)
     if step is None:
-        return _main(component, pod, now)
+        return _main(component, pod, situation, now)
     container, status, done = step
     running = status.state.running if status else None
     since = (running.started_at if running else None) or pod.metadata.creation_timestamp
@@ -235,7 +236,7 @@ def _step_budget(name: str, runs: bool, late: bool) -> timedelta:
     return CUDA_CHECK if late else OTHER_STEP
 
 
-def _main(component: Component, pod: Pod, now: datetime) -> Own:
+def _main(component: Component, pod: Pod, situation: Situation, now: datetime) -> Own:
     """All init containers are through: ready, or the main containers are still to be."""
     condition = find_condition(pod.status.conditions, "Ready")
     if condition is not None and condition.status == "True":
@@ -243,9 +244,11 @@ def _main(component: Component, pod: Pod, now: datetime) -> Own:
     unready = next((status for status in pod.status.container_statuses if not status.ready), None)
     running = unready.state.running if unready else None
     since = (running.started_at if running else None) or pod.metadata.creation_timestamp
-    budget = READY_AFTER_START if running and component is not Component.DRIVER else DRIVER_START
-    return _given(budget, since, now, Own(LinkState.STARTING, "starts", unready.name if unready else "", since,
-                                          restarts=unready.restart_count if unready else 0))  # fmt: skip
+    own = Own(LinkState.STARTING, "starts", unready.name if unready else "", since,
+              restarts=unready.restart_count if unready else 0)  # fmt: skip
+    if (back := back_at(pod, situation)) is not None and now < back:
+        return own._replace(until=back)
+    return _given(READY_AFTER_START if running and component is not Component.DRIVER else DRIVER_START, since, now, own)
 
 
 def _not_started(pod: Pod, situation: Situation, now: datetime) -> Own:

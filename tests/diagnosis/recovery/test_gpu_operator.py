@@ -6,7 +6,8 @@ import pytest
 
 from tests import gpu_objects as gpu
 from tests import gpu_resources as resources
-from tests.build import Manifest, node
+from tests.build import Manifest, ago, node
+from tests.diagnosis.objects import ready_condition
 from tests.diagnosis.recovery.harness import Case, check, gone
 from tests.diagnosis.test_gpu_links import dead_driver
 from tests.diagnosis.test_gpu_modes import ASKED, INVALID, MANAGER, PAUSED, PENDING, STATE, moved, upgrading, waits
@@ -47,6 +48,20 @@ BY_CLOUD: Final = gpu.bare_node(gpus=None, seen=False, labels={"cloud.google.com
 GFD_BARE: Final = [gpu.bare_node(), gpu.operand_set(gpu.GFD), gpu.operand(gpu.GFD)]
 
 
+def silent_node() -> Manifest:
+    """Return a GPU node that has not reported for five minutes."""
+    return gpu.gpu_node(conditions=ready_condition("Unknown", reason="NodeStatusUnknown"))
+
+
+def marked_unready(operand: Manifest) -> Manifest:
+    """Return the pod as the node controller marks it when its node is silent: its containers are as they were."""
+    conditions = [
+        {**item, "status": "False", "lastTransitionTime": ago(300)} if item["type"] == "Ready" else item
+        for item in operand["status"]["conditions"]
+    ]
+    return {**operand, "status": {**operand["status"], "conditions": conditions}}
+
+
 def mig(**labels: str) -> Manifest:
     return gpu.bare_node(labels=labels)
 
@@ -63,6 +78,9 @@ CASES: Final = (
     Case("gpu-link-broken", [gpu.gpu_node(), *gpu.operands(without=(gpu.EXPORTER,)),
                              gpu.operand_pod(gpu.EXPORTER, broken=gpu.crashing()), *gpu.operand_sets()],
          [gpu.operand_pod(gpu.EXPORTER)], name="the exporter runs"),
+    Case("node-unreachable", [silent_node(), *map(marked_unready, gpu.operands()), *gpu.operand_sets(), gpu.operator()],
+         [gpu.gpu_node(conditions=ready_condition("True", reason="KubeletReady", age_s=-1, heartbeat_s=-1))],
+         name="nobody has written yet that its operands are ready"),
     Case("gpu-driver-upgrade-failed", [upgrading("upgrade-failed"), moved("Failed to drain the node, timed out", 300)],
          [DONE, moved(DONE_WORDS, -1)]),
     Case("gpu-driver-upgrade-stuck", [upgrading("drain-required", cordoned_s=3000),
