@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
+from diagnosis.change_facts import begins_to_schedule, other_quota, same_to_others, turned
 from diagnosis.container_facts import siblings
 from diagnosis.name_dependents import callers, creators, may_be_meant, told_of, webhooks
 from diagnosis.node_agents import Agent, agent_of, is_nfd
-from diagnosis.own_changes import begins_to_schedule, other_quota, same_to_others, turned
 from diagnosis.serving_dependents import reached, reviewed, setup_namespace
 from situation.cluster import Event, Namespace, Node
 from situation.gpu.chain import is_gpu_node

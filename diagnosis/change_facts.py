@@ -1,4 +1,4 @@
-"""What a change leaves as it was, for all who look at the object from elsewhere."""
+"""What of a change matters to others than the object itself: whether anything does, or something in particular."""
 
 from situation.cluster import Lease, Namespace, Node, ResourceQuota
 from situation.meta import KubernetesObject
