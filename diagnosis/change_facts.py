@@ -1,5 +1,7 @@
 """What of a change matters to others than the object itself: whether anything does, or something in particular."""
 
+from datetime import datetime
+
 from situation.cluster import Lease, Namespace, Node, ResourceQuota
 from situation.meta import KubernetesObject
 from situation.network import Service
@@ -52,12 +54,16 @@ def same_to_others(old: KubernetesObject | None, new: KubernetesObject | None) -
 
 
 def _same_offer(old: Node, new: Node) -> bool:
-    """A heartbeat changes no more than time stamps; pods care only for what the node offers and whether it is well."""
+    """A heartbeat changes only its own time stamps; pods care for what the node offers and whether it is well."""
     return (
         old.spec == new.spec
         and old.metadata.labels == new.metadata.labels
         and old.status.allocatable == new.status.allocatable
         and old.status.capacity == new.status.capacity
-        and [(c.type, c.status, c.reason) for c in old.status.conditions]
-        == [(c.type, c.status, c.reason) for c in new.status.conditions]
+        and _conditions(old) == _conditions(new)
     )
+
+
+def _conditions(node: Node) -> list[tuple[str, str, str, datetime | None]]:
+    """Return what a heartbeat leaves alone; a node that was away unseen is told by its transition."""
+    return [(item.type, item.status, item.reason, item.last_transition_time) for item in node.status.conditions]
