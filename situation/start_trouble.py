@@ -1,5 +1,7 @@
 """Pods that have a node but have not started: whether that is so now, and what the kubelet last said about it."""
 
+import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -22,6 +24,8 @@ REASONS: Final = (
 RETRY: Final = timedelta(seconds=150)
 """Events this close to the newest are of the same attempt, or the one before: the kubelet repeats a failed mount after
 2 min 2 s at the latest (goroutinemap/exponentialbackoff, maxDurationBeforeRetry), a sandbox much sooner."""
+
+_VOLUME: Final = re.compile(r'for volume "([^"]+)"')
 
 NOT_STARTED: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 
@@ -54,11 +58,39 @@ def start_events(pod: Pod, situation: Situation, *more: str) -> tuple[Event, ...
     """
     if not has_not_started(pod):
         return ()
-    events = [event for event in situation.events_of(pod, "Pod", *REASONS, *more) if event.type == "Warning"]
+    attached = attached_at(pod, situation)
+    events = [
+        event
+        for event in situation.events_of(pod, "Pod", *REASONS, *more)
+        if event.type == "Warning" and not (attached and _is_attached_since(event, attached))
+    ]
     newest = max((event.last_seen for event in events if event.last_seen), default=None)
     if newest is None:
         return tuple(events)
     return tuple(event for event in events if event.last_seen and newest - event.last_seen <= RETRY)
+
+
+def attached_at(pod: Pod, situation: Situation) -> Mapping[str, datetime]:
+    """Return when volumes were attached for a pod, by their names, as far as events tell.
+
+    The attach/detach controller says `AttachVolume.Attach succeeded for volume "pv-7"`.
+    """
+    told = [
+        (_VOLUME.search(event.message), event.last_seen)
+        for event in situation.events_of(pod, "Pod", "SuccessfulAttachVolume")
+    ]
+    return {found[1]: at for found, at in told if found is not None and at is not None}
+
+
+def _is_attached_since(event: Event, attached: Mapping[str, datetime]) -> bool:
+    """Tell whether what an event complains of is over by an attachment: of its volume, or any, where it names none."""
+    found, at = _VOLUME.search(event.message), event.last_seen
+    since = None
+    if event.reason == "FailedAttachVolume" and found is not None:
+        since = attached.get(found[1])
+    elif event.reason == "FailedMount" and "unmounted volumes=" in event.message:
+        since = max(attached.values())
+    return since is not None and at is not None and at <= since
 
 
 def waiting_since(pod: Pod) -> datetime | None:

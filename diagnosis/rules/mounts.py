@@ -74,8 +74,8 @@ def _fired(
     severity=Severity.CRITICAL,
     kind="Pod",
     needs=("pods", "events"),
-    looks_at="FailedAttachVolume events of pods that have not started; pods on other nodes with the same claim, "
-    "and those nodes.",
+    looks_at="FailedAttachVolume events of pods that have not started, without a later SuccessfulAttachVolume of that "
+    "volume; pods on other nodes with the same claim, and those nodes.",
     look_alikes={
         "missing-config": "FailedMount with `not found`",
         "ReadWriteOncePod in use": "said by the scheduler, before the pod has a node",

@@ -19,7 +19,7 @@ from situation.meta import Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import claim_names
 from situation.situation import Situation
-from situation.start_trouble import NOT_STARTED, start_events, waiting_since
+from situation.start_trouble import NOT_STARTED, attached_at, start_events, waiting_since
 
 START_S: Final = 300.0
 """ContainerCreating longer than this is worth a look whatever the reason ("for minutes", fault_signatures 6)."""
@@ -91,7 +91,7 @@ def sandbox_failure(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     kind="Pod",
     needs=("pods",),
     looks_at="Pods with a node, phase Pending, all containers waiting without a reason: for 5 minutes, 15 while "
-    "an image is being pulled, since the sandbox was made or the last init container ended.",
+    "an image is being pulled, since a volume was attached, the sandbox was made or the last init container ended.",
     look_alikes={
         "missing-config": "an event names what is missing",
         "pod-network": "an event says that the sandbox cannot be made",
@@ -105,6 +105,7 @@ def not_started(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     since = _idle_since(pod)
     if since is None:
         return CLEAR
+    since = max((since, *attached_at(pod, situation).values()))
     pull = _pull(pod, situation)
     if wait := wait_until(since, START_S if pull is None else PULL_S, now) or _gpu_wait(pod, situation, now):
         return wait

@@ -90,3 +90,25 @@ def test_first_commands() -> None:
     assert first_command(attach) == "kubectl get volumeattachments"
     assert first_command(mount) == "kubectl -n shop describe pod web-1"
     assert first_command(csi) == "kubectl get csinode node-1 -o yaml"
+
+
+@pytest.mark.parametrize(
+    ("attached", "age_s", "expected"),
+    [
+        ("pv-7", 2, "clear"),
+        ("pv-7", 60, "volume-attach"),
+        ("pv-8", 2, "volume-attach"),
+    ],
+    ids=["since", "before, and taken away again", "another volume"],
+)
+def test_a_volume_that_was_attached_since_is_waited_for_no_more(attached: str, age_s: float, expected: str) -> None:
+    done = f'AttachVolume.Attach succeeded for volume "{attached}"'
+    success = event("Pod/web-1", "SuccessfulAttachVolume", done, type="Normal", age_s=age_s)
+    assert rule_of(creating(spec=CLAIM), node(), told("FailedAttachVolume", MULTI), success) == expected
+
+
+def test_a_mount_that_fails_after_the_attachment_counts() -> None:
+    done = 'AttachVolume.Attach succeeded for volume "pv-7"'
+    success = event("Pod/web-1", "SuccessfulAttachVolume", done, type="Normal", age_s=30)
+    for message in (MOUNT, SUMMARY):
+        assert rule_of(creating(spec=CLAIM), node(), told("FailedMount", message), success) == "volume-mount"

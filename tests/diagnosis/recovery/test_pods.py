@@ -12,7 +12,7 @@ from tests.diagnosis.test_container_start import MOUNT, NOT_IN_PATH, OOM_TEXT, s
 from tests.diagnosis.test_containers import KILLED, LIMIT, LIVENESS, OOM, STARTUP, STARTUP_KILLED, SYSTEM_OOM, kill
 from tests.diagnosis.test_images import FAILED, NOT_FOUND, pulling
 from tests.diagnosis.test_init_containers import init_pod
-from tests.diagnosis.test_mounts import CLAIM, MULTI, told
+from tests.diagnosis.test_mounts import CLAIM, MULTI, SUMMARY, told
 from tests.diagnosis.test_mounts import MOUNT as VOLUME_MOUNT
 from tests.diagnosis.test_readiness import PROBE, REFUSED, unhealthy, unready
 from tests.diagnosis.test_slow_start import PULLING, unseen
@@ -52,6 +52,7 @@ SANDBOX_UP: Final = creating(
     }
 )
 """The same pod, ten minutes old: a second ago it got its volumes and its network, and it has yet to pull its image."""
+ATTACHED: Final = 'AttachVolume.Attach succeeded for volume "pv-7"'
 NODE: Final = node()
 CASES: Final = (
     Case("missing-config", [config_error('secret "db" not found'), NODE], [STARTED], name="env"),
@@ -92,6 +93,12 @@ CASES: Final = (
         )
     ),
     Case("volume-attach", [creating(spec=CLAIM), NODE, told("FailedAttachVolume", MULTI)], [STARTED]),
+    Case(
+        "volume-attach",
+        [creating(spec=CLAIM), NODE, told("FailedAttachVolume", MULTI), told("FailedMount", SUMMARY)],
+        [event("Pod/web-1", "SuccessfulAttachVolume", ATTACHED, type="Normal", age_s=-1)],
+        name="it is attached, and mounted now",
+    ),
     Case("volume-mount", [creating(spec=CLAIM), NODE, told("FailedMount", VOLUME_MOUNT)], [STARTED]),
     *(
         Case(rule, [creating(), NODE, event("Pod/web-1", reason, text)], [SANDBOX_UP], name="its image is pulled now")
