@@ -25,7 +25,7 @@ Step = Manifest | Ref | Reading | Callable[[Situation], object]
 """An object that came or changed, one that is gone, what a source said, or several readings of no object."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Case:
     """A rule that fires, and what puts an end to it."""
 

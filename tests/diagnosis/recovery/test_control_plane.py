@@ -1,6 +1,7 @@
 """The API server and what it asks, certificates, leaders: readings that say again that all is well."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -79,8 +80,7 @@ CASES: Final = (
     Case("certificate-not-reloaded",
          lambda: certified(situation(*NODES), certificate("apiserver", 3, served=True), NEW),
          [certificates(SERVED_NEW, NEW)]),
-    *(Case(rule, lambda state=state, error=error: cluster(state, error),  # type: ignore[misc]
-           [api_server_answers])
+    *(Case(rule, partial(cluster, state, error), [api_server_answers])
       for rule, state, error in (("api-certificate", SourceState.UNREACHABLE, CERTIFICATE),
                                  ("api-unreachable", SourceState.UNREACHABLE, REFUSED),
                                  ("credentials-refused", SourceState.UNAUTHORIZED, LOGIN),
