@@ -12,7 +12,7 @@ from situation.readings import ServerClock
 AGREE: Final = timedelta(seconds=5)
 """Clocks that are this close are left alone: machines that keep time differ by less, and answers take their time."""
 CONFIRMED: Final = 3
-"""So many answers in a row must tell of a change: behind one address there may be several servers, one of them wrong."""
+"""So many answers in a row must tell of a change: one of several servers behind an address may have a wrong clock."""
 
 
 class ClusterClock:
