@@ -10,6 +10,7 @@ from situation.cluster import Node
 from situation.gpu.components import DEPLOY
 from situation.gpu.offer import PRESENT, PRODUCT, gpu_resources
 from situation.gpu.operator import ClusterPolicy, NvidiaDriver
+from situation.gpu.operator_namespace import operator_namespace as found_namespace
 from situation.meta import KubernetesObject, Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_finished, is_ready
@@ -131,9 +132,8 @@ def has_operator(situation: Situation) -> bool:
 
 
 def operator_namespace(situation: Situation) -> str:
-    """Return where the operands run: as the ClusterPolicy says, where they are seen, or the chart's default."""
-    told = [item.status.namespace for item in policies(situation) if item.status.namespace]
-    return next(iter(told), "") or next((ref.namespace for ref in agents(situation, Agent.GPU)), "gpu-operator")
+    """Return where the operands run, as far as anything tells, else the chart's default."""
+    return found_namespace(situation) or "gpu-operator"
 
 
 def holders(node: Node, situation: Situation) -> tuple[Pod, ...]:

@@ -8,8 +8,6 @@ import msgspec
 
 from situation.etcd.cluster import EtcdCluster, etcd_of
 from situation.etcd.way import Way, way_to
-from situation.gpu.components import component_of
-from situation.gpu.links import Component
 from situation.logs import LogTarget
 from situation.meta import Ref
 from situation.pods import Pod
@@ -69,18 +67,3 @@ class Context(msgspec.Struct, frozen=True):
 
     def way(self) -> Way:
         return way_to(self.situation, self.etcd())
-
-    def operator_namespace(self) -> str:
-        """Where the GPU Operator runs: its own pod, else any of its operands tells."""
-        return self.situation.once("gpu-operator-namespace", lambda: _operator_namespace(self.situation))
-
-
-def _operator_namespace(situation: Situation) -> str:
-    operands = ""
-    for pod in situation.pods.values():
-        component = component_of(pod)
-        if component is Component.OPERATOR:
-            return pod.namespace
-        if component not in (None, Component.NFD) and not operands:
-            operands = pod.namespace
-    return operands

@@ -19,6 +19,7 @@ from playbooks.context import WORKLOADS, Context
 from situation.etcd.cluster import etcd_of
 from situation.etcd.standing import etcd_pods
 from situation.gpu.operand_pods import driver_pod
+from situation.gpu.operator_namespace import operator_namespace
 from situation.logs import log_target
 from situation.selectors import claim_names, container_pairs, is_control_plane
 
@@ -162,7 +163,7 @@ def _revision(context: Context) -> Words | None:
 
 
 def _gpu_namespace(context: Context) -> Words | None:
-    return _one(context.operator_namespace())
+    return _one(operator_namespace(context.situation))
 
 
 def _driver_pod(context: Context) -> Words | None:

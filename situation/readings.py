@@ -101,6 +101,15 @@ class ServerClock(msgspec.Struct, frozen=True):
     """So much of it is taken off all times already: readings are dated, and judged, by the server's clock."""
 
 
+CONFIGURED: Final = "midwatch/configuration"
+
+
+class Configured(msgspec.Struct, frozen=True):
+    """What the person who runs us says of the cluster; empty where it is to be found out."""
+
+    gpu_operator_namespace: str = ""
+
+
 Value = (
     Listed
     | Changed
@@ -108,6 +117,7 @@ Value = (
     | Readiness
     | OwnLoad
     | ServerClock
+    | Configured
     | GpuReading
     | EtcdReading
     | EtcdMembership

@@ -20,6 +20,7 @@ from situation.log_reads import LogRead, LogReads
 from situation.meta import KubernetesObject, ObjectKey, Ref
 from situation.readings import (
     Changed,
+    Configured,
     Listed,
     OwnLoad,
     Readiness,
@@ -63,6 +64,7 @@ class Situation(Relations):
         self.leases_resumed_at: datetime | None = None
         """The first renewal of a lease in kube-system after none had been for STANDSTILL, by the cluster's clock."""
         self.own_load = OwnLoad()
+        self.configured = Configured()
         self.server_clock: ServerClock | None = None
         """Our clock against the API server's; `situation.server_clock` tells whether it is still to be believed."""
         self.devices: dict[str, NodeDevices] = {}
@@ -106,6 +108,8 @@ class Situation(Relations):
                 self.own_load = load
             case ServerClock() as clock:
                 self.server_clock = clock
+            case Configured() as configured:
+                self.configured = configured
             case GpuReading() as gpus:
                 return self._take_devices(gpus)
             case ServerReading() as server:

@@ -17,6 +17,8 @@ SSH_HZ: Final = 4.0
 """Over SSH six panes at 10 Hz cost 400 KiB/s of a line that may not have it."""
 
 
+NAMESPACE_PATTERN: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+"""Names of namespaces (Kubernetes documentation, "Object Names and IDs": RFC 1123 labels)."""
 _PATHS: Final = (
     "kubeconfig",
     "prometheus_token_file",
@@ -59,6 +61,8 @@ class Config(msgspec.Struct, frozen=True):
     """File with a bearer token for it; empty: none is sent."""
     gpu_nodes: Annotated[int, msgspec.Meta(ge=0, le=256)] = 16
     """Exporters asked through the API server every quarter of a minute, at most; 0: none."""
+    gpu_operator_namespace: Annotated[str, msgspec.Meta(pattern=f"^({NAMESPACE_PATTERN})?$")] = ""
+    """Where the GPU Operator lives; empty: it is found out."""
     vllm: tuple[str, ...] = ()
     """URLs of model servers that are asked directly, besides those found in the cluster."""
     vllm_servers: Annotated[int, msgspec.Meta(ge=0, le=256)] = 16
@@ -211,6 +215,9 @@ _SAMPLE: Final = """\
 # GPUs. Exporters in the cluster are asked through the API server (needs the right to get pods/proxy): so many of them
 # every 15 seconds at most, those that you look at and those with findings first; 0 asks none.
 # gpu_nodes = 16
+
+# Where the GPU Operator lives, if nothing in the cluster tells: it is stopped, or its parts may not be read.
+# gpu_operator_namespace = ""
 
 # DCGM exporters to be asked directly, and a Prometheus that scrapes them (and the model servers below): for rights that
 # do not reach pods/proxy, and for large clusters. USER:PASSWORD@ in the URL is sent; a file may hold a bearer token.

@@ -14,9 +14,10 @@ from collectors.kubernetes.cluster_clock import ClusterClock
 from playbooks.commands import Target
 from situation.kinds import BY_NAME
 from situation.logs import LogTarget, PodLog
-from situation.readings import Reading
+from situation.readings import CONFIGURED, Configured, Reading, SourceState
 from situation.situation import Situation
 from situation.text import harmless
+from tui.config import NAMESPACE_PATTERN
 from tui.local import Access, local_access, not_read
 
 if TYPE_CHECKING:
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
     from collectors.vllm.options import VllmOptions
     from tui.config import Config
 
-_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-"""Names of namespaces (Kubernetes documentation, "Object Names and IDs": RFC 1123 labels)."""
 _FAULT_DEADLINE_S: Final = 5.0
+_ALWAYS_S: Final = 1e9
 _COMPARED_WITHIN_S: Final = 1.0
 """So long all else waits for the server's time: what was dated before the clocks were compared may be dated wrong."""
 
@@ -101,6 +101,8 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
     """Ask an OpenID issuer for new tokens; False: that is left to kubectl."""
     serving: "VllmOptions | None" = None
     """Ways to the model servers; None: those that need no option."""
+    configured: Configured = Configured()
+    """What is said of the cluster itself."""
     clock: ClusterClock = msgspec.field(default_factory=ClusterClock)
     """Dates all readings, and is put right by the API server's; who judges them asks it for the time."""
 
@@ -131,6 +133,8 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
             raise ConnectionFailed(str(error)) from error
         client = access.client
         async with client or nullcontext(), http, Runner(publish, clock) as runner, _compared(client):
+            if self.configured != Configured():
+                publish(Reading(CONFIGURED, SourceState.LIVE, clock(), self.configured, fresh_for_s=_ALWAYS_S))
             for collector in others.collectors:
                 runner.start(collector)
             if client is None:
@@ -260,7 +264,7 @@ def serving_options(vllm: Iterable[str], prometheus: str | None, config: "Config
 
 def check_namespace_name(namespace: str | None) -> None:
     """Raise ConnectionFailed for a name that no namespace can have: it would become part of a path."""
-    if namespace and not _LABEL.fullmatch(namespace):
+    if namespace and not re.fullmatch(NAMESPACE_PATTERN, namespace):
         raise ConnectionFailed(
             f"--namespace {namespace!r}: not a name of a namespace (small letters, digits and dashes, 63 at most)"
         )

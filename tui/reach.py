@@ -37,6 +37,7 @@ class Reach(NamedTuple):
 
     def connection(self, config: "Config", plugin_deadline_s: float | None = None) -> "KubernetesConnection":
         """Return the way to the cluster; `plugin_deadline_s` are seconds for an exec plugin. Raises UsageProblem."""
+        from situation.readings import Configured
         from tui.connection import KubernetesConnection, device_options, path_text, serving_options
 
         etcd = etcd_choice(self.etcd, config)
@@ -51,4 +52,5 @@ class Reach(NamedTuple):
             etcd.notes,
             config.oidc_renew,
             serving_options(self.vllm, self.prometheus, config),
+            Configured(config.gpu_operator_namespace),
         )

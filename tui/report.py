@@ -56,7 +56,9 @@ class Report:
         self._diagnosis = diagnosis
         self._target = target
         self._now = now
-        self._notes = (*(harmless(note) for note in notes), *_of_clock(situation))
+        clock = correction_text(situation)
+        of_clock = (f"{clock}: times and ages are told by the API server's",) if clock else ()
+        self._notes = (*(harmless(note) for note in notes), *of_clock)
         sources = map(situation.source, asked)
         self._silent = [source for source in sources if source.state in _SILENT or source.error]
 
@@ -296,8 +298,3 @@ def _layer_text(layer: LayerStatus) -> str:
             return f"{name} {UNKNOWN}"
     glyph = SEVERITY[layer.severity] if layer.severity else "●"
     return f"{name} {glyph} {layer.causes}"
-
-
-def _of_clock(situation: Situation) -> Iterator[str]:
-    if wrong := correction_text(situation):
-        yield f"{wrong}: times and ages are told by the API server's"

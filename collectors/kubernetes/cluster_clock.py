@@ -11,6 +11,8 @@ from situation.readings import ServerClock
 
 AGREE: Final = timedelta(seconds=5)
 """Clocks that are this close are left alone: machines that keep time differ by less, and answers take their time."""
+CONFIRMED: Final = 3
+"""So many answers in a row must tell of a change: one of several servers behind an address may have a wrong clock."""
 
 
 class ClusterClock:
@@ -24,16 +26,24 @@ class ClusterClock:
         self.own = own
         """This machine's clock."""
         self._ahead = timedelta(0)
+        self._is_compared = False
+        self._other: list[timedelta] = []
+        """What the last answers told, one like the other, but unlike what is taken off."""
 
     def __call__(self) -> datetime:
         return self.own() - self._ahead
 
     def compare(self, found: ServerClock) -> ServerClock:
         """Take in how our own clock stands to the server's; return it with what is taken off of it from now on."""
-        ahead = timedelta(seconds=found.ahead_s)
         within = AGREE + timedelta(seconds=found.within_s)
-        if abs(ahead) <= within:
-            self._ahead = timedelta(0)
-        elif abs(ahead - self._ahead) > within:  # else each answer would move time a little
-            self._ahead = ahead
+        ahead = timedelta(seconds=found.ahead_s)
+        ahead = ahead if abs(ahead) > within else timedelta(0)
+        if ahead == self._ahead or (ahead and abs(ahead - self._ahead) <= within):
+            self._other.clear()  # each answer must not move time a little
+        else:
+            self._other = [other for other in self._other if abs(other - ahead) <= within] + [ahead]
+            if not self._is_compared or len(self._other) >= CONFIRMED:
+                self._ahead = ahead
+                self._other.clear()
+        self._is_compared = True
         return msgspec.structs.replace(found, taken_off_s=self._ahead.total_seconds())

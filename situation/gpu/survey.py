@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from situation.gpu.components import component_of
 from situation.gpu.links import Component
+from situation.gpu.operator_namespace import operator_namespace
 from situation.pods import Pod
 from situation.selectors import is_ready
 from situation.situation import Situation
@@ -49,7 +50,7 @@ def _survey(situation: Situation) -> Survey:
     spaces = dict.fromkeys(item.namespace for items in found.values() for item in items)
     operator = None
     masters: list[Pod] = []
-    for namespace in spaces | dict.fromkeys(_NAMESPACES):
+    for namespace in spaces | dict.fromkeys((operator_namespace(situation), *_NAMESPACES)):
         operator = operator or situation.deployments.get((namespace, _OPERATOR))
         pods = situation.pods_by_label.get((namespace, "role", "master")).values()
         masters += [pod for pod in pods if component_of(pod) is Component.NFD]

@@ -32,15 +32,32 @@ def test_a_clock_that_is_off_is_put_right(ahead_s: float, within_s: float, taken
 def test_each_answer_does_not_move_time_a_little() -> None:
     clock = ClusterClock(lambda: NOW)
     clock.compare(ServerClock(660.0, 0.6))
-    for ahead_s in (661.5, 658.2, 664.9):
+    for ahead_s in (661.5, 658.2, 664.9) * 3:
         assert clock.compare(ServerClock(ahead_s, 0.6)).taken_off_s == 660.0
-    assert clock.compare(ServerClock(670.0, 0.6)).taken_off_s == 670.0
+
+
+def test_a_change_counts_once_it_is_confirmed() -> None:
+    clock = ClusterClock(lambda: NOW)
+    clock.compare(ServerClock(660.0, 0.6))
+    assert [clock.compare(ServerClock(ahead_s, 0.6)).taken_off_s for ahead_s in (670.0, 671.0, 670.5)] == [
+        660,
+        660,
+        670.5,
+    ]
+
+
+def test_one_of_several_servers_with_a_wrong_clock_does_not_move_time_to_and_fro() -> None:
+    """They stand behind one address, and answer in turns."""
+    clock = ClusterClock(lambda: NOW)
+    told = [clock.compare(ServerClock(ahead_s, 0.6)) for ahead_s in (0.1, 62.0, 0.3, 61.0, 62.5, 0.2) * 5]
+    assert {item.taken_off_s for item in told} == {0.0}
 
 
 def test_a_clock_that_was_set_right_is_ours_again() -> None:
     clock = ClusterClock(lambda: NOW)
     clock.compare(ServerClock(-660.0, 0.6))
-    assert clock.compare(ServerClock(0.2, 0.6)) == ServerClock(0.2, 0.6)
+    told = [clock.compare(ServerClock(0.2, 0.6)).taken_off_s for _ in range(3)]
+    assert told == [-660.0, -660.0, 0.0]
     assert clock() == NOW
 
 

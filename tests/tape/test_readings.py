@@ -29,6 +29,7 @@ from situation.log_reads import LogRead, LogSaid, RunRead
 from situation.meta import KubernetesObject, Ref
 from situation.readings import (
     Changed,
+    Configured,
     Listed,
     OwnLoad,
     Readiness,
@@ -83,6 +84,7 @@ VALUES: tuple[Value, ...] = (
     Liveness(True, ("ping",)),
     Certificates((Certificate("apiserver", "https://10.0.0.1:6443", NOW, is_served=True),)),
     ServerClock(-1.5, 0.6),
+    Configured("nvidia"),
     ServerReading(
         ModelServer(
             "serving/a:8000",

@@ -41,6 +41,7 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         prometheus = "https://prometheus.example"
         prometheus_token_file = "/run/token"
         gpu_nodes = 0
+        gpu_operator_namespace = "nvidia"
         vllm = ["http://10.0.0.7:8000"]
         vllm_servers = 4
         vllm_pods = ["serving/*"]
@@ -66,6 +67,7 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         "https://prometheus.example",
         "/run/token",
         0,
+        "nvidia",
         ("http://10.0.0.7:8000",),
         4,
         ("serving/*",),
@@ -92,6 +94,7 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         ("vllm_servers = -1", "vllm_servers = -1: expected `int` >= 0"),
         ('vllm_cacert = "ca.pem"', "vllm_cacert = 'ca.pem': expected an absolute path"),
         ("gpu_nodes = 257", "gpu_nodes = 257: expected `int` <= 256"),
+        ('gpu_operator_namespace = "GPU/x"', "gpu_operator_namespace = 'GPU/x': expected `str` matching regex"),
         ('dcgm = "http://x"', "dcgm = 'http://x': expected `array`, got `str`"),
         ('prometheus_token_file = "token"', "prometheus_token_file = 'token': expected an absolute path"),
         ("keys = 3", "keys = 3: expected a table"),
