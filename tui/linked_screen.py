@@ -22,7 +22,7 @@ from widgets.evidence import EvidencePane
 from widgets.gpu import GpuPane
 from widgets.gpu_chain import GpuChain
 from widgets.header import HeaderBar
-from widgets.layers import LayerStrip
+from widgets.layers import NOTHING_READ, LayerStrip
 from widgets.nodes import NodesPane
 from widgets.pane import Pane
 from widgets.pods import PodsPane
@@ -58,7 +58,7 @@ class LinkedScreen(TimelineScreen):
         painter, relation = self.painter, self.painter.relation()
         self.query_one(HeaderBar).facts = painter.header(self._mode, now, self.recorder.status)
         strip = self.query_one(LayerStrip)
-        strip.statuses = self._feed.diagnosis.layers
+        strip.statuses = self._feed.diagnosis.layers or NOTHING_READ
         strip.picked = self.attention.focus.layer
         parts: tuple[Callable[[], None], ...] = (
             partial(self._paint_pane, CausesPane, painter.causes, relation, now),

@@ -45,7 +45,7 @@ from widgets.events import EventsPane
 from widgets.evidence import Card, EvidencePane
 from widgets.families import FamilyKey, fold_families
 from widgets.gpu import GpuPane
-from widgets.header import HeaderFacts
+from widgets.header import CONNECTING, HeaderFacts
 from widgets.nodes import NodesPane
 from widgets.pane import pane_state
 from widgets.pods import PodsPane
@@ -236,8 +236,9 @@ class Painter:
 
     def header(self, mode: str, now: datetime, log: str = "") -> HeaderFacts:
         situation = self._feed.situation
+        context = self.target.context or ("" if situation.sources else CONNECTING)
         return HeaderFacts(
-            context=self.target.context + (f" · only namespace {limit}" if (limit := self.target.limited_to) else ""),
+            context=context + (f" · only namespace {limit}" if (limit := self.target.limited_to) else ""),
             mode=mode,
             version=situation.version.git_version if situation.version else None,
             nodes=len(situation.nodes) if situation.knows("nodes") else None,

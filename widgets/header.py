@@ -12,6 +12,8 @@ from textual.widget import Widget
 from situation.readings import OwnLoad
 from widgets.glyphs import color
 
+CONNECTING: Final = "connecting …"
+"""In place of a context whose name is not known before the kubeconfig was read."""
 _NAME_LEAST: Final = 28
 """Cells of a cluster's name for which all else but a problem gives way."""
 _NAME_BESIDE_PROBLEM: Final = 11
@@ -20,7 +22,7 @@ _NAME_BESIDE_PROBLEM: Final = 11
 class HeaderFacts(msgspec.Struct, frozen=True):
     """What the header tells; None for what is not known."""
 
-    context: str = ""
+    context: str = CONNECTING
     mode: str = "read-only"
     """`read-only`, or what makes the picture special: `demo`, `kiosk`."""
     version: str | None = None
@@ -85,9 +87,10 @@ def _end_of(text: str, cells: int) -> str:
     """Return as much of the end of a text as there is room for, with a mark where it was cut."""
     if cell_len(text) <= cells:
         return text
-    while text and cell_len(text) > cells - 2:
-        text = text[1:]
-    return f" …{text}" if text else ""
+    end = text[2 - cells :] if cells > 2 else ""
+    while end and cell_len(end) > cells - 2:
+        end = end[1:]  # wide characters
+    return f" …{end}" if end else ""
 
 
 def _counted(number: int | None, word: str) -> str:

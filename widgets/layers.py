@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from situation.findings import Layer, LayerStatus
+from situation.findings import Layer, LayerState, LayerStatus
 from widgets.glyphs import PARTLY_WORD, color, is_partly_judged, layer_glyph
 
 
@@ -29,6 +29,10 @@ _SETTINGS: Final = (
 )
 
 
+NOTHING_READ: Final = tuple(LayerStatus(layer, LayerState.UNKNOWN, "not read yet") for layer in Layer)
+"""Until the first judgement: what is not known is said to be, not left out."""
+
+
 class LayerStrip(Widget):
     """One line with the state of each layer; a click picks one."""
 
@@ -36,7 +40,7 @@ class LayerStrip(Widget):
     LayerStrip { height: 1; width: 1fr; background: $surface; }
     """
 
-    statuses: reactive[tuple[LayerStatus, ...]] = reactive(())
+    statuses: reactive[tuple[LayerStatus, ...]] = reactive(NOTHING_READ)
     picked: reactive[Layer | None] = reactive(None)
 
     class LayerPicked(Message):

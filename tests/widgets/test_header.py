@@ -1,3 +1,5 @@
+from time import process_time
+
 import msgspec
 import pytest
 from rich.cells import cell_len
@@ -30,7 +32,8 @@ def test_the_mode_goes_first_then_own_load_then_counts() -> None:
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        (HeaderFacts(), "no context · ? nodes ? pods"),
+        (HeaderFacts(), "connecting … · ? nodes ? pods"),
+        (HeaderFacts(""), "no context · ? nodes ? pods"),
         (msgspec.structs.replace(FACTS, nodes=1, pods=1), "1 node 1 pod "),
         (msgspec.structs.replace(FACTS, nodes=0, pods=0), "0 nodes 0 pods"),
         (msgspec.structs.replace(FACTS, nodes=None), "? nodes 10 000 pods"),
@@ -78,3 +81,10 @@ def test_a_name_with_room_is_whole() -> None:
 def test_of_wide_characters_no_half_is_shown() -> None:
     for width in range(40, 60):
         assert cell_len(header_line(msgspec.structs.replace(FACTS, context="中" * 40), width).plain) == width
+
+
+@pytest.mark.parametrize("width", [5, 20, 30, 80])
+def test_no_name_and_no_width_takes_long(width: int) -> None:
+    began = process_time()
+    header_line(msgspec.structs.replace(FACTS, context="x" * 75_000, problem="API server unreachable"), width)
+    assert process_time() - began < 1
