@@ -22,8 +22,8 @@ class Due:
 
     def is_due(self, source: Source, now: datetime, slow_at: datetime | None = None) -> bool:
         """Tell whether it is, but later if another slow pane was painted (`slow_at`) in this turn."""
-        if self._at is None or source.state is not self._state:
-            return True
+        if self._at is None or now < self._at or source.state is not self._state:
+            return True  # never, or before a clock was set back, or in another state
         waited_s = (now - self._at).total_seconds()
         if slow_at == now:  # where turns are seconds apart, another pane is always first: wait twice as long at most
             return waited_s >= 2 * self._every_s

@@ -107,7 +107,8 @@ class LoadCollector:
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
         load, now = self._meter.load(), self._clock()
-        due = self._said_at is None or (now - self._said_at).total_seconds() >= CONFIRM_S
+        # Also due when our clock was set back: then the last word lies ahead.
+        due = self._said_at is None or not 0 <= (now - self._said_at).total_seconds() < CONFIRM_S
         if due or self._last is None or msgspec.structs.asdict(load) != msgspec.structs.asdict(self._last):
             self._last, self._said_at = load, now
             yield Reading(self.name, SourceState.LIVE, now, load)

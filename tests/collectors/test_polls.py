@@ -165,6 +165,8 @@ async def test_own_load_is_told_when_it_changes_and_now_and_then() -> None:
     assert await told() == []
     now += timedelta(seconds=31)
     assert len(await told()) == 1
+    now -= timedelta(hours=1)
+    assert len(await told()) == 1
 
 
 SENT = datetime(2026, 11, 23, 2, 41, 7, tzinfo=UTC)
