@@ -42,9 +42,9 @@ from tui.themes import Themes, variable_defaults
 from widgets.evidence import CardCommand
 
 _TURN_S: Final = 0.1
-"""Pause between turns, also where redraws are further apart (over SSH): a key waits less for small turns."""
+"""From one turn to the next, also where redraws are further apart (over SSH): a key waits less for small turns."""
 _IMPATIENT_S: Final = 0.02
-"""Pause between turns until the first judgement, which is painted at once."""
+"""Pause between turns until the first judgement, which is painted at once; later there is none shorter."""
 _LOADING_REDRAW_S: Final = 2.0
 """Pause between redraws until then: each costs a tenth of a second and more, as panes come, while the same processor
 decodes ten thousand pods; where these are read sooner, none is worth it."""
@@ -169,8 +169,11 @@ class Cockpit(KeepingApp):
     @work(group="turns")
     async def _turn_for_ever(self) -> None:
         """Turn the feed as long as the program runs. Not from a timer: the application's own queue must stay open."""
+        began = monotonic()
         while self.is_running:
-            await asyncio.sleep(self._turn_s if self._is_judged else _IMPATIENT_S)
+            left_s = began + self._turn_s - monotonic() if self._is_judged else 0.0
+            await asyncio.sleep(max(_IMPATIENT_S, left_s))
+            began = monotonic()
             await self._turn()
 
     async def _turn(self) -> None:
