@@ -6,7 +6,7 @@ from situation.cluster import Lease, Namespace, Node, ResourceQuota
 from situation.meta import KubernetesObject
 from situation.network import Service
 from situation.pods import Pod
-from situation.selectors import is_node_ready
+from situation.selectors import is_finished, is_node_ready
 from situation.situation import Situation
 from situation.store import Change
 
@@ -21,6 +21,18 @@ def other_quota(change: Change) -> set[str]:
     """Return the namespace in which a quota came, went or got another limit: pods may be refused no more."""
     old, new = (item.status.hard if isinstance(item, ResourceQuota) else None for item in (change.old, change.new))
     return {change.ref.namespace} if old != new else set()
+
+
+def uses_otherwise(change: Change) -> bool:
+    """Tell whether a pod came, went, moved, ended or leaves: others may get the claims that it uses, or learn of it."""
+    before, after = (_use(item) for item in (change.old, change.new))
+    return before != after
+
+
+def _use(item: KubernetesObject | None) -> tuple[str, bool, bool] | None:
+    if not isinstance(item, Pod):
+        return None
+    return item.spec.node_name, is_finished(item), item.metadata.deletion_timestamp is not None
 
 
 def begins_to_schedule(change: Change, situation: Situation) -> bool:

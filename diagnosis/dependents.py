@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
-from diagnosis.change_facts import begins_to_schedule, other_quota, same_to_others, turned
+from diagnosis.change_facts import begins_to_schedule, other_quota, same_to_others, turned, uses_otherwise
 from diagnosis.container_facts import siblings
 from diagnosis.name_dependents import callers, creators, may_be_meant, told_of, webhooks
 from diagnosis.node_agents import Agent, agent_of, is_nfd
@@ -66,7 +66,7 @@ class _Concerned:
         self._nodes: set[str] = set()
         """Nodes whose unsettled pods are concerned."""
         self._claims: set[tuple[str, str]] = set()
-        """Claims of which a user came, went or changed: who waits for one may get it, or learn who holds it."""
+        """Claims of which a user came, went, moved or ended: who waits for one may get it, or learn who holds it."""
         self._services: set[Ref] = set()
         self._cron_jobs: set[Ref] = set()
         self._turned_nodes: set[str] = set()
@@ -101,9 +101,12 @@ class _Concerned:
         self._begins_to_schedule |= begins_to_schedule(change, self._situation)
         if may_be_meant(change):
             self._workload_namespaces.add(change.ref.namespace)
+        is_used_otherwise = uses_otherwise(change)
         for item in (change.old, change.new):
             if item is not None:
                 self._take(item, change)
+            if is_used_otherwise and isinstance(item, Pod):
+                self._claims.update((item.namespace, name) for name in claim_names(item))
 
     def _take(self, item: KubernetesObject, change: Change) -> None:
         match item:
@@ -156,7 +159,6 @@ class _Concerned:
         self._add_who_shows(pod)
         for name in claim_names(pod):
             self.refs[Ref("PersistentVolumeClaim", pod.namespace, name)] = None
-            self._claims.add((pod.namespace, name))
 
     def _add_who_shows(self, pod: Pod) -> None:
         """Add what tells how many of its pods are ready: Services, and a DaemonSet."""

@@ -97,7 +97,8 @@ class Situation(Relations):
         self._note_source(reading)
         match reading.value:
             case Listed() | Changed() as objects:
-                return self._take_objects(objects)
+                # A live kind with an error is polled: nobody saw the time between two lists.
+                return self._take_objects(objects, is_seen=not reading.error)
             case ServerVersion() as version:
                 self.version = version
             case Readiness() as readiness:
@@ -118,8 +119,8 @@ class Situation(Relations):
                 self._take_control_plane(reading.source, other)
         return []
 
-    def _take_objects(self, value: Listed | Changed) -> list[Change]:
-        before = self._newest_renewal() if value.kind == "leases" else None
+    def _take_objects(self, value: Listed | Changed, *, is_seen: bool) -> list[Change]:
+        before = self._newest_renewal() if value.kind == "leases" and is_seen else None
         changes = self._replace_all(value) if isinstance(value, Listed) else self._change(value)
         if before is not None and (newest := self._newest_renewal() or before) - before > STANDSTILL:
             self.leases_resumed_at = newest
@@ -135,6 +136,8 @@ class Situation(Relations):
             for name, source in self.sources.items()
         }
         self.answering_since = self.answering_since and min(self.answering_since, now)
+        self.devices.clear()  # they are read again soon, and what they told before would count as newer
+        self._devices_by_origin.clear()
 
     def _put(self, name: str, key: ObjectKey, new: KubernetesObject | None) -> Change:
         change = super()._put(name, key, new)
@@ -178,9 +181,10 @@ class Situation(Relations):
     def _note_source(self, reading: Reading) -> None:
         before = self.sources.get(reading.source) or Source(reading.source)
         live = reading.state is SourceState.LIVE
-        usual = (SourceState.STARTING, SourceState.LIVE)
-        if reading.source == READYZ and live and before.state_at(reading.observed_at) not in usual:
-            self.answering_since = reading.observed_at
+        if reading.source == READYZ and live and before.state is not SourceState.STARTING:
+            last = before.observed_at
+            if last is None or reading.observed_at - last >= STANDSTILL:  # one poll that fails is no time away
+                self.answering_since = reading.observed_at
         skipped = before.skipped
         if isinstance(reading.value, Listed):
             skipped = reading.value.skipped

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from diagnosis.certificate_facts import CLOCKS_AGREE
 from diagnosis.commands import counted
 from situation.certificates import Certificate, Certificates
+from situation.clock import utc_now
 from situation.etcd.members import EtcdAccess, EtcdMember, EtcdReading
 from situation.kinds import BY_NAME
 from situation.readings import Listed, Reading, ServerClock, SourceState
@@ -118,7 +119,7 @@ async def control_plane_lines(client: "Client | None", options: "EtcdOptions | N
             readings, _ = await one_pass(collector)
             for reading in readings:
                 seen += reading.value.certificates if isinstance(reading.value, Certificates) else ()
-    for line in certificate_lines(seen, datetime.now(UTC)):
+    for line in certificate_lines(seen, client.cluster_clock() if client is not None else utc_now()):
         yield line
 
 

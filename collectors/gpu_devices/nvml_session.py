@@ -68,7 +68,7 @@ class NvmlSession:
                 yield self._open()
                 is_whole = True
             finally:
-                if not is_whole or not self.may_stay_open:
+                if not is_whole or not self.may_stay_open or not self.events.has_any:
                     self._close()
 
     def close(self) -> None:

@@ -36,6 +36,11 @@ class XidEvents:
         self._seen: dict[str, tuple[int, tuple[SeenXid, ...]]] = {}
         """uuid -> number of the GPU, and its Xids, the last one last."""
 
+    @property
+    def has_any(self) -> bool:
+        """Whether some GPU can be listened to: else nothing is gained by keeping the library open."""
+        return any(events is not None for _, events in self._sets.values())
+
     def listen(self, library: Any, handle: Any, device: GpuDevice) -> None:
         """Begin to listen to a GPU, if it is not done yet. One that cannot be listened to stays unknown."""
         if device.index in self._sets or not device.uuid:

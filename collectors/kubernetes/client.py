@@ -99,6 +99,7 @@ class Client:
         self.streaming_lists = True
         """Set to False by the first reflector whose streaming list the server refuses: all kinds share the server."""
         self._load = load
+        self.cluster_clock = clock
         self._clock = clock.own
         self._environ = environ
         self._plugin_deadline_s = plugin_deadline_s

@@ -11,7 +11,7 @@ from situation.readings import ServerClock
 
 AGREE: Final = timedelta(seconds=5)
 """Clocks that are this close are left alone: machines that keep time differ by less, and answers take their time."""
-CONFIRMED: Final = 3
+CONFIRMED: Final = 10
 """So many answers in a row must tell of a change: one of several servers behind an address may have a wrong clock."""
 
 
@@ -34,16 +34,17 @@ class ClusterClock:
         return self.own() - self._ahead
 
     def compare(self, found: ServerClock) -> ServerClock:
-        """Take in how our own clock stands to the server's; return it with what is taken off of it from now on."""
+        """Take in how our own clock stands to the server's; return what is believed of that, and what is taken off."""
         within = AGREE + timedelta(seconds=found.within_s)
         ahead = timedelta(seconds=found.ahead_s)
-        ahead = ahead if abs(ahead) > within else timedelta(0)
-        if ahead == self._ahead or (ahead and abs(ahead - self._ahead) <= within):
+        if abs(ahead - self._ahead) <= within:
             self._other.clear()  # each answer must not move time a little
         else:
             self._other = [other for other in self._other if abs(other - ahead) <= within] + [ahead]
             if not self._is_compared or len(self._other) >= CONFIRMED:
-                self._ahead = ahead
+                self._ahead = ahead if abs(ahead) > within else timedelta(0)
                 self._other.clear()
         self._is_compared = True
-        return msgspec.structs.replace(found, taken_off_s=self._ahead.total_seconds())
+        believed = ahead if abs(ahead - self._ahead) <= within else self._ahead
+        off_s = self._ahead.total_seconds()
+        return msgspec.structs.replace(found, ahead_s=believed.total_seconds(), taken_off_s=off_s)

@@ -243,6 +243,19 @@ async def test_a_node_with_an_exporter_is_not_held_also_when_somebody_takes_it_a
         assert library.opened == 0
 
 
+@pytest.mark.parametrize(
+    ("sees_all", "missing"), [(False, {}), (True, {"pods": SourceState.FORBIDDEN})], ids=["one namespace", "no rights"]
+)
+async def test_where_an_exporter_would_not_be_seen_the_driver_is_not_held(
+    sees_all: bool, missing: dict[str, SourceState]
+) -> None:
+    library = Standin(1)
+    wishes = DeviceWishes("gpu-07", "gpu-07", sees_all=sees_all)
+    wishes.tell(situation(node("gpu-07"), missing=missing))
+    assert [item async for item in NvmlCollector(wishes, lambda: NOW, load=lambda: library).collect()]
+    assert library.opened == 0
+
+
 async def test_a_host_of_which_no_node_is_known_is_not_held() -> None:
     library = Standin(1)
     wishes = DeviceWishes("gpu-07", "gpu-07")

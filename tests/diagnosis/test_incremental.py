@@ -7,9 +7,10 @@ from typing import Any, Final
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from diagnosis.dependents import dependents
 from diagnosis.engine import RECHECK, Engine, diagnose
 from situation.kinds import KINDS, kind_of
-from situation.meta import KubernetesObject
+from situation.meta import KubernetesObject, Ref
 from situation.readings import Changed, Reading, SourceState
 from situation.situation import Situation
 from tests import gpu_objects as gpu
@@ -268,3 +269,16 @@ def test_any_changes_to_a_cluster_that_is_well(steps: list[Step]) -> None:
 @given(start=st.sets(st.integers(0, len(VARIANTS) - 1)), steps=STEPS)
 def test_any_changes_to_any_part_of_it(start: set[int], steps: list[Step]) -> None:
     check(sorted(start), steps)
+
+
+def test_a_pod_that_changes_in_place_has_not_all_users_of_its_claim_judged() -> None:
+    """A thousand pods of a training job share one: each change of each would be a thousand judgements."""
+    pods = [pod(f"train-{number}", ready=False, spec=CLAIM) for number in range(3)]
+    known = situation(*pods)
+    labelled = pod("train-0", ready=False, spec=CLAIM, labels={"app": "web", "step": "2"})
+    changes = known.apply(Reading("kubernetes/pods", SourceState.LIVE, NOW, Changed("pods", (made(labelled),))))
+    assert Ref("Pod", "shop", "train-1") not in set(dependents(known, changes, NOW))
+    changes = known.apply(
+        Reading("kubernetes/pods", SourceState.LIVE, NOW, Changed("pods", (), (("shop", "train-0"),)))
+    )
+    assert Ref("Pod", "shop", "train-1") in set(dependents(known, changes, NOW))

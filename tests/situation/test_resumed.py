@@ -26,11 +26,20 @@ def readyz(known: Situation, *answers: tuple[float, SourceState]) -> None:
         ([(0, LIVE)], None),
         ([(0, LIVE), (10, LIVE), (20, LIVE)], None),
         ([(0, GONE), (10, LIVE), (20, LIVE)], 10),
-        ([(0, LIVE), (10, GONE), (20, LIVE)], 20),
-        ([(0, LIVE), (10, SourceState.UNAUTHORIZED), (20, LIVE)], 20),
+        ([(0, LIVE), (10, GONE), (20, LIVE), (30, GONE), (40, LIVE)], None),
+        ([(0, LIVE), (10, GONE), (40, LIVE)], 40),
+        ([(0, LIVE), (10, SourceState.UNAUTHORIZED), (40, LIVE)], 40),
         ([(0, LIVE), (500, LIVE)], 500),
     ],
-    ids=["the first answer", "always", "down at the start", "down meanwhile", "no credentials", "we slept"],
+    ids=[
+        "the first answer",
+        "always",
+        "down at the start",
+        "a poll fails now and then",
+        "down meanwhile",
+        "no credentials",
+        "we slept",
+    ],
 )
 def test_since_when_the_api_server_answers(answers: list[tuple[float, SourceState]], since_s: float | None) -> None:
     known = situation()
@@ -42,10 +51,10 @@ def test_a_server_that_just_answers_again_is_no_witness_that_nothing_is_written(
     known = situation(lease("kube-scheduler", age_s=300), lease("apiserver-abc", age_s=290))
     readyz(known, (0, LIVE))
     assert still_for(known, NOW) == timedelta(seconds=290)
-    readyz(known, (10, GONE), (20, LIVE))
-    assert still_for(known, NOW + timedelta(seconds=21)) is None
-    readyz(known, (40, LIVE), (50, LIVE))
-    assert still_for(known, NOW + timedelta(seconds=20) + STANDSTILL) == timedelta(seconds=310) + STANDSTILL
+    readyz(known, (10, GONE), (40, LIVE))
+    assert still_for(known, NOW + timedelta(seconds=41)) is None
+    readyz(known, (60, LIVE), (70, LIVE))
+    assert still_for(known, NOW + timedelta(seconds=40) + STANDSTILL) == timedelta(seconds=330) + STANDSTILL
 
 
 def renewed(known: Situation, after_s: float, name: str = "apiserver-abc") -> None:
@@ -70,6 +79,14 @@ def test_a_new_list_after_a_cut_resumes_them_too() -> None:
     known = situation(lease("apiserver-abc", age_s=STANDSTILL.total_seconds() + 1))
     known.apply(Reading("kubernetes/leases", LIVE, NOW, Listed("leases", (made(lease("apiserver-abc", age_s=0)),))))
     assert known.leases_resumed_at == NOW
+
+
+def test_a_list_that_is_polled_says_nothing_of_the_time_between() -> None:
+    """Where leases may not be watched, a list comes once a minute: a scheduler that is dead stays so."""
+    known = situation(lease("apiserver-abc", age_s=60))
+    value = Listed("leases", (made(lease("apiserver-abc", age_s=0)),))
+    known.apply(Reading("kubernetes/leases", LIVE, NOW, value, error="polled: leases may not be watched"))
+    assert known.leases_resumed_at is None
 
 
 def elected(age_s: float) -> Manifest:

@@ -176,6 +176,20 @@ def test_the_devices_history_is_kept(clock: Clock) -> None:
     assert list(feed.devices.of("gpu-1", GpuDevice(0))) == [0, 10, 20]
 
 
+def test_devices_read_before_a_clock_was_set_back_do_not_hide_what_is_read_after(clock: Clock) -> None:
+    def told(at: datetime, xid: int) -> Reading:
+        devices = NodeDevices("gpu-1", (GpuDevice(0, "GPU-a", last_xid=xid),), "nvml", "", at)
+        return Reading("gpu/nvml", SourceState.LIVE, at, GpuReading((devices,)))
+
+    feed = fed(clock, *cluster_readings(node("gpu-1")), told(NOW, 0))
+    feed.turn()
+    clock.now = NOW - timedelta(minutes=10)
+    feed.turn()
+    feed.publish(told(clock.now, 79))
+    feed.turn()
+    assert [device.last_xid for device in feed.situation.devices["gpu-1"].devices] == [79]
+
+
 def test_a_clock_that_is_set_back_does_not_put_off_what_is_to_be_looked_at_again(clock: Clock) -> None:
     young = pod("a", phase="Pending", ready=False, node="", age_s=-3590, status={"containerStatuses": []})
     clock.now = NOW + timedelta(hours=1)
