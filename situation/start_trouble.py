@@ -25,6 +25,7 @@ RETRY: Final = timedelta(seconds=150)
 """Events this close to the newest are of the same attempt, or the one before: the kubelet repeats a failed mount after
 2 min 2 s at the latest (goroutinemap/exponentialbackoff, maxDurationBeforeRetry), a sandbox much sooner."""
 
+_UNMOUNTED: Final = re.compile(r"unmounted volumes=\[([^\]]*)\]")
 _VOLUME: Final = re.compile(r'for volume "([^"]+)"')
 
 NOT_STARTED: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
@@ -62,7 +63,7 @@ def start_events(pod: Pod, situation: Situation, *more: str) -> tuple[Event, ...
     events = [
         event
         for event in situation.events_of(pod, "Pod", *REASONS, *more)
-        if event.type == "Warning" and not (attached and _is_attached_since(event, attached))
+        if event.type == "Warning" and not (attached and _is_attached_since(event, attached, pod))
     ]
     newest = max((event.last_seen for event in events if event.last_seen), default=None)
     if newest is None:
@@ -82,14 +83,17 @@ def attached_at(pod: Pod, situation: Situation) -> Mapping[str, datetime]:
     return {found[1]: at for found, at in told if found is not None and at is not None}
 
 
-def _is_attached_since(event: Event, attached: Mapping[str, datetime]) -> bool:
-    """Tell whether what an event complains of is over by an attachment: of its volume, or any, where it names none."""
+def _is_attached_since(event: Event, attached: Mapping[str, datetime], pod: Pod) -> bool:
+    """Tell whether what an event complains of is over by an attachment: of its volume, or of as many as it lacks."""
     found, at = _VOLUME.search(event.message), event.last_seen
     since = None
     if event.reason == "FailedAttachVolume" and found is not None:
         since = attached.get(found[1])
-    elif event.reason == "FailedMount" and "unmounted volumes=" in event.message:
-        since = max(attached.values())
+    elif event.reason == "FailedMount" and (lacking := _UNMOUNTED.search(event.message)) is not None:
+        names = lacking[1].split()
+        claims = {volume.name for volume in pod.spec.volumes if volume.persistent_volume_claim}
+        if claims.issuperset(names) and len(attached) >= len(names):  # a ConfigMap is mounted by no attachment
+            since = max(attached.values())
     return since is not None and at is not None and at <= since
 
 

@@ -116,6 +116,7 @@ class NvmlCollector:
         self._deadline_s = deadline_s
         self._round: _Round | None = None
         self._began_at = 0.0
+        self._is_closing = False
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
         await self._wishes.until_told()
@@ -152,8 +153,13 @@ class NvmlCollector:
 
     def _give_free(self) -> None:
         """Close the library at once, or after the round that runs now: somebody may need the driver for himself."""
-        if self._session.is_open:
-            _in_daemon(self._session.close)
+        if self._session.is_open and not self._is_closing:  # a call that hangs would gather threads behind it
+            self._is_closing = True
+            _in_daemon(self._close)
+
+    def _close(self) -> None:
+        self._session.close()
+        self._is_closing = False
 
 
 def _in_daemon(work: Callable[[], None]) -> None:

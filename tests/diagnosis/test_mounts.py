@@ -107,6 +107,15 @@ def test_a_volume_that_was_attached_since_is_waited_for_no_more(attached: str, a
     assert rule_of(creating(spec=CLAIM), node(), told("FailedAttachVolume", MULTI), success) == expected
 
 
+@pytest.mark.parametrize("lacking", ["conf", "data conf"])
+def test_an_attachment_mounts_no_volume_that_is_none(lacking: str) -> None:
+    """A ConfigMap that cannot be mounted is still missing, whatever disk was attached since."""
+    done = 'AttachVolume.Attach succeeded for volume "pv-7"'
+    success = event("Pod/web-1", "SuccessfulAttachVolume", done, type="Normal", age_s=2)
+    summary = told("FailedMount", SUMMARY.replace("data logs", lacking))
+    assert rule_of(creating(spec=CLAIM), node(), summary, success) == "volume-mount"
+
+
 def test_a_mount_that_fails_after_the_attachment_counts() -> None:
     done = 'AttachVolume.Attach succeeded for volume "pv-7"'
     success = event("Pod/web-1", "SuccessfulAttachVolume", done, type="Normal", age_s=30)
