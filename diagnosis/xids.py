@@ -131,6 +131,7 @@ FOLLOWS: Final = {
 """Why an Xid may hide another from who sees only the last one (NVIDIA, "Analyzing Xid Errors with the Xid Catalog": 45
 is a clean-up due to previous errors, and also comes after Control-C, SIGKILL and with Xid 94 and 95; 154 has its action
 from the Xids that the catalogue links to it; 171 and 172 are additional to 48, without an action of their own)."""
+_RANKS: Final = {kind: number for number, kind in enumerate(SEVERITY)}
 _ADDS_TO: Final = {171: 48, 172: 48}
 
 
@@ -156,8 +157,7 @@ def gravest(device: GpuDevice, now: datetime) -> SeenXid | None:
 
 def rank_of(code: int) -> tuple[int, bool]:
     """Sort key of an Xid, the gravest first; of equally grave ones those that follow from another come last."""
-    kind, order = xid_of(code).kind, list(SEVERITY)
-    return (order.index(kind) if kind in order else len(order), code in FOLLOWS)
+    return (_RANKS.get(xid_of(code).kind, len(_RANKS)), code in FOLLOWS)
 
 
 def may_hide(device: GpuDevice) -> bool:

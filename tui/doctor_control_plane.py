@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from diagnosis.certificate_facts import CLOCKS_AGREE
@@ -128,7 +128,7 @@ async def _tell(wishes: "EtcdWishes", client: "Client | None") -> None:
     from collectors.errors import SourceError
     from collectors.kubernetes.lists import list_cached
 
-    pods, now = BY_NAME["pods"], datetime.now(UTC)
+    pods, now = BY_NAME["pods"], utc_now()
     said = Reading(pods.source, SourceState.UNREACHABLE, now, error="the API server was not asked")
     if client is not None:
         try:

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from situation.clock import utc_now
 from situation.kinds import BY_NAME
 from situation.readings import Listed, Reading, SourceState
 from situation.situation import Situation
@@ -55,7 +55,7 @@ async def _tell(wishes: "DeviceWishes", client: "Client", namespace: str | None)
     from collectors.gpu_devices.wishes import EXPORTER_APPS
     from collectors.kubernetes.lists import list_cached
 
-    pods, now = BY_NAME["pods"], datetime.now(UTC)
+    pods, now = BY_NAME["pods"], utc_now()
     found = await list_cached(client, pods, namespace, f"app in ({','.join(EXPORTER_APPS)})")
     situation = Situation()
     situation.apply(Reading(pods.source, SourceState.LIVE, now, Listed("pods", found.objects)))

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from situation.clock import utc_now
 from situation.kinds import BY_NAME
 from situation.readings import Listed, Reading, SourceState
 from situation.serving.readings import LEFT_OUT, WAYS, ModelServer, ServerReading
@@ -37,7 +37,7 @@ async def _lines(client: "Client | None", namespace: str | None, options: "VllmO
     try:
         pods = await _pods(client, namespace)
     except SourceError as error:
-        pods = Reading(BY_NAME["pods"].source, SourceState.UNREACHABLE, datetime.now(UTC))
+        pods = Reading(BY_NAME["pods"].source, SourceState.UNREACHABLE, utc_now())
         yield None, NAME, f"not looked for: {error}"
     situation = Situation()
     situation.apply(pods)
@@ -63,7 +63,7 @@ async def _lines(client: "Client | None", namespace: str | None, options: "VllmO
 async def _pods(client: "Client | None", namespace: str | None) -> Reading:
     from collectors.kubernetes.lists import list_cached
 
-    pods, now = BY_NAME["pods"], datetime.now(UTC)
+    pods, now = BY_NAME["pods"], utc_now()
     if client is None:
         return Reading(pods.source, SourceState.UNREACHABLE, now)
     found = await list_cached(client, pods, namespace)

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from incidents.shelf import kept, path_of
 from incidents.store import StoreError, delete, read
 from incidents.stories import in_order, stories
 from incidents.telling import Times, ending, remarks, span, subject_text
+from situation.clock import utc_now
 from situation.findings import Severity
 from situation.text import harmless
 from situation.version import VERSION
@@ -63,7 +64,7 @@ def _row(incident: Incident) -> tuple[str, ...]:
     critical = f", {grave} critical" if grave else ""
     people = incident.people
     more = f" and {len(people) - _ALL_SHOWN} more" if len(people) > _ALL_SHOWN else ""
-    end = incident.ended or (datetime.now(UTC) if incident.live else incident.last_at)
+    end = incident.ended or (utc_now() if incident.live else incident.last_at)
     state = "" if incident.ended else " (being written)" if incident.live else " (left open)"
     return (
         incident.id,
@@ -125,7 +126,7 @@ def exported(name: str, *, as_data: bool, redact: bool) -> Iterator[str]:
     if as_data:
         yield json.dumps(as_json(incident), indent=1, ensure_ascii=not speaks_unicode())
     else:
-        yield from markdown(incident, datetime.now(UTC), None, VERSION)
+        yield from markdown(incident, utc_now(), None, VERSION)
 
 
 def write_file(path: Path, lines: Iterable[str]) -> None:

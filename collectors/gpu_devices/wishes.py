@@ -69,10 +69,8 @@ class DeviceWishes:
         self._aliases = dict(_aliases(situation, self.exporters))
         self.this_node = self._this_node(situation)
         self._had_exporter |= self.this_node in self.exporters
-        could_hold, self.may_hold_driver = (
-            self.may_hold_driver,
-            self._is_in_service(situation) and self._has_no_exporter(situation),
-        )
+        could_hold = self.may_hold_driver
+        self.may_hold_driver = self._is_in_service(situation) and self._has_no_exporter(situation)
         if could_hold and not self.may_hold_driver:
             self.withdrawn()
         self._told.set()

@@ -42,9 +42,9 @@ async def connect(
     """Read the configuration and return a client; nothing is sent yet, and no exec plugin runs yet.
 
     `kubeconfig` and `context` are the command line's arguments, None for kubectl's defaults. `clock` is told how this
-    machine's clock stands to the server's. `plugin_deadline_s` bounds
-    what an exec plugin takes, and what an OpenID issuer does if it is less than OIDC_DEADLINE_S. With `oidc_renew`
-    False no issuer is asked: kubectl renews the tokens in the file. Raises ConfigurationError.
+    machine's clock stands to the server's. `plugin_deadline_s` bounds what an exec plugin takes, and what an OpenID
+    issuer does if it is less than OIDC_DEADLINE_S. With `oidc_renew` False no issuer is asked: kubectl renews the
+    tokens in the file. Raises ConfigurationError.
     """
 
     def load() -> Kubeconfig:

@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -30,6 +30,7 @@ from collectors.kubernetes.certificates import not_after
 from collectors.kubernetes.exec_plugin import login_hint
 from collectors.kubernetes.kubeconfig import Kubeconfig
 from collectors.urls import without_password
+from situation.clock import utc_now
 from situation.text import harmless
 
 OIDC_LOGIN: Final = (
@@ -187,7 +188,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+    return max(0.0, (at - utc_now()).total_seconds())
 
 
 def expired_client_certificate(target: Target) -> str | None:
@@ -195,7 +196,7 @@ def expired_client_certificate(target: Target) -> str | None:
     user = target.kubeconfig.user
     pem = client_certificate(user)
     expires = not_after(pem) if pem else None
-    if expires is None or expires > datetime.now(UTC):
+    if expires is None or expires > utc_now():
         return None
     name = user.get("client-certificate") or f"in {target.origin}"
     return f"client certificate {name} expired on {expires:%Y-%m-%d %H:%M} UTC: get a new one"
