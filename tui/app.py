@@ -134,8 +134,10 @@ class Cockpit(KeepingApp):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults(self.current_theme.dark)
 
+    def get_default_screen(self) -> CockpitScreen:
+        return self.cockpit
+
     def on_mount(self) -> None:
-        self.push_screen(self.cockpit)
         self.call_after_refresh(self._collect)
         self.call_after_refresh(self._load_rules)
         self._turn_for_ever()

@@ -6,6 +6,7 @@ from typing import Final
 
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
+from textual.events import ScreenResume
 from textual.reactive import reactive
 from textual.screen import Screen
 
@@ -47,6 +48,7 @@ class PaneScreen(Screen[None]):
     def __init__(self, feed: Feed, clock: Callable[[], datetime], painter: Painter, attention: Attention) -> None:
         # Each class that comes later has all widgets styled anew, which takes a good part of the first paint.
         super().__init__(classes=f"tab-{TABS[0].id}")
+        self._was_shown = False
         self._feed = feed
         self._clock = clock
         self._room = Room(self)
@@ -57,11 +59,14 @@ class PaneScreen(Screen[None]):
         self.attention = attention
         self.painter = painter
 
+    def on_screen_resume(self, event: ScreenResume) -> None:
+        # The first time, all widgets were styled a moment ago, as they were composed.
+        event.refresh_styles = event.refresh_styles and self._was_shown
+        self._was_shown = True
+
     def compose(self) -> ComposeResult:
-        for size, breakpoints in zip(
-            self.app.size, (self.HORIZONTAL_BREAKPOINTS, self.VERTICAL_BREAKPOINTS), strict=True
-        ):
-            self.add_class([name for least, name in breakpoints if size >= least][-1])
+        sizes = zip(self.app.size, (self.HORIZONTAL_BREAKPOINTS, self.VERTICAL_BREAKPOINTS), strict=True)
+        self.add_class(*([name for least, name in steps if size >= least][-1] for size, steps in sizes))
         yield HeaderBar()
         yield LayerStrip()
         yield PaneTabs()
