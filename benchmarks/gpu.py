@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from collectors.gpu_devices.dcgm import parse_dcgm
+from collectors.kubernetes.lists import Decoder
 from simulator.generator import generate
-from situation.decode import decode_object
 from situation.gpu.fleet import Fleet
 from situation.kinds import WATCHED
 from situation.readings import Changed, Listed, OwnLoad, Reading, SourceState
@@ -64,8 +64,11 @@ def chain_ms() -> tuple[float, float]:
 
 
 def _fleet(now: datetime) -> Situation:
+    """Return a fleet as the collector hands it over: what pods of one workload have in common is held once."""
     cluster, known = generate(nodes=0, pods=0, gpu_nodes=NODES, now=now), Situation()
     for kind in WATCHED:
-        items = tuple(decode_object(b"{" + stored.tail, kind) for stored in cluster.table(kind.name).ordered())
-        known.apply(Reading(kind.source, SourceState.LIVE, now, Listed(kind.name, items)))
+        decoder = Decoder(kind)
+        items = [decoder.decode(b"{" + stored.tail) for stored in cluster.table(kind.name).ordered()]
+        objects = tuple(item for item in items if item is not None)
+        known.apply(Reading(kind.source, SourceState.LIVE, now, Listed(kind.name, objects)))
     return known
