@@ -17,7 +17,6 @@ from situation.selectors import is_finished, is_ready
 from situation.situation import Situation
 from situation.workloads import PodDisruptionBudget
 
-MIG_CONFIG: Final = "nvidia.com/mig.config"
 MIG_MANAGER: Final = "nvidia-mig-manager"
 FEATURE: Final = "feature.node.kubernetes.io/"
 _PCI: Final = tuple(f"{FEATURE}pci-{device}.present" for device in ("10de", "0302_10de", "0300_10de"))

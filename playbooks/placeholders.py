@@ -18,13 +18,13 @@ from playbooks.choices import (
 from playbooks.context import WORKLOADS, Context
 from situation.etcd.cluster import etcd_of
 from situation.etcd.standing import etcd_pods
+from situation.gpu.offer import MIG_CONFIG
 from situation.gpu.operand_pods import driver_pod
 from situation.gpu.operator_namespace import operator_namespace
 from situation.logs import log_target
 from situation.selectors import claim_names, container_pairs, is_control_plane
 
 Words = tuple[str, ...]
-MIG_CONFIG: Final = "nvidia.com/mig.config"
 
 
 class Placeholder(NamedTuple):

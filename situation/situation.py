@@ -14,6 +14,7 @@ from situation.etcd.members import Alarm, EtcdAccess, EtcdAlarms, EtcdMembership
 from situation.etcd.memory import EtcdMemory
 from situation.gpu.devices import GpuReading, NodeDevices
 from situation.gpu.memory import believed, remembering
+from situation.gpu.offer import MIG_CONFIG
 from situation.kinds import BY_NAME, KINDS
 from situation.local_health import LocalHealth
 from situation.log_reads import LogRead, LogReads
@@ -63,6 +64,8 @@ class Situation(Relations):
         """When the API server's checks were answered again, after they had not been; None: they always were."""
         self.leases_resumed_at: datetime | None = None
         """The first renewal of a lease in kube-system after none had been for STANDSTILL, by the cluster's clock."""
+        self.mig_asked_at: dict[str, datetime] = {}
+        """When another MIG layout was asked for, by node name; only where that was seen to happen."""
         self.own_load = OwnLoad()
         self.configured = Configured()
         self.server_clock: ServerClock | None = None
@@ -98,7 +101,7 @@ class Situation(Relations):
         match reading.value:
             case Listed() | Changed() as objects:
                 # A live kind with an error is polled: nobody saw the time between two lists.
-                return self._take_objects(objects, is_seen=not reading.error)
+                return self._take_objects(objects, reading.observed_at, is_seen=not reading.error)
             case ServerVersion() as version:
                 self.version = version
             case Readiness() as readiness:
@@ -119,12 +122,21 @@ class Situation(Relations):
                 self._take_control_plane(reading.source, other)
         return []
 
-    def _take_objects(self, value: Listed | Changed, *, is_seen: bool) -> list[Change]:
+    def _take_objects(self, value: Listed | Changed, at: datetime, *, is_seen: bool) -> list[Change]:
         before = self._newest_renewal() if value.kind == "leases" and is_seen else None
         changes = self._replace_all(value) if isinstance(value, Listed) else self._change(value)
+        if value.kind == "nodes":
+            self._note_layouts(changes, at)
         if before is not None and (newest := self._newest_renewal() or before) - before > STANDSTILL:
             self.leases_resumed_at = newest
         return changes
+
+    def _note_layouts(self, changes: list[Change], at: datetime) -> None:
+        for change in changes:
+            if change.new is None:
+                self.mig_asked_at.pop(change.ref.name, None)
+            elif change.old is not None and _layout(change.old) != _layout(change.new):
+                self.mig_asked_at[change.ref.name] = at
 
     def _newest_renewal(self) -> datetime | None:
         return max((at for lease in self.leases.values() if (at := lease.spec.renew_time) is not None), default=None)
@@ -136,6 +148,7 @@ class Situation(Relations):
             for name, source in self.sources.items()
         }
         self.answering_since = self.answering_since and min(self.answering_since, now)
+        self.mig_asked_at = {name: min(at, now) for name, at in self.mig_asked_at.items()}
         self.devices.clear()  # they are read again soon, and what they told before would count as newer
         self._devices_by_origin.clear()
 
@@ -271,6 +284,10 @@ class Situation(Relations):
     def knows(self, *names: str) -> bool:
         """Tell whether each of these kinds has been read at least once (its last value may be stale)."""
         return all(self.source(name).has_value for name in names)
+
+
+def _layout(node: KubernetesObject) -> str:
+    return node.metadata.labels.get(MIG_CONFIG, "")
 
 
 def _is_another(old: KubernetesObject, new: KubernetesObject | None) -> bool:

@@ -6,7 +6,6 @@ from typing import Final
 
 from diagnosis.commands import fact, kubectl, on_node, shorten
 from diagnosis.gpu_facts import (
-    MIG_CONFIG,
     MIG_MANAGER,
     forbidding_budgets,
     holders,
@@ -19,7 +18,7 @@ from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
 from situation.cluster import Node
 from situation.findings import Effect, Layer, Severity
 from situation.gpu.mig_change import UNDER_WAY, mig_change_due
-from situation.gpu.offer import MIG_STATE
+from situation.gpu.offer import MIG_CONFIG, MIG_STATE
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.selectors import is_node_ready, is_settled

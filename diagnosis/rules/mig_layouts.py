@@ -8,7 +8,6 @@ from typing import Final
 from diagnosis.commands import fact, kubectl, on_node
 from diagnosis.gpu_causes import DRIVER_START_S
 from diagnosis.gpu_facts import (
-    MIG_CONFIG,
     MIG_MANAGER,
     is_discovered,
     named,
@@ -22,7 +21,7 @@ from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
 from situation.cluster import Node
 from situation.findings import Layer, Mark, Severity
 from situation.gpu.components import DEPLOY, MIG_CAPABLE
-from situation.gpu.offer import MIG_STATE, PRODUCT, gpu_resources, paused_why
+from situation.gpu.offer import MIG_CONFIG, MIG_STATE, PRODUCT, gpu_resources, paused_why
 from situation.meta import Ref
 from situation.selectors import is_node_ready, is_ready
 from situation.situation import Situation
@@ -126,7 +125,8 @@ def mig_without_instances(node: Node, situation: Situation, now: datetime) -> Ve
     looks_at="the label nvidia.com/mig.config against nvidia.com/mig.config.state and what the node offers.",
     look_alikes={
         "mig-change-stuck": "the manager began",
-        "a change under way": "its state is pending, or the operands restarted less than five minutes ago",
+        "a change under way": "its state is pending, or the operands restarted or the label was seen to change less "
+        "than five minutes ago",
     },
 )
 def mig_not_applied(node: Node, situation: Situation, now: datetime) -> Verdict:
@@ -147,7 +147,7 @@ def mig_not_applied(node: Node, situation: Situation, now: datetime) -> Verdict:
         told, title = other, f"does not show its MIG layout {asked}"
     else:
         return CLEAR
-    if wait := wait_until(*due, now):
+    if wait := wait_until(*due, now) or wait_until(situation.mig_asked_at.get(node.name), LABELS_S, now):
         return wait
     return Fired(
         Ref("Node", "", node.name),

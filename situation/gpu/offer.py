@@ -14,6 +14,7 @@ PRODUCT: Final = "nvidia.com/gpu.product"
 _PLUGIN_LABEL: Final = "nvidia.com/gpu.deploy.device-plugin"
 UPGRADE: Final = "nvidia.com/gpu-driver-upgrade-state"
 _UPGRADE_AT_REST: Final = frozenset({"", "upgrade-done", "upgrade-required", "upgrade-failed"})
+MIG_CONFIG: Final = "nvidia.com/mig.config"
 MIG_STATE: Final = "nvidia.com/mig.config.state"
 
 

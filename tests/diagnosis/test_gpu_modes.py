@@ -1,5 +1,6 @@
 """Driver upgrades, MIG layouts and shared GPUs."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,9 +18,10 @@ from diagnosis.rules import (
 )
 from situation.findings import Effect, Finding, Severity
 from situation.meta import Ref
+from situation.readings import Changed, Reading, SourceState
 from tests import gpu_objects as gpu
 from tests import gpu_resources as resources
-from tests.build import Manifest, ago, event, pod, situation
+from tests.build import NOW, Manifest, ago, event, made, pod, situation
 from tests.diagnosis.objects import causes_of, first_command
 
 RULES = (
@@ -271,6 +273,18 @@ PRODUCT = "nvidia.com/gpu.product"
 def test_a_layout_that_never_came(made: Manifest, more: list[Manifest], title: str) -> None:
     finding = found(made, *more).get("mig-not-applied")
     assert (finding.title if finding else "") == (f"gpu-1 {title}" if title else "")
+
+
+def test_a_layout_that_was_asked_for_a_moment_ago_may_take_its_time() -> None:
+    """The state still tells of the layout before; the manager takes a second or two to say that it began."""
+    labels = {**DONE, "nvidia.com/mig.strategy": "mixed"}
+    known = situation(gpu.bare_node(labels=labels, resource="nvidia.com/mig-1g.10gb"), *MANAGER)
+    for other in (labels, {**labels, "nvidia.com/mig.config": "all-3g.40gb"}):
+        changed = Changed("nodes", (made(gpu.bare_node(labels=other, resource="nvidia.com/mig-1g.10gb")),))
+        known.apply(Reading("kubernetes/nodes", SourceState.LIVE, NOW, changed))
+        assert "mig-not-applied" not in causes_of(RULES, known)
+    assert "mig-not-applied" not in causes_of(RULES, known, NOW + timedelta(seconds=290))
+    assert "mig-not-applied" in causes_of(RULES, known, NOW + timedelta(seconds=310))
 
 
 @pytest.mark.parametrize(
