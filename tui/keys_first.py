@@ -15,7 +15,7 @@ _PART_S: Final = 0.008
 _HOPS: Final = 4
 """Rounds of the event loop that a key needs from the thread that reads the terminal to the application."""
 _ANSWER_S: Final = 0.05
-"""So long a key has the event loop for itself: it goes through three queues, and to the screen 60 times a second."""
+"""So long a key has the event loop for itself: it goes through three queues, and waits for its frame."""
 _MOST_S: Final = 0.1
 """So long the keys of one turn hold it up together: one that is held down must not stop the picture."""
 
@@ -34,14 +34,15 @@ class KeysFirst:
             self._pressed_at = monotonic()
 
     def begin_turn(self) -> None:
-        self._left_s, self._looked_at = _MOST_S, monotonic()
+        self._left_s, self._looked_at = _MOST_S, float("-inf")
 
     async def finish(self, steps: Steps[T]) -> T:
-        """Do all steps, answer between them what is pressed, and return what they made."""
-        while (made := advance(steps)) is None:
+        """Do all steps, answer before and between them what is pressed, and return what they made."""
+        while True:
             if monotonic() - self._looked_at >= _PART_S:
                 await self._look_up()
-        return made[0]
+            if (made := advance(steps)) is not None:
+                return made[0]
 
     async def _look_up(self) -> None:
         """Return when what was pressed until now has been answered; soon if nothing was."""

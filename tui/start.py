@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tui.themes import Themes
 
 
-_FRAMES_PER_S: Final = 120
-"""A change waits 8 ms at most for its frame. What the cluster does is painted 10 times a second at most in any case;
+_FRAMES_PER_S: Final = 240
+"""A change waits 4 ms at most for its frame. What the cluster does is painted 10 times a second at most in any case;
 only what a key does comes sooner."""
 
 

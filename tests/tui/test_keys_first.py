@@ -71,6 +71,20 @@ async def test_keys_that_never_end_hold_a_turn_up_for_a_moment_only() -> None:
     assert 0.05 < monotonic() - began - 20 * STEP_S < 0.6  # it waits, all in all for 0.1 s
 
 
+async def test_a_key_that_came_just_before_a_turn_is_answered_before_it_begins() -> None:
+    keys, begun = KeysFirst(), list[float]()
+
+    def turn() -> Steps[None]:
+        begun.append(monotonic())
+        yield
+
+    pressed_at = monotonic()
+    keys.note(events.Key("j", "j"))
+    keys.begin_turn()
+    await keys.finish(turn())
+    assert begun[0] - pressed_at > 0.04
+
+
 async def test_a_mouse_that_only_moves_holds_nothing_up() -> None:
     keys = KeysFirst()
     keys.note(events.MouseMove(None, 1, 1, 0, 0, 0, False, False, False))
