@@ -9,6 +9,8 @@ from diagnosis.gpu_facts import MIG_MANAGER, named, operator_namespace
 from diagnosis.node_agents import Agent, agents
 from situation.cluster import Node
 from situation.findings import Command, Evidence
+from situation.gpu.components import component_of
+from situation.gpu.links import Component
 from situation.gpu.offer import gpu_resources
 from situation.gpu.operator import ClusterPolicy, NvidiaDriver, OperatorResource
 from situation.logs import LogTarget, log_target
@@ -100,13 +102,17 @@ def operand_log(pod: Pod, container: str, purpose: str) -> tuple[Command, ...]:
 
 def plugin_of(pods: Iterable[Pod]) -> Pod | None:
     """Return the device plugin's pod among these."""
-    return next((pod for pod in pods if pod.name.startswith("nvidia-device-plugin-daemonset")), None)
+    return next((pod for pod in pods if component_of(pod) is Component.PLUGIN), None)
 
 
 def plugin_log(pods: Iterable[Pod], purpose: str) -> tuple[Command, ...]:
     """Return the command that shows the device plugin's log, none without one or while it has never run."""
     plugin = plugin_of(pods)
-    return operand_log(plugin, "nvidia-device-plugin", purpose) if plugin is not None else ()
+    if plugin is None:
+        return ()
+    names = [container.name for container in plugin.spec.containers]
+    main = next((name for name in names if name.startswith("nvidia-")), names[0] if names else "")
+    return operand_log(plugin, main, purpose)
 
 
 def manager_log(pods: Iterable[Pod]) -> tuple[Command, ...]:

@@ -28,6 +28,8 @@ _GPU_APPS: Final = (
     "nvidia-driver-daemonset",
     "nvidia-container-toolkit-daemonset",
     "nvidia-device-plugin",
+    "nvidia-gpu-device-plugin",
+    "nvidia-driver-installer",
     "nvidia-operator-validator",
     "gpu-feature-discovery",
     "nvidia-dcgm",

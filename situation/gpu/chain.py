@@ -13,7 +13,7 @@ from situation.gpu.components import LATE_STEPS, NEEDS, ORDER, PARTS, component_
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from situation.gpu.mig_change import mig_change_due
 from situation.gpu.missing_pods import all_set_aside, without_pod
-from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources
+from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources, has_cloud_gpu
 from situation.gpu.operand_pods import Own, read_pod, resting_link
 from situation.gpu.survey import Survey, survey
 from situation.indexes import controller_ref
@@ -58,7 +58,7 @@ _TAINT: Final = "nvidia.com/gpu"
 
 
 def is_gpu_node(node: Node) -> bool:
-    """Tell whether a node has NVIDIA GPUs, by NFD's or the operator's labels, its capacity, or the usual taint."""
+    """Tell whether a node has NVIDIA GPUs, by labels of NFD, the operator or a cloud, its capacity, or the taint."""
     labels = node.metadata.labels
     present = labels.get(PRESENT)
     if present is not None:
@@ -66,6 +66,7 @@ def is_gpu_node(node: Node) -> bool:
     return (
         any(labels.get(key) == "true" for key in _PCI)
         or bool(gpu_resources(node.status.capacity))
+        or has_cloud_gpu(labels)
         or any(taint.key == _TAINT for taint in node.spec.taints)
     )
 

@@ -128,6 +128,8 @@ _BY_PREFIX: Final = tuple(sorted(_BY_APP.items(), key=lambda item: -len(item[0])
 _DRIVER_NAME: Final = re.compile(r"nvidia-(?:driver-daemonset|(?:gpu|vgpu)-driver-)")
 """DaemonSets of a ClusterPolicy (with a kernel or OS suffix where the driver is precompiled) and of an NVIDIADriver."""
 _NFD_ROLES: Final = frozenset({"master", "worker"})
+_OF_GKE: Final = {"nvidia-gpu-device-plugin": _C.PLUGIN, "nvidia-driver-installer": _C.DRIVER}
+"""Label `k8s-app` of what GKE itself deploys (GoogleCloudPlatform/container-engine-accelerators)."""
 _APP, _COMPONENT, _NAME = "app", "app.kubernetes.io/component", "app.kubernetes.io/name"
 
 
@@ -168,6 +170,8 @@ def _by_other_labels(item: KubernetesObject, labels: Mapping[str, str], app: str
         return _C.NFD if "feature-discovery" in name or "nfd" in name else None
     if name == "nvidia-device-plugin" or labels.get("name") == "nvidia-device-plugin-ds":
         return _C.PLUGIN
+    if (found := _OF_GKE.get(labels.get("k8s-app", ""))) is not None:
+        return found
     if app in ("nfd-master", "nfd-worker"):
         return _C.NFD
     return _by_name(app) or _by_name(item.metadata.name)
