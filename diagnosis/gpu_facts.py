@@ -9,7 +9,7 @@ from diagnosis.placement import wanted
 from situation.cluster import Node
 from situation.gpu.components import DEPLOY
 from situation.gpu.missing_pods import is_operators
-from situation.gpu.offer import ACCELERATORS, PRESENT, PRODUCT, gpu_resources
+from situation.gpu.offer import ACCELERATORS, PCI, PRESENT, PRODUCT, gpu_resources
 from situation.gpu.operator import ClusterPolicy, NvidiaDriver
 from situation.gpu.operator_namespace import operator_namespace as found_namespace
 from situation.gpu.survey import survey
@@ -22,8 +22,6 @@ from situation.workloads import PodDisruptionBudget
 MIG_CONFIG: Final = "nvidia.com/mig.config"
 MIG_MANAGER: Final = "nvidia-mig-manager"
 FEATURE: Final = "feature.node.kubernetes.io/"
-_PCI: Final = tuple(f"{FEATURE}pci-{device}.present" for device in ("10de", "0302_10de", "0300_10de"))
-"""Any of these makes a node one with a GPU, for the operator (gpu_operator 2.2)."""
 SLICES: Final = "resourceslices"
 GPU_TAINT: Final = "nvidia.com/gpu"
 
@@ -31,7 +29,7 @@ GPU_TAINT: Final = "nvidia.com/gpu"
 def is_discovered(node: Node) -> bool:
     """Tell whether the operator takes this node for one with a GPU, or did: its own label follows those of NFD."""
     labels = node.metadata.labels
-    return labels.get(PRESENT) == "true" or any(labels.get(name) == "true" for name in _PCI)
+    return labels.get(PRESENT) == "true" or any(labels.get(name) == "true" for name in PCI)
 
 
 def gpu_signs(node: Node) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from situation.meta import find_condition
 
 REGISTER: Final = timedelta(seconds=120)
 """After the device plugin or its node came back, its resource needs seconds to register; two minutes are ample."""
+_NOBODY: Final = (LinkState.NOT_WANTED, LinkState.UNKNOWN)
+"""States of a device plugin of which nobody can say that it should give out the node's GPUs."""
 
 
 def capacity_link(
@@ -19,8 +21,8 @@ def capacity_link(
 ) -> Link:
     """Judge what a node offers by the kubelet's arithmetic; `find_blocker` finds the nearest link not there yet."""
     component, (total, usable, offer) = Component.CAPACITY, count_gpus(node)
-    is_clouds = offer is Offer.NEVER and node.metadata.labels.get(PRESENT) != "true"
-    if offer is Offer.NONE or (is_clouds and links[Component.PLUGIN].pod is None):
+    is_unasked = offer is Offer.NEVER and node.metadata.labels.get(PRESENT) != "true"
+    if offer is Offer.NONE or (is_unasked and links[Component.PLUGIN].state in _NOBODY):
         through_dra = links[Component.DRA_DRIVER].state is not LinkState.NOT_WANTED
         return Link(component, LinkState.NOT_WANTED, "through DRA" if through_dra else "none offered")
     text = "none" if offer is Offer.NEVER else f"{usable:.0f} of {total:.0f}"

@@ -13,7 +13,7 @@ from situation.gpu.components import LATE_STEPS, NEEDS, ORDER, PARTS, component_
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from situation.gpu.mig_change import mig_change_due
 from situation.gpu.missing_pods import all_set_aside, without_pod
-from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources, has_cloud_gpu
+from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources, has_gpu
 from situation.gpu.operand_pods import Own, read_pod, resting_link
 from situation.gpu.survey import Survey, survey
 from situation.indexes import controller_ref
@@ -53,7 +53,6 @@ _STEPS: Final = tuple(
 _LOOKED_BEHIND: Final = frozenset({Component.TOOLKIT, Component.GFD, Component.MIG})
 """A pod of these may be ready, and what it is for not done."""
 _GFD_KEYS: Final = frozenset({"nvidia.com/gpu.product", "nvidia.com/gpu.count", "nvidia.com/gfd.timestamp"})
-_PCI: Final = tuple(f"feature.node.kubernetes.io/pci-{vendor}.present" for vendor in ("10de", "0302_10de", "0300_10de"))
 _TAINT: Final = "nvidia.com/gpu"
 
 
@@ -64,9 +63,8 @@ def is_gpu_node(node: Node) -> bool:
     if present is not None:
         return present == "true" or bool(gpu_resources(node.status.capacity))
     return (
-        any(labels.get(key) == "true" for key in _PCI)
+        has_gpu(labels)
         or bool(gpu_resources(node.status.capacity))
-        or has_cloud_gpu(labels)
         or any(taint.key == _TAINT for taint in node.spec.taints)
     )
 

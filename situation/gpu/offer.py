@@ -10,6 +10,8 @@ from situation.meta import Quantities
 from situation.quantity import parse_quantity
 
 PRESENT: Final = "nvidia.com/gpu.present"
+PCI: Final = tuple(f"feature.node.kubernetes.io/pci-{kind}.present" for kind in ("10de", "0302_10de", "0300_10de"))
+"""Labels of node feature discovery; any of them makes a node one with a GPU for the operator (GPU Operator, NFD)."""
 PRODUCT: Final = "nvidia.com/gpu.product"
 _PLUGIN_LABEL: Final = "nvidia.com/gpu.deploy.device-plugin"
 UPGRADE: Final = "nvidia.com/gpu-driver-upgrade-state"
@@ -67,11 +69,17 @@ def count_gpus(node: Node) -> GpuCount:
     total, usable = sum(capacity.values()), sum(gpu_resources(node.status.allocatable).values())
     if usable:
         offer = Offer.ALL if usable >= total else Offer.PARTLY
-    elif _off(labels) or not (capacity or labels.get(PRESENT) == "true" or has_cloud_gpu(labels)):
+    elif _off(labels) or not (capacity or has_gpu(labels)):
         offer = Offer.NONE
     else:
         offer = Offer.STOPPED if total else Offer.GONE if capacity else Offer.NEVER
     return GpuCount(total, usable, offer)
+
+
+def has_gpu(labels: Mapping[str, str]) -> bool:
+    """Tell whether a node's labels say that it has an NVIDIA GPU: the operator's, NFD's, or a cloud's."""
+    found = any(labels.get(key) == "true" for key in (PRESENT, *PCI))
+    return found or has_cloud_gpu(labels)
 
 
 def has_cloud_gpu(labels: Mapping[str, str]) -> bool:
