@@ -33,6 +33,7 @@ _GPU_APPS: Final = (
     "nvidia-operator-validator",
     "gpu-feature-discovery",
     "nvidia-dcgm",
+    "dcgm-exporter",
     "nvidia-mig-manager",
     "nvidia-mps-control-daemon",
 )

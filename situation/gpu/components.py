@@ -168,6 +168,8 @@ def _by_other_labels(item: KubernetesObject, labels: Mapping[str, str], app: str
     name = labels.get(_NAME, "")
     if labels.get("role") in _NFD_ROLES:
         return _C.NFD if "feature-discovery" in name or "nfd" in name else None
+    if name == "dcgm-exporter":
+        return _C.EXPORTER
     if name == "nvidia-device-plugin" or labels.get("name") == "nvidia-device-plugin-ds":
         return _C.PLUGIN
     if (found := _OF_GKE.get(labels.get("k8s-app", ""))) is not None:

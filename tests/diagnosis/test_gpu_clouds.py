@@ -108,6 +108,13 @@ def test_nothing_is_wrong(manifests: list[Manifest]) -> None:
     assert shown(judged(*manifests)) == {}
 
 
+def test_an_exporter_of_its_own_chart_is_a_link_of_its_node_and_no_application() -> None:
+    exporter = cloud_pod("dcgm-exporter", "exporter", {"app.kubernetes.io/name": "dcgm-exporter"}, **CRASHES)
+    diagnosis = judged(gpus(4, EKS), own_plugin(), exporter)
+    assert shown(diagnosis) == {"gpu-link-broken dcgm-exporter": set()}
+    assert (diagnosis.causes[0].layer, diagnosis.causes[0].severity) == (Layer.NODE, Severity.WARNING)
+
+
 def test_a_pod_that_waits_is_told_of_the_node_whose_gpus_nobody_gives_out() -> None:
     diagnosis = judged(gpus(None, EKS), asks())
     assert shown(diagnosis) == {"gpus-short llm-1": set()}
