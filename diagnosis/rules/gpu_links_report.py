@@ -41,7 +41,8 @@ def title_of(link: Link, subject: Ref) -> str:
     """Return the words about a link of which no rule for pods of any kind says more."""
     name = PARTS[link.component].title
     if link.state is LinkState.ABSENT:
-        return f"has no pod: {link.text}" if link.owner is not None else f"has no {name}: {link.text}"
+        has_set = link.owner is not None and link.owner.kind != "Node"
+        return f"has no pod: {link.text}" if has_set else f"has no {name}: {link.text}"
     text = f"init container {link.text}" if link.container and link.text.startswith(link.container) else link.text
     return text if subject == link.owner else f"({name}) {text}"
 
@@ -108,7 +109,8 @@ def commands_for(link: Link, subject: Ref, chain: NodeChain) -> tuple[Command, .
         return (operands,)
     labels = kubectl("get", "node", chain.node, "--show-labels", purpose="which nvidia.com/gpu.deploy.* labels has it?")
     if subject.kind == "Node":
-        return (labels, operands)
+        hosts = (on_node(chain.node, "nvidia-smi", purpose="does the host's own driver answer?"),)
+        return (labels, *(hosts if link.component is Component.DRIVER else ()), operands)
     what = kubectl("describe", subject.kind.lower(), subject.name, purpose="what do its selector and events say?",
                    namespace=subject.namespace)  # fmt: skip
     return (labels, what, operands)

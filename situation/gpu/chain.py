@@ -14,7 +14,7 @@ from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from situation.gpu.mig_change import mig_change_due
 from situation.gpu.missing_pods import all_set_aside, without_pod
 from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources, has_gpu
-from situation.gpu.operand_pods import Own, read_pod, resting_link
+from situation.gpu.operand_pods import DRIVER_START, Own, read_pod, resting_link
 from situation.gpu.survey import Survey, survey
 from situation.indexes import controller_ref
 from situation.meta import KubernetesObject, Ref, find_condition
@@ -123,7 +123,7 @@ class _Judge:
 
     def operand(self, component: Component) -> Link:
         if (aside := self._aside.get(component)) is not None:
-            return aside
+            return self._hosts_driver(aside) if component is Component.DRIVER else aside
         pod = self._pods.get(component)
         if pod is None:
             return self._without_pod(component)
@@ -137,6 +137,16 @@ class _Judge:
                 return self._with_labels(link)
             return self._with_layout(link)
         return link
+
+    def _hosts_driver(self, aside: Link) -> Link:
+        """A label says that the operator brings no driver here; pods that wait for one tell that the host has none."""
+        if aside.state is LinkState.PAUSED or not self._is_held(Component.DRIVER):
+            return aside
+        owner, created = Ref("Node", "", self._node.name), self._node.metadata.creation_timestamp
+        if created is not None and self._now < (due := created + DRIVER_START):
+            return _with(aside, LinkState.STARTING, "host driver is yet to come", until=due, owner=owner)
+        said = "pre-installed" if aside.state is LinkState.PREINSTALLED else "switched off"
+        return _with(aside, LinkState.ABSENT, f"{said} by its label, and none answers on the host", owner=owner)
 
     def _with_layout(self, manager: Link) -> Link:
         """A MIG manager that is ready may have failed all the same at a change of the layout, or hang in it."""

@@ -133,3 +133,18 @@ def test_a_node_that_no_driver_is_for_is_told_what_of_it_is_not_covered(
     causes = grave(*others, *sets, *rest())
     assert [cause.subject.name for cause in causes] == [subject]
     assert f"driver on gpu-1: absent, {words}" in texts(causes[0])
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [("pre-installed", "pre-installed by its label"), ("false", "switched off by its label")],
+)
+def test_a_host_without_the_driver_that_a_label_promises_is_the_cause(label: str, words: str) -> None:
+    """The toolkit's first step waits for ever: it is not the toolkit that is broken."""
+    labels = {"nvidia.com/gpu.deploy.driver": label}
+    others = [*gpu.waiting_pods(), gpu.operand_set(DRIVER, desired=0), *rest(), resources.policy()]
+    causes = grave(gpu.gpu_node(None, labels=labels), *others)
+    assert [cause.title for cause in causes] == [f"gpu-1 has no driver: {words}, and none answers on the host"]
+    assert {TOOLKIT, VALIDATOR} <= {item.subject.name for item in causes[0].consequences}
+    assert (("nvidia-smi",), "node gpu-1") in [(command.argv, command.where) for command in causes[0].next]
+    assert grave(gpu.gpu_node(None, labels=labels, age_s=900), *others) == [], "it may still be installed"
