@@ -136,6 +136,24 @@ def test_several_shares_are_refused_after_binding() -> None:
     assert [cause.rule for cause in judged(gone, gpu_node("g1")).causes] == ["devices-refused"]
 
 
+@pytest.mark.parametrize(
+    ("text", "free"),
+    [("pod group is not ready, 2 Pending, 2 minAvailable; Pending: 1 Unschedulable, 1 Schedulable", 8),
+     (none_of(2, "pre-filter pod gang-0 cannot find enough sibling pods"), 16)],
+    ids=["volcano", "coscheduling"],
+)  # fmt: skip
+def test_a_gang_is_told_with_what_all_of_it_wants_and_what_is_free(text: str, free: int) -> None:
+    """Its scheduler places all or nothing: what one pod wants would fit."""
+    members = [waiting(text, name=f"gang-{n}", owner="Job/gang", container=wants(gpu="8")) for n in (0, 1)]
+    helper = waiting(text, name="gang-2", owner="Job/gang")
+    nodes = [gpu_node("g1"), gpu_node("g2"), *([held("g1", 8)] if free == 8 else [])]
+    (cause,) = judged(*members, helper, *nodes).causes
+    assert (cause.rule, cause.count) == ("unschedulable", 3)
+    shown = [line.text for line in cause.evidence]
+    assert f"2 pods of gang wait for 16 {GPU} in all: {free} free for them" in shown
+    assert any(line.startswith("g2: capacity 8, allocatable 8, allocated 0") for line in shown)
+
+
 def test_a_device_claim_names_the_claims_and_says_what_is_not_known() -> None:
     spec = {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"},
                                {"name": "nic", "resourceClaimName": "shared-nic"}]}  # fmt: skip
