@@ -23,6 +23,7 @@ MIG_CONFIG: Final = "nvidia.com/mig.config"
 MIG_MANAGER: Final = "nvidia-mig-manager"
 FEATURE: Final = "feature.node.kubernetes.io/"
 SLICES: Final = "resourceslices"
+CLAIMS: Final = "resourceclaims"
 GPU_TAINT: Final = "nvidia.com/gpu"
 
 
