@@ -1,15 +1,19 @@
 """Several things broken at once in one fleet: exactly one cause for each, and what follows is under the right one."""
 
+from datetime import timedelta
 from typing import Final
 
 import pytest
 
+from diagnosis.engine import Engine, diagnose
 from situation.findings import Severity
 from situation.meta import Ref
+from situation.readings import Changed, Reading, SourceState
 from tests import gpu_objects as gpu
 from tests import gpu_resources as resources
-from tests.build import Manifest, ago, judged, node, pod
+from tests.build import NOW, Manifest, ago, judged, made, node, pod, situation
 from tests.diagnosis.healthy import deployment, replicaset
+from tests.diagnosis.objects import shape
 from tests.diagnosis.unscheduled import asks
 from tests.gpu_objects import DRIVER, PLUGIN, crashing, gpu_node, operand_pod, operands, waiting_pods
 
@@ -140,3 +144,35 @@ def test_a_gpu_that_only_feature_discovery_knows_of_is_nobodys_fault() -> None:
     alone = [unlabelled(), gpu.nfd_worker("gpu-3"), gpu.nfd_set()]
     assert judged(*alone).causes == ()
     assert told(*alone, asks()) == {"llm-1": set()}
+
+
+def test_judging_what_changed_says_the_same_as_judging_everything() -> None:
+    """The operator comes and goes, a node of the machines with GPUs joins unseen, a cloud's plugin fails."""
+    alike, cloud = node("gpu-4", labels=SORT), {"cloud.google.com/gke-accelerator": "nvidia-l4"}
+    plugin = pod("nvidia-gpu-device-plugin-x", namespace="kube-system", owner="DaemonSet/nvidia-gpu-device-plugin",
+                 labels={"k8s-app": "nvidia-gpu-device-plugin"}, node="gpu-5", age_s=gpu.DAY)  # fmt: skip
+    seen = gpu.bare_node(8, "gpu-1", labels=SORT)
+    known, engine, now = situation(seen, alike), Engine(), NOW
+    engine.judge(known, (), now)
+    stopped = gpu.operator(ready=0)
+    stopped["spec"]["replicas"] = 0
+    steps: list[tuple[Manifest, bool]] = [
+        (gpu.operator(), False),
+        (gpu.operator(), True),
+        (gpu.operator(), False),
+        (unlabelled(), False),
+        (stopped, False),
+        (gpu.operator(), False),
+        (unlabelled(), True),
+        (gpu.bare_node(None, "gpu-5", labels=cloud, seen=False), False),
+        (plugin, False),
+        ({**plugin, "status": {**plugin["status"], "containerStatuses": [{"name": "app", **crashing()}]}}, False),
+        (plugin, True),
+    ]
+    for manifest, removed in steps:
+        kind, item = manifest["kind"].lower() + "s", made(manifest)
+        value = Changed(kind, removed=(item.key,)) if removed else Changed(kind, (item,))
+        changes = known.apply(Reading(f"kubernetes/{kind}", SourceState.LIVE, now, value))
+        assert shape(engine.judge(known, changes, now)) == shape(diagnose(known, now)), manifest["metadata"]["name"]
+        now += timedelta(seconds=5)
+        assert shape(engine.judge(known, (), now)) == shape(diagnose(known, now)), manifest["metadata"]["name"]
