@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Final
 
 from diagnosis.commands import fact, kubectl, pods_on, shorten
-from diagnosis.gpu_facts import MIG_MANAGER, named, operator_namespace
+from diagnosis.gpu_facts import MIG_MANAGER, named, operands_on, operator_namespace
 from diagnosis.node_agents import Agent, agents
 from situation.cluster import Node
 from situation.findings import Command, Evidence
@@ -84,8 +84,9 @@ def capacity_evidence(node: Node) -> Evidence:
 def operand_commands(node: Node, situation: Situation) -> tuple[Command, ...]:
     """Return the commands that show the operands of a node, and what all nodes offer."""
     columns = "N:.metadata.name,CAP:.status.capacity.nvidia\\.com/gpu,ALLOC:.status.allocatable.nvidia\\.com/gpu"
+    namespace = next((pod.namespace for pod in operands_on(node.name, situation)), operator_namespace(situation))
     return (
-        pods_on(node.name, purpose=WHICH_OPERAND, namespace=operator_namespace(situation)),
+        pods_on(node.name, purpose=WHICH_OPERAND, namespace=namespace),
         kubectl("get", "nodes", "-o", f"custom-columns={columns}", purpose="which nodes offer how many GPUs?"),
     )
 

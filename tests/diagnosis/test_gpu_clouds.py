@@ -89,7 +89,9 @@ def test_a_plugin_that_is_ready_and_registers_nothing_is_asked_for_its_log(
     assert shown(diagnosis) == {f"{LOST} pool-1": set()}
     cause = diagnosis.causes[0]
     assert "is Ready and registers no GPU" in texts(cause, Mark.OPEN)
-    assert [command.argv[-2] for command in cause.next if "logs" in command.argv] == [container]
+    assert cause.next[0].argv[-2] == container
+    assert cause.next[0].purpose == "why does it register no GPU?"
+    assert {command.namespace for command in cause.next if "pods" in command.argv} == {"kube-system"}
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,8 @@ def test_a_pod_that_waits_is_told_of_the_node_whose_gpus_nobody_gives_out() -> N
     diagnosis = judged(gpus(None, EKS), asks())
     assert shown(diagnosis) == {"gpus-short llm-1": set()}
     assert "offers none: pool-1" in texts(diagnosis.causes[0])
+    assert "no device plugin is seen on pool-1" in texts(diagnosis.causes[0])
+    assert "does any device plugin run on it?" in {command.purpose for command in diagnosis.causes[0].next}
 
 
 def test_a_node_that_a_plugin_of_ones_own_leaves_out_waits_for_no_operator() -> None:
