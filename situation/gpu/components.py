@@ -79,6 +79,8 @@ MPS_CAPABLE: Final = "nvidia.com/mps.capable"
 MIG_CAPABLE: Final = "nvidia.com/mig.capable"
 
 DRIVER_MANAGER: Final = "k8s-driver-manager"
+DRIVER_STEPS: Final = frozenset({DRIVER_MANAGER, "nvidia-driver-installer"})
+"""Init containers that take as long as a driver does: GKE installs its own in one, of the plugin or of a pod apart."""
 LATE_STEPS: Final = frozenset({"cuda-validation", "plugin-validation"})
 """Init containers of the validator that come after the device plugin; those before them open the gate for all."""
 _AWAITS: Final = {

@@ -9,7 +9,7 @@ from situation.findings import Diagnosis, Layer, Mark, Severity
 from situation.gpu.chain import chain_of
 from situation.gpu.links import Component, LinkState
 from tests import gpu_objects as gpu
-from tests.build import NOW, Manifest, judged, node, pod, situation
+from tests.build import NOW, Manifest, ago, judged, node, pod, situation
 from tests.diagnosis.objects import daemonset, texts
 from tests.diagnosis.unscheduled import asks
 
@@ -75,6 +75,18 @@ def test_a_cloud_plugin_that_crashes_is_the_one_cause(
 def test_a_driver_that_gke_cannot_install_is_the_cause_and_the_plugin_is_not() -> None:
     diagnosis = judged(gpus(None, GKE), gke_plugin(), gke_driver(**CRASHES), asks())
     assert shown(diagnosis) == {"gpu-link-broken nvidia-driver-installer": {LOST, "gpus-short"}}
+
+
+@pytest.mark.parametrize(("ran_s", "is_told"), [(600, False), (1500, True)])
+def test_a_driver_that_gke_installs_is_given_the_time_that_a_driver_takes(ran_s: float, is_told: bool) -> None:
+    installs = gke_driver(ready=False, phase="Pending")
+    installs["spec"]["initContainers"] = [{"name": "nvidia-driver-installer"}]
+    running = {"running": {"startedAt": ago(ran_s)}}
+    installs["status"]["initContainerStatuses"] = [
+        {"name": "nvidia-driver-installer", "restartCount": 0, "ready": False, "state": running}
+    ]
+    diagnosis = judged(gpus(None, GKE), gke_plugin(), installs)
+    assert shown(diagnosis) == ({"gpu-link-broken nvidia-driver-installer": {LOST}} if is_told else {})
 
 
 @pytest.mark.parametrize(
