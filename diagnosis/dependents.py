@@ -15,6 +15,8 @@ from diagnosis.node_agents import Agent, agent_of, is_nfd
 from diagnosis.serving_dependents import reached, reviewed, setup_namespace
 from situation.cluster import Event, Namespace, Node
 from situation.gpu.chain import is_gpu_node
+from situation.gpu.components import component_of
+from situation.gpu.links import Component
 from situation.gpu.operator import ClusterPolicy, GpuCluster, NvidiaDriver, ResourceClaim, ResourceSlice
 from situation.gpu.requests import asks_for_gpus
 from situation.gpu.touched import concerns_all, nodes_of
@@ -174,6 +176,8 @@ class _Concerned:
         self.refs[workload] = None
         if isinstance(item, DaemonSet) and (agent_of(item) is Agent.GPU or is_nfd(item)):
             self._gpu_stack_changed = True
+            self._operator_changed |= came_or_went
+        if isinstance(item, Deployment) and component_of(item) is Component.OPERATOR:
             self._operator_changed |= came_or_went
         if workload.kind == "CronJob":
             self._cron_jobs.add(workload)

@@ -57,7 +57,10 @@ def cause_refs(
     if chain is None:
         return ()
     found = {link.component: link for link in chain.links if link.state in BROKEN}
-    before = (found[other] for other in NEEDS[component] if other in found)
+    before = [found[other] for other in NEEDS[component] if other in found]
+    link = chain.link(component)
+    if not before and link is not None and (cause := chain.cause_of(link)) is not None and cause is not link:
+        before.append(cause)  # NFD or the operator: without their labels the node has nothing of what it needs
     return tuple(dict.fromkeys(about(link, chain.node, situation) for link in before))
 
 

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
-from diagnosis.node_agents import Agent, agent_of, agents, is_nfd
+from diagnosis.node_agents import Agent, agent_of, is_nfd
 from diagnosis.placement import wanted
 from situation.cluster import Node
 from situation.gpu.components import DEPLOY
-from situation.gpu.offer import PRESENT, PRODUCT, gpu_resources
+from situation.gpu.missing_pods import is_operators
+from situation.gpu.offer import ACCELERATORS, PCI, PRESENT, PRODUCT, gpu_resources
 from situation.gpu.operator import ClusterPolicy, NvidiaDriver
 from situation.gpu.operator_namespace import operator_namespace as found_namespace
+from situation.gpu.survey import survey
 from situation.meta import KubernetesObject, Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_finished, is_ready
@@ -19,22 +21,15 @@ from situation.workloads import PodDisruptionBudget
 
 MIG_MANAGER: Final = "nvidia-mig-manager"
 FEATURE: Final = "feature.node.kubernetes.io/"
-_PCI: Final = tuple(f"{FEATURE}pci-{device}.present" for device in ("10de", "0302_10de", "0300_10de"))
-"""Any of these makes a node one with a GPU, for the operator (gpu_operator 2.2)."""
-_ACCELERATOR_LABELS: Final = (
-    "cloud.google.com/gke-accelerator",
-    "k8s.amazonaws.com/accelerator",
-    "kubernetes.azure.com/accelerator",
-)
-"""Labels by which clouds name the accelerator of a node."""
 SLICES: Final = "resourceslices"
+CLAIMS: Final = "resourceclaims"
 GPU_TAINT: Final = "nvidia.com/gpu"
 
 
 def is_discovered(node: Node) -> bool:
     """Tell whether the operator takes this node for one with a GPU, or did: its own label follows those of NFD."""
     labels = node.metadata.labels
-    return labels.get(PRESENT) == "true" or any(labels.get(name) == "true" for name in _PCI)
+    return labels.get(PRESENT) == "true" or any(labels.get(name) == "true" for name in PCI)
 
 
 def gpu_signs(node: Node) -> tuple[str, ...]:
@@ -43,7 +38,7 @@ def gpu_signs(node: Node) -> tuple[str, ...]:
     found = [f"capacity has {name}" for name in sorted(gpu_resources(node.status.capacity))]
     if labels.get(PRODUCT):
         found.append(f"label {PRODUCT}={labels[PRODUCT]}")
-    found += [f"label {name}={labels[name]}" for name in _ACCELERATOR_LABELS if "nvidia" in labels.get(name, "")]
+    found += [f"label {name}={labels[name]}" for name in ACCELERATORS if "nvidia" in labels.get(name, "")]
     found += [f"taint {taint.key}" for taint in node.spec.taints if taint.key == GPU_TAINT]
     return tuple(found)
 
@@ -126,8 +121,11 @@ def drivers(situation: Situation) -> tuple[NvidiaDriver, ...]:
 
 
 def has_operator(situation: Situation) -> bool:
-    """Tell whether the GPU Operator is installed, or at least operands of it."""
-    return bool(policies(situation)) or next(agents(situation, Agent.GPU), None) is not None
+    """Tell whether the GPU Operator is installed, or at least operands of it: a device plugin of its own is none."""
+    found = survey(situation)
+    return (
+        bool(policies(situation)) or found.operator is not None or any(map(is_operators, situation.daemonsets.values()))
+    )
 
 
 def operator_namespace(situation: Situation) -> str:

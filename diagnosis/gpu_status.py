@@ -5,10 +5,12 @@ from itertools import islice
 from typing import Final
 
 from diagnosis.commands import fact, kubectl, pods_on, shorten
-from diagnosis.gpu_facts import MIG_MANAGER, named, operator_namespace
+from diagnosis.gpu_facts import MIG_MANAGER, named, operands_on, operator_namespace
 from diagnosis.node_agents import Agent, agents
 from situation.cluster import Node
 from situation.findings import Command, Evidence
+from situation.gpu.components import component_of
+from situation.gpu.links import Component
 from situation.gpu.offer import gpu_resources
 from situation.gpu.operator import ClusterPolicy, NvidiaDriver, OperatorResource
 from situation.logs import LogTarget, log_target
@@ -82,8 +84,9 @@ def capacity_evidence(node: Node) -> Evidence:
 def operand_commands(node: Node, situation: Situation) -> tuple[Command, ...]:
     """Return the commands that show the operands of a node, and what all nodes offer."""
     columns = "N:.metadata.name,CAP:.status.capacity.nvidia\\.com/gpu,ALLOC:.status.allocatable.nvidia\\.com/gpu"
+    namespace = next((pod.namespace for pod in operands_on(node.name, situation)), operator_namespace(situation))
     return (
-        pods_on(node.name, purpose=WHICH_OPERAND, namespace=operator_namespace(situation)),
+        pods_on(node.name, purpose=WHICH_OPERAND, namespace=namespace),
         kubectl("get", "nodes", "-o", f"custom-columns={columns}", purpose="which nodes offer how many GPUs?"),
     )
 
@@ -100,13 +103,17 @@ def operand_log(pod: Pod, container: str, purpose: str) -> tuple[Command, ...]:
 
 def plugin_of(pods: Iterable[Pod]) -> Pod | None:
     """Return the device plugin's pod among these."""
-    return next((pod for pod in pods if pod.name.startswith("nvidia-device-plugin-daemonset")), None)
+    return next((pod for pod in pods if component_of(pod) is Component.PLUGIN), None)
 
 
 def plugin_log(pods: Iterable[Pod], purpose: str) -> tuple[Command, ...]:
     """Return the command that shows the device plugin's log, none without one or while it has never run."""
     plugin = plugin_of(pods)
-    return operand_log(plugin, "nvidia-device-plugin", purpose) if plugin is not None else ()
+    if plugin is None:
+        return ()
+    names = [container.name for container in plugin.spec.containers]
+    main = next((name for name in names if name.startswith("nvidia-")), names[0] if names else "")
+    return operand_log(plugin, main, purpose)
 
 
 def manager_log(pods: Iterable[Pod]) -> tuple[Command, ...]:

@@ -28,9 +28,12 @@ _GPU_APPS: Final = (
     "nvidia-driver-daemonset",
     "nvidia-container-toolkit-daemonset",
     "nvidia-device-plugin",
+    "nvidia-gpu-device-plugin",
+    "nvidia-driver-installer",
     "nvidia-operator-validator",
     "gpu-feature-discovery",
     "nvidia-dcgm",
+    "dcgm-exporter",
     "nvidia-mig-manager",
     "nvidia-mps-control-daemon",
 )

@@ -52,13 +52,14 @@ async def _lines(client: "Client", namespace: str | None, options: "DeviceOption
 
 
 async def _tell(wishes: "DeviceWishes", client: "Client", namespace: str | None) -> None:
-    from collectors.gpu_devices.wishes import EXPORTER_APPS
+    from collectors.gpu_devices.wishes import EXPORTER_LABELS
     from collectors.kubernetes.lists import list_cached
 
     pods, now = BY_NAME["pods"], utc_now()
-    found = await list_cached(client, pods, namespace, f"app in ({','.join(EXPORTER_APPS)})")
+    lists = [await list_cached(client, pods, namespace, f"{label}={value}") for label, value in EXPORTER_LABELS]
     situation = Situation()
-    situation.apply(Reading(pods.source, SourceState.LIVE, now, Listed("pods", found.objects)))
+    found = tuple(item for one in lists for item in one.objects)
+    situation.apply(Reading(pods.source, SourceState.LIVE, now, Listed("pods", found)))
     # Whether this host is a node of the cluster does not matter here: its GPUs are asked as if it were.
     situation.apply(Reading(BY_NAME["nodes"].source, SourceState.UNREACHABLE, now))
     wishes.tell(situation)

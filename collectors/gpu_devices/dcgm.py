@@ -112,7 +112,8 @@ class _Host:
     def __init__(self) -> None:
         self.driver = ""
         self._parts: dict[_Identity, dict[str, Any]] = {}
-        self._nvlink: dict[str, int] = {}
+        self._nvlink: dict[str, dict[tuple[str, str], int]] = {}
+        """Owner -> (metric, link) -> count: a GPU that is shared, or scraped twice, tells each several times."""
 
     def take(self, sample: Sample) -> None:
         labels, uuid = sample.labels, _first(sample.labels, _UUID_LABELS)
@@ -122,7 +123,8 @@ class _Host:
             # One line for each link, or their sum; lines of switches (`nvswitch`) belong to no GPU.
             owner = uuid or (f"#{number}" if number and not labels.get("nvswitch") else "")
             if owner:
-                self._nvlink[owner] = self._nvlink.get(owner, 0) + int(sample.value)
+                counts, link = self._nvlink.setdefault(owner, {}), (sample.name, labels.get("nvlink", ""))
+                counts[link] = max(counts.get(link, 0), int(sample.value))
             return
         if not (number.isascii() and number.isdigit()):
             return
@@ -134,7 +136,10 @@ class _Host:
             part.setdefault("holders", {})[holder] = None
         if sample.name in _FIELDS:
             field, convert = _FIELDS[sample.name]
-            part[field] = convert(max(0.0, sample.value))
+            value = convert(max(0.0, sample.value))
+            if field == "last_xid" and not value and part.get(field):
+                return  # a second exporter of the same GPU began anew: what the other saw still happened
+            part[field] = value
         else:
             part[sample.name] = sample.value
 
@@ -150,11 +155,12 @@ class _Host:
         if engine is not None and part.get("utilization_ratio") is None:
             part["utilization_ratio"] = min(1.0, max(0.0, engine))
         number, mig_id = identity
+        links = self._nvlink.get(part["uuid"], self._nvlink.get(f"#{number}"))
         return GpuDevice(
             number,
             memory_used_bytes=None if used is None else int(used) * _MIB,
             memory_total_bytes=None if total is None else int(total) * _MIB,
-            nvlink_errors=self._nvlink.get(part["uuid"], self._nvlink.get(f"#{number}")),
+            nvlink_errors=sum(links.values()) if links is not None else None,
             mig_id=mig_id,
             holders=tuple(part.pop("holders", ())),
             **part,
@@ -170,9 +176,9 @@ def _first(labels: Mapping[str, str], names: Iterable[str]) -> str:
 
 
 def _holder(labels: Mapping[str, str]) -> ObjectKey | None:
-    """Return the pod that holds the GPU. Where a Prometheus put the exporter's own name, nothing is known of it."""
+    """Return the pod that holds the GPU, None if no label tells: a Prometheus may put the exporter's own name there."""
     for namespace, name in _HOLDER_LABELS:
         pod = labels.get(name, "")
-        if pod:
-            return None if _EXPORTER in pod else (labels.get(namespace, ""), pod)
+        if pod and _EXPORTER not in pod:
+            return labels.get(namespace, ""), pod
     return None

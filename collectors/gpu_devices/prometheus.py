@@ -28,7 +28,7 @@ BETWEEN_S: Final = 0.2
 _KEPT_LABELS: Final = (
     "Hostname", "hostname", "node", "gpu", "UUID", "uuid", "gpu_uuid", "modelName", "model_name", "GPU_I_ID",
     "GPU_I_PROFILE", "nvlink", "nvswitch", "namespace", "pod", "exported_namespace", "exported_pod",
-    "DCGM_FI_DRIVER_VERSION",
+    "pod_namespace", "pod_name", "DCGM_FI_DRIVER_VERSION",
 )  # fmt: skip
 """All others only make the answer larger; so does a label that differs between two scrapes of the same GPU."""
 _AGES: Final = "DCGM_FI_DEV_GPU_TEMP|DCGM_FI_DEV_GPU_UTIL|DCGM_FI_DEV_FB_USED"

@@ -12,8 +12,13 @@ from situation.readings import SourceState
 from situation.selectors import is_ready, pod_status_text
 from situation.situation import Situation
 
-EXPORTER_APPS: Final = ("nvidia-dcgm-exporter", "nvidia-dcgm-exporter-dra")
-"""Values of the label `app` on exporter pods, of the device plugin's stack and of the DRA stack."""
+EXPORTER_LABELS: Final = (
+    ("app", "nvidia-dcgm-exporter"),
+    ("app", "nvidia-dcgm-exporter-dra"),
+    ("app.kubernetes.io/name", "dcgm-exporter"),
+)
+"""Labels of exporter pods: the GPU Operator's, of the device plugin's stack and of the DRA stack, and those of the
+exporter's own chart and manifest."""
 DEFAULT_PORT: Final = 9400
 _LEFT: Final = frozenset({"Succeeded", "Failed"})
 
@@ -102,8 +107,8 @@ class DeviceWishes:
 
 def _exporters(situation: Situation) -> Iterator[Exporter]:
     for namespace in list(situation.pods_by_namespace.keys()):
-        for app in EXPORTER_APPS:
-            for pod in situation.pods_by_label.get((namespace, "app", app)).values():
+        for label, value in EXPORTER_LABELS:
+            for pod in situation.pods_by_label.get((namespace, label, value)).values():
                 leaving = pod.metadata.deletion_timestamp is not None or pod.status.phase in _LEFT
                 if pod.spec.node_name and not leaving:
                     waits = "" if is_ready(pod) else pod_status_text(pod)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from diagnosis.commands import fact, kubectl, pods_on
+from diagnosis.commands import fact, kubectl, on_node, pods_on
 from diagnosis.gpu_status import WHICH_OPERAND
 from situation.findings import Command, Evidence, Mark
 from situation.gpu.components import DRIVER_MANAGER, PARTS
@@ -41,7 +41,8 @@ def title_of(link: Link, subject: Ref) -> str:
     """Return the words about a link of which no rule for pods of any kind says more."""
     name = PARTS[link.component].title
     if link.state is LinkState.ABSENT:
-        return f"has no pod: {link.text}" if link.owner is not None else f"has no {name}: {link.text}"
+        has_set = link.owner is not None and link.owner.kind != "Node"
+        return f"has no pod: {link.text}" if has_set else f"has no {name}: {link.text}"
     text = f"init container {link.text}" if link.container and link.text.startswith(link.container) else link.text
     return text if subject == link.owner else f"({name}) {text}"
 
@@ -56,14 +57,20 @@ def own_evidence(link: Link, chain: NodeChain) -> Evidence:
 
 def chain_evidence(link: Link, chain: NodeChain) -> Iterator[Evidence]:
     """Say where in the chain it stands: what is there before it, and what waits after it."""
-    before, after = [], []
+    before, hosts, after = [], [], []
     for other in chain.links:
-        if other.state in (LinkState.READY, LinkState.PREINSTALLED) and other.component in _before(link.component):
+        if other.state is LinkState.READY and other.component in _before(link.component):
             before.append(PARTS[other.component].title)
+        elif other.state is LinkState.PREINSTALLED and other.component in _before(link.component):
+            hosts.append(PARTS[other.component].title)
         elif other.state is LinkState.WAITING and chain.cause_of(other) == link:
             after.append(PARTS[other.component].title)
     if before:
         yield fact("pods", f"on {chain.node} what it needs is there: {', '.join(before)}", Mark.EXCLUDES)
+    if hosts:
+        yield fact(
+            "nodes", f"the host brings its own {' and '.join(hosts)}: no pod shows whether that works", Mark.OPEN
+        )
     if after:
         yield fact("pods", f"on {chain.node} wait for it: {', '.join(after)}")
 
@@ -94,12 +101,16 @@ def ended_status(link: Link, pod: Pod) -> ContainerStatus | None:
 
 def commands_for(link: Link, subject: Ref, chain: NodeChain) -> tuple[Command, ...]:
     """Return what shows the link from outside, its pod's log aside."""
-    on_node = pods_on(chain.node, purpose=WHICH_OPERAND, namespace=subject.namespace or "gpu-operator")
+    operands = pods_on(chain.node, purpose=WHICH_OPERAND, namespace=subject.namespace or "gpu-operator")
+    driver = chain.link(Component.DRIVER)
+    if link.pod is not None and driver is not None and driver.state is LinkState.PREINSTALLED:
+        return (on_node(chain.node, "nvidia-smi", purpose="does the host's own driver answer?"), operands)
     if link.pod is not None:
-        return (on_node,)
+        return (operands,)
     labels = kubectl("get", "node", chain.node, "--show-labels", purpose="which nvidia.com/gpu.deploy.* labels has it?")
     if subject.kind == "Node":
-        return (labels, on_node)
+        hosts = (on_node(chain.node, "nvidia-smi", purpose="does the host's own driver answer?"),)
+        return (labels, *(hosts if link.component is Component.DRIVER else ()), operands)
     what = kubectl("describe", subject.kind.lower(), subject.name, purpose="what do its selector and events say?",
                    namespace=subject.namespace)  # fmt: skip
-    return (labels, what, on_node)
+    return (labels, what, operands)

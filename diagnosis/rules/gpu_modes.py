@@ -83,6 +83,7 @@ def mig_change_failed(node: Node, situation: Situation, now: datetime) -> Verdic
     look_alikes={
         "a change under way": "capacity is still there (the plugin is gone for less than five minutes), or its "
         "operands were told to stop less than five minutes ago",
+        "a device plugin that fails": "it is still there and not told to stop: its own fault took the GPUs away",
         "a reboot for the change": "ten minutes are given from when the node is ready again",
     },
 )

@@ -201,7 +201,8 @@ def gpu_policy_ignored(policy: ClusterPolicy, situation: Situation, now: datetim
     severity=Severity.WARNING,
     kind="ClusterPolicy NVIDIADriver GPUCluster",
     needs=("nodes", "pods"),
-    looks_at="condition Error with the reason OperandNotReady or DriverNotReady, and which operands are not ready.",
+    looks_at="condition Error with the reason OperandNotReady or DriverNotReady, or state notReady where there are no "
+    "conditions (operators before v24), and which operands are not ready.",
     look_alikes={
         "node-agent-not-ready": "the operand that fails: the cause, this only follows it",
         "operands that come up": "twenty minutes are given: a driver may be compiled",
@@ -211,12 +212,12 @@ def gpu_policy_ignored(policy: ClusterPolicy, situation: Situation, now: datetim
 def gpu_operands_not_ready(item: OperatorResource, situation: Situation, now: datetime) -> Verdict:
     """The GPU Operator says that operands are not ready: symptoms of the first one that fails."""
     error = trouble(item, "OperandNotReady", "DriverNotReady")
-    if error is None:
+    if error is None and (item.status.state != "notReady" or item.status.conditions):
         return CLEAR
-    if wait := wait_until(error.last_transition_time, DRIVER_START_S, now):
-        return wait
     owned = list(agents(situation, Agent.GPU))
     pods = [pod for ref in owned for pod in situation.pods_of(ref)]
+    if wait := wait_until(error.last_transition_time if error else _last_change(item, pods), DRIVER_START_S, now):
+        return wait
     unready = [pod for pod in pods if not is_ready(pod)]
     short = [ref for ref in owned if _is_short(ref, situation)]
     causes = (*dict.fromkeys((*unready_owners(unready), *short)), *_elsewhere(item, unready, situation))
@@ -234,6 +235,12 @@ def gpu_operands_not_ready(item: OperatorResource, situation: Situation, now: da
         severity=Severity.INFO if causes else Severity.WARNING,
         follows=causes,
     )  # fmt: skip
+
+
+def _last_change(item: OperatorResource, pods: list[Pod]) -> datetime | None:
+    """Return when the operands changed last: an operator that sets no conditions does not tell since when it waits."""
+    times = [ready_since(pod) or pod.metadata.creation_timestamp for pod in pods]
+    return max((time for time in (*times, item.metadata.creation_timestamp) if time is not None), default=None)
 
 
 def _is_short(ref: Ref, situation: Situation) -> bool:

@@ -69,7 +69,7 @@ def node_gpus_lost(node: Node, situation: Situation, now: datetime) -> Verdict:
     paused = paused_why(labels)
     chain = chain_of(node.name, situation, now)
     link = chain.link(Component.CAPACITY) if chain else None
-    if chain is None or link is None or link.state is LinkState.UNKNOWN:
+    if chain is None or link is None or link.state in (LinkState.UNKNOWN, LinkState.NOT_WANTED):
         return CLEAR
     if not paused and link.state in (LinkState.WAITING, LinkState.STARTING) and chain.cause_of(link) is None:
         return Wait(next_look(chain, now))
@@ -90,13 +90,17 @@ def node_gpus_lost(node: Node, situation: Situation, now: datetime) -> Verdict:
     evidence += [fact("pods", f"{pod.name}: {pod_status_text(pod)}") for pod in unready[:3]]
     if not pods:
         evidence.append(fact("pods", "no GPU operand runs on it"))
+    reads = (*operand_commands(node, situation), *plugin_log(pods, WHICH_XID))
+    if plugin is not None and serving and offer is not Offer.STOPPED:
+        reads = (*plugin_log(pods, "why does it register no GPU?"), *operand_commands(node, situation))
+        evidence.append(fact("pods", f"{plugin.name} is Ready and registers no GPU: its log tells", Mark.OPEN))
     if labels.get(PRODUCT, "").endswith("MIG-INVALID"):
         evidence.append(fact("nodes", "the MIG layout does not fit the strategy `single`"))
     return Fired(
         Ref("Node", "", node.name),
         f"offers no GPU {paused}" if paused else title,
         tuple(evidence),
-        (*operand_commands(node, situation), *plugin_log(pods, WHICH_XID)),
+        reads,
         severity=Severity.INFO if paused or not (pods or operands) else Severity.CRITICAL,
         follows=(*cause_refs(chain, situation), *((Ref("Node", "", node.name),) if _may_follow(labels) else ())),
         node=node.name,

@@ -22,10 +22,12 @@ from diagnosis.placement import amount_text, selects, wanted
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules import pending_gpus_commands as commands
 from diagnosis.rules.pending_gpus_evidence import demand, even_whole, measured_use, occupation, table
-from diagnosis.rules.scheduling_facts import by_message, fired, names, node_refs, refusal, still_young
+from diagnosis.rules.scheduling_facts import SHOWN, by_message, fired, names, node_refs, refusal, still_young
 from diagnosis.scheduler_text import CORDON, SELECTOR, TAINT, SchedulerMessage
 from situation.cluster import Node
 from situation.findings import Command, Evidence, Layer, Mark, Severity
+from situation.gpu.components import component_of
+from situation.gpu.links import Component
 from situation.gpu.offer import MIG_STATE, PRESENT, paused_why
 from situation.gpu.requests import is_gpu, is_nvidia
 from situation.meta import CLUSTER, Ref
@@ -119,6 +121,8 @@ class _Question:
         if broken:
             what = self._broken(nodes)
             evidence.append(fact("nodes", f"has GPUs by its labels or its capacity, but offers none: {names(nodes)}"))
+            if alone := [node for node in nodes[:SHOWN] if not _has_plugin(node, self.situation)]:
+                evidence.append(fact("pods", f"no device plugin is seen on {names(alone)}"))
         elif len(lost) == 1:
             account = lost[0].account
             what = f"{account.node.name} offers {account.allocatable:.10g} of its {account.capacity:.10g}"
@@ -239,6 +243,10 @@ def _changes_layout(node: Node) -> bool:
 def _operands(resource: str, situation: Situation) -> tuple[Ref, ...]:
     """Return the DaemonSets that bring a GPU resource, as far as they are known: those of NVIDIA's operator."""
     return tuple(agents(situation, Agent.GPU)) if is_nvidia(resource) else ()
+
+
+def _has_plugin(node: Node, situation: Situation) -> bool:
+    return any(component_of(pod) is Component.PLUGIN for pod in situation.pods_by_node.get(node.name).values())
 
 
 def _all_new(nodes: list[Node], now: datetime) -> bool:

@@ -51,9 +51,15 @@ def holders(resource: str) -> Command:
 
 def operands(places: Iterable[Place], situation: Situation) -> Iterator[Command]:
     """Yield what shows the chain of operands on the first of these nodes."""
-    namespace = next((ref.namespace for ref in agents(situation, Agent.GPU)), "gpu-operator")
+    namespace = next((ref.namespace for ref in agents(situation, Agent.GPU)), "")
     for place in list(places)[:1]:
-        yield pods_on(place.account.node.name, purpose=WHICH_OPERAND, namespace=namespace)
+        node = place.account.node.name
+        if namespace:
+            yield pods_on(node, purpose=WHICH_OPERAND, namespace=namespace)
+        else:
+            on_it = f"spec.nodeName={node}"
+            yield kubectl("get", "pods", "-A", "-o", "wide", "--field-selector", on_it,
+                          purpose="does any device plugin run on it?")  # fmt: skip
 
 
 def plugin_logs(places: Iterable[Place], situation: Situation) -> Iterator[Command]:

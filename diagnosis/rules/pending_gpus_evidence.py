@@ -7,12 +7,15 @@ from heapq import nsmallest
 from typing import Final
 
 from diagnosis.commands import counted, fact
-from diagnosis.gpu_ledger import WHOLE, Account, Holder, gpus_wanted, holder_text, ledger_of, merged
+from diagnosis.gpu_ledger import WHOLE, Account, Holder, gpus_wanted, holder_text, ledger_of, merged, workload_of
 from diagnosis.gpu_places import Place, Reach, View, view_of
 from diagnosis.gpu_use import Use, use_of
+from diagnosis.placement import wanted
 from situation.findings import Evidence, Mark
 from situation.gpu.offer import paused_why
+from situation.meta import Ref
 from situation.pods import Pod
+from situation.selectors import is_finished
 from situation.situation import Situation
 
 ROWS: Final = 5
@@ -178,6 +181,27 @@ def gpu_numbers(pod: Pod, situation: Situation) -> list[Evidence]:
         view = view_of(pod, resource, situation)
         lines += [fact("pods", f"it wants {wants:.10g} {resource}"), *table(view, wants, situation, 3)]
     return lines
+
+
+def gang_numbers(pod: Pod, situation: Situation) -> list[Evidence]:
+    """Return the numbers for a pod whose scheduler places a whole group or nothing, and says so in its own words."""
+    resource = next(iter(gpus_wanted(pod)), "")
+    if not resource:
+        return []
+    workload, lines = workload_of(pod, situation), gpu_numbers(pod, situation)
+    pods, wants = situation.once(("gpu gang", workload, resource), lambda: _gang(workload, resource, situation))
+    free = sum(account.free for account in view_of(pod, resource, situation).taken)
+    if pods > 1:
+        text = f"{pods} pods of {workload.name} wait for {wants:.10g} {resource} in all: {free:.10g} free for them"
+        lines.insert(0, fact("pods", text))
+    return lines
+
+
+def _gang(workload: Ref, resource: str, situation: Situation) -> tuple[int, float]:
+    """Return how many pods of a workload have no node, and what they want together."""
+    waiting = (pod for pod in situation.pods_of(workload) if not pod.spec.node_name and not is_finished(pod))
+    amounts = [amount for pod in waiting if (amount := wanted(pod, resource))]
+    return len(amounts), sum(amounts)
 
 
 def quota_numbers(namespace: str, resource: str, situation: Situation) -> list[Evidence]:

@@ -21,6 +21,7 @@ from diagnosis.rules import (
     scheduling_taints,
     scheduling_volumes,
 )
+from diagnosis.rules.pending_gpus_evidence import gang_numbers
 from diagnosis.rules.scheduling_facts import fired, refusal, scheduled_condition, still_young
 from situation.findings import Layer, Mark, Severity
 from situation.leases import at_work_since
@@ -135,7 +136,8 @@ def unschedulable(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         return CLEAR
     if wait := still_young(pod, now):
         return wait
-    return fired(pod, situation, now, f"cannot be scheduled: {shorten(said.text, 100) or 'no reason given'}")
+    title = f"cannot be scheduled: {shorten(said.text, 100) or 'no reason given'}"
+    return fired(pod, situation, now, title, gang_numbers(pod, situation))
 
 
 def _rules() -> Iterator[Rule]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import fact, kubectl, on_node, pods_on, said_by
-from diagnosis.gpu_facts import SLICES, operator_namespace, unready_owners
+from diagnosis.gpu_facts import CLAIMS, SLICES, operator_namespace, unready_owners
 from diagnosis.on_demand import read_lately
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule, wait_until
 from situation.clock import age_text
@@ -21,7 +21,6 @@ OVERDUE_S: Final = 60.0
 """deletionTimestamp already holds the grace period; a kubelet that lives needs seconds more to clean up."""
 
 
-CLAIMS: Final = "resourceclaims"
 NVIDIA_DRIVERS: Final = frozenset({"gpu.nvidia.com", "compute-domain.nvidia.com"})
 """Drivers of the kubelet plugin of NVIDIA, as allocated claims name them (gpu_operator 1.4)."""
 _READABLE: Final = frozenset({SourceState.STARTING, SourceState.LIVE, SourceState.STALE})

@@ -6,12 +6,14 @@ from typing import Final
 
 from situation.cluster import Node
 from situation.gpu.links import Component, Link, LinkState
-from situation.gpu.offer import Offer, count_gpus, paused_why
+from situation.gpu.offer import PRESENT, Offer, count_gpus, paused_why
 from situation.gpu.operand_pods import DRIVER_START
 from situation.meta import find_condition
 
 REGISTER: Final = timedelta(seconds=120)
 """After the device plugin or its node came back, its resource needs seconds to register; two minutes are ample."""
+_NOBODY: Final = (LinkState.NOT_WANTED, LinkState.UNKNOWN)
+"""States of a device plugin of which nobody can say that it should give out the node's GPUs."""
 
 
 def capacity_link(
@@ -19,7 +21,8 @@ def capacity_link(
 ) -> Link:
     """Judge what a node offers by the kubelet's arithmetic; `find_blocker` finds the nearest link not there yet."""
     component, (total, usable, offer) = Component.CAPACITY, count_gpus(node)
-    if offer is Offer.NONE:
+    is_unasked = offer is Offer.NEVER and node.metadata.labels.get(PRESENT) != "true"
+    if offer is Offer.NONE or (is_unasked and links[Component.PLUGIN].state in _NOBODY):
         through_dra = links[Component.DRA_DRIVER].state is not LinkState.NOT_WANTED
         return Link(component, LinkState.NOT_WANTED, "through DRA" if through_dra else "none offered")
     text = "none" if offer is Offer.NEVER else f"{usable:.0f} of {total:.0f}"

@@ -13,8 +13,8 @@ from situation.gpu.components import LATE_STEPS, NEEDS, ORDER, PARTS, component_
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from situation.gpu.mig_change import mig_change_due
 from situation.gpu.missing_pods import all_set_aside, without_pod
-from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources
-from situation.gpu.operand_pods import Own, read_pod, resting_link
+from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources, has_gpu
+from situation.gpu.operand_pods import DRIVER_START, Own, read_pod, resting_link
 from situation.gpu.survey import Survey, survey
 from situation.indexes import controller_ref
 from situation.meta import KubernetesObject, Ref, find_condition
@@ -53,18 +53,17 @@ _STEPS: Final = tuple(
 _LOOKED_BEHIND: Final = frozenset({Component.TOOLKIT, Component.GFD, Component.MIG})
 """A pod of these may be ready, and what it is for not done."""
 _GFD_KEYS: Final = frozenset({"nvidia.com/gpu.product", "nvidia.com/gpu.count", "nvidia.com/gfd.timestamp"})
-_PCI: Final = tuple(f"feature.node.kubernetes.io/pci-{vendor}.present" for vendor in ("10de", "0302_10de", "0300_10de"))
 _TAINT: Final = "nvidia.com/gpu"
 
 
 def is_gpu_node(node: Node) -> bool:
-    """Tell whether a node has NVIDIA GPUs, by NFD's or the operator's labels, its capacity, or the usual taint."""
+    """Tell whether a node has NVIDIA GPUs, by labels of NFD, the operator or a cloud, its capacity, or the taint."""
     labels = node.metadata.labels
     present = labels.get(PRESENT)
     if present is not None:
         return present == "true" or bool(gpu_resources(node.status.capacity))
     return (
-        any(labels.get(key) == "true" for key in _PCI)
+        has_gpu(labels)
         or bool(gpu_resources(node.status.capacity))
         or any(taint.key == _TAINT for taint in node.spec.taints)
     )
@@ -124,7 +123,7 @@ class _Judge:
 
     def operand(self, component: Component) -> Link:
         if (aside := self._aside.get(component)) is not None:
-            return aside
+            return self._hosts_driver(aside) if component is Component.DRIVER else aside
         pod = self._pods.get(component)
         if pod is None:
             return self._without_pod(component)
@@ -138,6 +137,16 @@ class _Judge:
                 return self._with_labels(link)
             return self._with_layout(link)
         return link
+
+    def _hosts_driver(self, aside: Link) -> Link:
+        """A label says that the operator brings no driver here; pods that wait for one tell that the host has none."""
+        if aside.state is LinkState.PAUSED or not self._is_held(Component.DRIVER):
+            return aside
+        owner, created = Ref("Node", "", self._node.name), self._node.metadata.creation_timestamp
+        if created is not None and self._now < (due := created + DRIVER_START):
+            return _with(aside, LinkState.STARTING, "host driver is yet to come", until=due, owner=owner)
+        said = "pre-installed" if aside.state is LinkState.PREINSTALLED else "switched off"
+        return _with(aside, LinkState.ABSENT, f"{said} by its label, and none answers on the host", owner=owner)
 
     def _with_layout(self, manager: Link) -> Link:
         """A MIG manager that is ready may have failed all the same at a change of the layout, or hang in it."""

@@ -7,7 +7,7 @@ from situation.cluster import Node
 from situation.gpu.components import component_of
 from situation.gpu.links import Component, Link, LinkState
 from situation.gpu.missing_pods import ABSENT_AFTER, untolerated
-from situation.gpu.offer import PRESENT
+from situation.gpu.offer import PCI, PRESENT
 from situation.gpu.operand_pods import Own, read_pod, resting_link
 from situation.gpu.survey import Survey
 from situation.indexes import controller_ref
@@ -21,12 +21,11 @@ LABELS: Final = timedelta(seconds=300)
 """NFD looks at a node each minute, and the operator acts on its labels at once; five minutes are ample. Ours."""
 
 _FEATURES: Final = "feature.node.kubernetes.io/"
-_GPU_FEATURE: Final = "feature.node.kubernetes.io/pci-10de.present"
 
 
 def nfd_link(node: Node, found: Survey, worker: Pod | None, situation: Situation, now: datetime) -> Link:
     """Judge NFD on a node by its labels and its worker's pod; labels may come from an NFD that we do not see."""
-    labelled = _GPU_FEATURE in node.metadata.labels or any(key.startswith(_FEATURES) for key in node.metadata.labels)
+    labelled = any(key.startswith(_FEATURES) for key in node.metadata.labels)
     if worker is None:
         return _without_worker(node, found, now, labelled)
     if labelled and (resting := resting_link(Component.NFD, worker)) is not None:
@@ -69,7 +68,7 @@ def operator_link(node: Node, found: Survey, situation: Situation, now: datetime
         return Link(Component.OPERATOR, LinkState.NOT_WANTED, "none found")
     owner = Ref("Deployment", *operator.key)
     if operator.spec.replicas == 0:
-        return Link(Component.OPERATOR, LinkState.NOT_WANTED, "scaled to 0", owner=owner)
+        return _stopped(node, now, owner)
     if operator.status.ready_replicas:
         return _operator_labels(node, found, now, owner)
     pods = situation.pods_by_label.get((operator.namespace, "app", "gpu-operator")).values()
@@ -84,12 +83,28 @@ def operator_link(node: Node, found: Survey, situation: Situation, now: datetime
                 link.pod, owner)  # fmt: skip
 
 
-def _operator_labels(node: Node, found: Survey, now: datetime, owner: Ref) -> Link:
-    labels = node.metadata.labels
-    if PRESENT in labels or labels.get(_GPU_FEATURE) != "true" or not found.installed:
-        return Link(Component.OPERATOR, LinkState.READY, owner=owner)
+def _is_seen(node: Node) -> bool:
+    """Tell whether node feature discovery says that a node has an NVIDIA GPU."""
+    return any(node.metadata.labels.get(key) == "true" for key in PCI)
+
+
+def _stopped(node: Node, now: datetime, owner: Ref) -> Link:
+    """Somebody stopped the operator: what runs goes on, and a node that joins after that gets no operand."""
+    if PRESENT in node.metadata.labels or not _is_seen(node) or _due(node, now) is not None:
+        return Link(Component.OPERATOR, LinkState.NOT_WANTED, "scaled to 0", owner=owner)
+    return Link(Component.OPERATOR, LinkState.FAILING, "is scaled to 0 and has not labelled the node", owner=owner)
+
+
+def _due(node: Node, now: datetime) -> datetime | None:
+    """Return until when a node that just joined may lack its labels, None once it may not."""
     created = node.metadata.creation_timestamp
-    if created is not None and now < (due := created + LABELS):
+    return due if created is not None and now < (due := created + LABELS) else None
+
+
+def _operator_labels(node: Node, found: Survey, now: datetime, owner: Ref) -> Link:
+    if PRESENT in node.metadata.labels or not _is_seen(node) or not found.installed:
+        return Link(Component.OPERATOR, LinkState.READY, owner=owner)
+    if (due := _due(node, now)) is not None:
         return Link(Component.OPERATOR, LinkState.STARTING, "its labels are on their way", until=due, owner=owner)
     return Link(Component.OPERATOR, LinkState.FAILING, "has not labelled the node", owner=owner)
 

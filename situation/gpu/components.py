@@ -79,6 +79,8 @@ MPS_CAPABLE: Final = "nvidia.com/mps.capable"
 MIG_CAPABLE: Final = "nvidia.com/mig.capable"
 
 DRIVER_MANAGER: Final = "k8s-driver-manager"
+DRIVER_STEPS: Final = frozenset({DRIVER_MANAGER, "nvidia-driver-installer"})
+"""Init containers that take as long as a driver does: GKE installs its own in one, of the plugin or of a pod apart."""
 LATE_STEPS: Final = frozenset({"cuda-validation", "plugin-validation"})
 """Init containers of the validator that come after the device plugin; those before them open the gate for all."""
 _AWAITS: Final = {
@@ -128,6 +130,8 @@ _BY_PREFIX: Final = tuple(sorted(_BY_APP.items(), key=lambda item: -len(item[0])
 _DRIVER_NAME: Final = re.compile(r"nvidia-(?:driver-daemonset|(?:gpu|vgpu)-driver-)")
 """DaemonSets of a ClusterPolicy (with a kernel or OS suffix where the driver is precompiled) and of an NVIDIADriver."""
 _NFD_ROLES: Final = frozenset({"master", "worker"})
+_OF_GKE: Final = {"nvidia-gpu-device-plugin": _C.PLUGIN, "nvidia-driver-installer": _C.DRIVER}
+"""Label `k8s-app` of what GKE itself deploys (GoogleCloudPlatform/container-engine-accelerators)."""
 _APP, _COMPONENT, _NAME = "app", "app.kubernetes.io/component", "app.kubernetes.io/name"
 
 
@@ -166,8 +170,12 @@ def _by_other_labels(item: KubernetesObject, labels: Mapping[str, str], app: str
     name = labels.get(_NAME, "")
     if labels.get("role") in _NFD_ROLES:
         return _C.NFD if "feature-discovery" in name or "nfd" in name else None
+    if name == "dcgm-exporter":
+        return _C.EXPORTER
     if name == "nvidia-device-plugin" or labels.get("name") == "nvidia-device-plugin-ds":
         return _C.PLUGIN
+    if (found := _OF_GKE.get(labels.get("k8s-app", ""))) is not None:
+        return found
     if app in ("nfd-master", "nfd-worker"):
         return _C.NFD
     return _by_name(app) or _by_name(item.metadata.name)

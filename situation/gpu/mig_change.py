@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from situation.cluster import Node
+from situation.gpu.components import DEPLOY, component_of
+from situation.gpu.links import Component
 from situation.gpu.offer import MIG_STATE, Offer, gpu_offer
 from situation.gpu.operand_pods import DRIVER_START
 from situation.meta import find_condition
@@ -20,18 +22,20 @@ APPLY: Final = timedelta(seconds=600)
 """Ours: a change on a node that just came back, from a reboot that it needed, is given ten minutes."""
 UNDER_WAY: Final = frozenset({"pending", "rebooting"})
 """Values of the state's label while the manager works, or believes to."""
+_PLUGIN: Final = f"{DEPLOY}device-plugin"
 
 _ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 
 
 def mig_change_due(node: Node, pods: Iterable[Pod]) -> datetime | None:
-    """Return when a change that is under way hangs, None if there is none or the node still offers GPUs.
+    """Return when a change that is under way hangs, None if there is none, or none that took the node's GPUs away.
 
     `pods` are the operands on the node: those that were told to stop may take their time. A node that tells no time at
     all has hung since the beginning of time: nothing can be waited for.
     """
     offer = gpu_offer(node) if node.metadata.labels.get(MIG_STATE) in UNDER_WAY else Offer.ALL
-    if offer not in (Offer.GONE, Offer.NEVER):
+    pods = tuple(pods)
+    if offer not in (Offer.GONE, Offer.NEVER) or _has_plugin(node, pods):
         return None
     ready, created = find_condition(node.status.conditions, "Ready"), node.metadata.creation_timestamp
     dues = [told + SHUTDOWN for pod in pods if (told := pod.metadata.deletion_timestamp) is not None]
@@ -40,3 +44,10 @@ def mig_change_due(node: Node, pods: Iterable[Pod]) -> datetime | None:
     if created is not None:
         dues.append(created + (DRIVER_START + APPLY if offer is Offer.NEVER else APPLY))
     return max(dues, default=_ALWAYS)
+
+
+def _has_plugin(node: Node, pods: Iterable[Pod]) -> bool:
+    """Tell whether the device plugin is where it was: the first thing that a change does is to stop it."""
+    return node.metadata.labels.get(_PLUGIN) == "true" and any(
+        component_of(pod) is Component.PLUGIN and pod.metadata.deletion_timestamp is None for pod in pods
+    )

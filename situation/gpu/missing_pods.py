@@ -17,12 +17,18 @@ from situation.workloads import DaemonSet
 ABSENT_AFTER: Final = timedelta(seconds=120)
 """A DaemonSet makes its pods within seconds of the node, the label and itself; two minutes are ample. Ours."""
 
+_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 _ALL_OPERANDS: Final = f"{DEPLOY}operands"
 WORKLOAD: Final = "nvidia.com/gpu.workload.config"
 DRA_LABEL: Final = f"{DEPLOY}dra-driver"
 _DEVICE_PLUGIN_STACK: Final = frozenset(
     {Component.TOOLKIT, Component.VALIDATOR, Component.PLUGIN, Component.GFD, Component.MIG, Component.MPS}
 )
+_BUILT_FOR: Final = {
+    "feature.node.kubernetes.io/kernel-version.full": "kernel",
+    "feature.node.kubernetes.io/system-os_release.OSTREE_VERSION": "OS image",
+}
+"""Labels of what a precompiled driver, and one of OpenShift's driver toolkit, is built for (GPU Operator, driver)."""
 _OWN_TAINTS: Final = "node.kubernetes.io/"
 """Taints of a node's state: the DaemonSet controller gives its pods the tolerations."""
 _LOST: Final = (Offer.NEVER, Offer.GONE, Offer.STOPPED)
@@ -123,12 +129,37 @@ def _not_selected(
     if component in (Component.DRA_DRIVER, Component.MPS) and not value:
         return Link(component, LinkState.NOT_WANTED, "not deployed here")
     owner = _ref(sets[0])
+    if not any(is_operators(item) for item in sets):
+        return Link(component, LinkState.NOT_WANTED, "its DaemonSet does not select the node", owner=owner)
     if not value and labels.get(PRESENT) != "true":
         return Link(component, LinkState.WAITING, "no labels", waits_for=Component.OPERATOR, owner=owner)
-    wanted = sets[0].spec.template.spec.node_selector
-    lacking = sorted(key for key, wants in wanted.items() if labels.get(key) != wants)
-    text = f"label {lacking[0]}={wanted[lacking[0]]} is missing" if lacking else "no DaemonSet selects the node"
-    return _absent(component, text, (node, sets[0]), now, owner)
+    nearest = min(sets, key=lambda item: (len(_lacking(item, labels)), item.name))
+    return _absent(component, _why_not_selected(nearest, labels), (node, nearest), now, _ref(nearest))
+
+
+def _lacking(item: DaemonSet, labels: Mapping[str, str]) -> list[str]:
+    wanted = item.spec.template.spec.node_selector
+    return sorted(key for key, value in wanted.items() if labels.get(key) != value)
+
+
+def _why_not_selected(item: DaemonSet, labels: Mapping[str, str]) -> str:
+    """Say what of a node's labels the nearest DaemonSet does not select; drivers may be of one kernel or OS image."""
+    if not (lacking := _lacking(item, labels)):
+        return "no DaemonSet selects the node"
+    key = lacking[0]
+    has, wants = labels.get(key), item.spec.template.spec.node_selector[key]
+    if has and key in _BUILT_FOR:
+        return f"none is for {_BUILT_FOR[key]} {has}"
+    owner = item.metadata.controller
+    by = "no NVIDIADriver selects the node: " if owner is not None and owner.kind == "NVIDIADriver" else ""
+    return f"{by}label {key}={has}, not {wants}" if has else f"{by}label {key}={wants} is missing"
+
+
+def is_operators(item: DaemonSet) -> bool:
+    """Tell whether the GPU Operator deploys a DaemonSet: by the label that it sets on all of them, or its selector."""
+    return item.metadata.labels.get(_MANAGED_BY) == "gpu-operator" or any(
+        key.startswith(DEPLOY) for key in item.spec.template.spec.node_selector
+    )
 
 
 def _expected(component: Component, item: DaemonSet, node: Node, situation: Situation, now: datetime) -> Link:

@@ -10,12 +10,22 @@ from situation.meta import Quantities
 from situation.quantity import parse_quantity
 
 PRESENT: Final = "nvidia.com/gpu.present"
+PCI: Final = tuple(f"feature.node.kubernetes.io/pci-{kind}.present" for kind in ("10de", "0302_10de", "0300_10de"))
+"""Labels of node feature discovery; any of them makes a node one with a GPU for the operator (GPU Operator, NFD)."""
 PRODUCT: Final = "nvidia.com/gpu.product"
 _PLUGIN_LABEL: Final = "nvidia.com/gpu.deploy.device-plugin"
 UPGRADE: Final = "nvidia.com/gpu-driver-upgrade-state"
 _UPGRADE_AT_REST: Final = frozenset({"", "upgrade-done", "upgrade-required", "upgrade-failed"})
 MIG_CONFIG: Final = "nvidia.com/mig.config"
 MIG_STATE: Final = "nvidia.com/mig.config.state"
+ACCELERATORS: Final = (
+    "cloud.google.com/gke-accelerator",
+    "k8s.amazonaws.com/accelerator",
+    "kubernetes.azure.com/accelerator",
+)
+"""Labels by which clouds name a node's accelerator: all there is where the device plugin is the cloud's own."""
+_NO_CLOUD_PLUGIN: Final = "gke-no-default-nvidia-gpu-device-plugin"
+"""Keeps the device plugin of GKE off a node: the GPU Operator or dynamic resource allocation gives out its GPUs."""
 
 
 class Offer(StrEnum):
@@ -60,11 +70,22 @@ def count_gpus(node: Node) -> GpuCount:
     total, usable = sum(capacity.values()), sum(gpu_resources(node.status.allocatable).values())
     if usable:
         offer = Offer.ALL if usable >= total else Offer.PARTLY
-    elif _off(labels) or (not capacity and labels.get(PRESENT) != "true"):
+    elif _off(labels) or not (capacity or has_gpu(labels)):
         offer = Offer.NONE
     else:
         offer = Offer.STOPPED if total else Offer.GONE if capacity else Offer.NEVER
     return GpuCount(total, usable, offer)
+
+
+def has_gpu(labels: Mapping[str, str]) -> bool:
+    """Tell whether a node's labels say that it has an NVIDIA GPU: the operator's, NFD's, or a cloud's."""
+    found = any(labels.get(key) == "true" for key in (PRESENT, *PCI))
+    return found or has_cloud_gpu(labels)
+
+
+def has_cloud_gpu(labels: Mapping[str, str]) -> bool:
+    """Tell whether a cloud's label names an NVIDIA GPU on a node whose GPUs the cloud's device plugin may give out."""
+    return any("nvidia" in labels.get(key, "") for key in ACCELERATORS) and labels.get(_NO_CLOUD_PLUGIN) != "true"
 
 
 def _off(labels: Mapping[str, str]) -> bool:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from situation.crashes import Loop, find_crashes
-from situation.gpu.components import DRIVER_MANAGER, LATE_STEPS, awaited, component_of
+from situation.gpu.components import DRIVER_STEPS, LATE_STEPS, awaited, component_of
 from situation.gpu.links import Component, Link, LinkState
 from situation.meta import Ref, find_condition
 from situation.node_returns import back_at
@@ -231,7 +231,7 @@ def _progress(component: Component, pod: Pod, situation: Situation, now: datetim
 
 
 def _step_budget(name: str, runs: bool, late: bool) -> timedelta:
-    if name == DRIVER_MANAGER or not runs:
+    if name in DRIVER_STEPS or not runs:
         return DRIVER_START
     return CUDA_CHECK if late else OTHER_STEP
 

@@ -80,7 +80,10 @@ class ResourceSliceSpec(Wire, frozen=True):
 
 class AllocatedDevice(Wire, frozen=True):
     driver: str = ""
+    pool: str = ""
     device: str = ""
+    admin_access: bool | None = None
+    """To look at the device only, as monitoring does: it stays free for others."""
 
 
 class DeviceAllocation(Wire, frozen=True):

@@ -16,6 +16,8 @@ _NAMESPACES: Final = ("gpu-operator", "nvidia-gpu-operator", "gpu-operator-resou
 """Of Helm's documentation, OpenShift, and very old releases."""
 _OPERATOR: Final = "gpu-operator"
 """Name of the Deployment; not to be overridden in the chart."""
+_GKE_INSTALLER: Final = "nvidia-driver-installer"
+"""Its pods are the driver of their nodes; a node without one has its driver from GKE itself, and lacks nothing."""
 
 
 class Survey(NamedTuple):
@@ -45,7 +47,8 @@ def survey(situation: Situation) -> Survey:
 def _survey(situation: Situation) -> Survey:
     found: defaultdict[Component, list[DaemonSet]] = defaultdict(list)
     for item in situation.daemonsets.values():
-        if (component := component_of(item)) is not None:
+        component = component_of(item)
+        if component is not None and item.name != _GKE_INSTALLER:
             found[component].append(item)
     spaces = dict.fromkeys(item.namespace for items in found.values() for item in items)
     operator = None

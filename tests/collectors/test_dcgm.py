@@ -85,8 +85,10 @@ def test_values(values: Mapping[str, float | str], field: str, expected: object)
         ({"pod": "", "namespace": "", "pod_name": "p", "pod_namespace": "n"}, (("n", "p"),)),
         ({"exported_pod": "p", "exported_namespace": "n", "pod": "nvidia-dcgm-exporter-x"}, (("n", "p"),)),
         ({"pod": "nvidia-dcgm-exporter-x", "namespace": "gpu-operator"}, ()),
+        ({"pod": "nvidia-dcgm-exporter-x", "namespace": "gpu-operator", "pod_name": "p", "pod_namespace": "n"},
+         (("n", "p"),)),
     ],
-)
+)  # fmt: skip
 def test_who_holds_it(labels: dict[str, str], holders: object) -> None:
     assert first({}, **labels).holders == holders
 
@@ -136,6 +138,25 @@ def test_nvlink_lines_have_their_own_spelling() -> None:
     found = parsed(dcgm_page(2, extra=extra)).devices
     assert [item.nvlink_errors for item in found] == [7, 2]
     assert len(found) == 2, "a link is no device"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [({"pod": "p-1", "vgpu": "0"}, {"pod": "p-2", "vgpu": "1"}),
+     ({"pod": "nvidia-dcgm-exporter-a"}, {"pod": "dcgm-exporter-b"})],
+    ids=["shared by two pods", "scraped from two exporters"],
+)  # fmt: skip
+def test_a_link_is_counted_once_however_often_it_is_told(one: dict[str, str], other: dict[str, str]) -> None:
+    """Else a pod that comes to a shared GPU, or a second exporter, would look like a burst of errors."""
+    name = "DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL"
+    lines = [line(name, {**labels_of(0), **labels, "nvlink": link}, 5) for labels in (one, other) for link in "01"]
+    once = line("DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL", labels_of(0), 1)
+    assert parsed(dcgm_page(1, extra="".join(lines) + once)).devices[0].nvlink_errors == 11
+
+
+def test_an_xid_is_not_taken_back_by_a_second_exporter_that_began_anew() -> None:
+    lines = [line("DCGM_FI_DEV_XID_ERRORS", {**labels_of(0), "err_code": str(code)}, code) for code in (79, 0)]
+    assert parsed("".join(lines).encode()).devices[0].last_xid == 79
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ def test_exporters_are_found_by_their_label() -> None:
         situation(
             exporter("a", "gpu-01"),
             exporter("b", "gpu-02", "nvidia-dcgm-exporter-dra", container=ports),
+            pod("g", namespace="monitoring", node="gpu-04", labels={"app.kubernetes.io/name": "dcgm-exporter"}),
             leaving,
             exporter("d", ""),
             exporter("e", "gpu-05", phase="Failed"),
@@ -30,6 +31,7 @@ def test_exporters_are_found_by_their_label() -> None:
     assert wishes.exporters == {
         "gpu-01": Exporter("gpu-01", "gpu-operator", "a", 9400),
         "gpu-02": Exporter("gpu-02", "gpu-operator", "b", 9500),
+        "gpu-04": Exporter("gpu-04", "monitoring", "g", 9400),
     }
     assert wishes.exporters["gpu-02"].path == "/api/v1/namespaces/gpu-operator/pods/b:9500/proxy/metrics"
 

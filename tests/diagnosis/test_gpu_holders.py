@@ -11,6 +11,7 @@ from situation.findings import Effect, Finding, Mark
 from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
+from tests import gpu_resources as resources
 from tests.build import NOW, Manifest, judged, meta, node, pod, situation
 from tests.diagnosis.unscheduled import GPU, asks, first, gpu_node, held, none_of, texts, waiting, wants
 
@@ -136,6 +137,24 @@ def test_several_shares_are_refused_after_binding() -> None:
     assert [cause.rule for cause in judged(gone, gpu_node("g1")).causes] == ["devices-refused"]
 
 
+@pytest.mark.parametrize(
+    ("text", "free"),
+    [("pod group is not ready, 2 Pending, 2 minAvailable; Pending: 1 Unschedulable, 1 Schedulable", 8),
+     (none_of(2, "pre-filter pod gang-0 cannot find enough sibling pods"), 16)],
+    ids=["volcano", "coscheduling"],
+)  # fmt: skip
+def test_a_gang_is_told_with_what_all_of_it_wants_and_what_is_free(text: str, free: int) -> None:
+    """Its scheduler places all or nothing: what one pod wants would fit."""
+    members = [waiting(text, name=f"gang-{n}", owner="Job/gang", container=wants(gpu="8")) for n in (0, 1)]
+    helper = waiting(text, name="gang-2", owner="Job/gang")
+    nodes = [gpu_node("g1"), gpu_node("g2"), *([held("g1", 8)] if free == 8 else [])]
+    (cause,) = judged(*members, helper, *nodes).causes
+    assert (cause.rule, cause.count) == ("unschedulable", 3)
+    shown = [line.text for line in cause.evidence]
+    assert f"2 pods of gang wait for 16 {GPU} in all: {free} free for them" in shown
+    assert any(line.startswith("g2: capacity 8, allocatable 8, allocated 0") for line in shown)
+
+
 def test_a_device_claim_names_the_claims_and_says_what_is_not_known() -> None:
     spec = {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"},
                                {"name": "nic", "resourceClaimName": "shared-nic"}]}  # fmt: skip
@@ -145,6 +164,24 @@ def test_a_device_claim_names_the_claims_and_says_what_is_not_known() -> None:
     rule, fired = found
     assert (rule.id, fired.title) == ("device-claim", "has resource claims, and no driver publishes devices")
     assert "claim gpu: not made yet from template one-gpu" in texts(fired)
-    assert "claim nic is shared-nic" in texts(fired)
+    assert "claim nic is shared-nic: there is none of that name" in texts(fired)
     assert render(fired.next[0], Target()) == "kubectl -n shop get resourceclaims shared-nic"
     assert "resource slices have not been read" not in texts(fired)
+
+
+def test_a_device_claim_says_who_has_the_devices_and_counts_no_access_of_monitoring() -> None:
+    spec = {"resourceClaims": [{"name": "gpu", "resourceClaimName": "llm-gpu"}]}
+    subject = waiting(none_of(1, "1 cannot allocate all claims"), spec=spec)
+    unmet: Manifest = {**resources.device_claim("llm-gpu", ""), "status": {}}
+    looks = resources.device_claim("exporter", "dcgm-exporter-x", namespace="gpu-operator")
+    given = looks["status"]["allocation"]["devices"]["results"][0]
+    given |= {"device": "gpu-1", "adminAccess": True}
+    found = first(subject, node(), resources.devices("gpu-1", 2), unmet, resources.device_claim(by="train-1"), looks)
+    assert found is not None
+    told = texts(found[1])
+    assert "claim gpu is llm-gpu: no device has been given to it" in told
+    assert "driver gpu.nvidia.com publishes 2 devices on 1 node" in told
+    assert "claims have 1 of gpu.nvidia.com: 1 by shop/train-1" in told
+    blind = first(subject, node(), missing={"resourceclaims": SourceState.FORBIDDEN})
+    assert blind is not None and "who has its devices is not known" in texts(blind[1])
+    assert set(blind[1].wants.split()) == {"resourceslices", "resourceclaims"}

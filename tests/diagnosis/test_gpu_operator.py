@@ -107,6 +107,20 @@ def test_operands_that_come_up_are_given_time_and_are_a_hint_alone() -> None:
     assert {finding.severity for finding in causes.values()} == {Severity.INFO}
 
 
+def test_an_operator_that_sets_no_conditions_says_not_ready_by_its_state_alone() -> None:
+    """ClusterPolicies before v24 have none: since when it says so is taken from the last change of the operands."""
+    bare = resources.policy("notReady", [])
+    well = found(bare, gpu.bare_node(), gpu.operand_set(gpu.DRIVER), gpu.operand(gpu.DRIVER))
+    assert well["gpu-operands-not-ready"].title == "cluster-policy is not ready, though all its operands are"
+    assert not found(bare, gpu.bare_node(), gpu.operand_set(gpu.DRIVER), gpu.operand(gpu.DRIVER, age_s=600))
+    assert not found(resources.policy("ready", []), gpu.bare_node(), gpu.operand_set(gpu.DRIVER))
+    crash = gpu.operand(gpu.DRIVER, ready=False, container_status=gpu.crashing())
+    broken = situation(bare, gpu.bare_node(), gpu.operand_set(gpu.DRIVER, ready=0), crash)
+    causes = causes_of(gpu_links.RULES + RULES, broken)
+    assert list(causes) == ["gpu-link-broken"]
+    assert "gpu-operands-not-ready" in {item.rule for item in causes["gpu-link-broken"].consequences}
+
+
 def test_a_driver_that_was_not_restarted_after_an_update() -> None:
     old = gpu.operand_set(gpu.DRIVER)
     old["status"]["updatedNumberScheduled"] = 0
