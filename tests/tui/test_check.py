@@ -169,6 +169,7 @@ async def test_a_live_cluster_is_judged_without_a_word_on_standard_error(tmp_pat
         assert f"--kubeconfig {tmp_path / 'kubeconfig'}" in finished.out
         limited = await checked(tmp_path, simulator, "-n", "shop")
         assert limited.code == 2
+        assert "  only namespace shop is read" in limited.out.splitlines()
         missing = await checked(tmp_path, simulator, "-n", "shopp")
         assert missing.code == 64
         assert missing.complaint.endswith("no such namespace; did you mean shop?")
