@@ -116,7 +116,7 @@ class Painter:
         gravest = self._attention.finding(self._feed.diagnosis)
         if not self._selected and gravest is not None and (was_selected or before in (None, self._gravest)):
             self._gravest = gravest.key
-            pane.table.move_to(gravest.key)
+            pane.table.move_to(gravest.key, asked=False)
 
     def evidence(self, pane: EvidencePane, now: datetime) -> None:
         card, situation = self.card(now), self._feed.situation
