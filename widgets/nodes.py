@@ -52,7 +52,7 @@ class NodesPane(Pane):
     def compose_body(self) -> ComposeResult:
         yield RowTable[NodeRow](
             (
-                Column("node", 0, priority=0),
+                Column("node", 0, priority=0, keeps_end=True),
                 Column("status", 12, priority=0),
                 Column("conditions", 22, priority=2),
                 Column("roles", 14, priority=5),
