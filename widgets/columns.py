@@ -95,8 +95,8 @@ def fit(text: str, width: int, align: Literal["left", "right"] = "left") -> str:
 
 
 def fit_name(name: str, width: int) -> str:
-    """Return a name in exactly `width` cells, cut in the middle; only its start where the cells of it differ."""
-    if not name.isascii() or len(name) <= width or width < LEAST_HALVED:
+    """Return a name in exactly `width` cells, cut in the middle; of what is no name of Kubernetes' only the start."""
+    if not name.isascii() or " " in name or len(name) <= width or width < LEAST_HALVED:
         return fit(name, width)
     end = width // 2
     return fit(name[: width - 1 - end] + ELLIPSIS + name[-end:], width)

@@ -120,6 +120,7 @@ LONG = "llama-3-70b-instruct-predictor-00002-deployment-7d9f8b6c5-8kw6w"
         (LONG, 32, "llama-3-70b-ins…-7d9f8b6c5-8kw6w"),
         (LONG, 15, "llama-3-70b-in…"),
         ("日本-" * 12, 20, "日本-日本-日本-日本…"),
+        ("internal error in table: it failed", 24, "internal error in table…"),
     ],
 )
 def test_a_long_name_keeps_both_its_ends(name: str, width: int, fitted: str) -> None:
