@@ -156,6 +156,7 @@ class Painter:
         if (
             turn is not None
             and whole
+            and self._pods_shown  # why there are none may differ at any time
             and not (self._pods_reordered and self._pods_due.is_due(source, now, self._slow_at))
         ):
             if self._ages_due.is_due(source, now):
