@@ -5,10 +5,14 @@ from typing import Final
 from diagnosis.rule import Rule
 from situation.findings import Layer
 from situation.gpu.survey import sees_operands
+from situation.kinds import BY_NAME
 from situation.situation import Situation
 
 BEYOND: Final = frozenset({Layer.NETWORK, Layer.CONTROL_PLANE, Layer.NODE})
 """Layers that hang on pods of other namespaces than those of the applications: DNS, network plugins, operands."""
+
+_OWN: Final = frozenset({"cluster-dns-down"})
+"""Rules of the layers above that judge what Kubernetes itself keeps in kube-system."""
 
 BY_THE_NODE: Final = frozenset(
     {"gpu-missing", "gpu-unhealthy", "gpus-shared-without-isolation", "node-out-of-memory", "node-rebooted"}
@@ -19,6 +23,14 @@ BY_THE_NODE: Final = frozenset(
 def only_part(situation: Situation) -> list[str]:
     """Return the doubt that what is in other namespaces leaves, if these are not read."""
     return [] if situation.sees_all else [f"only namespace {situation.configured.only_namespace} is read"]
+
+
+def looks_beyond(rule: Rule) -> bool:
+    """Tell whether what a rule would find is in namespaces of the cluster's own, not in that of an application."""
+    if rule.layer not in (Layer.CONTROL_PLANE, Layer.NODE):
+        return rule.id in _OWN
+    kinds = (BY_NAME[name] for name in rule.needs)
+    return any(kind.namespaced and not kind.fixed_namespace for kind in kinds)
 
 
 def is_out_of_sight(rule: Rule, kind: str, situation: Situation) -> bool:
