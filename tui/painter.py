@@ -31,6 +31,7 @@ from tui.other_cards import family_card, layer_card, withdrawn_card
 from tui.view import (
     empty_causes_text,
     empty_text,
+    narrower,
     no_pod_matches,
     no_such_namespace,
     visible_causes,
@@ -192,7 +193,8 @@ class Painter:
     def _empty(self, what: str, source: Source, now: datetime, unrelated: str = "") -> str:
         focus, wanted = self._attention.focus, self._attention.wanted
         hint = no_such_namespace(wanted, self._feed.situation, now)
-        return empty_text(what, source, now, focus, wanted, hint, unrelated)
+        said = empty_text(what, source, now, focus, wanted, hint, unrelated)
+        return said + narrower(what, self._feed.situation)
 
     def nodes(self, pane: NodesPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         situation, attention = self._feed.situation, self._attention

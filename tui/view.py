@@ -11,6 +11,7 @@ import msgspec
 from situation.cluster import Event
 from situation.findings import Diagnosis, Finding, LayerState
 from situation.focus import Focus, Relation
+from situation.kinds import BY_NAME
 from situation.meta import ObjectKey
 from situation.network import Service
 from situation.ordering import PodOrder
@@ -153,6 +154,14 @@ def empty_causes_text(diagnosis: Diagnosis, situation: Situation, now: datetime,
             f"{item.layer.title} ({item.reason})" for item in partly
         )
     return f"{FINE} nothing wrong found in five layers"
+
+
+def narrower(kind: str, situation: Situation) -> str:
+    """Say what somebody can do who may not read a kind in all namespaces; empty where that is not the matter."""
+    source = situation.source(kind)
+    if source.state is not SourceState.FORBIDDEN or source.has_value or not situation.sees_all:
+        return ""
+    return "; -n NAMESPACE reads one namespace alone" if BY_NAME[kind].namespaced else ""
 
 
 def empty_text(

@@ -176,4 +176,6 @@ async def test_pods_that_turn_out_to_be_forbidden_are_no_longer_being_read(tmp_p
         error = "cannot list pods in all namespaces (RBAC: verb list, resource pods)"
         cluster.publish(Reading("kubernetes/pods", SourceState.FORBIDDEN, NOW, error=error))
         await until(pilot, lambda: f"forbidden: {error[:30]}" in screen_text(pilot))
-        assert "reading pods" not in screen_text(pilot)
+        text = screen_text(pilot)
+        assert "reading pods" not in text
+        assert "-n NAMESPACE reads one" in " ".join(text.split())
