@@ -186,6 +186,6 @@ def quota_numbers(namespace: str, resource: str, situation: Situation) -> list[E
     accounts = ledger_of(resource, situation).accounts
     own = tuple(holder for holder in merged(accounts) if holder.workload.namespace == namespace)
     lines = [fact("pods", f"{resource} in {namespace} is held: {holders_text(own)}")] if own else []
-    if free := sum(account.free for account in accounts):
+    if situation.sees_all and (free := sum(account.free for account in accounts)):
         lines.append(fact("nodes", f"{free:.10g} {resource} free on the nodes: only the quota refuses", Mark.EXCLUDES))
     return lines
