@@ -93,10 +93,13 @@ def is_cluster_dns(service: Service) -> bool:
 
 
 def services_known(situation: Situation, namespace: str) -> bool:
-    """Tell whether the list that was read covers the Services of `namespace` (it may be that of one namespace only).
+    """Tell whether the list that was read covers the Services of `namespace`.
 
-    Every API server keeps the Service `default/kubernetes`, so a list with it is one of the whole cluster.
+    A dump may be that of one namespace, and does not say so. Every API server keeps the Service `default/kubernetes`,
+    so a list with it is one of the whole cluster.
     """
+    if not situation.sees_all:
+        return situation.knows("services") and situation.sees(namespace)
     return situation.knows("services") and (
         ("default", "kubernetes") in situation.services or bool(situation.services_by_namespace.get(namespace))
     )

@@ -9,6 +9,7 @@ from diagnosis.catalogue import ALL
 from diagnosis.dependents import dependents
 from diagnosis.fold import Hit, fold
 from diagnosis.layers import layer_statuses
+from diagnosis.one_namespace import is_out_of_sight
 from diagnosis.rule import CLEAR, Clear, Fired, Rule, Unknown, Verdict, Wait
 from diagnosis.serving_doubts import serving_doubts
 from situation.boundary import Boundary, Fault
@@ -209,6 +210,8 @@ class Engine:
         """Return every verdict but clear ones; of a pod, no rule is asked after one that fires or has the last word."""
         found: list[tuple[Rule, Fired | Wait | Unknown | Fault]] = []
         for rule in self._usable_rules.get(ref.kind, ()):
+            if not situation.sees_all and is_out_of_sight(rule, ref.kind, situation):
+                continue
             verdict: Verdict | Fault
             try:
                 verdict = rule.judge(subject, situation, now)

@@ -36,6 +36,8 @@ from situation.topology import component_of
 
 TITLE_LIMIT: Final = 89
 """Characters of a title: a line of a wide terminal's pane. Names may have 253; the subject holds them whole."""
+LEAST_NAME: Final = 40
+"""Characters of a title that are kept for the name, however long the rest is."""
 
 
 class Hit(NamedTuple):
@@ -95,7 +97,7 @@ def _group(hits: Sequence[Hit], situation: Situation, order: int, frozen: Frozen
         layer=fired.layer or rule.layer,
         severity=severity,
         subject=fired.about,
-        title=shorten(f"{_who(hits, situation)} {fired.title}", TITLE_LIMIT),
+        title=shorten(f"{_whom(_who(hits, situation), fired.title)} {fired.title}", TITLE_LIMIT),
         evidence=fired.evidence,
         next=fired.next,
         members=members,
@@ -113,6 +115,15 @@ def _who(hits: Sequence[Hit], situation: Situation) -> str:
     if len(names) <= 2:
         return ", ".join(names)
     return f"{names[0]}, {names[1]} and {len(names) - 2} more"
+
+
+def _whom(who: str, what: str) -> str:
+    """Cut a long name in its middle: what is wrong must not be what is left out of the title."""
+    room = max(LEAST_NAME, TITLE_LIMIT - 1 - len(what))
+    if len(who) <= room:
+        return who
+    end = room // 2
+    return f"{who[: room - 1 - end]}…{who[-end:]}"
 
 
 def _as_of(rule: Rule, situation: Situation, frozen: Frozen | None) -> datetime | None:

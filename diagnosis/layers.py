@@ -7,6 +7,7 @@ from typing import Final
 from diagnosis.certificate_facts import certificate_doubts
 from diagnosis.control_plane_doubts import etcd_doubts, frozen_doubt, not_measured, not_reached
 from diagnosis.node_agents import Agent, agents
+from diagnosis.one_namespace import BEYOND, only_part
 from diagnosis.rule import Rule
 from situation.findings import Finding, Layer, LayerState, LayerStatus, Severity
 from situation.kinds import BY_NAME
@@ -71,6 +72,8 @@ def _status(
         and (text := doubt(situation.source(name), now))
         and not (BY_NAME[name].optional and _is_of_no_use(name, situation))
     ]
+    if layer in BEYOND:
+        partial += only_part(situation)
     if layer is Layer.APPLICATION:
         partial += serving
     if layer is not Layer.CONTROL_PLANE:

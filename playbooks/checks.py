@@ -9,6 +9,7 @@ from typing import Final
 
 from playbooks.expressions import AllOf, AnyOf, Expression, FigureTerm, LayerTerm, NotTerm, RuleTerm
 from playbooks.facts import Answer, AnswerState, Facts
+from playbooks.figure import unseen
 from playbooks.figures import FIGURES, Bound, Found, Value
 from situation.findings import Diagnosis, Finding, Layer, LayerState, LayerStatus
 from situation.kinds import BY_NAME
@@ -67,6 +68,8 @@ def _rule(rule: str, facts: Facts) -> Answer:
     known = facts.rules.get(rule)
     if known is None:
         return Answer(_UNKNOWN, f"there is no rule {rule}")
+    if known.beyond and (unsure := unseen(facts)):
+        return Answer(_UNKNOWN, unsure.why)
     for name in known.needs:
         source = facts.situation.source(name)
         state = source.state_at(facts.now)

@@ -30,6 +30,8 @@ class RuleFacts(msgspec.Struct, frozen=True):
     layer: Layer
     needs: tuple[str, ...] = ()
     """Kinds (`ObjectKind.name`) without which it cannot judge."""
+    beyond: bool = False
+    """Looks into the cluster's own namespaces: that it found nothing says nothing while another alone is read."""
 
 
 class Facts(msgspec.Struct, frozen=True):

@@ -58,6 +58,13 @@ def unread(facts: Facts, *names: str) -> Unsure | None:
     return None
 
 
+def unseen(facts: Facts) -> Unsure | None:
+    """Return why what is in namespaces of the cluster's own is not known: another one alone is read."""
+    if facts.situation.sees_all:
+        return None
+    return Unsure(f"only namespace {facts.situation.configured.only_namespace} is read")
+
+
 def be(count: int) -> str:
     """Return `is` for one, else `are`."""
     return "is" if count == 1 else "are"

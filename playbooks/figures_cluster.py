@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from playbooks.facts import Facts
-from playbooks.figure import Bound, Figure, Found, Kind, Unsure, be, first_names, unread
+from playbooks.figure import Bound, Figure, Found, Kind, Unsure, be, first_names, unread, unseen
 from situation.clock import duration_text
 from situation.cluster import Node
 from situation.gpu.chain import is_gpu_node
@@ -75,6 +75,8 @@ def _claims(facts: Facts) -> Found | Unsure:
 def _dns(facts: Facts) -> Found | Unsure:
     if unsure := unread(facts, "services", "endpointslices"):
         return unsure
+    if not facts.situation.sees(DNS.namespace) and (unsure := unseen(facts)):
+        return unsure
     if facts.situation.get(DNS) is None:
         return Unsure("there is no Service kube-dns in kube-system: DNS is set up otherwise here")
     slices = facts.situation.slices_by_service.get(DNS).values()
@@ -113,6 +115,9 @@ def _gpu_free(facts: Facts) -> Found | Unsure:
     free, total = facts.situation.once("gpu.free", lambda: _count_free(facts))
     if not total:
         return Unsure("no node offers GPUs")
+    if unsure := unseen(facts):
+        said = f"{free} of {total} GPUs offered are not allocated in what is seen: {unsure.why}"
+        return Found(float(free), said, Bound.AT_MOST)
     return Found(float(free), f"{free} of {total} GPUs offered are not allocated")
 
 

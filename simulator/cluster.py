@@ -19,6 +19,8 @@ from tape.format import PageName
 Manifest = dict[str, Any]
 
 DEFAULT_HISTORY: Final = 1000
+DEFAULT_GRACE_S: Final = 30
+"""Of what is deleted (core/v1, terminationGracePeriodSeconds)."""
 READY_TEXT: Final = "[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]informer-sync ok\n[+]shutdown ok\nreadyz check passed\n"
 
 
@@ -196,6 +198,8 @@ class Cluster:
         if "uid" not in metadata or "creationTimestamp" not in metadata:
             _complete(metadata, table.kind, key, old)
         metadata["resourceVersion"] = str(self._version)
+        if "deletionTimestamp" in metadata:  # never without the other, which kubectl counts on
+            metadata.setdefault("deletionGracePeriodSeconds", DEFAULT_GRACE_S)
         body = {"metadata": metadata, **{name: manifest[name] for name in manifest if name not in _ENVELOPE}}
         new = Stored(key, self._version, msgspec.json.encode(body)[1:])
         table.record(Change("ADDED" if old is None else "MODIFIED", self._version, new, old))

@@ -105,9 +105,11 @@ CONFIGURED: Final = "midwatch/configuration"
 
 
 class Configured(msgspec.Struct, frozen=True):
-    """What the person who runs us says of the cluster; empty where it is to be found out."""
+    """What the person who runs us says of the cluster, and how much of it is to be read."""
 
     gpu_operator_namespace: str = ""
+    only_namespace: str = ""
+    """The one namespace that is read, with what has no namespace; empty: all are."""
 
 
 Value = (

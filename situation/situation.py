@@ -285,6 +285,15 @@ class Situation(Relations):
         """Tell whether each of these kinds has been read at least once (its last value may be stale)."""
         return all(self.source(name).has_value for name in names)
 
+    @property
+    def sees_all(self) -> bool:
+        """Tell whether all namespaces are read, so that what was not found in any is not there."""
+        return not self.configured.only_namespace
+
+    def sees(self, namespace: str) -> bool:
+        """Tell whether objects of this namespace are read, as far as RBAC allows."""
+        return self.configured.only_namespace in ("", namespace)
+
 
 def _layout(node: KubernetesObject) -> str:
     return node.metadata.labels.get(MIG_CONFIG, "")

@@ -116,6 +116,8 @@ class Header(msgspec.Struct, frozen=True):
     """`gitVersion` of the API server; empty if unknown."""
     recorded_live: bool = False
     """Written by a running cockpit: of what it does not confirm nothing was heard."""
+    only_namespace: str = ""
+    """The one namespace that was read; empty: all were."""
     again_from: float | None = None
     """When a demo has stopped playing, what pods answered since this second comes again and again, with counters that
     go on; None: each goes on to answer what it answered last."""

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from situation.kinds import BY_NAME, KINDS, ObjectKind
-from situation.readings import Reading, ServerVersion, SourceState
+from situation.readings import CONFIGURED, Configured, Reading, ServerVersion, SourceState
 from situation.text import harmless
 from situation.twin import twin
-from tape.format import READYZ_SOURCE, SERVER_SOURCE, VERSION_SOURCE, Frame, TapeError
+from tape.format import LONGEST_S, READYZ_SOURCE, SERVER_SOURCE, VERSION_SOURCE, Frame, TapeError
 from tape.reader import Tape
 from tape.readings import READYZ_FRESH_S, reading_of
 
@@ -50,8 +50,14 @@ class Listener:
         self._is_down = False
         self._confirmed_s = 0.0
 
-    def absent(self, server: str = "") -> Iterator[Reading]:
-        """Every kind is absent until the tape tells of it; the version of `server` stands in headers, if anywhere."""
+    def absent(self, server: str = "", only_namespace: str = "") -> Iterator[Reading]:
+        """Every kind is absent until the tape tells of it.
+
+        The version of `server`, and that one namespace alone was read, stand in headers, if anywhere.
+        """
+        if only_namespace:
+            part = Configured(only_namespace=harmless(only_namespace))
+            yield Reading(CONFIGURED, SourceState.LIVE, self.started_at, part, fresh_for_s=LONGEST_S)
         for kind in KINDS:
             yield Reading(kind.source, SourceState.ABSENT, self.started_at, error=NOT_THERE)
         if server:
@@ -198,7 +204,7 @@ class Playhead:
         """Yield what was said up to and including a second of the tape, and go there. Damage ends the tape."""
         if not self._began:
             self._began = True
-            yield from self._listener.absent(self.tape.header.server)
+            yield from self._listener.absent(self.tape.header.server, self.tape.header.only_namespace)
         while self._next is not None and self._next.t <= second:
             frame = self._next
             try:

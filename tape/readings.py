@@ -17,7 +17,7 @@ from situation.kinds import BY_NAME, ObjectKind
 from situation.meta import KubernetesObject, ObjectKey
 from situation.readings import Changed, Listed, Readiness, Reading, ServerVersion, SourceState, Value
 from situation.text import harmless
-from tape.format import READYZ_SOURCE, VERSION_SOURCE, Frame, ListBody, Said, TapeError, WatchEvent
+from tape.format import LONGEST_S, READYZ_SOURCE, VERSION_SOURCE, Frame, ListBody, Said, TapeError, WatchEvent
 
 READYZ_FRESH_S: Final = 30.0
 _LISTED: Final = 100
@@ -125,7 +125,8 @@ def _bad(frame: Frame, what: str) -> TapeError:
 
 def _said(reading: Reading, t: float, age_s: float, value: Value | None = None) -> Frame:
     name, plain = ("", None) if value is None else (type(value).__name__, _plain(value))
-    said = Said(name, plain, reading.state, reading.error, reading.fresh_for_s, age_s)
+    fresh_for_s = min(reading.fresh_for_s, LONGEST_S)  # what never grows stale outlives every tape
+    said = Said(name, plain, reading.state, reading.error, fresh_for_s, age_s)
     return Frame(t, reading.source, reading=said)
 
 

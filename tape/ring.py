@@ -195,7 +195,7 @@ class Ring:
             return max(first.began_at, last - self._span - self._segment_span)
         return first.began_at + min(WARM_UP, (last - first.began_at) / 2)
 
-    def save(self, path: Path, *, title: str, context: str, server: str) -> None:
+    def save(self, path: Path, *, title: str, context: str, server: str, only_namespace: str = "") -> None:
         """Write all that is held as a tape, readable by its owner only. Raises TapeError naming the file."""
         self.pack()
         with self._lock:
@@ -212,6 +212,7 @@ class Ring:
             context=context,
             server=server,
             recorded_live=True,
+            only_namespace=only_namespace,
         )
         part = path.with_name(path.name + ".part")
         try:

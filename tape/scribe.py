@@ -21,13 +21,21 @@ _encode = msgspec.json.Encoder().encode
 class Scribe:
     """A tape that is being written. The file is new, and readable by its owner only."""
 
-    def __init__(self, path: Path, started_at: datetime, *, title: str, context: str) -> None:
+    def __init__(self, path: Path, started_at: datetime, *, title: str, context: str, only_namespace: str = "") -> None:
         """Begin the tape. Raises TapeError naming the file, also where there is one already."""
         self.path = path
         self.started_at = started_at
         self._last_t = 0.0
         name = path.name.partition(".")[0]
-        header = Header(TAPE_VERSION, name, title, started_at, context=context, recorded_live=True)
+        header = Header(
+            TAPE_VERSION,
+            name,
+            title,
+            started_at,
+            context=context,
+            recorded_live=True,
+            only_namespace=only_namespace,
+        )
         try:
             self._file = open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
             self._packed = gzip.GzipFile(filename="", fileobj=self._file, mode="wb")

@@ -135,6 +135,7 @@ async def _judged(connection: "KubernetesConnection", timeout_s: float, asked: t
     from tui.collect import collect_once, could_not_tell
     from tui.connection import ConnectionFailed
     from tui.feed import Feed
+    from tui.view import narrower
 
     feed = Feed(connection.clock)
     try:
@@ -144,7 +145,7 @@ async def _judged(connection: "KubernetesConnection", timeout_s: float, asked: t
             diagnosis = feed.diagnosis
             if in_time and not any(source.has_value for source in _kind_sources(feed.situation)):
                 fault = await connected.own_fault()
-                diagnosis = could_not_tell(fault) if fault else diagnosis
+                diagnosis = could_not_tell(fault + narrower("pods", feed.situation)) if fault else diagnosis
     except ConnectionFailed as error:
         raise UsageProblem(str(error)) from error
     return Report(feed.situation, diagnosis, connected.target, connection.clock(), connected.notes, asked)

@@ -31,8 +31,9 @@ MIG_HANGS: Final = "mig-change-stuck"
 def rule_facts() -> Mapping[str, RuleFacts]:
     """Return what is told of each rule, by its id."""
     from diagnosis.catalogue import ALL  # all rules: not before the first paint
+    from diagnosis.one_namespace import looks_beyond
 
-    return {rule.id: RuleFacts(rule.layer, rule.needs) for rule in ALL}
+    return {rule.id: RuleFacts(rule.layer, rule.needs, looks_beyond(rule)) for rule in ALL}
 
 
 _ANSWERS: Final = {AnswerState.FINE: "yes", AnswerState.BROKEN: "no", AnswerState.UNKNOWN: ""}

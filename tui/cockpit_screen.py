@@ -138,7 +138,9 @@ class CockpitScreen(LinkedScreen):
     def action_copy(self) -> None:
         """Copy the next command: the checklist's while it has the keyboard, else that of the evidence pane."""
         commands = self._commands()
-        if commands:
+        if commands and not self._is_in_checklist and self.painter.was_displaced():
+            self.notify("Another cause took this place just now: once more, if it is meant", markup=False)
+        elif commands:
             self.post_message(CopyCommand(commands[0]))
         else:
             self._say_no_command()
@@ -159,9 +161,13 @@ class CockpitScreen(LinkedScreen):
         said = why_no_command(self.attention, is_shown=self._shows_evidence)
         self.notify(said, severity="warning", markup=False)
 
-    def _commands(self) -> tuple[CardCommand, ...]:
+    @property
+    def _is_in_checklist(self) -> bool:
         pane = self.query_one(ChecklistPane)
-        if pane.display and pane.has_focus_within:
+        return pane.display and pane.has_focus_within
+
+    def _commands(self) -> tuple[CardCommand, ...]:
+        if self._is_in_checklist:
             return self.step_command()
         # It is the command that stands on the screen, also if more is known by now; whole, also where it is cut there.
         return self.query_one(EvidencePane).card.commands if self._shows_evidence else ()

@@ -1,6 +1,7 @@
 """Paints a Feed onto the panes: after each turn what changed, after a key everything."""
 
 from datetime import datetime
+from time import monotonic
 
 import msgspec
 
@@ -30,6 +31,7 @@ from tui.other_cards import family_card, layer_card, withdrawn_card
 from tui.view import (
     empty_causes_text,
     empty_text,
+    narrower,
     no_pod_matches,
     no_such_namespace,
     visible_causes,
@@ -49,6 +51,7 @@ from widgets.header import CONNECTING, HeaderFacts
 from widgets.nodes import NodesPane
 from widgets.pane import pane_state
 from widgets.pods import PodsPane
+from widgets.table import MEANT_S
 from widgets.vllm import VllmPane
 
 
@@ -64,6 +67,8 @@ class Painter:
         """Whether the panes beside the causes say what follows from what; states and figures they always show."""
         self._selected = False
         self._gravest = ""
+        self._displaced_at = -MEANT_S
+        """When another cause became the gravest and took the evidence pane though nobody moved, by `time.monotonic`."""
         self._pods_shown = 0
         self._pods_reordered = False
         self._slow_at: datetime | None = None
@@ -115,8 +120,15 @@ class Painter:
         was_selected, self._selected = self._selected, self._attention.selection is not None
         gravest = self._attention.finding(self._feed.diagnosis)
         if not self._selected and gravest is not None and (was_selected or before in (None, self._gravest)):
+            if not was_selected and self._gravest not in ("", gravest.key):
+                self._displaced_at = monotonic()
             self._gravest = gravest.key
-            pane.table.move_to(gravest.key)
+            pane.table.move_to(gravest.key, asked=False)
+
+    def was_displaced(self) -> bool:
+        """Tell, once, whether the evidence pane was given to another cause too short a time ago to be seen."""
+        since, self._displaced_at = self._displaced_at, -MEANT_S
+        return self._attention.selection is None and monotonic() - since < MEANT_S
 
     def evidence(self, pane: EvidencePane, now: datetime) -> None:
         card, situation = self.card(now), self._feed.situation
@@ -156,6 +168,7 @@ class Painter:
         if (
             turn is not None
             and whole
+            and self._pods_shown  # why there are none may differ at any time
             and not (self._pods_reordered and self._pods_due.is_due(source, now, self._slow_at))
         ):
             if self._ages_due.is_due(source, now):
@@ -180,7 +193,8 @@ class Painter:
     def _empty(self, what: str, source: Source, now: datetime, unrelated: str = "") -> str:
         focus, wanted = self._attention.focus, self._attention.wanted
         hint = no_such_namespace(wanted, self._feed.situation, now)
-        return empty_text(what, source, now, focus, wanted, hint, unrelated)
+        said = empty_text(what, source, now, focus, wanted, hint, unrelated)
+        return said + narrower(what, self._feed.situation)
 
     def nodes(self, pane: NodesPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         situation, attention = self._feed.situation, self._attention

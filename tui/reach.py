@@ -40,11 +40,11 @@ class Reach(NamedTuple):
         from situation.readings import Configured
         from tui.connection import KubernetesConnection, device_options, path_text, serving_options
 
-        etcd = etcd_choice(self.etcd, config)
+        etcd, namespace = etcd_choice(self.etcd, config), self.namespace or config.namespace
         return KubernetesConnection(
             path_text(self.kubeconfig) or config.kubeconfig or None,
             self.context or config.context or None,
-            self.namespace or config.namespace or None,
+            namespace or None,
             plugin_deadline_s,
             device_options(self.dcgm, self.prometheus, config),
             etcd.options,
@@ -52,5 +52,5 @@ class Reach(NamedTuple):
             etcd.notes,
             config.oidc_renew,
             serving_options(self.vllm, self.prometheus, config),
-            Configured(config.gpu_operator_namespace),
+            Configured(config.gpu_operator_namespace, namespace),
         )

@@ -62,7 +62,8 @@ async def _record(connection: "KubernetesConnection", path: Path, lasts_s: float
         async with connection(feed.publish) as connected:
             began, context = connection.clock(), connected.target.context
             title = f"{context or 'a cluster'}, recorded {began:%Y-%m-%d %H:%M} UTC"
-            with Scribe(path, began, title=title, context=context) as scribe:
+            only = connected.target.limited_to
+            with Scribe(path, began, title=title, context=context, only_namespace=only) as scribe:
                 for note in (*connected.notes, "recording; ctrl+c ends it"):
                     print(f"midwatch: {harmless(note)}", file=sys.stderr)
                 while ends is None or loop.time() < ends:
@@ -119,7 +120,8 @@ def check_tape(file: Path, at: str, *, as_json: bool) -> int:
         raise UsageProblem(f"--check {at!r}: the tape does not reach there: {ends}")
     now = head.time_at(second)
     head.read_rest()
-    report = Report(situation, diagnose(situation, now), Target(harmless(head.tape.header.context)), now, head.notes)
+    target = Target(harmless(head.tape.header.context), limited_to=harmless(head.tape.header.only_namespace))
+    report = Report(situation, diagnose(situation, now), target, now, head.notes)
     return print_report(report, as_json)
 
 

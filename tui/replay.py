@@ -78,7 +78,8 @@ class Replay:
 
     @property
     def target(self) -> Target:
-        return Target(harmless(self._head.tape.header.context))
+        header = self._head.tape.header
+        return Target(harmless(header.context), limited_to=harmless(header.only_namespace))
 
     @property
     def notes(self) -> tuple[str, ...]:

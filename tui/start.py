@@ -83,6 +83,8 @@ def open_cockpit(options: CockpitOptions) -> int:
 def _need_terminal() -> None:
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageProblem("the cockpit needs a terminal (also for errors); without one use `midwatch check`")
+    if os.environ.get("TERM") == "dumb":
+        raise UsageProblem("TERM=dumb: nothing can be drawn on such a terminal; use `midwatch check`")
 
 
 def run_replay(replay: "Replay", options: CockpitOptions) -> int:

@@ -71,7 +71,8 @@ class TapeKeeper:
         try:
             ensure_private(self._state_dir)
             ensure_private(path.parent)
-            ring.save(path, title=title, context=target.context, server=version.git_version if version else "")
+            server = version.git_version if version else ""
+            ring.save(path, title=title, context=target.context, server=server, only_namespace=target.limited_to)
         except TapeError as error:
             return Saved(str(error), "Not saved", False)
         except OSError as error:

@@ -11,6 +11,7 @@ import msgspec
 from situation.cluster import Event
 from situation.findings import Diagnosis, Finding, LayerState
 from situation.focus import Focus, Relation
+from situation.kinds import BY_NAME
 from situation.meta import ObjectKey
 from situation.network import Service
 from situation.ordering import PodOrder
@@ -84,8 +85,9 @@ def visible_nodes(situation: Situation, order: PodOrder, relation: Relation, wan
     """Return the nodes to show: not ready ones first, then those with pods that need a look, then by name."""
     unsettled = Counter(situation.pods[key].spec.node_name for key in order.unsettled_keys())
     words = Filter(wanted.words)  # nodes stand in no namespace
+    are_counted = situation.knows("pods") and situation.sees_all
     rows = [
-        NodeRow(node, len(situation.pods_by_node.get(node.name)), unsettled[node.name])
+        NodeRow(node, len(situation.pods_by_node.get(node.name)) if are_counted else None, unsettled[node.name])
         for node in situation.nodes.values()
         if (relation.nodes is None or node.name in relation.nodes)
         and (words.is_empty or words.passes("", node.name, *(f"{k}={v}" for k, v in node.metadata.labels.items())))
@@ -152,6 +154,14 @@ def empty_causes_text(diagnosis: Diagnosis, situation: Situation, now: datetime,
             f"{item.layer.title} ({item.reason})" for item in partly
         )
     return f"{FINE} nothing wrong found in five layers"
+
+
+def narrower(kind: str, situation: Situation) -> str:
+    """Say what somebody can do who may not read a kind in all namespaces; empty where that is not the matter."""
+    source = situation.source(kind)
+    if source.state is not SourceState.FORBIDDEN or source.has_value or not situation.sees_all:
+        return ""
+    return "; -n NAMESPACE reads one namespace alone" if BY_NAME[kind].namespaced else ""
 
 
 def empty_text(

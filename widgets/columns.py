@@ -13,6 +13,9 @@ ELLIPSIS: Final = "…"
 LEAST_FLEXIBLE: Final = 20
 """Cells that a flexible column must get before other columns may be shown."""
 
+LEAST_HALVED: Final = 16
+"""Cells in which both ends of a name say something: a pod's own part of it is ten characters long and a dash."""
+
 Cell = str | tuple[str, str]
 """Text, or (text, role): `critical`, `warning`, `info`, `fine`, `waiting`, `special`, `dim`, `focus` or `strong`."""
 
@@ -28,6 +31,8 @@ class Column(NamedTuple):
     align: Literal["left", "right"] = "left"
     least: int = 0
     """Cells to which it may shrink before other columns go; 0: it does not shrink."""
+    keeps_end: bool = False
+    """Names that are too long are cut in the middle: what tells pods of one workload apart stands at the end."""
 
 
 class Layout(NamedTuple):
@@ -89,6 +94,14 @@ def fit(text: str, width: int, align: Literal["left", "right"] = "left") -> str:
     return padding + text if align == "right" else text + padding
 
 
+def fit_name(name: str, width: int) -> str:
+    """Return a name in exactly `width` cells, cut in the middle; of what is no name of Kubernetes' only the start."""
+    if not name.isascii() or " " in name or len(name) <= width or width < LEAST_HALVED:
+        return fit(name, width)
+    end = width // 2
+    return fit(name[: width - 1 - end] + ELLIPSIS + name[-end:], width)
+
+
 def folded(text: str, width: int, most: int) -> list[str]:
     """Return `text` as at most `most` lines of `width` cells, broken between words; what is left over is cut."""
     if cell_len(text) <= width or most <= 1:
@@ -109,7 +122,8 @@ def line(
     for number, (index, room) in enumerate(layout.shown):
         cell = cells[index]
         text, role = (cell, "") if isinstance(cell, str) else cell
-        fitted = fit(text, room, columns[index].align)
+        column = columns[index]
+        fitted = fit_name(text, room) if column.keeps_end else fit(text, room, column.align)
         if number:
             fitted = " " * layout.gap + fitted
         used += room + (layout.gap if number else 0)

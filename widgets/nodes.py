@@ -26,7 +26,8 @@ class NodeRow(msgspec.Struct, frozen=True):
     """A node with the numbers that stand in other objects."""
 
     node: Node
-    pods: int
+    pods: int | None
+    """None while not all of its pods are read."""
     unsettled: int
     """Pods on it that need a look."""
 
@@ -51,7 +52,7 @@ class NodesPane(Pane):
     def compose_body(self) -> ComposeResult:
         yield RowTable[NodeRow](
             (
-                Column("node", 0, priority=0),
+                Column("node", 0, priority=0, keeps_end=True),
                 Column("status", 12, priority=0),
                 Column("conditions", 22, priority=2),
                 Column("roles", 14, priority=5),
@@ -95,7 +96,8 @@ def node_cells(row: NodeRow, now: datetime | None) -> tuple[Cell, ...]:
         for condition in node.status.conditions
         if condition.type != "Ready" and condition.status == "True"
     ]
-    pods = f"{row.unsettled}!/{row.pods}" if row.unsettled else str(row.pods)
+    count = "?" if row.pods is None else str(row.pods)
+    pods = f"{row.unsettled}!/{count}" if row.unsettled else count
     return (
         (node.name, "" if ready else "strong"),
         (status, role),

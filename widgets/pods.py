@@ -23,7 +23,7 @@ _LEAST_NAME: Final = 32
 """Cells of a pod's name: the end of it tells the replicas of one workload apart."""
 COLUMNS: Final = (
     Column("namespace", 14, priority=3, least=12),
-    Column("pod", 0, priority=0, least=_LEAST_NAME),
+    Column("pod", 0, priority=0, least=_LEAST_NAME, keeps_end=True),
     Column("ready", 5, priority=1, align="right"),
     Column("status", 22, priority=0, least=17),
     Column("restarts", 11, priority=2, align="right", least=8),

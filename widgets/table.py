@@ -1,6 +1,7 @@
 """A table for tens of thousands of rows: only visible lines are ever built, and only changed ones are sent."""
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from time import monotonic
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from textual import events
@@ -22,6 +23,9 @@ __all__ = ["Cell", "Column", "RowTable"]
 T = TypeVar("T")
 
 _UNKNOWN: Final = object()
+MEANT_S: Final = 1.0
+"""Enter so soon after the row under the cursor gave way to another was meant for the one that went. Ours: the time to
+see it, decide and press, and what a slow line adds."""
 
 
 class _RowMessage(Message):
@@ -114,6 +118,8 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         self._boundary = Boundary()
         self._position: Callable[[Any], int | None] = {}.get
         self._cursor = 0
+        self._displaced_at = -MEANT_S
+        """When the cursor came to stand on another row though nobody moved it, by `time.monotonic`."""
         self._style = RowStyles(self)
         self._lines = TableLines(self._columns, self._style, airy=header)
         self._drawn: dict[int, Drawn | None] = {}
@@ -175,6 +181,8 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         else:
             self._refresh_changed(range(self._top, self.size.height))
         if items and self.cursor_key != before:
+            if before is not None:
+                self._displaced()
             self.post_message(self.RowHighlighted(self, self.cursor_key, moved=False))
 
     def show_columns(self, columns: Sequence[Column]) -> None:
@@ -213,13 +221,23 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
 
     # The cursor
 
-    def move_to(self, key: Hashable) -> bool:
-        """Put the cursor on the row with this key and show it; tell whether there is one."""
+    def move_to(self, key: Hashable, *, asked: bool = True) -> bool:
+        """Put the cursor on the row with this key and show it; tell whether there is one.
+
+        `asked`: because of what the person did, not because the rows changed.
+        """
         row = self._position(key)
         if row is None:
             return False
+        if row != self._cursor and not asked:
+            self._displaced()
         self._move(row, moved=False)
         return True
+
+    def _displaced(self) -> None:
+        """Note that another row took the place of the one that the person saw under the cursor."""
+        if self.has_focus:
+            self._displaced_at = monotonic()
 
     def action_move(self, rows: int) -> None:
         self._move(self._cursor + rows, moved=True)
@@ -234,7 +252,10 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         self._move(len(self._items) - 1, moved=True)
 
     def action_select(self) -> None:
-        if self._items:
+        since, self._displaced_at = self._displaced_at, -MEANT_S
+        if self._items and monotonic() - since < MEANT_S:
+            self.notify("Another row took this place just now: once more, if it is meant", markup=False)
+        elif self._items:
             self.post_message(self.RowSelected(self, self.cursor_key))
 
     def on_click(self, event: events.Click) -> None:
@@ -244,12 +265,14 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         row = self.scroll_offset.y + offset.y - self._top
         if row < len(self._items):
             self._move(row, moved=True)
-            self.action_select()
+            self.post_message(self.RowSelected(self, self.cursor_key))
 
     def _move(self, row: int, *, moved: bool) -> None:
         if not self._items:
             return
         row = max(0, min(row, len(self._items) - 1))
+        if moved:
+            self._displaced_at = -MEANT_S
         before, self._cursor = self._cursor, row
         self._bring_into_view(row)
         if row != before:

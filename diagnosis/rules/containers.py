@@ -19,6 +19,9 @@ from situation.situation import Situation
 NODE_OOM_WINDOW: Final = timedelta(seconds=60)
 """A `SystemOOM` event of the node this close to a container's end explains it; the kubelet writes it within seconds."""
 
+NODE_EVENTS: Final = "default"
+"""Where events about objects without a namespace are kept (client-go, tools/record)."""
+
 INSTANT_S: Final = 2.0
 """A run this short failed before the program did any work: hints at the binary, a port or the configuration."""
 
@@ -83,7 +86,7 @@ def _oom(loop: Loop, by_node: Event | None, pod: Pod, situation: Situation, now:
     else:
         evidence.append(fact("pods", f"memory limit {limit}"))
         title = f"exceeds its memory limit {limit}{which}"
-    if situation.knows("events"):
+    if situation.knows("events") and situation.sees(NODE_EVENTS):
         evidence.append(fact("events", "no SystemOOM event of the node at that time", Mark.EXCLUDES))
     severity = Severity.WARNING if is_slow(loop) else None
     return fired(pod, situation, now, title, evidence, (limits, top), severity=severity)

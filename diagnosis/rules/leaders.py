@@ -136,8 +136,8 @@ def scheduler_down(_: None, situation: Situation, now: datetime) -> Verdict:
     if has_lease and (leader is None or leader.missed_s <= LEASE_S):
         return CLEAR
     pods = _unseen(situation, now)
-    if leader is None and len(pods) < 2:
-        return CLEAR
+    if leader is None and (len(pods) < 2 or not situation.sees_all):
+        return CLEAR  # pods of other namespaces may well be scheduled
     evidence = list(leader.evidence if leader else ())
     if not leader:
         evidence.append(fact("leases", "its Lease is not to be seen here", Mark.OPEN))
@@ -184,7 +184,7 @@ def scheduler_behind(_: None, situation: Situation, now: datetime) -> Verdict:
         return CLEAR
     made = sorted((at, pod.name) for pod in waiting if (at := pod.metadata.creation_timestamp) is not None)
     acted = _acted(situation)
-    still = acted is None or acted < made[0][0]
+    still = situation.sees_all and (acted is None or acted < made[0][0])
     if still and leader is None:
         return CLEAR  # without a lease to be seen it may as well be down: that rule says so
     oldest = duration_text((cluster_now(situation, now) - made[0][0]).total_seconds())
@@ -242,7 +242,7 @@ def controller_manager_down(_: None, situation: Situation, now: datetime) -> Ver
 
 def _burst_to_come(situation: Situation) -> Iterator[Evidence]:
     lost = [node for node in situation.nodes.values() if not is_node_ready(node)]
-    if lost:
+    if lost and situation.sees_all:
         pods = sum(len(situation.pods_by_node.get(node.name)) for node in lost)
         text = (
             f"{counted(len(lost), 'node')} not Ready: {counted(pods, 'pod')} will be replaced at once when it is back"

@@ -112,7 +112,8 @@ def _pods_on(node: Node, situation: Situation) -> tuple[Evidence, ...]:
     pods = [pod for pod in situation.pods_by_node.get(node.name).values() if not is_finished(pod)]
     ready = sum(is_ready(pod) for pod in pods)
     stale = f", {ready} of them still shown as Ready" if ready else ""
-    return (fact("pods", f"{counted(len(pods), 'pod')} on it{stale}"),)
+    only = "" if situation.sees_all else f" of namespace {situation.configured.only_namespace}"
+    return (fact("pods", f"{counted(len(pods), 'pod')}{only} on it{stale}"),)
 
 
 def _lease_command(node: Node) -> Command:

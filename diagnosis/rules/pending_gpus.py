@@ -16,7 +16,7 @@ from diagnosis.explaining import SCHEDULER_DOWN
 from diagnosis.gpu_causes import DRIVER_START_S
 from diagnosis.gpu_ledger import WHOLE
 from diagnosis.gpu_names import misnamed, shape_text, shapes
-from diagnosis.gpu_places import Place, Reach, View, chances, view_of
+from diagnosis.gpu_places import Chances, Place, Reach, View, chances, view_of
 from diagnosis.node_agents import Agent, agents
 from diagnosis.placement import amount_text, selects, wanted
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
@@ -82,6 +82,9 @@ class _Question:
 
     def answer(self) -> Fired | None:
         found = chances(self.view, self.wants, self.situation)
+        if not self.situation.sees_all and _hangs_on_others(found):
+            next = [commands.holders(self.resource), commands.offers(self.resource)]
+            return by_message(self.pod, self.situation, self.now, self.resource, self.said, next)
         if found.roomy and len(self.said.insufficient) > 1:
             return None
         if found.roomy:
@@ -233,6 +236,11 @@ class _Question:
             f"no node offers that {'shape' if is_shape else 'name'}", evidence, commands.by_shape(self.resource),
             follows=node_refs(failed), layer=Layer.NODE if failed else None,
         )  # fmt: skip
+
+
+def _hangs_on_others(found: Chances) -> bool:
+    """Tell whether the answer is what is free: pods of namespaces that are not read decide that too."""
+    return bool(found.offering or found.lost) and not any(place.account.broken for place in found.lost)
 
 
 def _changes_layout(node: Node) -> bool:

@@ -27,13 +27,13 @@ HOLDERS: Final = 3
 def table(view: View, wants: float, situation: Situation, rows: int = ROWS) -> tuple[Evidence, ...]:
     """Return a line for each of the most telling nodes, and one that sums up all others."""
     key = ("gpu table", id(view), wants, rows)
-    return situation.once(key, lambda: tuple(_table(view, wants, rows)))
+    return situation.once(key, lambda: tuple(_table(view, wants, rows, by_all=situation.sees_all)))
 
 
-def _table(view: View, wants: float, rows: int) -> Iterator[Evidence]:
+def _table(view: View, wants: float, rows: int, *, by_all: bool) -> Iterator[Evidence]:
     shown = nsmallest(rows, view.places, key=lambda place: _relevance(place, wants))
     for place in shown:
-        yield fact("nodes", _row(place))
+        yield fact("nodes", _row(place, by_all=by_all))
     if len(shown) < len(view.places):
         named = {place.account.node.name for place in shown}
         states = Counter(_word(place, wants) for place in view.places if place.account.node.name not in named)
@@ -52,12 +52,13 @@ def _relevance(place: Place, wants: float) -> tuple[int, float, float, str]:
     return (rank, -account.free, -account.allocatable, account.node.name)
 
 
-def _row(place: Place) -> str:
+def _row(place: Place, *, by_all: bool) -> str:
     account = place.account
     has = "absent" if account.capacity is None else f"{account.capacity:.10g}"
     text = f"{account.node.name}: capacity {has}, allocatable {account.allocatable:.10g}"
-    text += f", allocated {account.allocated:.10g}"
-    if account.holders:
+    if by_all:
+        text += f", allocated {account.allocated:.10g}"
+    if by_all and account.holders:
         text += f": {holders_text(account.holders)}"
     notes = [f"taint {place.taint}" if place.taint else place.reach.value] if place.reach is not Reach.OPEN else []
     if account.lost and (why := paused_why(account.node.metadata.labels)):
@@ -209,6 +210,6 @@ def quota_numbers(namespace: str, resource: str, situation: Situation) -> list[E
     accounts = ledger_of(resource, situation).accounts
     own = tuple(holder for holder in merged(accounts) if holder.workload.namespace == namespace)
     lines = [fact("pods", f"{resource} in {namespace} is held: {holders_text(own)}")] if own else []
-    if free := sum(account.free for account in accounts):
+    if situation.sees_all and (free := sum(account.free for account in accounts)):
         lines.append(fact("nodes", f"{free:.10g} {resource} free on the nodes: only the quota refuses", Mark.EXCLUDES))
     return lines

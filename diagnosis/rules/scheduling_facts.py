@@ -123,13 +123,19 @@ def fired(
 def by_message(
     pod: Pod, situation: Situation, now: datetime, resource: str, said: SchedulerMessage, next: Iterable[Command]
 ) -> Fired:
-    """Without nodes only the scheduler's numbers are left, and its hint about preemption (noderesources/fit.go)."""
+    """Without nodes, or all pods on them, only the scheduler's numbers are left, and its hint about preemption.
+
+    Source of the hint: kube-scheduler, noderesources/fit.go.
+    """
     busy = "No preemption victims found" in said.afterwards
     hint = "nodes offer that much but are busy" if busy else "no node offers that much, or preemption is not allowed"
     count = said.insufficient[resource]
     title = f"wants {amount_text(resource, wanted(pod, resource))}: too little on {count} of "
     title += counted(said.total or count, "node")
     evidence = [fact("pods", f"by the scheduler's preemption text, {hint}", Mark.OPEN)]
+    if situation.nodes and not situation.sees_all:
+        only = situation.configured.only_namespace
+        evidence.append(fact("pods", f"only namespace {only} is read: what others hold is not known", Mark.OPEN))
     return fired(pod, situation, now, title, evidence, next)
 
 

@@ -77,6 +77,8 @@ def _judge(pod: Pod, situation: Situation, now: datetime, said: SchedulerMessage
             continue
         if not survey.open and not survey.blocked:
             return _never_fits(pod, situation, now, survey)
+        if not situation.sees_all:
+            return by_message(pod, situation, now, resource, said, _commands(resource))
         free = free_of(survey, situation)
         if len(said.insufficient) > 1 and fits_somewhere(survey, free):
             continue
@@ -172,7 +174,8 @@ def pod_slots_full(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         return CLEAR
     if wait := still_young(pod, now):
         return wait
-    open_nodes = (node for node in situation.nodes.values() if admits(pod, node))
+    nodes = situation.nodes.values() if situation.sees_all else ()
+    open_nodes = (node for node in nodes if admits(pod, node))
     evidence = [
         fact("nodes", f"{node.name}: {_pods_on(node, situation)} of {counted(round(allocatable(node, 'pods')), 'pod')}")
         for node in islice(open_nodes, SHOWN)

@@ -170,7 +170,7 @@ def _neighbours(pod: Pod, situation: Situation) -> Iterator[Evidence]:
     names = ", ".join(sorted(f"{other.namespace}/{other.name}" for other in others)[:3])
     if others:
         yield fact("pods", f"{counted(len(others), 'other pod')} with GPUs on the node: {names}", Mark.OPEN)
-    else:
+    elif situation.sees_all:
         yield fact("pods", "no other pod of the node has GPUs: a process that did not end?", Mark.OPEN)
 
 

@@ -15,7 +15,7 @@ from situation.gpu.mig_change import mig_change_due
 from situation.gpu.missing_pods import all_set_aside, without_pod
 from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources, has_gpu
 from situation.gpu.operand_pods import DRIVER_START, Own, read_pod, resting_link
-from situation.gpu.survey import Survey, survey
+from situation.gpu.survey import Survey, sees_operands, survey
 from situation.indexes import controller_ref
 from situation.meta import KubernetesObject, Ref, find_condition
 from situation.pods import Pod
@@ -76,6 +76,8 @@ def node_chain(node: Node, situation: Situation, now: datetime) -> NodeChain:
         return _all(node, "node does not report")
     if not situation.knows("pods"):
         return _all(node, "pods not read")
+    if not sees_operands(situation):
+        return _all(node, f"only namespace {situation.configured.only_namespace} is read")
     judge = _Judge(node, situation, now)
     links = judge.links
     for component, is_operand in _STEPS:

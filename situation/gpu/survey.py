@@ -44,6 +44,11 @@ def survey(situation: Situation) -> Survey:
     return situation.once("gpu-survey", lambda: _survey(situation))
 
 
+def sees_operands(situation: Situation) -> bool:
+    """Tell whether the GPU Operator's pods would be seen: all namespaces are read, or the one that it lives in."""
+    return situation.sees_all or survey(situation).installed
+
+
 def _survey(situation: Situation) -> Survey:
     found: defaultdict[Component, list[DaemonSet]] = defaultdict(list)
     for item in situation.daemonsets.values():

@@ -9,6 +9,7 @@ import pytest
 from diagnosis.catalogue import ALL
 from diagnosis.commands import fact, kubectl
 from diagnosis.engine import Engine
+from diagnosis.fold import TITLE_LIMIT
 from diagnosis.rule import CLEAR, Clear, Fired, Rule, Unknown, Verdict, Wait, rule
 from situation.findings import Diagnosis, Layer, LayerState, Severity
 from situation.meta import CLUSTER, Ref
@@ -16,7 +17,7 @@ from situation.readings import Changed, Listed, Reading, SourceState
 from situation.selectors import is_ready
 from situation.serving.view import ServerView
 from situation.situation import Situation
-from tests.build import NOW, made, node, pod, situation
+from tests.build import NOW, judged, made, node, pod, situation
 from tests.serving_objects import server_pod
 
 NEXT = (kubectl("get", "pods", purpose="?"),)
@@ -324,3 +325,13 @@ def test_a_model_server_that_is_gone_is_told_of_no_longer() -> None:
     assert len(engine.judge(known, (), NOW).causes) == 1
     change = known.apply(Reading("kubernetes/pods", SourceState.LIVE, NOW, Changed("pods", (), (("ai", "llama-1-1"),))))
     assert engine.judge(known, change, NOW + timedelta(seconds=1.1)).causes == ()
+
+
+def test_a_title_says_what_is_wrong_also_of_the_longest_name() -> None:
+    names = [f"{'batch-' * 40}{number}" for number in (1, 2)]
+    pull = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
+    pods = [pod(name, phase="Pending", ready=False, container_status={"state": pull}) for name in names]
+    found = [cause.title for cause in judged(*pods).causes]
+    for title, name in zip(sorted(found), names, strict=True):
+        assert len(title) <= TITLE_LIMIT
+        assert f"{name[-12:]} cannot pull" in title

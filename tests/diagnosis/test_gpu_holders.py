@@ -9,7 +9,7 @@ from diagnosis.engine import diagnose
 from playbooks.commands import Target, render
 from situation.findings import Effect, Finding, Mark
 from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
-from situation.readings import Reading, SourceState
+from situation.readings import CONFIGURED, Configured, Reading, SourceState
 from situation.situation import Situation
 from tests import gpu_resources as resources
 from tests.build import NOW, Manifest, judged, meta, node, pod, situation
@@ -35,7 +35,12 @@ def test_a_quota_on_gpus_says_who_holds_them_and_what_is_free() -> None:
     assert finding.title == f"llm is refused by quota gpus: 2 {GPU} asked, 1 of 2 used"
     lines = {line.text: line.mark for line in finding.evidence}
     assert f"{GPU} in shop is held: 1 by shop/chat" in lines
-    assert lines[f"7 {GPU} free on the nodes: only the quota refuses"] is Mark.EXCLUDES
+    free = f"7 {GPU} free on the nodes: only the quota refuses"
+    assert lines[free] is Mark.EXCLUDES
+    part = situation(replicaset, quota, holder, gpu_node("g1"))
+    part.apply(Reading(CONFIGURED, SourceState.LIVE, NOW, Configured(only_namespace="shop")))
+    [finding] = [cause for cause in diagnose(part, NOW).causes if cause.rule == "quota-refused"]
+    assert free not in [line.text for line in finding.evidence], "pods of other namespaces may hold them"
 
 
 def measured(known: Situation, *ratios: float | None, where: str = "g1", age_s: float = 12) -> Situation:

@@ -120,7 +120,10 @@ def test_a_node_that_lost_its_gpus(made: Manifest, pods: list[Manifest], title: 
     assert list(causes) == ["node-gpus-lost"]
     assert (finding.subject, finding.layer) == (Ref("Node", "", "node-1"), Layer.NODE)
     assert (finding.severity, finding.title) == (Severity.CRITICAL, f"node-1 {title}")
-    assert first_command(finding) == ("kubectl -n gpu-operator get pods -o wide --field-selector spec.nodeName=node-1")
+    log = "logs nvidia-device-plugin-daemonset-x -c nvidia-device-plugin --tail=200"
+    listed = "get pods -o wide --field-selector spec.nodeName=node-1"
+    says_why = pods and "never registered" in title
+    assert first_command(finding) == f"kubectl -n gpu-operator {log if says_why else listed}"
 
 
 DRIVER = agent_pod("nvidia-driver-daemonset", age_s=300)

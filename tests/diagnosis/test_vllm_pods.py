@@ -7,7 +7,7 @@ import pytest
 from diagnosis.engine import Engine, diagnose
 from situation.findings import Finding, Layer, Mark, Severity
 from situation.meta import Ref
-from situation.readings import SourceState
+from situation.readings import CONFIGURED, Configured, Reading, SourceState
 from tests.build import NOW, Manifest, ago, event, meta, node, pod, situation
 from tests.diagnosis.model_servers import ME, OWNED, container, fault, findings, gpu_node, known, read, server
 from tests.diagnosis.objects import daemonset
@@ -348,7 +348,11 @@ def test_who_else_has_the_gpu() -> None:
     assert "node gpu-1 shares each GPU among 4 pods, their memory too" in text
     assert "1 other pod with GPUs on the node: ml/train-0" in text
     assert "--gpu-memory-utilization 0.75 if the GPU is shared" in text
-    assert "no other pod of the node has GPUs" in lines(fault(server(*SMALL), gpu_node(), log=log))
+    alone, part = (known(server(*SMALL), gpu_node(), log=log) for _ in range(2))
+    part.apply(Reading(CONFIGURED, SourceState.LIVE, NOW, Configured(only_namespace="ml")))
+    for seen, said in ((alone, True), (part, False)):
+        (cause,) = (cause for cause in diagnose(seen, NOW).causes if cause.rule == "vllm-device-oom")
+        assert ("no other pod of the node has GPUs" in lines(cause)) is said
 
 
 def test_host_or_device_says_what_excludes_which() -> None:

@@ -12,7 +12,7 @@ from playbooks.expressions import ExpressionError, parse_expression
 from playbooks.facts import Answer, AnswerState, Facts
 from playbooks.figure import Bound, Found
 from situation.findings import Diagnosis
-from situation.readings import Readiness, Reading, SourceState
+from situation.readings import CONFIGURED, Configured, Readiness, Reading, SourceState
 from situation.selectors import is_settled
 from situation.situation import Situation
 from tests.build import NOW, node, pod, situation
@@ -150,3 +150,25 @@ def test_the_evidence_is_that_of_the_terms_that_decide() -> None:
     known = situation(node("n1", ready="False"), SICK)
     answer = ask("nodes.not_ready == 0 and pods.unsettled == 0 and claims.pending == 0", known)
     assert answer.evidence == "1 of 1 nodes are not Ready (n1); 1 of 1 pods is not plainly fine"
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ("rule:gpu-link-broken", UNKNOWN),
+        ("rule:cluster-dns-down", UNKNOWN),
+        ("rule:crash-loop", FINE),
+        ("rule:no-ready-endpoint", FINE),
+        ("rule:node-not-ready", FINE),
+        ("dns.ready > 0", UNKNOWN),
+        ("gpu.free >= 4", UNKNOWN),
+        ("gpu.free >= 9", BROKEN),
+    ],
+)
+def test_with_one_namespace_read_nothing_found_beyond_it_is_not_fine(text: str, state: AnswerState) -> None:
+    gpus = {"nvidia.com/gpu": "8"}
+    known = situation(node("n1", status={"capacity": gpus, "allocatable": gpus}), pod("web-1", node="n1"))
+    known.apply(Reading(CONFIGURED, SourceState.LIVE, NOW, Configured(only_namespace="shop")))
+    answer = ask(text, known)
+    assert answer.state is state
+    assert ("only namespace shop is read" in answer.evidence) is (state is UNKNOWN or text.startswith("gpu.free"))

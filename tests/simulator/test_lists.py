@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from simulator.cluster import Cluster
 from simulator.server import Simulator
 from tests.build import event, node, pod
 from tests.gpu_resources import policy
@@ -197,3 +198,13 @@ async def test_the_gpu_operators_resources_are_served_in_both_versions_of_their_
     assert (await get(simulator, "/apis/nvidia.com"))[1]["preferredVersion"]["version"] == "v1"
     _, resources = await get(simulator, "/apis/nvidia.com/v1alpha1")
     assert [item["name"] for item in resources["resources"]] == ["nvidiadrivers", "gpuclusters"]
+
+
+def test_what_is_deleted_gracefully_says_how_long_that_may_take() -> None:
+    cluster = Cluster()
+    manifest = pod("web-1")
+    cluster.put("pods", manifest)
+    cluster.put("pods", {**manifest, "metadata": {**manifest["metadata"], "deletionTimestamp": "2026-11-23T06:58:34Z"}})
+    kept = cluster.get("pods", "shop", "web-1")
+    assert kept is not None
+    assert kept["metadata"]["deletionGracePeriodSeconds"] == 30

@@ -264,3 +264,14 @@ def test_kinds_of_which_nothing_was_heard_are_absent(tmp_path: Path) -> None:
     situation = played(saved(recorded.ring, tmp_path))
     absent = {kind.name for kind in KINDS if situation.source(kind.name).state is SourceState.ABSENT}
     assert absent == {kind.name for kind in KINDS} - {"pods"}
+
+
+def test_a_saved_tape_knows_that_one_namespace_was_read(tmp_path: Path) -> None:
+    recorded = Recorded()
+    recorded.hear([listed("web-1")], NOW)
+    path = tmp_path / "part.jsonl.gz"
+    recorded.ring.save(path, title="", context="", server="", only_namespace="shop")
+    situation = Situation()
+    for reading in Playhead(path).until(0):
+        situation.apply(reading)
+    assert not situation.sees_all

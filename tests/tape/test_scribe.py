@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from situation.readings import Listed, Reading, SourceState
+from situation.readings import CONFIGURED, Configured, Listed, Reading, SourceState
 from situation.situation import Situation
 from tape.format import TapeError
 from tape.playhead import Playhead
@@ -90,3 +90,22 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     with pytest.raises(TapeError, match="nothing is overwritten"):
         Scribe(path, NOW, title="", context="")
     assert path.read_text() == "mine"
+
+
+def test_what_is_configured_and_never_grows_stale_is_written_too(tmp_path: Path) -> None:
+    path, named = tmp_path / "tape.jsonl.gz", Configured("gpus", only_namespace="shop")
+    with Scribe(path, NOW, title="t", context="prod") as scribe:
+        scribe.write([Reading(CONFIGURED, SourceState.LIVE, NOW, named, fresh_for_s=1e9)], NOW)
+    situation = Situation()
+    for reading in Playhead(path).until(1):
+        situation.apply(reading)
+    assert situation.configured == named
+
+
+def test_a_tape_of_one_namespace_says_so_before_all_else(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl.gz"
+    with Scribe(path, NOW, title="t", context="prod", only_namespace="shop") as scribe:
+        scribe.write([listed("web-1")], NOW + timedelta(seconds=1))
+    situation = Situation()
+    situation.apply(next(Playhead(path).until(0)))
+    assert (situation.sees_all, situation.sees("shop"), situation.sees("pay")) == (False, True, False)

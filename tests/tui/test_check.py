@@ -12,6 +12,7 @@ from simulator.cluster import Cluster
 from simulator.faults import Answer
 from simulator.generator import generate
 from simulator.server import Simulator
+from situation.kinds import BY_NAME
 from tests.build import ago, meta, node, pod
 from tests.tui.commands import Finished, midwatch, write_kubeconfig
 
@@ -169,6 +170,7 @@ async def test_a_live_cluster_is_judged_without_a_word_on_standard_error(tmp_pat
         assert f"--kubeconfig {tmp_path / 'kubeconfig'}" in finished.out
         limited = await checked(tmp_path, simulator, "-n", "shop")
         assert limited.code == 2
+        assert "  only namespace shop is read" in limited.out.splitlines()
         missing = await checked(tmp_path, simulator, "-n", "shopp")
         assert missing.code == 64
         assert missing.complaint.endswith("no such namespace; did you mean shop?")
@@ -304,3 +306,14 @@ async def test_checks_side_by_side_do_not_disturb_each_other(tmp_path: Path) -> 
     async with Simulator(cluster_of(crashing())) as simulator:
         found = await asyncio.gather(*(checked(tmp_path, simulator) for _ in range(3)))
     assert [finished.code for finished in found] == [2, 2, 2]
+
+
+async def test_who_may_not_read_all_namespaces_is_told_how_to_read_one(tmp_path: Path) -> None:
+    hint = "-n NAMESPACE reads one namespace alone"
+    async with Simulator(cluster_of(crashing())) as simulator:
+        simulator.faults.forbid |= set(BY_NAME)
+        everywhere = await checked(tmp_path, simulator)
+        limited = await checked(tmp_path, simulator, "-n", "shop")
+    assert (everywhere.code, limited.code) == (3, 3)
+    assert hint in everywhere.out
+    assert hint not in limited.out

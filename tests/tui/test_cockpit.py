@@ -310,3 +310,19 @@ async def test_ages_use_the_clusters_time(tmp_path: Path) -> None:
     assert ago(42) == young["metadata"]["creationTimestamp"]
     async with open_cockpit(Cluster(cluster_readings(young)), tmp_path) as pilot:
         assert " 42s " in screen_text(pilot)
+
+
+async def test_c_is_not_taken_for_a_cause_that_just_took_the_place_of_the_one_that_was_shown(
+    pilot: Pilot[int], cluster: Cluster, tmp_path: Path
+) -> None:
+    copied = tmp_path / "last-command"
+    for name in ("search-1", "search-2"):
+        well = pod(name, owner="StatefulSet/search", labels={"app": "search"})
+        cluster.publish(Reading("kubernetes/pods", SourceState.LIVE, NOW, Changed("pods", (made(well),))))
+    await until(pilot, lambda: rows(pilot)["causes"] == 1)
+    await pilot.press("c")
+    await until(pilot, lambda: "took this place just now" in screen_text(pilot))
+    assert not copied.exists()
+    await pilot.press("c")
+    await until(pilot, copied.exists)
+    assert "secret not-there" in copied.read_text()

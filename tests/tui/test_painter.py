@@ -166,3 +166,16 @@ async def test_with_a_focus_the_other_panes_are_painted_too(tmp_path: Path) -> N
         panes = (PodsPane, NodesPane, EventsPane)
         ages = {pane: cockpit.query_one(pane).query_one(PaneTitle).state.age_s for pane in panes}
         assert all(age == 30.0 for age in ages.values()), ages
+
+
+async def test_pods_that_turn_out_to_be_forbidden_are_no_longer_being_read(tmp_path: Path) -> None:
+    readings = [item for item in cluster_readings(node("n1")) if item.source != "kubernetes/pods"]
+    cluster = Cluster(readings)
+    async with open_cockpit(cluster, tmp_path, until_known=False) as pilot:
+        await until(pilot, lambda: "reading pods" in screen_text(pilot))
+        error = "cannot list pods in all namespaces (RBAC: verb list, resource pods)"
+        cluster.publish(Reading("kubernetes/pods", SourceState.FORBIDDEN, NOW, error=error))
+        await until(pilot, lambda: f"forbidden: {error[:30]}" in screen_text(pilot))
+        text = screen_text(pilot)
+        assert "reading pods" not in text
+        assert "-n NAMESPACE reads one" in " ".join(text.split())

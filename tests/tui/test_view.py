@@ -11,7 +11,7 @@ from situation.focus import EVERYTHING, Focus, Relation
 from situation.meta import Ref
 from situation.network import Service
 from situation.ordering import PodOrder
-from situation.readings import Reading, Source, SourceState
+from situation.readings import CONFIGURED, Configured, Reading, Source, SourceState
 from situation.situation import Situation
 from tests.build import NOW, event, made, node, pod, situation
 from tests.diagnosis.objects import service
@@ -279,3 +279,13 @@ def test_nothing_found_in_an_old_picture_is_not_called_well() -> None:
         gone.apply(Reading(f"kubernetes/{kind}", SourceState.UNREACHABLE, NOW, error="refused"))
     diagnosis = diagnose(gone, NOW)
     assert "✓" not in empty_causes_text(diagnosis, gone, NOW, Filter())
+
+
+def test_pods_of_a_node_are_not_counted_while_not_all_are_read() -> None:
+    known = situation(node("a"), pod("web-1", node="a"))
+    assert [row.pods for row in visible_nodes(known, ordered(known), ALL, Filter())] == [1]
+    only = Configured(only_namespace="shop")
+    known.apply(Reading(CONFIGURED, SourceState.LIVE, NOW, only))
+    hidden = situation(node("a"), missing={"pods": SourceState.FORBIDDEN})
+    for part in (known, hidden):
+        assert [row.pods for row in visible_nodes(part, ordered(part), ALL, Filter())] == [None]

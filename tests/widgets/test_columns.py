@@ -5,7 +5,7 @@ from rich.cells import cell_len
 from rich.style import Style
 
 from situation.text import harmless
-from widgets.columns import LEAST_FLEXIBLE, Cell, Column, Layout, fit, lay_out, line
+from widgets.columns import LEAST_FLEXIBLE, Cell, Column, Layout, fit, fit_name, lay_out, line
 
 COLUMNS = (
     Column("namespace", 14, priority=3),
@@ -108,6 +108,34 @@ def test_columns_never_need_more_than_there_is(
 )
 def test_text_is_fitted_to_cells(text: str, width: int, fitted: str) -> None:
     assert fit(text, width) == fitted
+
+
+LONG = "llama-3-70b-instruct-predictor-00002-deployment-7d9f8b6c5-8kw6w"
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "fitted"),
+    [
+        ("web-1", 20, "web-1               "),
+        (LONG, 32, "llama-3-70b-ins…-7d9f8b6c5-8kw6w"),
+        (LONG, 15, "llama-3-70b-in…"),
+        ("日本-" * 12, 20, "日本-日本-日本-日本…"),
+        ("internal error in table: it failed", 24, "internal error in table…"),
+    ],
+)
+def test_a_long_name_keeps_both_its_ends(name: str, width: int, fitted: str) -> None:
+    assert fit_name(name, width) == fitted
+
+
+@given(st.text(max_size=60), st.integers(0, 40))
+def test_a_fitted_name_has_exactly_the_width(name: str, width: int) -> None:
+    assert cell_len(fit_name(name, width)) == width
+
+
+def test_only_columns_of_names_keep_the_end() -> None:
+    columns = (Column("name", 20, keeps_end=True), Column("node", 20))
+    ((text, _),) = drawn((LONG, LONG), 41, columns)
+    assert text == "llama-3-7…b6c5-8kw6w llama-3-70b-instruc…"
 
 
 def test_numbers_stand_at_the_right() -> None:

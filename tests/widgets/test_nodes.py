@@ -8,7 +8,7 @@ from widgets.columns import Cell
 from widgets.nodes import NodeRow, node_cells
 
 
-def cells(pods: int = 3, unsettled: int = 0, **over: Any) -> tuple[Cell, ...]:
+def cells(pods: int | None = 3, unsettled: int = 0, **over: Any) -> tuple[Cell, ...]:
     return node_cells(NodeRow(cast(Node, made(node("n1", **over))), pods, unsettled), NOW)
 
 
@@ -36,6 +36,8 @@ def test_troubles_and_broken_pods_stand_out() -> None:
     assert cells()[2] == ("–", "dim")
     assert cells(pods=7, unsettled=2)[4] == ("2!/7", "warning")
     assert cells(pods=7)[4] == ("7", "dim")
+    assert cells(pods=None)[4] == ("?", "dim")
+    assert cells(pods=None, unsettled=2)[4] == ("2!/?", "warning")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from textual.strip import Strip
 
 from tests.tui.colors import contrast
 from tui.themes import PLAIN_THEME, load_themes, variable_defaults
+from widgets import table as table_module
 from widgets.table import Cell, Column, RowTable
 
 COLUMNS = (Column("name", 0), Column("state", 10, priority=1), Column("n", 4, priority=2, align="right"))
@@ -248,6 +249,51 @@ async def test_the_wheel_scrolls_and_leaves_the_cursor() -> None:
         await pilot.pause()
         assert table.scroll_offset.y > 0
         assert table.cursor_row == 0
+
+
+async def test_enter_is_not_meant_for_the_row_that_just_took_the_place_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at = [100.0]
+    monkeypatch.setattr(table_module, "monotonic", lambda: at[0])
+    app = TableApp()
+    async with app.run_test(size=(40, 11), notifications=True) as pilot:
+        table = await shown(app, pilot, [Item("a"), Item("b"), Item("c")])
+        await pilot.press("j")
+        table.show([Item("a"), Item("c")])
+        await pilot.press("enter")
+        assert ("selected", "c") not in app.told
+        assert any("took this place" in notice.message for notice in app._notifications)
+        await pilot.press("enter")
+        assert app.told.pop() == ("selected", "c")
+        table.show([Item("a")])
+        await pilot.press("j", "enter")
+        assert app.told.pop() == ("selected", "a"), "somebody moved, and saw where"
+        table.show([Item("d")])
+        at[0] += table_module.MEANT_S
+        await pilot.press("enter")
+        assert app.told.pop() == ("selected", "d"), "there was time to see it"
+        table.show([Item("d"), Item("e")])
+        table.move_to("e", asked=False)
+        await pilot.press("enter")
+        assert ("selected", "e") not in app.told
+        table.move_to("d", asked=False)
+        table.move_to("e")
+        await pilot.click(table, offset=(2, 2))
+        assert app.told.pop() == ("selected", "e")
+
+
+async def test_rows_that_change_while_the_keyboard_is_elsewhere_hold_nothing_up() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 11)) as pilot:
+        table = await shown(app, pilot, [Item("a"), Item("b")])
+        app.screen.set_focus(None)
+        await pilot.pause()
+        table.show([Item("b")])
+        table.focus()
+        await pilot.pause()
+        await pilot.press("enter")
+        assert app.told.pop() == ("selected", "b")
 
 
 async def test_the_cursor_stays_on_its_key_and_the_view_where_it_is() -> None:

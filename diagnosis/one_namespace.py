@@ -1,0 +1,44 @@
+"""What cannot be judged while only one namespace is read: what hangs on pods of others."""
+
+from typing import Final
+
+from diagnosis.rule import Rule
+from situation.findings import Layer
+from situation.gpu.survey import sees_operands
+from situation.kinds import BY_NAME
+from situation.situation import Situation
+
+BEYOND: Final = frozenset({Layer.NETWORK, Layer.CONTROL_PLANE, Layer.NODE})
+"""Layers that hang on pods of other namespaces than those of the applications: DNS, network plugins, operands."""
+
+_OWN: Final = frozenset({"cluster-dns-down"})
+"""Rules of the layers above that judge what Kubernetes itself keeps in kube-system."""
+
+BY_THE_NODE: Final = frozenset(
+    {"gpu-missing", "gpu-unhealthy", "gpus-shared-without-isolation", "node-out-of-memory", "node-rebooted"}
+)
+"""Rules of layer 5 that need pods or events only to add to what the node itself says."""
+
+
+def only_part(situation: Situation) -> list[str]:
+    """Return the doubt that what is in other namespaces leaves, if these are not read."""
+    return [] if situation.sees_all else [f"only namespace {situation.configured.only_namespace} is read"]
+
+
+def looks_beyond(rule: Rule) -> bool:
+    """Tell whether what a rule would find is in namespaces of the cluster's own, not in that of an application."""
+    if rule.layer not in (Layer.CONTROL_PLANE, Layer.NODE):
+        return rule.id in _OWN
+    kinds = (BY_NAME[name] for name in rule.needs)
+    return any(kind.namespaced and not kind.fixed_namespace for kind in kinds)
+
+
+def is_out_of_sight(rule: Rule, kind: str, situation: Situation) -> bool:
+    """Tell whether a rule would take pods of another namespace for missing when it judges something of this kind."""
+    return (
+        rule.layer is Layer.NODE
+        and kind not in ("Pod", "DaemonSet")
+        and "pods" in rule.needs
+        and rule.id not in BY_THE_NODE
+        and not sees_operands(situation)
+    )
