@@ -30,6 +30,7 @@ from situation.gpu.components import component_of
 from situation.gpu.links import Component
 from situation.gpu.offer import MIG_STATE, PRESENT, paused_why
 from situation.gpu.requests import is_gpu, is_nvidia
+from situation.gpu.survey import sees_operands
 from situation.meta import CLUSTER, Ref
 from situation.pods import Pod
 from situation.situation import Situation
@@ -124,7 +125,8 @@ class _Question:
         if broken:
             what = self._broken(nodes)
             evidence.append(fact("nodes", f"has GPUs by its labels or its capacity, but offers none: {names(nodes)}"))
-            if alone := [node for node in nodes[:SHOWN] if not _has_plugin(node, self.situation)]:
+            alone = [node for node in nodes[:SHOWN] if not _has_plugin(node, self.situation)]
+            if alone and sees_operands(self.situation):
                 evidence.append(fact("pods", f"no device plugin is seen on {names(alone)}"))
         elif len(lost) == 1:
             account = lost[0].account
