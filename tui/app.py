@@ -42,7 +42,8 @@ from tui.themes import Themes, variable_defaults
 from widgets.evidence import CardCommand
 
 _TURN_S: Final = 0.1
-"""From one turn to the next, also where redraws are further apart (over SSH): a key waits less for small turns."""
+"""From one turn to the next, or nearly: a redraw comes at the end of a turn, and they come evenly where so many turns
+make up the time between two. Also where redraws are further apart (over SSH): a key waits less for small turns."""
 _IMPATIENT_S: Final = 0.02
 """Pause between turns until the first judgement, which is painted at once; later there is none shorter."""
 _LOADING_REDRAW_S: Final = 2.0
@@ -102,7 +103,7 @@ class Cockpit(KeepingApp):
         self._connection = connection
         self._clock = clock
         self._redraw_s = 1.0 / hz
-        self._turn_s = min(_TURN_S, self._redraw_s)
+        self._turn_s = self._redraw_s / max(1, round(self._redraw_s / _TURN_S))
         self._painted_at = 0.0
         self._state_dir = state_dir
         self._environ = environ
