@@ -8,11 +8,10 @@ from diagnosis.node_agents import Agent, agent_of, is_nfd
 from diagnosis.placement import wanted
 from situation.cluster import Node
 from situation.gpu.components import DEPLOY
-from situation.gpu.missing_pods import is_operators
 from situation.gpu.offer import ACCELERATORS, PCI, PRESENT, PRODUCT, gpu_resources
 from situation.gpu.operator import ClusterPolicy, NvidiaDriver
 from situation.gpu.operator_namespace import operator_namespace as found_namespace
-from situation.gpu.survey import survey
+from situation.gpu.survey import is_operators, survey
 from situation.meta import KubernetesObject, Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_finished, is_ready

@@ -69,7 +69,7 @@ class DeviceWishes:
         """Take in what is known of the cluster now, and which nodes are wanted first."""
         if any(situation.source(name).state is SourceState.STARTING for name in ("pods", "nodes")):
             return
-        self.exporters = {exporter.node: exporter for exporter in _exporters(situation)}
+        self.exporters = _best(_exporters(situation))
         self.first = tuple(dict.fromkeys(first))
         self._aliases = dict(_aliases(situation, self.exporters))
         self.this_node = self._this_node(situation)
@@ -105,9 +105,17 @@ class DeviceWishes:
         return self._node_name or self._host
 
 
+def _best(exporters: Iterable[Exporter]) -> dict[str, Exporter]:
+    """Return one exporter for each node: of several one that is ready, then that of the GPU Operator."""
+    found: dict[str, Exporter] = {}
+    for exporter in sorted(exporters, key=lambda item: bool(item.waits)):
+        found.setdefault(exporter.node, exporter)
+    return found
+
+
 def _exporters(situation: Situation) -> Iterator[Exporter]:
-    for namespace in list(situation.pods_by_namespace.keys()):
-        for label, value in EXPORTER_LABELS:
+    for label, value in EXPORTER_LABELS:
+        for namespace in list(situation.pods_by_namespace.keys()):
             for pod in situation.pods_by_label.get((namespace, label, value)).values():
                 leaving = pod.metadata.deletion_timestamp is not None or pod.status.phase in _LEFT
                 if pod.spec.node_name and not leaving:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, shorten
+from diagnosis.endpoints import readiness_changed_at
 from diagnosis.gpu_causes import DRIVER_START_S
 from diagnosis.gpu_facts import (
     FEATURE,
@@ -216,7 +217,7 @@ def gpu_operands_not_ready(item: OperatorResource, situation: Situation, now: da
         return CLEAR
     owned = list(agents(situation, Agent.GPU))
     pods = [pod for ref in owned for pod in situation.pods_of(ref)]
-    if wait := wait_until(error.last_transition_time if error else _last_change(item, pods), DRIVER_START_S, now):
+    if wait := wait_until(error.last_transition_time if error else _waits_since(item, pods), DRIVER_START_S, now):
         return wait
     unready = [pod for pod in pods if not is_ready(pod)]
     short = [ref for ref in owned if _is_short(ref, situation)]
@@ -237,10 +238,15 @@ def gpu_operands_not_ready(item: OperatorResource, situation: Situation, now: da
     )  # fmt: skip
 
 
-def _last_change(item: OperatorResource, pods: list[Pod]) -> datetime | None:
-    """Return when the operands changed last: an operator that sets no conditions does not tell since when it waits."""
-    times = [ready_since(pod) or pod.metadata.creation_timestamp for pod in pods]
-    return max((time for time in (*times, item.metadata.creation_timestamp) if time is not None), default=None)
+def _waits_since(item: OperatorResource, pods: list[Pod]) -> datetime | None:
+    """Return since when the operator waits, where it sets no conditions: for the pod that has been unready longest.
+
+    Where all are ready, it has yet to notice the last of them.
+    """
+    unready = [pod for pod in pods if not is_ready(pod)]
+    times = [time for pod in unready or pods if (time := readiness_changed_at(pod)) is not None]
+    since = min(times, default=None) if unready else max(times, default=None)
+    return max((time for time in (since, item.metadata.creation_timestamp) if time is not None), default=None)
 
 
 def _is_short(ref: Ref, situation: Situation) -> bool:

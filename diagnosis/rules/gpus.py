@@ -7,13 +7,15 @@ from typing import Final
 from diagnosis.commands import counted, fact, kubectl, on_node
 from diagnosis.gpu_causes import cause_refs, next_look
 from diagnosis.gpu_status import capacity_evidence, operand_commands, plugin_log, plugin_of
-from diagnosis.node_agents import Agent, agent_of, agents
+from diagnosis.node_agents import Agent, agent_of
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from situation.cluster import Node
 from situation.findings import Effect, Layer, Mark, Severity
 from situation.gpu.chain import chain_of
+from situation.gpu.components import component_of
 from situation.gpu.links import Component, LinkState
 from situation.gpu.offer import MIG_STATE, PRESENT, PRODUCT, UPGRADE, Offer, gpu_offer, gpu_resources, paused_why
+from situation.gpu.survey import survey
 from situation.meta import Ref, find_condition
 from situation.pods import Pod
 from situation.selectors import is_node_ready, is_ready, pod_status_text, unhealthy_devices
@@ -73,7 +75,7 @@ def node_gpus_lost(node: Node, situation: Situation, now: datetime) -> Verdict:
         return CLEAR
     if not paused and link.state in (LinkState.WAITING, LinkState.STARTING) and chain.cause_of(link) is None:
         return Wait(next_look(chain, now))
-    operands = tuple(agents(situation, Agent.GPU))
+    brought = survey(situation).installed or any(component_of(pod) is not Component.EXPORTER for pod in pods)
     plugin = plugin_of(pods)
     serving = plugin is not None and is_ready(plugin)
     title = {
@@ -101,7 +103,7 @@ def node_gpus_lost(node: Node, situation: Situation, now: datetime) -> Verdict:
         f"offers no GPU {paused}" if paused else title,
         tuple(evidence),
         reads,
-        severity=Severity.INFO if paused or not (pods or operands) else Severity.CRITICAL,
+        severity=Severity.CRITICAL if brought and not paused else Severity.INFO,
         follows=(*cause_refs(chain, situation), *((Ref("Node", "", node.name),) if _may_follow(labels) else ())),
         node=node.name,
     )

@@ -48,6 +48,6 @@ def mig_change_due(node: Node, pods: Iterable[Pod]) -> datetime | None:
 
 def _has_plugin(node: Node, pods: Iterable[Pod]) -> bool:
     """Tell whether the device plugin is where it was: the first thing that a change does is to stop it."""
-    return node.metadata.labels.get(_PLUGIN) == "true" and any(
+    return not node.metadata.labels.get(_PLUGIN, "").startswith("paused") and any(
         component_of(pod) is Component.PLUGIN and pod.metadata.deletion_timestamp is None for pod in pods
     )

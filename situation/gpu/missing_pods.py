@@ -8,7 +8,7 @@ from situation.cluster import Node, Taint
 from situation.gpu.components import DEPLOY, MIG_CAPABLE, MPS_CAPABLE, PARTS
 from situation.gpu.links import Component, Link, LinkState
 from situation.gpu.offer import PRESENT, Offer, gpu_offer
-from situation.gpu.survey import Survey
+from situation.gpu.survey import Survey, is_operators
 from situation.meta import Ref
 from situation.placing import selects, tolerates
 from situation.situation import Situation
@@ -17,7 +17,6 @@ from situation.workloads import DaemonSet
 ABSENT_AFTER: Final = timedelta(seconds=120)
 """A DaemonSet makes its pods within seconds of the node, the label and itself; two minutes are ample. Ours."""
 
-_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 _ALL_OPERANDS: Final = f"{DEPLOY}operands"
 WORKLOAD: Final = "nvidia.com/gpu.workload.config"
 DRA_LABEL: Final = f"{DEPLOY}dra-driver"
@@ -110,7 +109,11 @@ def _without_daemonset(component: Component, node: Node, found: Survey, now: dat
         if held:
             return _absent(component, "nothing deploys it, and the host has none", (node,), now, None)
         return Link(component, LinkState.PREINSTALLED, f"host {PARTS[component].title}")
-    if value and (component is Component.VALIDATOR or (component is Component.PLUGIN and gpu_offer(node) in _LOST)):
+    if (
+        value
+        and found.by_operator
+        and (component is Component.VALIDATOR or (component is Component.PLUGIN and gpu_offer(node) in _LOST))
+    ):
         created = [item for items in found.daemonsets.values() for item in items]
         return _absent(component, "no DaemonSet", (node, *created), now, None)
     return Link(component, LinkState.NOT_WANTED, "not deployed")
@@ -129,7 +132,7 @@ def _not_selected(
     if component in (Component.DRA_DRIVER, Component.MPS) and not value:
         return Link(component, LinkState.NOT_WANTED, "not deployed here")
     owner = _ref(sets[0])
-    if not any(is_operators(item) for item in sets):
+    if not value and not any(is_operators(item) for item in sets):
         return Link(component, LinkState.NOT_WANTED, "its DaemonSet does not select the node", owner=owner)
     if not value and labels.get(PRESENT) != "true":
         return Link(component, LinkState.WAITING, "no labels", waits_for=Component.OPERATOR, owner=owner)
@@ -153,13 +156,6 @@ def _why_not_selected(item: DaemonSet, labels: Mapping[str, str]) -> str:
     owner = item.metadata.controller
     by = "no NVIDIADriver selects the node: " if owner is not None and owner.kind == "NVIDIADriver" else ""
     return f"{by}label {key}={has}, not {wants}" if has else f"{by}label {key}={wants} is missing"
-
-
-def is_operators(item: DaemonSet) -> bool:
-    """Tell whether the GPU Operator deploys a DaemonSet: by the label that it sets on all of them, or its selector."""
-    return item.metadata.labels.get(_MANAGED_BY) == "gpu-operator" or any(
-        key.startswith(DEPLOY) for key in item.spec.template.spec.node_selector
-    )
 
 
 def _expected(component: Component, item: DaemonSet, node: Node, situation: Situation, now: datetime) -> Link:

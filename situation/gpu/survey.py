@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from situation.gpu.components import component_of
+from situation.gpu.components import DEPLOY, component_of
 from situation.gpu.links import Component
 from situation.gpu.operator_namespace import operator_namespace
 from situation.pods import Pod
@@ -16,6 +16,7 @@ _NAMESPACES: Final = ("gpu-operator", "nvidia-gpu-operator", "gpu-operator-resou
 """Of Helm's documentation, OpenShift, and very old releases."""
 _OPERATOR: Final = "gpu-operator"
 """Name of the Deployment; not to be overridden in the chart."""
+_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 _GKE_INSTALLER: Final = "nvidia-driver-installer"
 """Its pods are the driver of their nodes; a node without one has its driver from GKE itself, and lacks nothing."""
 
@@ -30,8 +31,10 @@ class Survey(NamedTuple):
     nfd_masters: tuple[Pod, ...]
     read: bool
     """Whether DaemonSets have been read at all."""
+    by_operator: bool
+    """Whether the GPU Operator deploys an operand of the chain; labels may be left of one that was removed."""
     installed: bool
-    """Whether an operand of the chain is deployed at all; labels may be left of a removed operator."""
+    """Whether it does, or something else brings driver or device plugin: an exporter alone makes no chain."""
 
     @property
     def nfd_down(self) -> bool:
@@ -49,6 +52,13 @@ def sees_operands(situation: Situation) -> bool:
     return situation.sees_all or survey(situation).installed
 
 
+def is_operators(item: DaemonSet) -> bool:
+    """Tell whether the GPU Operator deploys a DaemonSet: by the label that it sets on all of them, or its selector."""
+    return item.metadata.labels.get(_MANAGED_BY) == "gpu-operator" or any(
+        key.startswith(DEPLOY) for key in item.spec.template.spec.node_selector
+    )
+
+
 def _survey(situation: Situation) -> Survey:
     found: defaultdict[Component, list[DaemonSet]] = defaultdict(list)
     for item in situation.daemonsets.values():
@@ -62,11 +72,15 @@ def _survey(situation: Situation) -> Survey:
         operator = operator or situation.deployments.get((namespace, _OPERATOR))
         pods = situation.pods_by_label.get((namespace, "role", "master")).values()
         masters += [pod for pod in pods if component_of(pod) is Component.NFD]
+    by_operator = any(
+        is_operators(item) for other, items in found.items() if other is not Component.NFD for item in items
+    )
     return Survey(
         {component: tuple(items) for component, items in found.items()},
         operator,
         situation.knows("deployments"),
         tuple(masters),
         situation.knows("daemonsets"),
-        any(component is not Component.NFD for component in found),
+        by_operator,
+        by_operator or Component.PLUGIN in found or Component.DRIVER in found,
     )

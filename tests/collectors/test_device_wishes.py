@@ -36,6 +36,22 @@ def test_exporters_are_found_by_their_label() -> None:
     assert wishes.exporters["gpu-02"].path == "/api/v1/namespaces/gpu-operator/pods/b:9500/proxy/metrics"
 
 
+def test_of_two_exporters_on_a_node_one_that_is_ready_is_asked_then_the_operators() -> None:
+    def chart(on: str, **over: object) -> Manifest:
+        labels = {"app.kubernetes.io/name": "dcgm-exporter"}
+        return pod(f"chart-{on}", namespace="a-monitoring", node=on, labels=labels, **over)  # type: ignore[arg-type]
+
+    wishes = DeviceWishes("h", "")
+    wishes.tell(situation(
+        exporter("a", "gpu-01"), chart("gpu-01"),
+        exporter("b", "gpu-02"), chart("gpu-02", ready=False),
+        exporter("c", "gpu-03", ready=False), chart("gpu-03"),
+    ))  # fmt: skip
+    assert {on: found.pod for on, found in wishes.exporters.items()} == {
+        "gpu-01": "a", "gpu-02": "b", "gpu-03": "chart-gpu-03"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("host", "environment", "expected"),
     [

@@ -129,6 +129,21 @@ def test_an_exporter_of_its_own_chart_is_a_link_of_its_node_and_no_application()
     assert (diagnosis.causes[0].layer, diagnosis.causes[0].severity) == (Layer.NODE, Severity.WARNING)
 
 
+@pytest.mark.parametrize("count", [8, None], ids=["well", "no GPU"])
+def test_an_exporter_of_its_own_chart_makes_no_operator(count: int | None) -> None:
+    """Labels are left of an operator that was removed: nothing brings a driver, and nothing is missing."""
+    labels = {"app.kubernetes.io/name": "dcgm-exporter"}
+    exporter = cloud_pod("dcgm-exporter", "exporter", labels)
+    deployed = daemonset("dcgm-exporter", desired=1, ready=1)
+    deployed["metadata"]["labels"] = deployed["spec"]["template"]["metadata"]["labels"] = labels
+    left = gpu.bare_node(
+        count, "pool-1", labels={"nvidia.com/gpu.present": "true", **gpu.deploy("true", "operator-validator")}
+    )
+    found = judged(left, exporter, deployed)
+    assert all(cause.severity is Severity.INFO for cause in found.causes)
+    assert shown(found).keys() == ({"node-gpus-lost pool-1"} if count is None else set())
+
+
 def test_a_pod_that_waits_is_told_of_the_node_whose_gpus_nobody_gives_out() -> None:
     diagnosis = judged(gpus(None, EKS), asks())
     assert shown(diagnosis) == {"gpus-short llm-1": set()}
@@ -145,6 +160,16 @@ def test_a_node_that_a_plugin_of_ones_own_leaves_out_waits_for_no_operator() -> 
     link = chain.link(Component.PLUGIN) if chain else None
     assert link is not None
     assert (link.state, link.waits_for) == (LinkState.NOT_WANTED, None)
+
+
+def test_a_node_that_the_operator_wants_a_plugin_on_and_another_plugin_leaves_out_lacks_one() -> None:
+    of = tuple(name for name in gpu.USUAL if name != gpu.PLUGIN)
+    other = daemonset("nvidia-device-plugin-daemonset", desired=0, ready=0)
+    other["spec"]["template"]["spec"]["nodeSelector"] = {"pool": "other"}
+    rest = (*gpu.operands(without=(gpu.PLUGIN,)), *gpu.operand_sets(of=of), gpu.operator())
+    (cause,) = judged(gpu.gpu_node(0), *rest, other).causes
+    assert cause.rule == "gpu-link-broken"
+    assert any("label pool=other is missing" in text for text in (cause.title, *texts(cause)))
 
 
 @pytest.mark.parametrize("step", ["driver-validation", "toolkit-validation"])

@@ -116,6 +116,13 @@ def test_a_plugin_that_crashes_is_not_a_mig_change_that_hangs(state: str) -> Non
     assert f"{LOST}/gpu-1" in found[PLUGIN]
 
 
+def test_nor_is_it_without_the_operator_who_labels_where_a_plugin_belongs() -> None:
+    labels = {"nvidia.com/mig.config": "all-1g.10gb", "nvidia.com/mig.config.state": "pending"}
+    plugin = operand_pod(PLUGIN, "gpu-1", broken=crashing())
+    bare = gpu.bare_node(0, "gpu-1", labels={"nvidia.com/gpu.present": "true", **labels})
+    assert "mig-change-stuck" not in {cause.rule for cause in judged(bare, plugin, gpu.operand_set(PLUGIN)).causes}
+
+
 def test_a_dead_operator_is_the_cause_of_the_node_that_joined_and_of_no_other() -> None:
     operator = failing("gpu-operator", {"app": "gpu-operator"})
     assert told(*well("gpu-1"), *fleet(1), *operator) == {"gpu-operator": set()}

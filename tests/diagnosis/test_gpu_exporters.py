@@ -14,6 +14,7 @@ from situation.findings import Finding, Severity
 from situation.gpu.devices import GpuReading, Lack, NodeDevices
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
+from tests import gpu_objects
 from tests.build import NOW, Manifest, pod, situation
 from tests.collectors.dcgm_pages import dcgm_page
 from tests.diagnosis.gpus import NODE, devices, gpu_node
@@ -88,7 +89,7 @@ def folded(known: Situation, now: datetime) -> dict[str, list[str]]:
     [(0, {"node-gpus-lost": ["gpu-exporter-silent"]}), (8, {"gpu-exporter-silent": []})],
 )
 def test_it_follows_from_a_node_that_offers_no_gpu(allocatable: int, found: dict[str, list[str]]) -> None:
-    known = situation(gpu_node(8, allocatable=allocatable), exporter())
+    known = situation(gpu_node(8, allocatable=allocatable), exporter(), gpu_objects.operand_set(gpu_objects.PLUGIN))
     known.apply(Reading("gpu/dcgm", SourceState.LIVE, NOW, GpuReading((page(b"# HELP nothing\n"),))))
     assert folded(known, NOW) == found
 

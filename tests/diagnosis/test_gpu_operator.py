@@ -121,6 +121,13 @@ def test_an_operator_that_sets_no_conditions_says_not_ready_by_its_state_alone()
     assert "gpu-operands-not-ready" in {item.rule for item in causes["gpu-link-broken"].consequences}
 
 
+def test_a_node_that_joined_does_not_take_back_what_an_operator_without_conditions_waits_for() -> None:
+    bare, sets = resources.policy("notReady", []), gpu.operand_set(gpu.DRIVER, desired=2, ready=1)
+    crash = gpu.operand(gpu.DRIVER, ready=False, container_status=gpu.crashing())
+    joined = gpu.operand(gpu.DRIVER, "gpu-2", age_s=300)
+    assert "gpu-operands-not-ready" in found(bare, gpu.bare_node(), gpu.bare_node(name="gpu-2"), sets, crash, joined)
+
+
 def test_a_driver_that_was_not_restarted_after_an_update() -> None:
     old = gpu.operand_set(gpu.DRIVER)
     old["status"]["updatedNumberScheduled"] = 0
