@@ -111,7 +111,11 @@ class _Question:
         layer: Layer | None = None,
         severity: Severity | None = None,
     ) -> Fired:
-        lines = [*table(self.view, self.wants, self.situation), *evidence, *demand(self.view)]
+        lines = [
+            *table(self.view, self.wants, self.situation),
+            *evidence,
+            *demand(self.view, by_all=self.situation.sees_all),
+        ]
         return fired(
             self.pod, self.situation, self.now, f"wants {self.asks}: {what}", lines, next,
             follows=follows, of_cluster=of_cluster, layer=layer, severity=severity,

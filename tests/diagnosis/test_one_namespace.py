@@ -18,6 +18,8 @@ from situation.readings import CONFIGURED, Changed, Configured, Listed, Reading,
 from situation.situation import Situation
 from tape.player import play
 from tests.build import NOW, Manifest, ago, node, pod, situation
+from tests.diagnosis.unscheduled import gpu_node, held, none_of, wants
+from tests.diagnosis.unscheduled import waiting as unscheduled
 from tui.recorded import RecordedSources
 
 ALLOCATED = re.compile(r", allocated [0-9]+(: .*? by [^(]*[^( ])?")
@@ -113,6 +115,16 @@ def test_gpus_that_pods_of_other_namespaces_may_hold_are_not_called_free() -> No
     assert cause.title == "llm-1 wants 4 nvidia.com/gpu: too little on 1 of 1 node"
     assert "only namespace shop is read: what others hold is not known" in [line.text for line in cause.evidence]
     assert not any("allocated" in line.text for line in cause.evidence)
+
+
+def test_a_gang_is_not_told_how_much_is_free_for_it() -> None:
+    text = "pod group is not ready, 2 Pending, 2 minAvailable"
+    gang = [unscheduled(text, name=f"gang-{n}", owner="Job/gang", container=wants(gpu="8")) for n in (0, 1)]
+    nodes = [gpu_node(f"g{n}") for n in range(9)]
+    (cause,) = diagnose(limited("shop", *gang, *nodes), NOW).causes
+    told = [line.text for line in cause.evidence]
+    assert "2 pods of gang wait for 16 nvidia.com/gpu in all" in told
+    assert "and 6 more: 6 large enough" in told
 
 
 def test_the_gpu_chain_is_not_known_unless_its_operands_are_there() -> None:
