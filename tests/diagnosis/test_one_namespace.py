@@ -23,6 +23,8 @@ from tests.diagnosis.unscheduled import waiting as unscheduled
 from tui.recorded import RecordedSources
 
 ALLOCATED = re.compile(r", allocated [0-9]+(: .*? by [^(]*[^( ])?")
+BY_SCHEDULER = re.compile(r"too little on [0-9]+ of [0-9]+ nodes?$")
+"""Titles with the scheduler's own numbers, where the whole shows what is free."""
 KEPT = ("node-runtime-down",)
 """Rules that count the node's pods, and say of which namespace they are."""
 
@@ -79,6 +81,10 @@ def test_a_part_of_the_cluster_shows_no_fault_that_the_whole_does_not(name: str)
         for found in every(diagnose(part, now)):
             same = known.get((found.rule, found.subject))
             assert same is not None, f"{name}, {namespace}: {found.title}"
+            graver = found.severity.rank < same.severity.rank  # milder it may be: those who suffer are not all read
+            assert not graver, f"{name}, {namespace}: {found.title}"
+            less = same.title.startswith(found.title) or BY_SCHEDULER.search(found.title)
+            assert less or found.rule in KEPT, f"{name}, {namespace}: {found.title} != {same.title}"
             told = {(line.mark, ALLOCATED.sub("", line.text)) for line in same.evidence}
             new = {(item.mark, item.text) for item in found.evidence if item.mark is not Mark.OPEN} - told
             assert not new or found.rule in KEPT, f"{name}, {namespace}: {found.title}"
@@ -115,6 +121,19 @@ def test_gpus_that_pods_of_other_namespaces_may_hold_are_not_called_free() -> No
     assert cause.title == "llm-1 wants 4 nvidia.com/gpu: too little on 1 of 1 node"
     assert "only namespace shop is read: what others hold is not known" in [line.text for line in cause.evidence]
     assert not any("allocated" in line.text for line in cause.evidence)
+
+
+def test_a_node_without_its_gpus_does_not_make_what_others_hold_known() -> None:
+    refused = unscheduled(none_of(2, "2 Insufficient nvidia.com/gpu"), container=wants(gpu="8"))
+    nodes = [gpu_node("g1"), gpu_node("g2", None, labels={"nvidia.com/gpu.present": "true"}, age_s=86_400)]
+    rival = held("g1", 8)
+    titles = [cause.title for cause in diagnose(situation(refused, *nodes, rival), NOW).causes]
+    assert "llm-1 wants 8 nvidia.com/gpu: g2 offers none, no room on the others" in titles
+    titles = [cause.title for cause in diagnose(limited("shop", refused, *nodes), NOW).causes]
+    assert titles == ["llm-1 wants 8 nvidia.com/gpu: too little on 2 of 2 nodes"]
+    own = pod("chat-1", node="g1", container=wants(gpu="4"))
+    titles = [cause.title for cause in diagnose(limited("shop", refused, *nodes, own), NOW).causes]
+    assert titles == ["llm-1 wants 8 nvidia.com/gpu: g2 offers none"]
 
 
 def test_a_gang_is_not_told_how_much_is_free_for_it() -> None:
