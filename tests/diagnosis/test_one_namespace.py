@@ -20,6 +20,7 @@ from tape.player import play
 from tests.build import NOW, Manifest, ago, node, pod, situation
 from tests.diagnosis.unscheduled import gpu_node, held, none_of, wants
 from tests.diagnosis.unscheduled import waiting as unscheduled
+from tests.gpu_resources import device_claim, devices
 from tui.recorded import RecordedSources
 
 ALLOCATED = re.compile(r", allocated [0-9]+(: .*? by [^(]*[^( ])?")
@@ -144,6 +145,18 @@ def test_a_gang_is_not_told_how_much_is_free_for_it() -> None:
     told = [line.text for line in cause.evidence]
     assert "2 pods of gang wait for 16 nvidia.com/gpu in all" in told
     assert "and 6 more: 6 large enough" in told
+
+
+def test_claims_of_other_namespaces_are_not_said_to_have_no_device() -> None:
+    spec = {"resourceClaims": [{"name": "gpu", "resourceClaimName": "llm-gpu"}]}
+    subject = unscheduled(none_of(1, "1 cannot allocate all claims"), spec=spec)
+    unmet: Manifest = {**device_claim("llm-gpu", ""), "status": {}}
+    (cause,) = diagnose(limited("shop", subject, node("gpu-1"), devices("gpu-1", 2), unmet), NOW).causes
+    told = [line.text for line in cause.evidence]
+    assert cause.rule == "device-claim"
+    assert "claim gpu is llm-gpu: no device has been given to it" in told
+    assert "driver gpu.nvidia.com publishes 2 devices on 1 node" in told
+    assert not any("gpu.nvidia.com" in line for line in told if "publishes" not in line)
 
 
 def test_the_gpu_chain_is_not_known_unless_its_operands_are_there() -> None:
