@@ -18,7 +18,7 @@ _OF_ALL_PODS: Final = frozenset({"budget-blocks-eviction"})
 """Rules whose silence lets a node be drained: that asks pods, and budgets, of all namespaces."""
 
 BY_THE_NODE: Final = frozenset(
-    {"gpu-missing", "gpu-unhealthy", "gpus-shared-without-isolation", "node-out-of-memory", "node-rebooted"}
+    {"gpu-unhealthy", "gpus-shared-without-isolation", "node-out-of-memory", "node-rebooted"}
 )
 """Rules of layer 5 that need pods or events only to add to what the node itself says."""
 

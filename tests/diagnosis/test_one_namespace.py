@@ -8,7 +8,7 @@ import pytest
 
 from diagnosis.catalogue import ALL
 from diagnosis.engine import diagnose
-from diagnosis.one_namespace import BY_THE_NODE
+from diagnosis.one_namespace import BY_THE_NODE, is_out_of_sight
 from simulator.scenarios import SCENARIOS, open_scenario
 from situation.findings import Diagnosis, Finding, Layer, Mark
 from situation.gpu.chain import node_chain
@@ -188,3 +188,8 @@ def test_a_scheduler_whose_lease_is_hidden_is_not_called_down_by_the_pods_of_one
 
 def test_rules_that_ask_the_node_alone_are_there() -> None:
     assert BY_THE_NODE <= {rule.id for rule in ALL}
+
+
+def test_gpus_that_only_the_plugins_pod_tells_to_be_missing_are_not_judged_without_it() -> None:
+    (rule,) = (rule for rule in ALL if rule.id == "gpu-missing")
+    assert is_out_of_sight(rule, "Node", limited("shop", node("gpu-1")))
