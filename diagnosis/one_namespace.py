@@ -14,8 +14,11 @@ BEYOND: Final = frozenset({Layer.NETWORK, Layer.CONTROL_PLANE, Layer.NODE})
 _OWN: Final = frozenset({"cluster-dns-down"})
 """Rules of the layers above that judge what Kubernetes itself keeps in kube-system."""
 
+_OF_ALL_PODS: Final = frozenset({"budget-blocks-eviction"})
+"""Rules whose silence lets a node be drained: that asks pods, and budgets, of all namespaces."""
+
 BY_THE_NODE: Final = frozenset(
-    {"gpu-missing", "gpu-unhealthy", "gpus-shared-without-isolation", "node-out-of-memory", "node-rebooted"}
+    {"gpu-unhealthy", "gpus-shared-without-isolation", "node-out-of-memory", "node-rebooted"}
 )
 """Rules of layer 5 that need pods or events only to add to what the node itself says."""
 
@@ -26,7 +29,9 @@ def only_part(situation: Situation) -> list[str]:
 
 
 def looks_beyond(rule: Rule) -> bool:
-    """Tell whether what a rule would find is in namespaces of the cluster's own, not in that of an application."""
+    """Tell whether what a rule would find is in other namespaces than that of an application, or in them too."""
+    if rule.id in _OF_ALL_PODS:
+        return True
     if rule.layer not in (Layer.CONTROL_PLANE, Layer.NODE):
         return rule.id in _OWN
     kinds = (BY_NAME[name] for name in rule.needs)

@@ -28,7 +28,7 @@ def judge(expression: Expression, facts: Facts) -> Answer:
         case RuleTerm(rule):
             return _rule(rule, facts)
         case LayerTerm(number):
-            return _layer(Layer(number), facts.diagnosis)
+            return _layer(Layer(number), facts)
         case FigureTerm():
             return _figure(expression, facts)
         case NotTerm(term):
@@ -95,7 +95,8 @@ def _status(layer: Layer, diagnosis: Diagnosis) -> LayerStatus | None:
     return next((item for item in diagnosis.layers if item.layer is layer), None)
 
 
-def _layer(layer: Layer, diagnosis: Diagnosis) -> Answer:
+def _layer(layer: Layer, facts: Facts) -> Answer:
+    diagnosis = facts.diagnosis
     status = _status(layer, diagnosis)
     if status is None:
         return Answer(_UNKNOWN, "not judged yet")
@@ -105,6 +106,8 @@ def _layer(layer: Layer, diagnosis: Diagnosis) -> Answer:
         return Answer(_BROKEN, f"{first.title}{more}")
     if status.status is LayerState.UNKNOWN:
         return Answer(_UNKNOWN, status.reason)
+    if layer in facts.layers_beyond and (unsure := unseen(facts)):
+        return Answer(_UNKNOWN, unsure.why)
     return Answer(_FINE, "nothing found" + (f" (but {status.reason})" if status.reason else ""))
 
 

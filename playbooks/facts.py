@@ -31,7 +31,7 @@ class RuleFacts(msgspec.Struct, frozen=True):
     needs: tuple[str, ...] = ()
     """Kinds (`ObjectKind.name`) without which it cannot judge."""
     beyond: bool = False
-    """Looks into the cluster's own namespaces: that it found nothing says nothing while another alone is read."""
+    """Looks into namespaces beyond that of an application: that it found nothing says nothing while one is read."""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -44,6 +44,8 @@ class Facts(msgspec.Struct, frozen=True):
     now: datetime
     rules: Mapping[str, RuleFacts] = {}
     """All rules by id."""
+    layers_beyond: frozenset[Layer] = frozenset()
+    """Layers that hang on other namespaces too: nothing found says nothing of them while one alone is read."""
     about: tuple[Ref, ...] = ()
     """What the playbook is worked through for: of two findings of a rule, the one about these is told."""
     chains: Mapping[str, NodeChain] | None = None

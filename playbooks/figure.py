@@ -59,7 +59,7 @@ def unread(facts: Facts, *names: str) -> Unsure | None:
 
 
 def unseen(facts: Facts) -> Unsure | None:
-    """Return why what is in namespaces of the cluster's own is not known: another one alone is read."""
+    """Return why what is in other namespaces is not known: one alone is read."""
     if facts.situation.sees_all:
         return None
     return Unsure(f"only namespace {facts.situation.configured.only_namespace} is read")

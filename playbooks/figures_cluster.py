@@ -45,7 +45,10 @@ def _pending(facts: Facts) -> Found | Unsure:
     if unsure := unread(facts, "pods"):
         return unsure
     count = len(facts.situation.unscheduled_pods.get(True))
-    return Found(float(count), f"{count} {'pod has' if count == 1 else 'pods have'} no node")
+    said = f"{count} {'pod has' if count == 1 else 'pods have'} no node"
+    if unsure := unseen(facts):
+        return Found(float(count), f"{said} in what is seen: {unsure.why}", Bound.AT_LEAST)
+    return Found(float(count), said)
 
 
 def _nodes(word: str, counts: Callable[[Node], bool]) -> Callable[[Facts], Found | Unsure]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from playbooks.facts import Facts
-from playbooks.figure import Figure, Found, Kind, Unsure, first_names, unread
+from playbooks.figure import Figure, Found, Kind, Unsure, first_names, unread, unseen
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
 from situation.gpu.requests import asks_for_nvidia
 from situation.selectors import is_finished
@@ -155,6 +155,8 @@ def _evictable(facts: Facts) -> Found | Unsure:
             selector = budget.spec.selector
             if pod.namespace == budget.namespace and selector is not None and selector.matches(pod.metadata.labels):
                 return Found(False, f"{budget.namespace}/{budget.name} allows no eviction of {pod.name} now")
+    if unsure := unseen(facts):
+        return unsure
     if not holders:
         return Found(True, f"no pod holds a GPU of {first_names(nodes)}")
     return Found(True, f"no budget keeps the pods with GPUs on {first_names(nodes)}")

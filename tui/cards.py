@@ -112,7 +112,8 @@ def _node_lines(node: Node, situation: Situation) -> list[CardLine]:
         if (condition.type == "Ready") != (condition.status == "True")
     ]
     taints = ", ".join(f"{taint.key}:{taint.effect}" for taint in node.spec.taints)
-    pods = len(situation.pods_by_node.get(node.name))
+    are_counted = situation.knows("pods") and situation.sees_all
+    pods = len(situation.pods_by_node.get(node.name)) if are_counted else "?"
     info = node.status.node_info
     return [
         CardLine(

@@ -16,7 +16,7 @@ from playbooks.filling import Filled, fill
 from playbooks.model import Library, Place, Playbook, Step
 from playbooks.placeholders import PLACEHOLDERS
 from playbooks.progress import ChecklistEvent, Did, Entry, Key, Mark, Progress
-from situation.findings import Effect, Finding
+from situation.findings import Effect, Finding, Layer
 from situation.gpu.components import component_of
 from situation.gpu.links import Component
 from situation.meta import Ref
@@ -34,6 +34,13 @@ def rule_facts() -> Mapping[str, RuleFacts]:
     from diagnosis.one_namespace import looks_beyond
 
     return {rule.id: RuleFacts(rule.layer, rule.needs, looks_beyond(rule)) for rule in ALL}
+
+
+def layers_beyond() -> frozenset[Layer]:
+    """Return the layers of which one namespace does not tell that they are fine."""
+    from diagnosis.one_namespace import BEYOND  # with the rules: not before the first paint
+
+    return BEYOND
 
 
 _ANSWERS: Final = {AnswerState.FINE: "yes", AnswerState.BROKEN: "no", AnswerState.UNKNOWN: ""}

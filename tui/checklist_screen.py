@@ -16,7 +16,7 @@ from playbooks.progress import Mark
 from situation.boundary import Boundary, Fault
 from situation.meta import Ref
 from tui.attention import Attention
-from tui.checklist import Checklist, rule_facts
+from tui.checklist import Checklist, layers_beyond, rule_facts
 from tui.choice_screen import ChoiceScreen, Choosable
 from tui.feed import Feed
 from tui.painter import Painter
@@ -71,8 +71,16 @@ class ChecklistScreen(PaneScreen):
 
     def _facts(self, now: datetime) -> Facts:
         feed = self._feed
-        about = self._refs()
-        return Facts(feed.situation, feed.diagnosis, feed.order.unsettled, now, rule_facts(), about, feed.fleet.chains)
+        return Facts(
+            feed.situation,
+            feed.diagnosis,
+            feed.order.unsettled,
+            now,
+            rules=rule_facts(),
+            layers_beyond=layers_beyond(),
+            about=self._refs(),
+            chains=feed.fleet.chains,
+        )
 
     def _names_from(self, now: datetime) -> Context:
         finding = self.attention.finding(self._feed.diagnosis)

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from diagnosis.gpu_facts import holders
+from situation.cluster import Node
 from situation.findings import Diagnosis
 from situation.focus import Relation
 from situation.gpu.links import Component, NodeChain
@@ -28,6 +29,11 @@ from widgets.gpu import GpuPane, GpuView
 
 _SOURCES = ("pods", "nodes", "daemonsets")
 """What the chains are made of."""
+
+
+def sharers_of(node: Node, situation: Situation) -> int | None:
+    """Return how many pods share the GPUs of a node; None where not all pods are read."""
+    return len(holders(node, situation)) if situation.knows("pods") and situation.sees_all else None
 
 
 class GpuPainter:
@@ -65,7 +71,7 @@ class GpuPainter:
         node = situation.nodes.get(("", shown.node))
         order = self._order.order(chains)
         sharing = gpu_sharing(node.metadata.labels) if node else GpuSharing()
-        sharers = len(holders(node, situation)) if node and sharing.is_shared and situation.knows("pods") else None
+        sharers = sharers_of(node, situation) if node is not None and sharing.is_shared else None
         made = (
             device_row(item, feed.devices.of(shown.node, item), sharers, now)
             for item in (known.devices if known else ())

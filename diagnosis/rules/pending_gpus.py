@@ -111,7 +111,11 @@ class _Question:
         layer: Layer | None = None,
         severity: Severity | None = None,
     ) -> Fired:
-        lines = [*table(self.view, self.wants, self.situation), *evidence, *demand(self.view)]
+        lines = [
+            *table(self.view, self.wants, self.situation),
+            *evidence,
+            *demand(self.view, by_all=self.situation.sees_all),
+        ]
         return fired(
             self.pod, self.situation, self.now, f"wants {self.asks}: {what}", lines, next,
             follows=follows, of_cluster=of_cluster, layer=layer, severity=severity,
@@ -149,7 +153,7 @@ class _Question:
         if len(whys) == 1 and (why := whys.pop()):
             return f"{names(nodes)} {offer} {why if len(nodes) == 1 else why.replace('its', 'their')}"
         if any(place.account.allocatable for place in self.view.places):
-            return f"{names(nodes)} {offer}, no room on the others"
+            return f"{names(nodes)} {offer}" + (", no room on the others" if self.situation.sees_all else "")
         return "the GPU nodes offer none"
 
     def _room(self, roomy: tuple[Place, ...]) -> Fired:
@@ -242,7 +246,9 @@ class _Question:
 
 def _hangs_on_others(found: Chances) -> bool:
     """Tell whether the answer is what is free: pods of namespaces that are not read decide that too."""
-    return bool(found.offering or found.lost) and not any(place.account.broken for place in found.lost)
+    if found.roomy or not found.lost:
+        return bool(found.offering)
+    return not any(place.account.broken for place in found.lost)
 
 
 def _changes_layout(node: Node) -> bool:

@@ -36,7 +36,8 @@ def _table(view: View, wants: float, rows: int, *, by_all: bool) -> Iterator[Evi
         yield fact("nodes", _row(place, by_all=by_all))
     if len(shown) < len(view.places):
         named = {place.account.node.name for place in shown}
-        states = Counter(_word(place, wants) for place in view.places if place.account.node.name not in named)
+        others = (place for place in view.places if place.account.node.name not in named)
+        states = Counter(_word(place, wants, by_all=by_all) for place in others)
         parts = ", ".join(f"{count} {word}" for word, count in states.most_common())
         yield fact("nodes", f"and {sum(states.values())} more: {parts}")
 
@@ -73,7 +74,7 @@ def holders_text(holders: tuple[Holder, ...]) -> str:
     return f"{text} and {counted(more, 'more workload')}" if more > 0 else text
 
 
-def _word(place: Place, wants: float) -> str:
+def _word(place: Place, wants: float, *, by_all: bool) -> str:
     account = place.account
     if place.reach is Reach.UNSELECTED:
         return place.reach.value
@@ -83,6 +84,8 @@ def _word(place: Place, wants: float) -> str:
         return place.reach.value
     if account.allocatable < wants:
         return "too small"
+    if not by_all:
+        return "large enough"
     if account.free >= wants:
         return "with room"
     return "partly free" if account.free else "full"
@@ -150,10 +153,10 @@ def sharing_lines(accounts: Iterable[Account], several: bool, resource: str) -> 
         yield fact("nodes", "several shares may be of the same GPU: they bring no more memory or speed")
 
 
-def demand(view: View) -> Iterator[Evidence]:
+def demand(view: View, *, by_all: bool) -> Iterator[Evidence]:
     """Yield what all waiting pods want together, when this is not the only one."""
     ledger = view.ledger
-    if ledger.waiting_pods > 1:
+    if by_all and ledger.waiting_pods > 1:
         yield fact("pods", f"{ledger.waiting_pods} pods wait for {ledger.waiting_amount:.10g} {ledger.resource} in all")
 
 
@@ -189,20 +192,32 @@ def gang_numbers(pod: Pod, situation: Situation) -> list[Evidence]:
     resource = next(iter(gpus_wanted(pod)), "")
     if not resource:
         return []
-    workload, lines = workload_of(pod, situation), gpu_numbers(pod, situation)
-    pods, wants = situation.once(("gpu gang", workload, resource), lambda: _gang(workload, resource, situation))
-    free = sum(account.free for account in view_of(pod, resource, situation).taken)
-    if pods > 1:
-        text = f"{pods} pods of {workload.name} wait for {wants:.10g} {resource} in all: {free:.10g} free for them"
+    workload, view = workload_of(pod, situation), view_of(pod, resource, situation)
+    amounts = situation.once(("gpu gang", workload, resource), lambda: _gang(workload, resource, situation))
+    lines = gpu_numbers(pod, situation)
+    if (pods := amounts.total()) > 1:
+        total = sum(amount * count for amount, count in amounts.items())
+        text = f"{pods} pods of {workload.name} wait for {total:.10g} {resource} in all"
+        if situation.sees_all and len(amounts) == 1:
+            text += f": enough is free for {_share(_room_for(view, next(iter(amounts)), situation), pods)} of them"
         lines.insert(0, fact("pods", text))
     return lines
 
 
-def _gang(workload: Ref, resource: str, situation: Situation) -> tuple[int, float]:
-    """Return how many pods of a workload have no node, and what they want together."""
+def _share(some: int, of: int) -> str:
+    return "none" if not some else "all" if some >= of else str(some)
+
+
+def _room_for(view: View, wants: float, situation: Situation) -> int:
+    """Return how many pods that want as many fit, each whole on one node: what is left on several fits none."""
+    key = ("gpu room", id(view), wants)
+    return situation.once(key, lambda: sum(int(account.free // wants) for account in view.taken))
+
+
+def _gang(workload: Ref, resource: str, situation: Situation) -> Counter[float]:
+    """Return how many pods of a workload that have no node want which amount."""
     waiting = (pod for pod in situation.pods_of(workload) if not pod.spec.node_name and not is_finished(pod))
-    amounts = [amount for pod in waiting if (amount := wanted(pod, resource))]
-    return len(amounts), sum(amounts)
+    return Counter(amount for pod in waiting if (amount := wanted(pod, resource)))
 
 
 def quota_numbers(namespace: str, resource: str, situation: Situation) -> list[Evidence]:

@@ -77,7 +77,7 @@ def _device_claim(pod: Pod, situation: Situation, now: datetime, text: str) -> F
     else:
         title = "has resource claims that no node can satisfy"
     taken = allocated(situation, now)
-    evidence = [*_claims(pod, taken is not None, situation), *_devices(devices, taken)]
+    evidence = [*_claims(pod, taken is not None, situation), *_devices(devices, taken if situation.sees_all else None)]
     names = [name for name in _claim_names(pod).values() if name]
     next = [
         kubectl("get", "resourceclaims", *names, purpose="which claims are allocated?", namespace=pod.namespace),

@@ -86,14 +86,12 @@ def pod_ips_exhausted(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     if wait := wait_until(waiting_since(pod), SANDBOX_S, now):
         return wait
     name = pod.spec.node_name
-    own = [
-        other
-        for other in situation.pods_by_node.get(name).values()
-        if other.status.pod_ip and not other.spec.host_network and not is_finished(other)
-    ]
     node = situation.node(name)
     cidr = node.spec.pod_cidr if node else ""
-    evidence = [said_by(event), fact("pods", f"{counted(len(own), 'pod')} of {name} with an address")]
+    evidence = [said_by(event)]
+    if situation.sees_all:
+        having = sum(map(_has_address, situation.pods_by_node.get(name).values()))
+        evidence.append(fact("pods", f"{counted(having, 'pod')} of {name} with an address"))
     if cidr:
         evidence.append(fact("nodes", f"podCIDR {cidr}{_size(cidr)}"))
     return _of_node(
@@ -107,6 +105,10 @@ def pod_ips_exhausted(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         ),
         tuple(agents(situation, Agent.CNI)),
     )  # fmt: skip
+
+
+def _has_address(pod: Pod) -> bool:
+    return bool(pod.status.pod_ip) and not pod.spec.host_network and not is_finished(pod)
 
 
 def _size(cidr: str) -> str:

@@ -24,7 +24,7 @@ OVERDUE_S: Final = 60.0
 NVIDIA_DRIVERS: Final = frozenset({"gpu.nvidia.com", "compute-domain.nvidia.com"})
 """Drivers of the kubelet plugin of NVIDIA, as allocated claims name them (gpu_operator 1.4)."""
 _READABLE: Final = frozenset({SourceState.STARTING, SourceState.LIVE, SourceState.STALE})
-"""In any other state of their source the ResourceSlices will not be read soon: what else is known must do."""
+"""In any other state of their source the ResourceSlices will not be read soon: all pods of the node must do."""
 
 
 @rule(
@@ -59,12 +59,12 @@ def device_driver_gone(pod: Pod, situation: Situation, now: datetime) -> Verdict
     if not driver or (plugin is not None and is_ready(plugin)):
         return CLEAR
     if plugin is None:  # one of another name would publish devices: the kubelet deletes those of a driver that went
-        if read_lately(SLICES, situation, now) is None and situation.source(SLICES).state in _READABLE:
+        are_needed = not situation.sees_all or situation.source(SLICES).state in _READABLE
+        if read_lately(SLICES, situation, now) is None and are_needed:
             return Unknown("the ResourceSlices are not known", wants=SLICES)
         if any(item.spec.driver == driver for item in situation.devices_by_node.get(node.name).values()):
             return CLEAR
     about = situation.workload_of(pod)
-    runs = f"{plugin.name}: {pod_status_text(plugin)}" if plugin else f"no kubelet plugin of {driver} on {node.name}"
     return Fired(
         about,
         f"{'is' if about.kind == 'Pod' else 'has pods'} stuck Terminating for {age_text(deleted, now)}: "
@@ -73,7 +73,7 @@ def device_driver_gone(pod: Pod, situation: Situation, now: datetime) -> Verdict
             fact("pods", f"{pod.name} should have been gone by {deleted:%Y-%m-%d %H:%M:%S}", at=deleted),
             *(fact(CLAIMS, f"claim {name} of {', '.join(drivers)} is still in use by it")
               for name, drivers in held.items()),
-            fact("pods", runs),
+            _runs(plugin, driver, node.name, situation),
             _node_line(pod, known=True),
         ),
         (
@@ -87,6 +87,15 @@ def device_driver_gone(pod: Pod, situation: Situation, now: datetime) -> Verdict
         node=node.name,
         wants=f"{CLAIMS} {SLICES}",
     )  # fmt: skip
+
+
+def _runs(plugin: Pod | None, driver: str, node: str, situation: Situation) -> Evidence:
+    """Return what tells that the driver does not run; with one namespace read its devices, not its pod, do."""
+    if plugin is not None:
+        return fact("pods", f"{plugin.name}: {pod_status_text(plugin)}")
+    if situation.sees_all:
+        return fact("pods", f"no kubelet plugin of {driver} on {node}")
+    return fact(SLICES, f"{driver} publishes no device of {node}")
 
 
 def _claims_of(pod: Pod, situation: Situation) -> Iterator[ResourceClaim]:

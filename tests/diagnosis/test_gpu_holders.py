@@ -6,6 +6,8 @@ from typing import Final
 import pytest
 
 from diagnosis.engine import diagnose
+from diagnosis.gpu_ledger import Account
+from diagnosis.gpu_places import View
 from playbooks.commands import Target, render
 from situation.findings import Effect, Finding, Mark
 from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices
@@ -142,22 +144,51 @@ def test_several_shares_are_refused_after_binding() -> None:
     assert [cause.rule for cause in judged(gone, gpu_node("g1")).causes] == ["devices-refused"]
 
 
+GROUP = "pod group is not ready, 2 Pending, 2 minAvailable; Pending: 1 Unschedulable, 1 Schedulable"
+
+
+def gang(text: str = GROUP, *, pods: int = 2, name: str = "gang") -> list[Manifest]:
+    return [waiting(text, name=f"{name}-{n}", owner=f"Job/{name}", container=wants(gpu="8")) for n in range(pods)]
+
+
 @pytest.mark.parametrize(
-    ("text", "free"),
-    [("pod group is not ready, 2 Pending, 2 minAvailable; Pending: 1 Unschedulable, 1 Schedulable", 8),
-     (none_of(2, "pre-filter pod gang-0 cannot find enough sibling pods"), 16)],
-    ids=["volcano", "coscheduling"],
+    ("text", "taken", "fit"),
+    [(GROUP, [8], "1"),
+     (GROUP, [4, 4], "none"),
+     (none_of(2, "pre-filter pod gang-0 cannot find enough sibling pods"), [], "all")],
+    ids=["volcano", "only parts are left", "coscheduling"],
 )  # fmt: skip
-def test_a_gang_is_told_with_what_all_of_it_wants_and_what_is_free(text: str, free: int) -> None:
+def test_a_gang_is_told_with_what_all_of_it_wants_and_how_many_of_it_fit(text: str, taken: list[int], fit: str) -> None:
     """Its scheduler places all or nothing: what one pod wants would fit."""
-    members = [waiting(text, name=f"gang-{n}", owner="Job/gang", container=wants(gpu="8")) for n in (0, 1)]
     helper = waiting(text, name="gang-2", owner="Job/gang")
-    nodes = [gpu_node("g1"), gpu_node("g2"), *([held("g1", 8)] if free == 8 else [])]
-    (cause,) = judged(*members, helper, *nodes).causes
+    holders = [held(f"g{n}", gpus, f"train-{n}") for n, gpus in enumerate(taken, 1)]
+    (cause,) = judged(*gang(text), helper, gpu_node("g1"), gpu_node("g2"), *holders).causes
     assert (cause.rule, cause.count) == ("unschedulable", 3)
     shown = [line.text for line in cause.evidence]
-    assert f"2 pods of gang wait for 16 {GPU} in all: {free} free for them" in shown
-    assert any(line.startswith("g2: capacity 8, allocatable 8, allocated 0") for line in shown)
+    assert f"2 pods of gang wait for 16 {GPU} in all: enough is free for {fit} of them" in shown
+    assert any(line.startswith("g2: capacity 8, allocatable 8, allocated ") for line in shown)
+
+
+def test_of_a_gang_whose_pods_want_different_amounts_it_is_not_said_how_many_fit() -> None:
+    leader = waiting(GROUP, name="gang-9", owner="Job/gang", container=wants(gpu="1"))
+    (cause,) = judged(*gang(), leader, gpu_node("g1"), gpu_node("g2")).causes
+    assert f"3 pods of gang wait for 17 {GPU} in all" in [line.text for line in cause.evidence]
+
+
+def test_what_is_free_for_gangs_is_worked_out_once_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    walks = 0
+    taken: property = View.__dict__["taken"]
+
+    def counted(view: View) -> list[Account]:
+        nonlocal walks
+        walks += 1
+        found: list[Account] = taken.__get__(view)
+        return found
+
+    monkeypatch.setattr(View, "taken", property(counted))
+    gangs = [member for number in range(5) for member in gang(pods=3, name=f"gang-{number}")]
+    assert len(judged(*gangs, gpu_node("g1"), gpu_node("g2")).causes) == 5
+    assert walks == 1
 
 
 def test_a_device_claim_names_the_claims_and_says_what_is_not_known() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from diagnosis.catalogue import ALL
 from diagnosis.engine import diagnose
-from diagnosis.one_namespace import BY_THE_NODE
+from diagnosis.one_namespace import BY_THE_NODE, is_out_of_sight
 from simulator.scenarios import SCENARIOS, open_scenario
 from situation.findings import Diagnosis, Finding, Layer, Mark
 from situation.gpu.chain import node_chain
@@ -18,9 +18,14 @@ from situation.readings import CONFIGURED, Changed, Configured, Listed, Reading,
 from situation.situation import Situation
 from tape.player import play
 from tests.build import NOW, Manifest, ago, node, pod, situation
+from tests.diagnosis.unscheduled import gpu_node, held, none_of, wants
+from tests.diagnosis.unscheduled import waiting as unscheduled
+from tests.gpu_resources import device_claim, devices
 from tui.recorded import RecordedSources
 
 ALLOCATED = re.compile(r", allocated [0-9]+(: .*? by [^(]*[^( ])?")
+BY_SCHEDULER = re.compile(r"too little on [0-9]+ of [0-9]+ nodes?$")
+"""Titles with the scheduler's own numbers, where the whole shows what is free."""
 KEPT = ("node-runtime-down",)
 """Rules that count the node's pods, and say of which namespace they are."""
 
@@ -77,6 +82,10 @@ def test_a_part_of_the_cluster_shows_no_fault_that_the_whole_does_not(name: str)
         for found in every(diagnose(part, now)):
             same = known.get((found.rule, found.subject))
             assert same is not None, f"{name}, {namespace}: {found.title}"
+            graver = found.severity.rank < same.severity.rank  # milder it may be: those who suffer are not all read
+            assert not graver, f"{name}, {namespace}: {found.title}"
+            less = same.title.startswith(found.title) or BY_SCHEDULER.search(found.title)
+            assert less or found.rule in KEPT, f"{name}, {namespace}: {found.title} != {same.title}"
             told = {(line.mark, ALLOCATED.sub("", line.text)) for line in same.evidence}
             new = {(item.mark, item.text) for item in found.evidence if item.mark is not Mark.OPEN} - told
             assert not new or found.rule in KEPT, f"{name}, {namespace}: {found.title}"
@@ -115,6 +124,41 @@ def test_gpus_that_pods_of_other_namespaces_may_hold_are_not_called_free() -> No
     assert not any("allocated" in line.text for line in cause.evidence)
 
 
+def test_a_node_without_its_gpus_does_not_make_what_others_hold_known() -> None:
+    refused = unscheduled(none_of(2, "2 Insufficient nvidia.com/gpu"), container=wants(gpu="8"))
+    nodes = [gpu_node("g1"), gpu_node("g2", None, labels={"nvidia.com/gpu.present": "true"}, age_s=86_400)]
+    rival = held("g1", 8)
+    titles = [cause.title for cause in diagnose(situation(refused, *nodes, rival), NOW).causes]
+    assert "llm-1 wants 8 nvidia.com/gpu: g2 offers none, no room on the others" in titles
+    titles = [cause.title for cause in diagnose(limited("shop", refused, *nodes), NOW).causes]
+    assert titles == ["llm-1 wants 8 nvidia.com/gpu: too little on 2 of 2 nodes"]
+    own = pod("chat-1", node="g1", container=wants(gpu="4"))
+    titles = [cause.title for cause in diagnose(limited("shop", refused, *nodes, own), NOW).causes]
+    assert titles == ["llm-1 wants 8 nvidia.com/gpu: g2 offers none"]
+
+
+def test_a_gang_is_not_told_how_much_is_free_for_it() -> None:
+    text = "pod group is not ready, 2 Pending, 2 minAvailable"
+    gang = [unscheduled(text, name=f"gang-{n}", owner="Job/gang", container=wants(gpu="8")) for n in (0, 1)]
+    nodes = [gpu_node(f"g{n}") for n in range(9)]
+    (cause,) = diagnose(limited("shop", *gang, *nodes), NOW).causes
+    told = [line.text for line in cause.evidence]
+    assert "2 pods of gang wait for 16 nvidia.com/gpu in all" in told
+    assert "and 6 more: 6 large enough" in told
+
+
+def test_claims_of_other_namespaces_are_not_said_to_have_no_device() -> None:
+    spec = {"resourceClaims": [{"name": "gpu", "resourceClaimName": "llm-gpu"}]}
+    subject = unscheduled(none_of(1, "1 cannot allocate all claims"), spec=spec)
+    unmet: Manifest = {**device_claim("llm-gpu", ""), "status": {}}
+    (cause,) = diagnose(limited("shop", subject, node("gpu-1"), devices("gpu-1", 2), unmet), NOW).causes
+    told = [line.text for line in cause.evidence]
+    assert cause.rule == "device-claim"
+    assert "claim gpu is llm-gpu: no device has been given to it" in told
+    assert "driver gpu.nvidia.com publishes 2 devices on 1 node" in told
+    assert not any("gpu.nvidia.com" in line for line in told if "publishes" not in line)
+
+
 def test_the_gpu_chain_is_not_known_unless_its_operands_are_there() -> None:
     known = limited("shop", node("gpu-1", labels={"nvidia.com/gpu.present": "true"}))
     chain = node_chain(known.nodes["", "gpu-1"], known, NOW)
@@ -144,3 +188,8 @@ def test_a_scheduler_whose_lease_is_hidden_is_not_called_down_by_the_pods_of_one
 
 def test_rules_that_ask_the_node_alone_are_there() -> None:
     assert BY_THE_NODE <= {rule.id for rule in ALL}
+
+
+def test_gpus_that_only_the_plugins_pod_tells_to_be_missing_are_not_judged_without_it() -> None:
+    (rule,) = (rule for rule in ALL if rule.id == "gpu-missing")
+    assert is_out_of_sight(rule, "Node", limited("shop", node("gpu-1")))

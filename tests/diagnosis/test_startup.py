@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from diagnosis.engine import diagnose
 from situation.findings import Layer, Severity
 from situation.meta import Ref
-from tests.build import Manifest, ago, causes, event, meta, node, pod
+from situation.readings import CONFIGURED, Configured, Reading, SourceState
+from tests.build import NOW, Manifest, ago, causes, event, meta, node, pod, situation
 from tests.diagnosis.pod_faults import OWNED, creating, fault, first_command, rule_of, running, status, text_of
 
 SANDBOX = "Failed to create pod sandbox: rpc error: code = Unknown desc = "
@@ -123,6 +125,15 @@ def test_exhausted_addresses_come_with_numbers() -> None:
     assert found is not None
     assert "3 pods of node-1 with an address" in text_of(found)
     assert "podCIDR 10.244.0.0/30 (addresses: 4)" in text_of(found)
+
+
+def test_addresses_in_use_are_not_counted_in_one_namespace() -> None:
+    part = situation(creating(), node(spec={"podCIDR": "10.244.0.0/30"}), sandbox_event(NO_ADDRESS))
+    part.apply(Reading(CONFIGURED, SourceState.LIVE, NOW, Configured(only_namespace="shop")))
+    (cause,) = diagnose(part, NOW).causes
+    assert cause.rule == "pod-ips-exhausted"
+    assert "podCIDR 10.244.0.0/30 (addresses: 4)" in text_of(cause)
+    assert "with an address" not in text_of(cause)
 
 
 @pytest.mark.parametrize(

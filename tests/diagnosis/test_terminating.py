@@ -8,7 +8,7 @@ from diagnosis.engine import Engine
 from diagnosis.rules import gpu_links, nodes, terminating
 from situation.findings import Layer, Severity
 from situation.meta import Ref
-from situation.readings import SourceState
+from situation.readings import CONFIGURED, Configured, Reading, SourceState
 from tests.build import NOW, Manifest, ago, event, node, pod, situation
 from tests.diagnosis.objects import causes_of, first_command, ready_condition
 from tests.gpu_objects import DRA, bare_node, crashing, operand_pod, operand_set
@@ -120,3 +120,16 @@ def test_claims_and_slices_are_asked_for_only_then() -> None:
     assert "resourceclaims" not in Engine().judge(situation(bare_node(), leaving(300), missing=unread), (), NOW).wanted
     refused = {"resourceslices": SourceState.FORBIDDEN}
     assert "device-driver-gone" in causes_of(terminating.RULES, situation(*STUCK, missing=refused))
+
+
+def test_a_driver_in_a_namespace_that_is_not_read_is_gone_only_if_its_devices_are() -> None:
+    part = Reading(CONFIGURED, SourceState.LIVE, NOW, Configured(only_namespace="shop"))
+    refused = situation(*STUCK, missing={"resourceslices": SourceState.FORBIDDEN})
+    refused.apply(part)
+    assert list(causes_of(terminating.RULES, refused)) == ["stuck-terminating"]
+    known = situation(*STUCK)
+    known.apply(part)
+    finding = causes_of(terminating.RULES, known)["device-driver-gone"]
+    shown = [line.text for line in finding.evidence]
+    assert "gpu.nvidia.com publishes no device of gpu-1" in shown
+    assert not any("kubelet plugin" in line for line in shown)

@@ -16,7 +16,7 @@ from situation.readings import CONFIGURED, Configured, Readiness, Reading, Sourc
 from situation.selectors import is_settled
 from situation.situation import Situation
 from tests.build import NOW, node, pod, situation
-from tui.checklist import rule_facts
+from tui.checklist import layers_beyond, rule_facts
 
 FINE, BROKEN, UNKNOWN = AnswerState.FINE, AnswerState.BROKEN, AnswerState.UNKNOWN
 PULL = {"waiting": {"reason": "ImagePullBackOff", "message": "manifest unknown: not found"}}
@@ -26,7 +26,7 @@ SICK = pod("search-1", phase="Pending", ready=False, container_status={"state": 
 def facts(known: Situation, diagnosis: Diagnosis | None = None) -> Facts:
     judged = diagnose(known, NOW) if diagnosis is None else diagnosis
     unsettled = sum(not is_settled(item, NOW) for item in known.pods.values())
-    return Facts(known, judged, unsettled, NOW, rule_facts())
+    return Facts(known, judged, unsettled, NOW, rule_facts(), layers_beyond())
 
 
 def ask(text: str, known: Situation, diagnosis: Diagnosis | None = None) -> Answer:
@@ -161,6 +161,13 @@ def test_the_evidence_is_that_of_the_terms_that_decide() -> None:
         ("rule:no-ready-endpoint", FINE),
         ("rule:node-not-ready", FINE),
         ("dns.ready > 0", UNKNOWN),
+        ("pods.pending == 0", UNKNOWN),
+        ("rule:budget-blocks-eviction", UNKNOWN),
+        ("layer:1", FINE),
+        ("layer:2", FINE),
+        ("layer:3", UNKNOWN),
+        ("layer:4", UNKNOWN),
+        ("layer:5", UNKNOWN),
         ("gpu.free >= 4", UNKNOWN),
         ("gpu.free >= 9", BROKEN),
     ],

@@ -10,7 +10,7 @@ from playbooks.loading import load_playbooks
 from situation.findings import Diagnosis, Finding, Layer, Severity
 from situation.gpu.links import Component, Link, LinkState, NodeChain
 from situation.meta import Ref
-from situation.readings import SourceState
+from situation.readings import CONFIGURED, Configured, Reading, SourceState
 from tests.build import NOW, Manifest, meta, node, pod, situation
 from tests.gpu_chains import crashing, fine
 from tui.checklist import Checklist
@@ -98,6 +98,9 @@ def test_whether_who_holds_gpus_may_be_evicted(resource: str, allowed: int, answ
     known = situation(node("gpu-1"), holder, budget(allowed))
     facts = Facts(known, Diagnosis(), 0, NOW, chains={"gpu-1": fine("gpu-1")})
     assert judge(parse_expression("gpu.holders_evictable"), facts) == answer
+    known.apply(Reading(CONFIGURED, SourceState.LIVE, NOW, Configured(only_namespace="shop")))
+    seen = Answer(UNKNOWN, "only namespace shop is read") if answer.state is FINE else answer
+    assert judge(parse_expression("gpu.holders_evictable"), facts) == seen
     blind = situation(node("gpu-1"), holder, missing={"poddisruptionbudgets": SourceState.FORBIDDEN})
     facts = Facts(blind, Diagnosis(), 0, NOW, chains={"gpu-1": fine("gpu-1")})
     assert judge(parse_expression("gpu.holders_evictable"), facts).state is UNKNOWN

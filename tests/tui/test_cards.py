@@ -7,7 +7,7 @@ from diagnosis.engine import diagnose
 from playbooks.commands import Target
 from situation.findings import Command, Effect, Evidence, Finding, Layer, Mark, Severity
 from situation.meta import Ref
-from situation.readings import Reading, SourceState
+from situation.readings import CONFIGURED, Configured, Reading, SourceState
 from tests.build import NOW, event, node, pod, situation
 from tui.cards import finding_card, object_card, rendered
 
@@ -128,6 +128,15 @@ def test_a_node_shows_its_taints_and_only_the_conditions_that_are_wrong() -> Non
     assert texts[0].startswith("NotReady, 1 pods")
     assert texts[1:] == ["taints: gpu:NoSchedule", "Ready=False: KubeletNotReady", "DiskPressure=True: disk full"]
     assert [command.line for command in card.commands] == ["kubectl --context prod describe node n1"]
+
+
+def test_the_pods_of_a_node_are_not_counted_where_not_all_are_read() -> None:
+    known = situation(node("n1"), pod(node="n1"))
+    known.apply(Reading(CONFIGURED, SourceState.LIVE, NOW, Configured(only_namespace="shop")))
+    forbidden = situation(node("n1"), missing={"pods": SourceState.FORBIDDEN})
+    for part in (known, forbidden):
+        card = object_card(Ref("Node", "", "n1"), part, TARGET, NOW)
+        assert card.lines[0].text.startswith("Ready, ? pods")
 
 
 def test_an_object_that_is_gone_is_said_to_be_and_keeps_its_events() -> None:

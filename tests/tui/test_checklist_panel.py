@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from playbooks.checks import judge
+from playbooks.expressions import LayerTerm
+from playbooks.facts import AnswerState
 from playbooks.progress import ChecklistEvent
+from situation.findings import Layer
 from situation.meta import Ref
-from situation.readings import Changed, Reading, SourceState
+from situation.readings import CONFIGURED, Changed, Configured, Reading, SourceState
 from tests.build import NOW, Manifest, ago, made, node, pod
 from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
 from tui import paths
@@ -65,6 +69,16 @@ async def test_it_opens_where_it_goes_on_after_the_cause(pilot: Pilot[int], tmp_
     assert copied.read_text().strip() == "kubectl --context prod-h100 -n shop describe pod search-1"
     await pilot.press("l")
     assert "Five layers" not in screen_text(pilot)
+
+
+async def test_what_hangs_on_namespaces_that_are_not_read_is_not_ticked(own: Path, tmp_path: Path) -> None:
+    part = Reading(CONFIGURED, SourceState.LIVE, NOW, Configured(only_namespace="shop"))
+    cluster = Cluster([*cluster_readings(node("n1"), pod("search-1", node="n1")), part])
+    async with open_cockpit(cluster, tmp_path) as pilot:
+        await pilot.press("l")
+        facts = screen(pilot)._facts(NOW)
+        answers = [judge(LayerTerm(layer), facts).state for layer in Layer]
+        assert answers == [AnswerState.FINE] * 2 + [AnswerState.UNKNOWN] * 3
 
 
 async def test_without_a_cause_it_is_the_quick_checklist_and_answers_live(own: Path, tmp_path: Path) -> None:

@@ -15,13 +15,15 @@ from situation.gpu.devices import GpuReading, Lack, NodeDevices, SeenXid
 from situation.gpu.fleet import Fleet
 from situation.gpu.links import Component, Link, LinkState, NodeChain
 from situation.meta import Ref
-from situation.readings import Reading, SourceState
+from situation.readings import CONFIGURED, Configured, Reading, SourceState
 from situation.situation import Situation
 from tape.player import play
 from tests.build import NOW, node, pod, situation
 from tests.gpu_chains import crashing, device, fine
+from tests.gpu_resources import user
 from tui.attention import Attention
 from tui.device_history import KEPT, DeviceHistory
+from tui.gpu_painter import sharers_of
 from tui.gpu_view import (
     FleetOrder,
     Shown,
@@ -51,6 +53,13 @@ def finding(subject: Ref, *members: Ref, node: str = "", rule: str = "r") -> Fin
 
 def chains(*made: NodeChain) -> dict[str, NodeChain]:
     return {chain.node: chain for chain in made}
+
+
+def test_how_many_share_a_node_is_told_only_where_all_pods_are_read() -> None:
+    known = situation(node("gpu-1"), user("train-1"), user("train-2", namespace="ml"))
+    assert sharers_of(known.nodes["", "gpu-1"], known) == 2
+    known.apply(Reading(CONFIGURED, SourceState.LIVE, NOW, Configured(only_namespace="shop")))
+    assert sharers_of(known.nodes["", "gpu-1"], known) is None
 
 
 def test_the_worst_comes_first() -> None:
