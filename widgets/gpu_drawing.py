@@ -90,14 +90,36 @@ def held_up(chain: NodeChain, broken: Link) -> int:
 
 
 def draw(chain: NodeChain, width: int, needs: Graph = GRAPH) -> Lines:
-    """Return the lines of a chain: forked to the right, else forked below, else as a list; none is too wide."""
+    """Return the lines of a chain: forked to the right, else forked below, else as a list; none is too wide.
+
+    One of which nothing is known is a line or two.
+    """
     form = shape(chain, needs)
+    if _knows_nothing(chain):
+        return _flowing(form, width)
     for across in (_forked_right, _forked_below):
         for room in _WORDS:
             lines = across(form, room)
             if max(map(line_width, lines), default=0) <= width:
                 return _with_unwanted(lines, form, width)
     return _with_unwanted(_listed(form, width), form, width)
+
+
+def _knows_nothing(chain: NodeChain) -> bool:
+    """Tell whether nothing of a chain is known, for one reason: it stands below, and need not stand at each link."""
+    told = {(link.state, link.text) for link in chain.links}
+    return len(told) == 1 and any(state is LinkState.UNKNOWN for state, _ in told)
+
+
+def _flowing(form: Shape, width: int) -> Lines:
+    """Return the links one after the other, as many as go on a line."""
+    lines: Lines = [[]]
+    for link in (link for part in (form.trunk, *form.branches) for link in part):
+        head = _head(link)
+        if lines[-1] and line_width(lines[-1]) + 2 + cell_len(head.text) > width:
+            lines.append([])
+        lines[-1] += [Piece("  "), head] if lines[-1] else [head]
+    return lines
 
 
 def line_width(line: Iterable[Piece]) -> int:

@@ -50,6 +50,14 @@ def test_narrowest_it_is_a_list() -> None:
     ]
 
 
+def test_a_reason_that_all_links_share_is_left_to_the_line_below() -> None:
+    why = "only namespace shop is read"
+    lines = text(draw(NodeChain("n", tuple(Link(item, LinkState.UNKNOWN, why) for item in Component)), 120))
+    assert len(lines) < len(Component)
+    assert not any(why in line for line in lines)
+    assert sum(line.count("?") for line in lines) == len(Component)
+
+
 states = st.sampled_from(list(LinkState))
 words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z", "M")), max_size=30)
 
