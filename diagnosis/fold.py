@@ -37,7 +37,7 @@ from situation.topology import component_of
 TITLE_LIMIT: Final = 89
 """Characters of a title: a line of a wide terminal's pane. Names may have 253; the subject holds them whole."""
 LEAST_NAME: Final = 40
-"""Characters of a title that are kept for the name, however long the rest is."""
+"""Characters of a title that are kept for the names, however long the rest is."""
 
 
 class Hit(NamedTuple):
@@ -97,7 +97,7 @@ def _group(hits: Sequence[Hit], situation: Situation, order: int, frozen: Frozen
         layer=fired.layer or rule.layer,
         severity=severity,
         subject=fired.about,
-        title=shorten(f"{_whom(_who(hits, situation), fired.title)} {fired.title}", TITLE_LIMIT),
+        title=shorten(f"{_who(hits, situation, _room_beside(fired.title))} {fired.title}", TITLE_LIMIT),
         evidence=fired.evidence,
         next=fired.next,
         members=members,
@@ -108,22 +108,30 @@ def _group(hits: Sequence[Hit], situation: Situation, order: int, frozen: Frozen
     return _Group(finding, tuple(hits), order)
 
 
-def _who(hits: Sequence[Hit], situation: Situation) -> str:
+def _room_beside(what: str) -> int:
+    """Return the characters of a title that are left to say who: what is wrong must not be what is cut."""
+    return max(LEAST_NAME, TITLE_LIMIT - 1 - len(what))
+
+
+def _who(hits: Sequence[Hit], situation: Situation, room: int) -> str:
+    """Name what the hits are about in `room` characters: two at most, and how many more."""
     names = list(dict.fromkeys(hit.fired.who or hit.fired.about.name for hit in hits))
     if len(names) > 1 and (component := component_of(hits[0].fired.about, situation)):
         return f"{component} on {len(names)} nodes"
-    if len(names) <= 2:
-        return ", ".join(names)
-    return f"{names[0]}, {names[1]} and {len(names) - 2} more"
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    shown = names[:2]
+    return ", ".join(_cut(shown, room - len(more) - len(", ") * (len(shown) - 1))) + more
 
 
-def _whom(who: str, what: str) -> str:
-    """Cut a long name in its middle: what is wrong must not be what is left out of the title."""
-    room = max(LEAST_NAME, TITLE_LIMIT - 1 - len(what))
-    if len(who) <= room:
-        return who
-    end = room // 2
-    return f"{who[: room - 1 - end]}…{who[-end:]}"
+def _cut(names: Sequence[str], room: int) -> list[str]:
+    """Cut each of the names in its middle, so that all have `room` characters: what a short one leaves, others get."""
+    cut: dict[str, str] = {}
+    for done, name in enumerate(sorted(names, key=len)):
+        share = room // (len(names) - done)
+        end = share // 2
+        cut[name] = name if len(name) <= share else f"{name[: share - 1 - end]}…{name[-end:]}"
+        room -= len(cut[name])
+    return [cut[name] for name in names]
 
 
 def _as_of(rule: Rule, situation: Situation, frozen: Frozen | None) -> datetime | None:

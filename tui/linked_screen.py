@@ -1,6 +1,7 @@
 """The panes of the cockpit linked: what is picked in one is what all others show, and the way back."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime
 from functools import partial
 
@@ -26,6 +27,7 @@ from widgets.layers import NOTHING_READ, LayerStrip
 from widgets.nodes import NodesPane
 from widgets.pane import Pane
 from widgets.pods import PodsPane
+from widgets.table import RowTable
 from widgets.vllm import VllmPane
 from widgets.vllm_table import RowKey, RowKind
 
@@ -44,8 +46,18 @@ class LinkedScreen(TimelineScreen):
         """How often it was begun to paint everything."""
 
     def paint(self, turn: Turn | None) -> None:
-        """Show the present state; `turn` tells what changed since the last call, None repaints everything."""
-        finish(self.painting(turn))
+        """Show the present state; `turn` tells what changed since the last call, None repaints all for somebody."""
+        with self._asked() if turn is None else nullcontext():
+            finish(self.painting(turn))
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """What is painted meanwhile is what somebody asked for: no row or cause takes another's place unseen."""
+        with ExitStack() as stack:
+            stack.enter_context(self.painter.displacement.asked())
+            if isinstance(self.focused, RowTable):
+                stack.enter_context(self.focused.displacement.asked())
+            yield
 
     def painting(self, turn: Turn | None) -> Steps[None]:
         """Do what `paint` does, pane by pane. Where somebody has all painted meanwhile, there is nothing left to do."""
@@ -88,7 +100,12 @@ class LinkedScreen(TimelineScreen):
             self._repaint_servers()
 
     def _repaint_servers(self) -> None:
-        self._paint_pane(VllmPane, self.painter.vllm, self.painter.relation(), None, self._clock())
+        self._repaint_pane(VllmPane, self.painter.vllm)
+
+    def _repaint_pane(self, kind: type[Pane], paint: Callable[..., None]) -> None:
+        """Paint one pane anew, for what somebody did in it."""
+        with self._asked():
+            self._paint_pane(kind, paint, self.painter.relation(), None, self._clock())
 
     def _paint_pane(self, kind: type[Pane], paint: Callable[..., None], *arguments: object) -> None:
         """Paint one pane; an error of ours in it is told on its title, and the others are painted all the same."""
@@ -145,7 +162,7 @@ class LinkedScreen(TimelineScreen):
 
     def on_gpu_pane_node_looked_at(self, event: GpuPane.NodeLookedAt) -> None:
         self.painter.gpus.looked_at = event.node
-        self._paint_pane(GpuPane, self.painter.gpu, self.painter.relation(), None, self._clock())
+        self._repaint_pane(GpuPane, self.painter.gpu)
 
     def on_gpu_chain_link_picked(self, event: GpuChain.LinkPicked) -> None:
         chain = self._feed.fleet.chains.get(event.node)

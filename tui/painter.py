@@ -1,7 +1,6 @@
 """Paints a Feed onto the panes: after each turn what changed, after a key everything."""
 
 from datetime import datetime
-from time import monotonic
 
 import msgspec
 
@@ -42,6 +41,7 @@ from tui.view import (
 from tui.vllm_card import server_card
 from tui.vllm_painter import VllmPainter
 from widgets.causes import CausesPane
+from widgets.displacement import Displacement
 from widgets.etcd import EtcdPane
 from widgets.events import EventsPane
 from widgets.evidence import Card, EvidencePane
@@ -51,7 +51,6 @@ from widgets.header import CONNECTING, HeaderFacts
 from widgets.nodes import NodesPane
 from widgets.pane import pane_state
 from widgets.pods import PodsPane
-from widgets.table import MEANT_S
 from widgets.vllm import VllmPane
 
 
@@ -67,8 +66,8 @@ class Painter:
         """Whether the panes beside the causes say what follows from what; states and figures they always show."""
         self._selected = False
         self._gravest = ""
-        self._displaced_at = -MEANT_S
-        """When another cause became the gravest and took the evidence pane though nobody moved, by `time.monotonic`."""
+        self.displacement = Displacement()
+        """Of the cause in the evidence pane, by another one that became the gravest."""
         self._pods_shown = 0
         self._pods_reordered = False
         self._slow_at: datetime | None = None
@@ -121,14 +120,13 @@ class Painter:
         gravest = self._attention.finding(self._feed.diagnosis)
         if not self._selected and gravest is not None and (was_selected or before in (None, self._gravest)):
             if not was_selected and self._gravest not in ("", gravest.key):
-                self._displaced_at = monotonic()
+                self.displacement.note()
             self._gravest = gravest.key
             pane.table.move_to(gravest.key, asked=False)
 
     def was_displaced(self) -> bool:
         """Tell, once, whether the evidence pane was given to another cause too short a time ago to be seen."""
-        since, self._displaced_at = self._displaced_at, -MEANT_S
-        return self._attention.selection is None and monotonic() - since < MEANT_S
+        return self.displacement.take() and self._attention.selection is None
 
     def evidence(self, pane: EvidencePane, now: datetime) -> None:
         card, situation = self.card(now), self._feed.situation

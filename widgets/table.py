@@ -1,7 +1,6 @@
 """A table for tens of thousands of rows: only visible lines are ever built, and only changed ones are sent."""
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
-from time import monotonic
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from textual import events
@@ -15,6 +14,7 @@ from textual.widget import Widget
 
 from situation.boundary import Boundary, Fault
 from widgets.columns import Cell, Column
+from widgets.displacement import Displacement
 from widgets.row_styles import COLORS, ROLES, RowStyles
 from widgets.table_lines import Drawn, TableLines
 
@@ -23,9 +23,6 @@ __all__ = ["Cell", "Column", "RowTable"]
 T = TypeVar("T")
 
 _UNKNOWN: Final = object()
-MEANT_S: Final = 1.0
-"""Enter so soon after the row under the cursor gave way to another was meant for the one that went. Ours: the time to
-see it, decide and press, and what a slow line adds."""
 
 
 class _RowMessage(Message):
@@ -118,8 +115,8 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         self._boundary = Boundary()
         self._position: Callable[[Any], int | None] = {}.get
         self._cursor = 0
-        self._displaced_at = -MEANT_S
-        """When the cursor came to stand on another row though nobody moved it, by `time.monotonic`."""
+        self.displacement = Displacement()
+        """Of the row under the cursor, while the table has the keyboard."""
         self._style = RowStyles(self)
         self._lines = TableLines(self._columns, self._style, airy=header)
         self._drawn: dict[int, Drawn | None] = {}
@@ -237,7 +234,7 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
     def _displaced(self) -> None:
         """Note that another row took the place of the one that the person saw under the cursor."""
         if self.has_focus:
-            self._displaced_at = monotonic()
+            self.displacement.note()
 
     def action_move(self, rows: int) -> None:
         self._move(self._cursor + rows, moved=True)
@@ -252,10 +249,11 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
         self._move(len(self._items) - 1, moved=True)
 
     def action_select(self) -> None:
-        since, self._displaced_at = self._displaced_at, -MEANT_S
-        if self._items and monotonic() - since < MEANT_S:
+        if not self._items:
+            return
+        if self.displacement.take():
             self.notify("Another row took this place just now: once more, if it is meant", markup=False)
-        elif self._items:
+        else:
             self.post_message(self.RowSelected(self, self.cursor_key))
 
     def on_click(self, event: events.Click) -> None:
@@ -272,7 +270,7 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
             return
         row = max(0, min(row, len(self._items) - 1))
         if moved:
-            self._displaced_at = -MEANT_S
+            self.displacement.forget()
         before, self._cursor = self._cursor, row
         self._bring_into_view(row)
         if row != before:

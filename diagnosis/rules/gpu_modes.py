@@ -14,10 +14,10 @@ from diagnosis.gpu_facts import (
     paused_operands,
 )
 from diagnosis.gpu_status import blockers, capacity_evidence, manager_log, manager_owners, operand_commands
-from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
+from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from situation.cluster import Node
 from situation.findings import Effect, Layer, Severity
-from situation.gpu.mig_change import UNDER_WAY, mig_change_due
+from situation.gpu.mig_change import TAKEN_UP, UNDER_WAY, mig_change_due
 from situation.gpu.offer import MIG_CONFIG, MIG_STATE
 from situation.meta import Ref
 from situation.pods import Pod
@@ -46,13 +46,19 @@ def _owner_if_uneasy(manager: Pod | None, now: datetime) -> tuple[Ref, ...]:
     kind="Node",
     needs=("nodes",),
     looks_at="label nvidia.com/mig.config.state=failed; pods that hold GPUs, which a change of the layout needs free.",
-    look_alikes={"a change under way": "the state is pending or rebooting", "mig-change-stuck": "so it is, for ever"},
+    look_alikes={
+        "a change under way": "the state is pending or rebooting, or the label was seen to change less than 30 seconds "
+        "ago: the state is that of the layout before",
+        "mig-change-stuck": "the state is pending or rebooting for ever",
+    },
 )
 def mig_change_failed(node: Node, situation: Situation, now: datetime) -> Verdict:
     """The MIG manager could not apply the layout that the node's label asks for."""
     labels = node.metadata.labels
     if labels.get(MIG_STATE) != "failed":
         return CLEAR
+    if wait := wait_until(situation.mig_asked_at.get(node.name), TAKEN_UP.total_seconds(), now):
+        return wait
     pods = operands_on(node.name, situation)
     return Fired(
         Ref("Node", "", node.name),

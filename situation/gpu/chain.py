@@ -11,7 +11,7 @@ from situation.gpu.capacity import capacity_link
 from situation.gpu.cluster_links import nfd_link, operator_link
 from situation.gpu.components import LATE_STEPS, NEEDS, ORDER, PARTS, component_of, needs_of
 from situation.gpu.links import BROKEN, Component, Link, LinkState, NodeChain
-from situation.gpu.mig_change import mig_change_due
+from situation.gpu.mig_change import TAKEN_UP, mig_change_due
 from situation.gpu.missing_pods import all_set_aside, without_pod
 from situation.gpu.offer import MIG_STATE, PRESENT, gpu_resources, has_gpu
 from situation.gpu.operand_pods import DRIVER_START, Own, read_pod, resting_link
@@ -154,6 +154,9 @@ class _Judge:
         """A MIG manager that is ready may have failed all the same at a change of the layout, or hang in it."""
         change = f"change to {self._labels.get('nvidia.com/mig.config') or 'the layout asked for'}"
         if self._labels.get(MIG_STATE) == "failed":
+            asked_at = self._situation.mig_asked_at.get(self._node.name)
+            if asked_at is not None and self._now < (until := asked_at + TAKEN_UP):
+                return _with(manager, LinkState.STARTING, change, until=until)
             return _with(manager, LinkState.FAILING, f"{change} failed", since=None)  # its pod has been ready since
         due = mig_change_due(self._node, self._pods.values())
         if due is not None and self._now < due:

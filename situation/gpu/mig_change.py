@@ -20,6 +20,9 @@ SHUTDOWN: Final = timedelta(seconds=300)
 """The MIG manager waits up to 5 minutes for each operand that it stops (GPU Operator, MIG manager)."""
 APPLY: Final = timedelta(seconds=600)
 """Ours: a change on a node that just came back, from a reboot that it needed, is given ten minutes."""
+TAKEN_UP: Final = timedelta(seconds=30)
+"""Ours: for so long after a layout was asked for, the state `failed` may be that of the layout before. The manager
+takes a second or two to set `pending`; one that is slow to see the label has time, a change that fails takes longer."""
 UNDER_WAY: Final = frozenset({"pending", "rebooting"})
 """Values of the state's label while the manager works, or believes to."""
 _PLUGIN: Final = f"{DEPLOY}device-plugin"

@@ -335,3 +335,32 @@ def test_a_title_says_what_is_wrong_also_of_the_longest_name() -> None:
     for title, name in zip(sorted(found), names, strict=True):
         assert len(title) <= TITLE_LIMIT
         assert f"{name[-12:]} cannot pull" in title
+
+
+LLAMA, MISTRAL = "llama-3-70b-instruct-predictor-00002-deployment", "mistral-7b-instruct-predictor-00001-deployment"
+
+
+@pytest.mark.parametrize(
+    ("names", "what", "title"),
+    [
+        ([LLAMA], "is down", f"{LLAMA} is down"),
+        (["a", "b"], "are down", "a, b are down"),
+        ([LLAMA, MISTRAL], "cannot pull registry.example.com/serving:2026-11",
+         "llama-3-7…eployment, mistral-7…eployment cannot pull registry.example.com/serving:2026-11"),
+        ([LLAMA, "web"], "cannot pull registry.example.com/serving:2026-11",
+         "llama-3-70b-instr…-00002-deployment, web cannot pull registry.example.com/serving:2026-11"),
+        ([LLAMA, MISTRAL, "x", "y", "z"], "are down",
+         "llama-3-70b-inst…-00002-deployment, mistral-7b-instr…00001-deployment and 3 more are down"),
+        ([LLAMA, MISTRAL, "x", "y", "z"], "cannot pull registry.example.com/team/serving-image:2026-11-01 (unknown)",
+         "llama-…loyment, mistra…oyment and 3 more cannot pull registry.example.com/team/serving-i…"),
+    ],
+    ids=["one", "two short ones", "two long ones", "a long and a short one", "five", "five, and much to say"],
+)  # fmt: skip
+def test_each_of_the_names_in_a_title_is_cut_in_its_own_middle(names: list[str], what: str, title: str) -> None:
+    @rule("down", signature="T-2", layer=Layer.APPLICATION, severity=Severity.WARNING, kind="Node", looks_at="-")
+    def down(subject: Any, _: Situation, __: datetime) -> Verdict:
+        """All are of one."""
+        return fired(CHECKOUT, what, who=subject.name)
+
+    (cause,) = Engine((down,)).judge(situation(*map(node, names)), (), NOW).causes
+    assert cause.title == title

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from diagnosis.engine import Engine
 from diagnosis.rules import (
     gpu_links,
     gpu_modes,
@@ -172,6 +173,29 @@ def test_a_failed_mig_change() -> None:
     assert finding.title == "gpu-1 could not change its MIG layout to all-1g.10gb"
     assert first_command(finding) == "kubectl -n gpu-operator logs nvidia-mig-manager-gpu-1 --tail=200"
     assert any(line.text == "holds GPUs: shop/train-1" for line in finding.evidence)
+
+
+def test_the_failure_of_a_layout_before_is_not_that_of_the_one_just_asked_for() -> None:
+    before = {**ASKED, STATE: "failed"}
+    asked = {**before, "nvidia.com/mig.config": "all-2g.20gb"}
+    known = situation(gpu.bare_node(labels=before), *MANAGER)
+    engine = Engine(RULES)
+
+    def told(labels: dict[str, str], after_s: float) -> list[str]:
+        now = NOW + timedelta(seconds=after_s)
+        changed = Changed("nodes", (made(gpu.bare_node(labels=labels)),))
+        changes = known.apply(Reading("kubernetes/nodes", SourceState.LIVE, now, changed))
+        causes = engine.judge(known, changes, now).causes
+        return [cause.title for cause in causes if cause.rule == "mig-change-failed"]
+
+    assert told(before, 0) == ["gpu-1 could not change its MIG layout to all-1g.10gb"]
+    assert told(asked, 1) == []
+    assert told({**asked, STATE: "pending"}, 3) == []
+    assert told(asked, 40) == ["gpu-1 could not change its MIG layout to all-2g.20gb"]
+    assert told(before, 41) == []
+    assert engine.judge(known, (), NOW + timedelta(seconds=70)).causes == ()
+    fails = engine.judge(known, (), NOW + timedelta(seconds=72)).causes
+    assert [cause.rule for cause in fails] == ["mig-change-failed"], "nobody acts on it: judged again by itself"
 
 
 PENDING = {**ASKED, STATE: "pending", **gpu.deploy("paused-for-mig-change", "device-plugin", "dcgm")}

@@ -273,6 +273,22 @@ def test_a_change_that_failed_is_not_as_old_as_the_managers_pod() -> None:
     assert (manager.state, manager.text, manager.since) == (S.FAILING, "change to all-1g.10gb failed", None)
 
 
+def test_a_layout_that_was_just_asked_for_has_not_failed_because_the_one_before_did() -> None:
+    failed = {"nvidia.com/mig.config": "all-1g.10gb", "nvidia.com/mig.config.state": "failed"}
+    known = situation(gpu_node(labels=failed), *ALL_SETS, *operands())
+    other = made(gpu_node(labels={**failed, "nvidia.com/mig.config": "all-2g.20gb"}))
+    known.apply(Reading("kubernetes/nodes", SourceState.LIVE, NOW, Changed("nodes", (other,))))
+    fleet = Fleet()
+    told = []
+    for after_s in (0, 29, 30):
+        fleet.update(known, (), NOW + timedelta(seconds=after_s))
+        manager = fleet.chains["gpu-1"].link(C.MIG)
+        assert manager is not None
+        told.append((manager.state, manager.text, manager.until))
+    changes = (S.STARTING, "change to all-2g.20gb", NOW + timedelta(seconds=30))
+    assert told == [changes, changes, (S.FAILING, "change to all-2g.20gb failed", None)]
+
+
 IMAGE = waiting_for("ImagePullBackOff", "not found")
 
 

@@ -9,7 +9,7 @@ from textual.strip import Strip
 
 from tests.tui.colors import contrast
 from tui.themes import PLAIN_THEME, load_themes, variable_defaults
-from widgets import table as table_module
+from widgets import displacement
 from widgets.table import Cell, Column, RowTable
 
 COLUMNS = (Column("name", 0), Column("state", 10, priority=1), Column("n", 4, priority=2, align="right"))
@@ -255,7 +255,7 @@ async def test_enter_is_not_meant_for_the_row_that_just_took_the_place_of_anothe
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     at = [100.0]
-    monkeypatch.setattr(table_module, "monotonic", lambda: at[0])
+    monkeypatch.setattr(displacement, "monotonic", lambda: at[0])
     app = TableApp()
     async with app.run_test(size=(40, 11), notifications=True) as pilot:
         table = await shown(app, pilot, [Item("a"), Item("b"), Item("c")])
@@ -270,7 +270,7 @@ async def test_enter_is_not_meant_for_the_row_that_just_took_the_place_of_anothe
         await pilot.press("j", "enter")
         assert app.told.pop() == ("selected", "a"), "somebody moved, and saw where"
         table.show([Item("d")])
-        at[0] += table_module.MEANT_S
+        at[0] += displacement.MEANT_S
         await pilot.press("enter")
         assert app.told.pop() == ("selected", "d"), "there was time to see it"
         table.show([Item("d"), Item("e")])
