@@ -38,16 +38,22 @@ class Played:
         self._stopwatch = stopwatch
         self.pilot: Pilot[int]
 
-    async def until(self, t: float, every_s: float = EVERY_S) -> str:
-        """Play up to second `t` of the tape, and return what then stands on the screen."""
+    async def until(self, t: float, every_s: float = EVERY_S) -> None:
+        """Play up to second `t` of the tape, until that is judged; it is painted a moment later."""
         replay, feed = self._app.replay, self._app.feed
         while replay.second < t - CLOSE_S:
             before, wanted = feed.diagnosis, min(t, replay.second + every_s)
             self._stopwatch[0] += (wanted - replay.second) / SPEED
             await until(self.pilot, lambda wanted=wanted: replay.second >= wanted - CLOSE_S)  # type: ignore[misc]
             await until(self.pilot, lambda before=before: feed.diagnosis is not before)  # type: ignore[misc]
-        await self.pilot.pause()
-        return screen_text(self.pilot)
+
+    async def shows(self, text: str) -> None:
+        """Wait for the painting in which `text` stands."""
+        await until(self.pilot, lambda: text in screen_text(self.pilot))
+
+    async def hides(self, text: str) -> None:
+        """Wait for the painting in which `text` does not stand."""
+        await until(self.pilot, lambda: text not in screen_text(self.pilot))
 
     def found(self, rule: str) -> list[Finding]:
         causes = self._app.feed.diagnosis.causes
@@ -78,11 +84,16 @@ async def test_a_queue_is_found_named_and_withdrawn_once_it_has_drained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with replaying("vllm_queue", tmp_path, monkeypatch) as replay:
-        assert "is saturated" not in await replay.until(FIRST_WAIT_AT - 3)
-        assert "is saturated: 8 run, 52 wait" in await replay.until(FIRST_WAIT_AT + EVERY_S)
-        assert "is saturated: 8 run, 12 wait" in await replay.until(110, 15)
-        assert "is saturated" not in await replay.until(DRAINED_AT + EVERY_S, 15)
+        await replay.until(FIRST_WAIT_AT - 3)
+        assert replay.found("vllm-saturated") == []
+        await replay.hides("is saturated")
+        await replay.until(FIRST_WAIT_AT + EVERY_S)
+        await replay.shows("is saturated: 8 run, 52 wait")
+        await replay.until(110, 15)
+        await replay.shows("is saturated: 8 run, 12 wait")
+        await replay.until(DRAINED_AT + EVERY_S, 15)
         assert replay.found("vllm-saturated") == replay.found("vllm-queue-growing") == []
+        await replay.hides("is saturated")
 
 
 def preemptions(t: float) -> float:
@@ -93,10 +104,10 @@ def preemptions(t: float) -> float:
 
 async def test_preemptions_are_found_with_their_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with replaying("vllm_preemption", tmp_path, monkeypatch) as replay:
-        screen = await replay.until(PREEMPTS_AT)
+        await replay.until(PREEMPTS_AT)
         (finding,) = replay.found("vllm-preemption")
+        await replay.shows("preempts running requests")
     shown = re.search(r"\((\d+) a minute\)", finding.title)
     assert shown
     assert abs(int(shown[1]) - (preemptions(PREEMPTS_AT) - preemptions(PREEMPTS_AT - WINDOW_S))) <= 1
     assert int(shown[1]) > 30
-    assert "preempts running requests" in screen
