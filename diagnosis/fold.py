@@ -32,6 +32,7 @@ from situation.findings import Finding, Severity
 from situation.meta import CLUSTER, Ref
 from situation.readings import SourceState
 from situation.situation import Situation
+from situation.text import halved
 from situation.topology import component_of
 
 TITLE_LIMIT: Final = 89
@@ -127,9 +128,7 @@ def _cut(names: Sequence[str], room: int) -> list[str]:
     """Cut each of the names in its middle, so that all have `room` characters: what a short one leaves, others get."""
     cut: dict[str, str] = {}
     for done, name in enumerate(sorted(names, key=len)):
-        share = room // (len(names) - done)
-        end = share // 2
-        cut[name] = name if len(name) <= share else f"{name[: share - 1 - end]}…{name[-end:]}"
+        cut[name] = halved(name, room // (len(names) - done))
         room -= len(cut[name])
     return [cut[name] for name in names]
 

@@ -8,7 +8,7 @@ from diagnosis.node_agents import Agent, agent_of, is_nfd
 from diagnosis.placement import wanted
 from situation.cluster import Node
 from situation.gpu.components import DEPLOY
-from situation.gpu.offer import ACCELERATORS, PCI, PRESENT, PRODUCT, gpu_resources
+from situation.gpu.offer import ACCELERATORS, PRESENT, PRODUCT, gpu_resources, is_seen
 from situation.gpu.operator import ClusterPolicy, NvidiaDriver
 from situation.gpu.operator_namespace import operator_namespace as found_namespace
 from situation.gpu.survey import is_operators, survey
@@ -28,7 +28,7 @@ GPU_TAINT: Final = "nvidia.com/gpu"
 def is_discovered(node: Node) -> bool:
     """Tell whether the operator takes this node for one with a GPU, or did: its own label follows those of NFD."""
     labels = node.metadata.labels
-    return labels.get(PRESENT) == "true" or any(labels.get(name) == "true" for name in PCI)
+    return labels.get(PRESENT) == "true" or is_seen(labels)
 
 
 def gpu_signs(node: Node) -> tuple[str, ...]:

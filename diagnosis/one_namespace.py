@@ -25,7 +25,7 @@ BY_THE_NODE: Final = frozenset(
 
 def only_part(situation: Situation) -> list[str]:
     """Return the doubt that what is in other namespaces leaves, if these are not read."""
-    return [] if situation.sees_all else [f"only namespace {situation.configured.only_namespace} is read"]
+    return [situation.part] if situation.part else []
 
 
 def looks_beyond(rule: Rule) -> bool:

@@ -60,9 +60,7 @@ def unread(facts: Facts, *names: str) -> Unsure | None:
 
 def unseen(facts: Facts) -> Unsure | None:
     """Return why what is in other namespaces is not known: one alone is read."""
-    if facts.situation.sees_all:
-        return None
-    return Unsure(f"only namespace {facts.situation.configured.only_namespace} is read")
+    return Unsure(part) if (part := facts.situation.part) else None
 
 
 def be(count: int) -> str:

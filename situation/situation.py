@@ -290,6 +290,16 @@ class Situation(Relations):
         """Tell whether all namespaces are read, so that what was not found in any is not there."""
         return not self.configured.only_namespace
 
+    @property
+    def sees_all_pods(self) -> bool:
+        """Tell whether the pods of all namespaces are read: else none may be counted by node."""
+        return self.sees_all and self.knows("pods")
+
+    @property
+    def part(self) -> str:
+        """Say that only a part is read; empty where all is."""
+        return "" if self.sees_all else f"only namespace {self.configured.only_namespace} is read"
+
     def sees(self, namespace: str) -> bool:
         """Tell whether objects of this namespace are read, as far as RBAC allows."""
         return self.configured.only_namespace in ("", namespace)

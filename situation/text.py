@@ -30,6 +30,14 @@ _SUSPICIOUS_JSON: Final = re.compile(
 )
 
 
+def halved(name: str, length: int) -> str:
+    """Return a name in `length` characters at most, cut in its middle: both ends of it tell one from another."""
+    if len(name) <= length:
+        return name
+    end = length // 2
+    return f"{name[: length - 1 - end]}…{name[-end:]}"
+
+
 def _visible(match: re.Match[str]) -> str:
     code = ord(match.group())
     if code < 0x20:

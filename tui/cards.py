@@ -112,8 +112,7 @@ def _node_lines(node: Node, situation: Situation) -> list[CardLine]:
         if (condition.type == "Ready") != (condition.status == "True")
     ]
     taints = ", ".join(f"{taint.key}:{taint.effect}" for taint in node.spec.taints)
-    are_counted = situation.knows("pods") and situation.sees_all
-    pods = len(situation.pods_by_node.get(node.name)) if are_counted else "?"
+    pods = len(situation.pods_by_node.get(node.name)) if situation.sees_all_pods else "?"
     info = node.status.node_info
     return [
         CardLine(

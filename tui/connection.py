@@ -128,9 +128,7 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
         try:
             access = await self.access()
             # It opens certificates and looks at files: the first keys must not wait for that.
-            others = await asyncio.to_thread(
-                OtherSources, access.client, http, *ways, clock, sees_all=self.namespace is None
-            )
+            others = await asyncio.to_thread(OtherSources, access.client, http, *ways, clock)
         except ConfigurationError as error:
             raise ConnectionFailed(str(error)) from error
         client = access.client

@@ -33,7 +33,7 @@ _SOURCES = ("pods", "nodes", "daemonsets")
 
 def sharers_of(node: Node, situation: Situation) -> int | None:
     """Return how many pods share the GPUs of a node; None where not all pods are read."""
-    return len(holders(node, situation)) if situation.knows("pods") and situation.sees_all else None
+    return len(holders(node, situation)) if situation.sees_all_pods else None
 
 
 class GpuPainter:

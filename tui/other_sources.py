@@ -38,12 +38,10 @@ class OtherSources:
         etcd: EtcdOptions | None,
         serving: VllmOptions | None,
         clock: ClusterClock,
-        *,
-        sees_all: bool,
     ) -> None:
         models = serving or VllmOptions()
         self._servers = VllmWishes(models.pods, models.skipped)
-        self._devices, self._etcd, self._hints = DeviceWishes(sees_all=sees_all), EtcdWishes(), CertificateHints()
+        self._devices, self._etcd, self._hints = DeviceWishes(), EtcdWishes(), CertificateHints()
         self._clock = clock
         way = etcd or EtcdOptions()
         self._etcd_endpoints = way.endpoints

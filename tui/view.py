@@ -85,9 +85,9 @@ def visible_nodes(situation: Situation, order: PodOrder, relation: Relation, wan
     """Return the nodes to show: not ready ones first, then those with pods that need a look, then by name."""
     unsettled = Counter(situation.pods[key].spec.node_name for key in order.unsettled_keys())
     words = Filter(wanted.words)  # nodes stand in no namespace
-    are_counted = situation.knows("pods") and situation.sees_all
+    counts = situation.sees_all_pods
     rows = [
-        NodeRow(node, len(situation.pods_by_node.get(node.name)) if are_counted else None, unsettled[node.name])
+        NodeRow(node, len(situation.pods_by_node.get(node.name)) if counts else None, unsettled[node.name])
         for node in situation.nodes.values()
         if (relation.nodes is None or node.name in relation.nodes)
         and (words.is_empty or words.passes("", node.name, *(f"{k}={v}" for k, v in node.metadata.labels.items())))

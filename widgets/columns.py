@@ -7,7 +7,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 
-from situation.text import harmless
+from situation.text import halved, harmless
 
 ELLIPSIS: Final = "…"
 LEAST_FLEXIBLE: Final = 20
@@ -96,10 +96,9 @@ def fit(text: str, width: int, align: Literal["left", "right"] = "left") -> str:
 
 def fit_name(name: str, width: int) -> str:
     """Return a name in exactly `width` cells, cut in the middle; of what is no name of Kubernetes' only the start."""
-    if not name.isascii() or " " in name or len(name) <= width or width < LEAST_HALVED:
+    if not name.isascii() or " " in name or width < LEAST_HALVED:
         return fit(name, width)
-    end = width // 2
-    return fit(name[: width - 1 - end] + ELLIPSIS + name[-end:], width)
+    return fit(halved(name, width), width)
 
 
 def folded(text: str, width: int, most: int) -> list[str]:

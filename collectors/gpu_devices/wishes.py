@@ -43,10 +43,9 @@ class DeviceWishes:
     """What the application knows and the collectors need. Told once a second; nothing is asked before the first time.
 
     `host` and `node_name` are this host's name and, in a pod, the value of NODE_NAME (the downward API).
-    `sees_all` tells that pods of all namespaces are read.
     """
 
-    def __init__(self, host: str | None = None, node_name: str | None = None, *, sees_all: bool = True) -> None:
+    def __init__(self, host: str | None = None, node_name: str | None = None) -> None:
         self.exporters: Mapping[str, Exporter] = {}
         """By node."""
         self.first: tuple[str, ...] = ()
@@ -59,7 +58,6 @@ class DeviceWishes:
         self.withdrawn: Callable[[], None] = lambda: None
         """Called when the driver may be held no more."""
         self._had_exporter = False
-        self._sees_all = sees_all
         self._host = host if host is not None else socket.gethostname()
         self._node_name = node_name if node_name is not None else os.environ.get("NODE_NAME", "")
         self._aliases: dict[str, str] = {}
@@ -82,7 +80,7 @@ class DeviceWishes:
 
     def _has_no_exporter(self, situation: Situation) -> bool:
         """Tell whether none has been seen, and one would have been: pods of one namespace alone say nothing."""
-        return not self._had_exporter and self._sees_all and situation.knows("pods")
+        return not self._had_exporter and situation.sees_all_pods
 
     def _is_in_service(self, situation: Situation) -> bool:
         node = situation.node(self.this_node)

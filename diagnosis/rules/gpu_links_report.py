@@ -104,13 +104,16 @@ def commands_for(link: Link, subject: Ref, chain: NodeChain) -> tuple[Command, .
     operands = pods_on(chain.node, purpose=WHICH_OPERAND, namespace=subject.namespace or "gpu-operator")
     driver = chain.link(Component.DRIVER)
     if link.pod is not None and driver is not None and driver.state is LinkState.PREINSTALLED:
-        return (on_node(chain.node, "nvidia-smi", purpose="does the host's own driver answer?"), operands)
+        return (_hosts_driver(chain.node), operands)
     if link.pod is not None:
         return (operands,)
     labels = kubectl("get", "node", chain.node, "--show-labels", purpose="which nvidia.com/gpu.deploy.* labels has it?")
     if subject.kind == "Node":
-        hosts = (on_node(chain.node, "nvidia-smi", purpose="does the host's own driver answer?"),)
-        return (labels, *(hosts if link.component is Component.DRIVER else ()), operands)
+        return (labels, *((_hosts_driver(chain.node),) if link.component is Component.DRIVER else ()), operands)
     what = kubectl("describe", subject.kind.lower(), subject.name, purpose="what do its selector and events say?",
                    namespace=subject.namespace)  # fmt: skip
     return (labels, what, operands)
+
+
+def _hosts_driver(node: str) -> Command:
+    return on_node(node, "nvidia-smi", purpose="does the host's own driver answer?")

@@ -17,6 +17,7 @@ from diagnosis.gpu_causes import DRIVER_START_S
 from diagnosis.gpu_ledger import WHOLE
 from diagnosis.gpu_names import misnamed, shape_text, shapes
 from diagnosis.gpu_places import Chances, Place, Reach, View, chances, view_of
+from diagnosis.gpu_status import plugin_of
 from diagnosis.node_agents import Agent, agents
 from diagnosis.placement import amount_text, selects, wanted
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
@@ -26,8 +27,6 @@ from diagnosis.rules.scheduling_facts import SHOWN, by_message, fired, names, no
 from diagnosis.scheduler_text import CORDON, SELECTOR, TAINT, SchedulerMessage
 from situation.cluster import Node
 from situation.findings import Command, Evidence, Layer, Mark, Severity
-from situation.gpu.components import component_of
-from situation.gpu.links import Component
 from situation.gpu.offer import MIG_STATE, PRESENT, paused_why
 from situation.gpu.requests import is_gpu, is_nvidia
 from situation.gpu.survey import sees_operands
@@ -262,7 +261,7 @@ def _operands(resource: str, situation: Situation) -> tuple[Ref, ...]:
 
 
 def _has_plugin(node: Node, situation: Situation) -> bool:
-    return any(component_of(pod) is Component.PLUGIN for pod in situation.pods_by_node.get(node.name).values())
+    return plugin_of(situation.pods_by_node.get(node.name).values()) is not None
 
 
 def _all_new(nodes: list[Node], now: datetime) -> bool:

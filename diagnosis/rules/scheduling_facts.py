@@ -133,9 +133,8 @@ def by_message(
     title = f"wants {amount_text(resource, wanted(pod, resource))}: too little on {count} of "
     title += counted(said.total or count, "node")
     evidence = [fact("pods", f"by the scheduler's preemption text, {hint}", Mark.OPEN)]
-    if situation.nodes and not situation.sees_all:
-        only = situation.configured.only_namespace
-        evidence.append(fact("pods", f"only namespace {only} is read: what others hold is not known", Mark.OPEN))
+    if situation.nodes and situation.part:
+        evidence.append(fact("pods", f"{situation.part}: what others hold is not known", Mark.OPEN))
     return fired(pod, situation, now, title, evidence, next)
 
 

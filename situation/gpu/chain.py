@@ -77,7 +77,7 @@ def node_chain(node: Node, situation: Situation, now: datetime) -> NodeChain:
     if not situation.knows("pods"):
         return _all(node, "pods not read")
     if not sees_operands(situation):
-        return _all(node, f"only namespace {situation.configured.only_namespace} is read")
+        return _all(node, situation.part)
     judge = _Judge(node, situation, now)
     links = judge.links
     for component, is_operand in _STEPS:

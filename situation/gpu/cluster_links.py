@@ -7,7 +7,7 @@ from situation.cluster import Node
 from situation.gpu.components import component_of
 from situation.gpu.links import Component, Link, LinkState
 from situation.gpu.missing_pods import ABSENT_AFTER, untolerated
-from situation.gpu.offer import PCI, PRESENT
+from situation.gpu.offer import PRESENT, is_seen
 from situation.gpu.operand_pods import Own, read_pod, resting_link
 from situation.gpu.survey import Survey
 from situation.indexes import controller_ref
@@ -83,14 +83,9 @@ def operator_link(node: Node, found: Survey, situation: Situation, now: datetime
                 link.pod, owner)  # fmt: skip
 
 
-def _is_seen(node: Node) -> bool:
-    """Tell whether node feature discovery says that a node has an NVIDIA GPU."""
-    return any(node.metadata.labels.get(key) == "true" for key in PCI)
-
-
 def _stopped(node: Node, now: datetime, owner: Ref) -> Link:
     """Somebody stopped the operator: what runs goes on, and a node that joins after that gets no operand."""
-    if PRESENT in node.metadata.labels or not _is_seen(node) or _due(node, now) is not None:
+    if PRESENT in node.metadata.labels or not is_seen(node.metadata.labels) or _due(node, now) is not None:
         return Link(Component.OPERATOR, LinkState.NOT_WANTED, "scaled to 0", owner=owner)
     return Link(Component.OPERATOR, LinkState.FAILING, "is scaled to 0 and has not labelled the node", owner=owner)
 
@@ -102,7 +97,7 @@ def _due(node: Node, now: datetime) -> datetime | None:
 
 
 def _operator_labels(node: Node, found: Survey, now: datetime, owner: Ref) -> Link:
-    if PRESENT in node.metadata.labels or not _is_seen(node) or not found.installed:
+    if PRESENT in node.metadata.labels or not is_seen(node.metadata.labels) or not found.installed:
         return Link(Component.OPERATOR, LinkState.READY, owner=owner)
     if (due := _due(node, now)) is not None:
         return Link(Component.OPERATOR, LinkState.STARTING, "its labels are on their way", until=due, owner=owner)

@@ -10,7 +10,7 @@ from situation.meta import Quantities
 from situation.quantity import parse_quantity
 
 PRESENT: Final = "nvidia.com/gpu.present"
-PCI: Final = tuple(f"feature.node.kubernetes.io/pci-{kind}.present" for kind in ("10de", "0302_10de", "0300_10de"))
+_PCI: Final = tuple(f"feature.node.kubernetes.io/pci-{kind}.present" for kind in ("10de", "0302_10de", "0300_10de"))
 """Labels of node feature discovery; any of them makes a node one with a GPU for the operator (GPU Operator, NFD)."""
 PRODUCT: Final = "nvidia.com/gpu.product"
 _PLUGIN_LABEL: Final = "nvidia.com/gpu.deploy.device-plugin"
@@ -79,11 +79,15 @@ def count_gpus(node: Node) -> GpuCount:
 
 def has_gpu(labels: Mapping[str, str]) -> bool:
     """Tell whether a node's labels say that it has an NVIDIA GPU: the operator's, NFD's, or a cloud's."""
-    found = any(labels.get(key) == "true" for key in (PRESENT, *PCI))
-    return found or has_cloud_gpu(labels)
+    return labels.get(PRESENT) == "true" or is_seen(labels) or _has_cloud_gpu(labels)
 
 
-def has_cloud_gpu(labels: Mapping[str, str]) -> bool:
+def is_seen(labels: Mapping[str, str]) -> bool:
+    """Tell whether node feature discovery says that a node has an NVIDIA GPU."""
+    return any(labels.get(key) == "true" for key in _PCI)
+
+
+def _has_cloud_gpu(labels: Mapping[str, str]) -> bool:
     """Tell whether a cloud's label names an NVIDIA GPU on a node whose GPUs the cloud's device plugin may give out."""
     return any("nvidia" in labels.get(key, "") for key in ACCELERATORS) and labels.get(_NO_CLOUD_PLUGIN) != "true"
 

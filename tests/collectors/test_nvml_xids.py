@@ -17,7 +17,7 @@ from diagnosis.engine import Engine
 from diagnosis.xids import XID_FRESH
 from situation.findings import Finding, Mark, Severity
 from situation.gpu.devices import GpuDevice, GpuReading, NodeDevices, SeenXid
-from situation.readings import Reading, SourceState
+from situation.readings import CONFIGURED, Configured, Reading, SourceState
 from tests.build import NOW, node, situation
 from tests.collectors.nvml_standin import GPU_IS_LOST, NOT_SUPPORTED, UNINITIALIZED, Standin
 from tests.collectors.test_device_wishes import exporter
@@ -244,14 +244,15 @@ async def test_a_node_with_an_exporter_is_not_held_also_when_somebody_takes_it_a
 
 
 @pytest.mark.parametrize(
-    ("sees_all", "missing"), [(False, {}), (True, {"pods": SourceState.FORBIDDEN})], ids=["one namespace", "no rights"]
+    ("only", "missing"), [("shop", {}), ("", {"pods": SourceState.FORBIDDEN})], ids=["one namespace", "no rights"]
 )
 async def test_where_an_exporter_would_not_be_seen_the_driver_is_not_held(
-    sees_all: bool, missing: dict[str, SourceState]
+    only: str, missing: dict[str, SourceState]
 ) -> None:
     library = Standin(1)
-    wishes = DeviceWishes("gpu-07", "gpu-07", sees_all=sees_all)
-    wishes.tell(situation(node("gpu-07"), missing=missing))
+    wishes, known = DeviceWishes("gpu-07", "gpu-07"), situation(node("gpu-07"), missing=missing)
+    known.apply(Reading(CONFIGURED, SourceState.LIVE, NOW, Configured(only_namespace=only)))
+    wishes.tell(known)
     assert [item async for item in NvmlCollector(wishes, lambda: NOW, load=lambda: library).collect()]
     assert library.opened == 0
 

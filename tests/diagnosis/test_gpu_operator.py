@@ -91,9 +91,10 @@ def test_the_oldest_policy_is_in_force() -> None:
 NOT_READY = resources.policy("notReady", resources.conditions("OperandNotReady", "states not ready: [state-driver]"))
 
 
-def test_operands_that_are_not_ready_are_a_consequence_of_the_one_that_fails() -> None:
+@pytest.mark.parametrize("policy", [NOT_READY, resources.policy("notReady", [])], ids=["told", "without conditions"])
+def test_operands_that_are_not_ready_are_a_consequence_of_the_one_that_fails(policy: Manifest) -> None:
     crash = gpu.operand(gpu.DRIVER, ready=False, container_status=gpu.crashing())
-    broken = situation(NOT_READY, gpu.bare_node(), gpu.operand_set(gpu.DRIVER, ready=0), crash)
+    broken = situation(policy, gpu.bare_node(), gpu.operand_set(gpu.DRIVER, ready=0), crash)
     causes = causes_of(gpu_links.RULES + RULES, broken)
     assert list(causes) == ["gpu-link-broken"]
     assert "gpu-operands-not-ready" in {item.rule for item in causes["gpu-link-broken"].consequences}
@@ -114,11 +115,6 @@ def test_an_operator_that_sets_no_conditions_says_not_ready_by_its_state_alone()
     assert well["gpu-operands-not-ready"].title == "cluster-policy is not ready, though all its operands are"
     assert not found(bare, gpu.bare_node(), gpu.operand_set(gpu.DRIVER), gpu.operand(gpu.DRIVER, age_s=600))
     assert not found(resources.policy("ready", []), gpu.bare_node(), gpu.operand_set(gpu.DRIVER))
-    crash = gpu.operand(gpu.DRIVER, ready=False, container_status=gpu.crashing())
-    broken = situation(bare, gpu.bare_node(), gpu.operand_set(gpu.DRIVER, ready=0), crash)
-    causes = causes_of(gpu_links.RULES + RULES, broken)
-    assert list(causes) == ["gpu-link-broken"]
-    assert "gpu-operands-not-ready" in {item.rule for item in causes["gpu-link-broken"].consequences}
 
 
 def test_a_node_that_joined_does_not_take_back_what_an_operator_without_conditions_waits_for() -> None:
