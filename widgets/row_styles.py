@@ -1,4 +1,4 @@
-"""The styles of a table's lines: looked up in the style sheet once, then kept."""
+"""The style sheet of a table, and the styles of its lines: looked up in it once, then kept."""
 
 from typing import Final
 
@@ -8,6 +8,35 @@ from textual.widget import Widget
 COLORS: Final = ("critical", "warning", "info", "fine", "waiting", "special", "dim", "focus")
 ROLES: Final = (*COLORS, "strong")
 """All roles that a cell may have; each is a component class `rowtable--ROLE`."""
+
+CLASSES: Final = {"rowtable--header", "rowtable--empty", "rowtable--cursor", *(f"rowtable--{role}" for role in ROLES)}
+"""The component classes of a `RowTable`."""
+
+CSS: Final = """
+RowTable {
+    height: 1fr;
+    width: 1fr;
+    background: $background;
+    color: $foreground;
+    overflow-x: hidden;
+    overflow-y: auto;
+    scrollbar-size-vertical: 1;
+    & > .rowtable--header { color: $midwatch-dim; }
+    & > .rowtable--empty { color: $midwatch-waiting; }
+    & > .rowtable--cursor {
+        color: $block-cursor-blurred-foreground;
+        background: $block-cursor-blurred-background;
+        text-style: $block-cursor-blurred-text-style;
+    }
+    &:focus > .rowtable--cursor {
+        color: $block-cursor-foreground;
+        background: $block-cursor-background;
+        text-style: $block-cursor-text-style;
+    }
+    & > .rowtable--strong { text-style: bold; }
+}
+""" + "".join(f"RowTable > .rowtable--{role} {{ color: $midwatch-{role}; }}\n" for role in COLORS)
+"""The default CSS of a `RowTable`."""
 
 
 class RowStyles:

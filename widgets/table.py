@@ -15,7 +15,7 @@ from textual.widget import Widget
 from situation.boundary import Boundary, Fault
 from widgets.columns import Cell, Column
 from widgets.displacement import Displacement
-from widgets.row_styles import COLORS, ROLES, RowStyles
+from widgets.row_styles import CLASSES, CSS, RowStyles
 from widgets.table_lines import Drawn, TableLines
 
 __all__ = ["Cell", "Column", "RowTable"]
@@ -42,36 +42,8 @@ class RowTable(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
     """Items as rows with a cursor, under a fixed header. `cells_of` is asked for visible items only."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "rowtable--header",
-        "rowtable--empty",
-        "rowtable--cursor",
-        *(f"rowtable--{role}" for role in ROLES),
-    }
-    DEFAULT_CSS = """
-    RowTable {
-        height: 1fr;
-        width: 1fr;
-        background: $background;
-        color: $foreground;
-        overflow-x: hidden;
-        overflow-y: auto;
-        scrollbar-size-vertical: 1;
-        & > .rowtable--header { color: $midwatch-dim; }
-        & > .rowtable--empty { color: $midwatch-waiting; }
-        & > .rowtable--cursor {
-            color: $block-cursor-blurred-foreground;
-            background: $block-cursor-blurred-background;
-            text-style: $block-cursor-blurred-text-style;
-        }
-        &:focus > .rowtable--cursor {
-            color: $block-cursor-foreground;
-            background: $block-cursor-background;
-            text-style: $block-cursor-text-style;
-        }
-        & > .rowtable--strong { text-style: bold; }
-    }
-    """ + "".join(f"RowTable > .rowtable--{role} {{ color: $midwatch-{role}; }}\n" for role in COLORS)
+    COMPONENT_CLASSES: ClassVar[set[str]] = CLASSES
+    DEFAULT_CSS = CSS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "move(1)", "Down", show=False, tooltip="Next row", id="table.down"),
         Binding("k,up", "move(-1)", "Up", show=False, tooltip="Previous row", id="table.up"),

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from collectors.errors import BadAnswerError, ForbiddenError, SourceError, UnauthorizedError, UnreachableError
 from collectors.etcd.credentials import Credentials
-from collectors.http import is_refusal
+from collectors.http_failures import is_refusal
 from situation.etcd.members import Alarm, ListedMember, MemberStatus
 from situation.text import harmless
 

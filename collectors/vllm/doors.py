@@ -19,7 +19,8 @@ from collectors.errors import (
     UnauthorizedError,
     UnreachableError,
 )
-from collectors.http import HttpReader, Tls, in_chain
+from collectors.http import HttpReader, Tls
+from collectors.http_failures import in_chain
 from collectors.kubernetes.client import Client
 from collectors.urls import without_password
 from collectors.vllm.page import PAGE_LIMIT_BYTES
