@@ -9,7 +9,7 @@ from typing import Final
 
 from playbooks.expressions import AllOf, AnyOf, Expression, FigureTerm, LayerTerm, NotTerm, RuleTerm
 from playbooks.facts import Answer, AnswerState, Facts
-from playbooks.figure import unseen
+from playbooks.figure import unseen, within
 from playbooks.figures import FIGURES, Bound, Found, Value
 from situation.findings import Diagnosis, Finding, Layer, LayerState, LayerStatus
 from situation.kinds import BY_NAME
@@ -48,10 +48,11 @@ def _joined(answers: Sequence[Answer], decisive: AnswerState) -> Answer:
 
 
 def _told(answers: Sequence[Answer]) -> str:
-    lines = list(dict.fromkeys(answer.evidence for answer in answers))
-    silent = [line.removesuffix(_NOTHING) for line in lines if line.endswith(_NOTHING)]
-    if len(silent) > 1:
-        lines = [line for line in lines if not line.endswith(_NOTHING)] + [", ".join(silent) + _NOTHING]
+    by_ending: dict[str, list[str]] = {}
+    for line in dict.fromkeys(answer.evidence for answer in answers):
+        told, nothing, where = line.partition(_NOTHING)
+        by_ending.setdefault(nothing + where, []).append(told)
+    lines = by_ending.pop("", []) + [", ".join(rules) + ending for ending, rules in by_ending.items()]
     more = f"; and {len(lines) - _LINES} more" if len(lines) > _LINES else ""
     return "; ".join(lines[:_LINES]) + more
 
@@ -82,7 +83,11 @@ def _rule(rule: str, facts: Facts) -> Answer:
         return Answer(_UNKNOWN, status.reason)  # such a rule judges what the layer's doubts are about
     if status is None or status.status is LayerState.UNKNOWN:
         return Answer(_UNKNOWN, status.reason if status is not None else "not judged yet")
-    return Answer(_FINE, f"{rule}{_NOTHING}")
+    return Answer(_FINE, rule + _NOTHING + (within(facts) if any(map(_is_namespaced, known.needs)) else ""))
+
+
+def _is_namespaced(name: str) -> bool:
+    return name in BY_NAME and BY_NAME[name].namespaced and not BY_NAME[name].fixed_namespace
 
 
 def _all(diagnosis: Diagnosis) -> Iterable[Finding]:
@@ -108,7 +113,7 @@ def _layer(layer: Layer, facts: Facts) -> Answer:
         return Answer(_UNKNOWN, status.reason)
     if layer in facts.layers_beyond and (unsure := unseen(facts)):
         return Answer(_UNKNOWN, unsure.why)
-    return Answer(_FINE, "nothing found" + (f" (but {status.reason})" if status.reason else ""))
+    return Answer(_FINE, f"nothing found{within(facts)}" + (f" (but {status.reason})" if status.reason else ""))
 
 
 def _figure(term: FigureTerm, facts: Facts) -> Answer:

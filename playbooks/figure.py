@@ -63,6 +63,12 @@ def unseen(facts: Facts) -> Unsure | None:
     return Unsure(part) if (part := facts.situation.part) else None
 
 
+def within(facts: Facts) -> str:
+    """Return ` in namespace shop` where that one alone is read; empty where all are."""
+    namespace = facts.situation.configured.only_namespace
+    return f" in namespace {namespace}" if namespace else ""
+
+
 def be(count: int) -> str:
     """Return `is` for one, else `are`."""
     return "is" if count == 1 else "are"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from playbooks.facts import Facts
-from playbooks.figure import Bound, Figure, Found, Kind, Unsure, be, first_names, unread, unseen
+from playbooks.figure import Bound, Figure, Found, Kind, Unsure, be, first_names, unread, unseen, within
 from situation.clock import duration_text
 from situation.cluster import Node
 from situation.gpu.chain import is_gpu_node
@@ -36,9 +36,9 @@ def _unsettled(facts: Facts) -> Found | Unsure:
         return Unsure(f"{state.value}; {bad} of {total} pods were not plainly fine{then}")
     if not total:
         return Unsure("no pods: nothing runs here, or this is not the cluster you mean")
-    return Found(
-        float(bad), f"{bad} of {total} pods {be(bad)} not plainly fine" if bad else f"all {total} pods are fine"
-    )
+    fine = f"all {total} pods are fine" if total > 1 else "the one pod is fine"
+    said = f"{bad} of {total} pods {be(bad)} not plainly fine" if bad else fine
+    return Found(float(bad), f"{said}{within(facts)}")
 
 
 def _pending(facts: Facts) -> Found | Unsure:
@@ -72,7 +72,7 @@ def _claims(facts: Facts) -> Found | Unsure:
     if unsure := unread(facts, "persistentvolumeclaims"):
         return unsure
     found = [claim.name for claim in facts.situation.claims.values() if claim.status.phase == "Pending"]
-    return Found(float(len(found)), f"{len(found)} claims Pending{_named(found)}")
+    return Found(float(len(found)), f"{len(found)} claims Pending{within(facts)}{_named(found)}")
 
 
 def _dns(facts: Facts) -> Found | Unsure:

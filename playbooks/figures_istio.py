@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from playbooks.facts import Facts
-from playbooks.figure import Figure, Found, Kind, Unsure, first_names, unread
+from playbooks.figure import Figure, Found, Kind, Unsure, first_names, unread, within
 from situation.pods import Pod
 from situation.readings import NOT_GIVEN, Source, SourceState
 from situation.serving.pods import serves_models
@@ -41,8 +41,8 @@ def _model_sidecars(facts: Facts) -> Found | Unsure:
     if unsure := unread(facts, "pods"):
         return unsure
     found = [pod.name for pod in _with_proxy(facts) if serves_models(pod)]
-    names = f": {first_names(found)}" if found else ""
-    return Found(float(len(found)), f"{len(found)} pods of model servers have the container {_PROXY}{names}")
+    said = f"{len(found)} pods of model servers{within(facts)} have the container {_PROXY}"
+    return Found(float(len(found)), said + (f": {first_names(found)}" if found else ""))
 
 
 ISTIO_FIGURES: Final = {

@@ -179,3 +179,20 @@ def test_with_one_namespace_read_nothing_found_beyond_it_is_not_fine(text: str, 
     answer = ask(text, known)
     assert answer.state is state
     assert ("only namespace shop is read" in answer.evidence) is (state is UNKNOWN or text.startswith("gpu.free"))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("pods.unsettled == 0", "the one pod is fine in namespace shop"),
+        ("claims.pending == 0", "0 claims Pending in namespace shop"),
+        ("layer:1", "nothing found in namespace shop"),
+        ("rule:image-pull and rule:crash-loop", "image-pull, crash-loop: nothing found in namespace shop"),
+        (f"rule:image-pull and {T}", "0 of 1 nodes are not Ready; image-pull: nothing found in namespace shop"),
+        (T, "0 of 1 nodes are not Ready"),
+    ],
+)  # fmt: skip
+def test_with_one_namespace_read_what_is_told_of_it_says_so(text: str, told: str) -> None:
+    known = situation(node("n1"), pod("web-1", node="n1"))
+    known.apply(Reading(CONFIGURED, SourceState.LIVE, NOW, Configured(only_namespace="shop")))
+    assert ask(text, known).evidence == told
