@@ -116,7 +116,7 @@ def _room_beside(what: str) -> int:
 
 def _who(hits: Sequence[Hit], situation: Situation, room: int) -> str:
     """Name what the hits are about in `room` characters: two at most, and how many more."""
-    names = list(dict.fromkeys(hit.fired.who or hit.fired.about.name for hit in hits))
+    names = list(dict.fromkeys(name for hit in hits for name in hit.fired.who or (hit.fired.about.name,)))
     if len(names) > 1 and (component := component_of(hits[0].fired.about, situation)):
         return f"{component} on {len(names)} nodes"
     more = f" and {len(names) - 2} more" if len(names) > 2 else ""

@@ -121,6 +121,10 @@ def drivers(situation: Situation) -> tuple[NvidiaDriver, ...]:
 
 def has_operator(situation: Situation) -> bool:
     """Tell whether the GPU Operator is installed, or at least operands of it: a device plugin of its own is none."""
+    return situation.once("has-operator", lambda: _has_operator(situation))
+
+
+def _has_operator(situation: Situation) -> bool:
     found = survey(situation)
     return (
         bool(policies(situation)) or found.operator is not None or any(map(is_operators, situation.daemonsets.values()))

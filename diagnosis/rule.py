@@ -60,8 +60,8 @@ class Fired(msgspec.Struct, frozen=True):
     """On-demand kinds that the evidence stands on, with blanks between: they are read again while it fires."""
     part: str = ""
     """Keeps verdicts about the same object apart, in findings of their own, where they follow from different causes."""
-    who: str = ""
-    """Starts the title; the name of `about` if empty. Several verdicts join theirs: `a, b and 3 more`."""
+    who: tuple[str, ...] = ()
+    """Names that start the title; that of `about` if empty. Several are joined: `a, b and 3 more`."""
 
 
 Verdict = Clear | Wait | Unknown | Fired

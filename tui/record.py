@@ -92,13 +92,12 @@ def open_replay(file: Path, speed: float, theme: str | None) -> int:
 def check_tape(file: Path, at: str, *, as_json: bool) -> int:
     """Print what `check` would have said at a moment of the tape, and return its exit code. Raises UsageProblem."""
     from diagnosis.engine import diagnose
-    from playbooks.commands import Target
     from situation.situation import Situation
     from tape.format import LONGEST_S, TapeError
     from tape.playhead import Playhead
     from tui.check import print_report
     from tui.recorded import RecordedSources
-    from tui.replay import second_of
+    from tui.replay import second_of, target_of
     from tui.report import Report
 
     try:
@@ -120,8 +119,7 @@ def check_tape(file: Path, at: str, *, as_json: bool) -> int:
         raise UsageProblem(f"--check {at!r}: the tape does not reach there: {ends}")
     now = head.time_at(second)
     head.read_rest()
-    target = Target(harmless(head.tape.header.context), limited_to=harmless(head.tape.header.only_namespace))
-    report = Report(situation, diagnose(situation, now), target, now, head.notes)
+    report = Report(situation, diagnose(situation, now), target_of(head), now, head.notes)
     return print_report(report, as_json)
 
 

@@ -78,8 +78,7 @@ class Replay:
 
     @property
     def target(self) -> Target:
-        header = self._head.tape.header
-        return Target(harmless(header.context), limited_to=harmless(header.only_namespace))
+        return target_of(self._head)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -218,6 +217,12 @@ def look_through(
         silent_s = max(10 * SCAN_S, (head.next_s - second) / _SILENT_STEPS)
         second = max(second + SCAN_S, min(head.next_s, second + silent_s))
     told(tuple(marks), max(head.last_s, head.start_s))
+
+
+def target_of(head: Playhead) -> Target:
+    """Return what commands on a tape speak to: the context that it was recorded in."""
+    header = head.tape.header
+    return Target(harmless(header.context), limited_to=harmless(header.only_namespace))
 
 
 def second_of(text: str, tape: "Replay | Playhead") -> float:

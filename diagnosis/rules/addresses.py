@@ -102,7 +102,7 @@ def _judge_addresses(kind: str, workload: Deployment | StatefulSet, situation: S
             ),
             kubectl("get", "services", purpose="which Services and ports are there?", namespace=first.namespace),
         ),
-        who=workload.name,
+        who=(workload.name,),
     )
 
 

@@ -93,7 +93,7 @@ def aggregated_api_down(_: None, situation: Situation, now: datetime) -> Verdict
         tuple(lines),
         tuple(next),
         follows=follows,
-        who=f"aggregated API {names[0]}",
+        who=(f"aggregated API {names[0]}",),
     )
 
 
@@ -134,7 +134,7 @@ def conversion_webhook_failing(_: None, situation: Situation, now: datetime) -> 
         tuple(item.evidence for item, _ in said[:3]),
         tuple(next),
         follows=follows,
-        who="conversion webhook",
+        who=("conversion webhook",),
     )
 
 
@@ -170,7 +170,7 @@ def object_too_large(_: None, situation: Situation, now: datetime) -> Verdict:
         "is too large for etcd (1.5 MiB by default)",
         tuple(item.evidence for item in said[:3]),
         tuple(next),
-        who=who,
+        who=(who,),
     )
 
 

@@ -122,7 +122,7 @@ def etcd_unavailable(_: None, situation: Situation, now: datetime) -> Verdict:
         ),
         follows=(CLUSTER,),
         follows_only=(*ETCD_FAULTS, *ETCD_LAME, *CERTIFICATES_OUT),
-        who="etcd",
+        who=("etcd",),
     )
 
 
@@ -161,7 +161,7 @@ def api_not_ready(_: None, situation: Situation, now: datetime) -> Verdict:
         severity=Severity.WARNING if starting else Severity.CRITICAL,
         follows=(CLUSTER,),
         follows_only=(*ETCD_DOWN, *CERTIFICATES_OUT),
-        who="API server",
+        who=("API server",),
     )
 
 
@@ -195,7 +195,7 @@ def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdi
         (ready_command(), *looks_from_outside(situation, now)),
         follows=(CLUSTER,),
         follows_only=("etcd-unavailable",),
-        who="etcd",
+        who=("etcd",),
     )
 
 
@@ -228,7 +228,7 @@ def etcd_large_second_hand(_: None, situation: Situation, now: datetime) -> Verd
             Evidence("whether etcd has the default quota only its members tell", METRICS, mark=Mark.OPEN),
         ),
         (ready_command(), *looks_from_outside(situation, now)),
-        who="etcd's",
+        who=("etcd's",),
     )
 
 

@@ -157,7 +157,7 @@ def api_slow_requests(_: None, situation: Situation, now: datetime) -> Verdict:
         severity=Severity.CRITICAL if grave else Severity.WARNING,
         follows=(CLUSTER,),
         follows_only=(*ETCD_DOWN, *ETCD_SLOW, *API_BUSY, "webhook-failing", "webhook-slow"),
-        who="API server",
+        who=("API server",),
     )
 
 
@@ -203,7 +203,7 @@ def api_slow_lists(_: None, situation: Situation, now: datetime) -> Verdict:
         severity=Severity.WARNING if over else Severity.INFO,
         follows=(CLUSTER,),
         follows_only=(*ETCD_DOWN, *ETCD_SLOW, *API_BUSY, "api-slow-requests"),
-        who="API server",
+        who=("API server",),
     )
 
 
@@ -275,7 +275,7 @@ def api_resource_grows(_: None, situation: Situation, now: datetime) -> Verdict:
             *_where(resource, situation),
         ),
         (*_count_command(resource), _busy_command()),
-        who=resource,
+        who=(resource,),
     )  # fmt: skip
 
 

@@ -104,7 +104,7 @@ def api_saturated(_: None, situation: Situation, now: datetime) -> Verdict:
         _level_commands(),
         follows=(CLUSTER,),
         follows_only=("api-overloaded",),
-        who="API server",
+        who=("API server",),
     )
 
 
@@ -161,7 +161,7 @@ def api_requests_rejected(_: None, situation: Situation, now: datetime) -> Verdi
         severity=Severity.CRITICAL if vital else Severity.WARNING,
         follows=(CLUSTER,),
         follows_only=API_BUSY,
-        who="API server",
+        who=("API server",),
     )  # fmt: skip
 
 
@@ -196,7 +196,7 @@ def api_files_exhausted(_: None, situation: Situation, now: datetime) -> Verdict
             *control_plane_commands(situation, "kube-apiserver"),
         ),
         severity=Severity.CRITICAL if share > FILES_OUT else Severity.WARNING,
-        who="API server",
+        who=("API server",),
     )
 
 

@@ -118,7 +118,7 @@ def api_certificate(_: None, situation: Situation, now: datetime) -> Verdict:
         ),
         follows=(CLUSTER,),
         follows_only=CERTIFICATES_OUT,
-        who="API server:",
+        who=("API server:",),
     )
 
 
@@ -161,7 +161,7 @@ def api_unreachable(_: None, situation: Situation, now: datetime) -> Verdict:
         ),
         follows=(CLUSTER,),
         follows_only=ETCD_NO_LEADER,  # /livez fails with it, so the kubelet restarts the API server; reads need none
-        who="API server",
+        who=("API server",),
     )
 
 
@@ -192,7 +192,7 @@ def credentials_refused(_: None, situation: Situation, now: datetime) -> Verdict
             kubectl("config", "view", "--minify", purpose="which user and exec plugin does this context use?"),
             *on_control_plane(situation, "kubeadm", "certs", "check-expiration", purpose="did certificates expire?"),
         ),
-        who="credentials",
+        who=("credentials",),
     )
 
 
@@ -227,7 +227,7 @@ def api_overloaded(_: None, situation: Situation, now: datetime) -> Verdict:
         severity=Severity.CRITICAL if grave else Severity.WARNING,
         follows=(CLUSTER,),
         follows_only=(*ETCD_FAULTS, *ETCD_LAME),
-        who="API server",
+        who=("API server",),
     )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def certificate_expired(_: None, situation: Situation, now: datetime) -> Verdict
         (*lines, _note(_EXTERNAL, first, situation, Mark.OPEN), *facts.unread(situation)),
         _commands([first, *(item for item in items if item is not first)], situation),
         severity=Severity.CRITICAL if vital else Severity.WARNING,
-        who=_who(vital or items),
+        who=(_who(vital or items),),
     )
 
 
@@ -131,7 +131,7 @@ def certificate_expires(_: None, situation: Situation, now: datetime) -> Verdict
         (*lines, _note(_EXTERNAL, first, situation, Mark.OPEN), *facts.unread(situation)),
         _commands(items, situation),
         severity=Severity.CRITICAL if urgent else Severity.WARNING,
-        who=_who(items),
+        who=(_who(items),),
     )
 
 
@@ -176,7 +176,7 @@ def certificate_authority_expires(_: None, situation: Situation, now: datetime) 
         severity=Severity.CRITICAL
         if any(facts.band(item, now) is Band.URGENT for item in ending)
         else Severity.WARNING,
-        who=_who(ending),
+        who=(_who(ending),),
     )
 
 
@@ -212,7 +212,7 @@ def certificate_not_reloaded(_: None, situation: Situation, now: datetime) -> Ve
             *facts.restart_commands([pair[0].name for pair in pairs], file, situation),
         ),
         severity=Severity.CRITICAL if grave else Severity.WARNING,
-        who="renewed certificate",
+        who=("renewed certificate",),
     )  # fmt: skip
 
 

@@ -240,7 +240,7 @@ def claim_lost(claim: PersistentVolumeClaim, situation: Situation, now: datetime
     next = [kubectl("get", "pv", *([volume] if volume else []), purpose="is the volume there?")]
     fired = claim_fired(claim, situation, users, f"its volume {volume or '(unnamed)'} is gone", [], next, event=event)
     title = f"has lost its volume {volume}".rstrip()
-    return msgspec.structs.replace(fired, title=title, who=claim.name, severity=Severity.CRITICAL)
+    return msgspec.structs.replace(fired, title=title, who=(claim.name,), severity=Severity.CRITICAL)
 
 
 RULES: Final[tuple[Rule, ...]] = (

@@ -116,7 +116,7 @@ def claim_fired(
         (*next, describe),
         severity=min(severities, key=lambda item: item.rank) if severities else Severity.WARNING,
         follows=(*_first_of_set(claim, situation), *follows),
-        who=_names(workloads),
+        who=tuple(workload.name for workload in workloads),
         wants=wants,
     )
 

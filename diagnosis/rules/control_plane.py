@@ -56,7 +56,7 @@ def nodes_down_together(_: None, situation: Situation, now: datetime) -> Verdict
         ),
         follows=(CLUSTER,),
         follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN),
-        who=f"all {len(nodes)} nodes",
+        who=(f"all {len(nodes)} nodes",),
     )
 
 

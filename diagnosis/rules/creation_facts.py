@@ -148,7 +148,7 @@ def refused_fired(
         layer=layer or (home_layer(creator) if creator is not None else None),
         follows=follows,
         of_cluster=of_cluster,
-        who=found.workload.name,
+        who=(found.workload.name,),
         wants=wants,
     )
 

@@ -43,7 +43,7 @@ def etcd_clusters_mixed(_: None, situation: Situation, now: datetime) -> Verdict
             of_all(cluster, apart, Mark.OPEN),
         ),
         looks(situation, cluster),
-        who="etcd:",
+        who=("etcd:",),
     )
 
 

@@ -106,7 +106,7 @@ def etcd_quota(_: None, situation: Situation, now: datetime) -> Verdict:
         (*(_sizes(member) for member in near), *_forecast(fullest), *way_out.evidence),
         (*looks(situation, cluster), *way_out.commands),
         severity=Severity.CRITICAL if critical else Severity.WARNING,
-        who="etcd: database",
+        who=("etcd: database",),
     )
 
 
@@ -168,7 +168,7 @@ def etcd_fragmented(_: None, situation: Situation, now: datetime) -> Verdict:
         severity=Severity.INFO if roomy else Severity.WARNING,
         follows=(ETCD,),
         follows_only=("etcd-no-space", "etcd-quota"),
-        who=f"etcd: {named(loose)}:",
+        who=(f"etcd: {named(loose)}:",),
     )
 
 

@@ -91,7 +91,7 @@ def etcd_slow_fsync(_: None, situation: Situation, now: datetime) -> Verdict:
         severity=_severity(value),
         follows=_nodes(slow),
         follows_only=DISK_FAULTS,
-        who=f"etcd: {named(slow)}",
+        who=(f"etcd: {named(slow)}",),
     )
 
 
@@ -152,7 +152,7 @@ def etcd_slow_commit(_: None, situation: Situation, now: datetime) -> Verdict:
         severity=Severity.WARNING if late > COMMIT_LATE_S else Severity.INFO,
         follows=(ETCD, *_nodes(slow)),
         follows_only=("etcd-slow-fsync", *DISK_FAULTS),
-        who=f"etcd: {named(slow)}",
+        who=(f"etcd: {named(slow)}",),
     )
 
 

@@ -61,7 +61,7 @@ def etcd_slow_peers(_: None, situation: Situation, now: datetime) -> Verdict:
         ),
         (metrics_command(situation, cluster, worst, "peer_round_trip_time_seconds_(sum|count)|peer_sent_failures",
                          "which peer is slow?"), *looks(situation, cluster)),
-        who=f"etcd: {named(slow)}",
+        who=(f"etcd: {named(slow)}",),
     )  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def etcd_strained(_: None, situation: Situation, now: datetime) -> Verdict:
         follows=(ETCD,),
         follows_only=("etcd-quorum-lost", "etcd-no-leader", "etcd-slow-fsync", "etcd-slow-commit", "etcd-slow-peers",
                       "etcd-elections", "etcd-member-down", "etcd-member-apart"),
-        who=f"etcd: {named(strained)}",
+        who=(f"etcd: {named(strained)}",),
     )  # fmt: skip
 
 

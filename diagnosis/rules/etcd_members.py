@@ -55,7 +55,7 @@ def etcd_member_behind(_: None, situation: Situation, now: datetime) -> Verdict:
         (*looks(situation, cluster), metrics_command(situation, cluster, worst, lines, "does it catch up?")),
         follows=(ETCD,),
         follows_only=("etcd-slow-fsync", "etcd-slow-peers"),
-        who=f"etcd: {named(behind)}",
+        who=(f"etcd: {named(behind)}",),
     )
 
 
@@ -96,7 +96,7 @@ def etcd_learner(_: None, situation: Situation, now: datetime) -> Verdict:
             of_all(cluster, quorum_text(cluster)),
         ),
         looks(situation, cluster),
-        who=f"etcd: {named(learners)}",
+        who=(f"etcd: {named(learners)}",),
     )
 
 
@@ -141,7 +141,7 @@ def etcd_unhealthy(_: None, situation: Situation, now: datetime) -> Verdict:
         looks(situation, cluster),
         follows=(ETCD,),
         follows_only=("etcd-corrupt", "etcd-slow-fsync", "etcd-slow-peers", "etcd-elections"),
-        who=f"etcd: {named(members)}",
+        who=(f"etcd: {named(members)}",),
     )
 
 

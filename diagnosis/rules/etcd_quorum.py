@@ -196,7 +196,7 @@ def etcd_member_down(_: None, situation: Situation, now: datetime) -> Verdict:
         ),
         follows_only=DOWN_WITH,
         node=nodes[0] if len(nodes) == 1 and len(down) == 1 else "",
-        who=f"etcd: {named(down)}",
+        who=(f"etcd: {named(down)}",),
     )
 
 
@@ -237,7 +237,7 @@ def etcd_member_apart(_: None, situation: Situation, now: datetime) -> Verdict:
             *quorum_evidence(cluster),
         ),
         (*looks(situation, cluster), *_process_commands(apart)),
-        who=f"etcd: {named(apart)}",
+        who=(f"etcd: {named(apart)}",),
     )
 
 

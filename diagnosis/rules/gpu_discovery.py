@@ -260,7 +260,7 @@ def gpu_operands_off(node: Node, situation: Situation, now: datetime) -> Verdict
         (fact("nodes", f"{node.name}: " + ", ".join(f"{name}=false" for name in off[:4])),),
         (kubectl("get", "node", node.name, "--show-labels", purpose="what else is set on it?"),),
         node=node.name,
-        who=node.name,
+        who=(node.name,),
     )
 
 

@@ -177,7 +177,7 @@ def gpu_driver_upgrades_wait(_: None, situation: Situation, now: datetime) -> Ve
         ),
         severity=Severity.WARNING if failed or away else Severity.INFO,
         follows=tuple(Ref("Node", "", name) for name in dict.fromkeys((*failed, *away))),
-        who=counted(len(waiting), "node"),
+        who=(counted(len(waiting), "node"),),
     )  # fmt: skip
 
 

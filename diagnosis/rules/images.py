@@ -190,7 +190,7 @@ def _many(pod: Pod, evidence: list[Evidence], registries: dict[str, set[str]], s
         ),
         layer=Layer.NETWORK,
         node=pod.spec.node_name,
-        who=situation.workload_of(pod).name,
+        who=(situation.workload_of(pod).name,),
     )
 
 

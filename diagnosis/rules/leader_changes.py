@@ -75,7 +75,7 @@ def leaders_change_often(_: None, situation: Situation, now: datetime) -> Verdic
             ),
             follows=(CLUSTER,),
             follows_only=(*ETCD_DOWN, *ETCD_SLOW, "api-slow-requests", *API_BUSY),
-            who=name,
+            who=(name,),
         )  # fmt: skip
     return CLEAR
 

@@ -153,7 +153,7 @@ def scheduler_down(_: None, situation: Situation, now: datetime) -> Verdict:
         (_lease_command("kube-scheduler"), UNPLACED, *control_plane_commands(situation, "kube-scheduler")),
         follows=(CLUSTER,),
         follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN),
-        who="scheduler",
+        who=("scheduler",),
     )
 
 
@@ -206,7 +206,7 @@ def scheduler_behind(_: None, situation: Situation, now: datetime) -> Verdict:
         follows=(CLUSTER,),
         follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN, *ETCD_SLOW, *API_BUSY, "api-slow-requests", "writes-stopped",
                       "scheduler-slow"),
-        who="scheduler",
+        who=("scheduler",),
     )  # fmt: skip
 
 
@@ -236,7 +236,7 @@ def controller_manager_down(_: None, situation: Situation, now: datetime) -> Ver
         ),
         follows=(CLUSTER,),
         follows_only=(*CERTIFICATES_OUT, *ETCD_DOWN),
-        who="controller manager",
+        who=("controller manager",),
     )
 
 
@@ -285,7 +285,7 @@ def deployment_not_observed(deployment: Deployment, situation: Situation, now: d
         ),
         follows=(CLUSTER,),
         follows_only=CONTROLLERS_DOWN,
-        who="controller manager",
+        who=("controller manager",),
     )  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def scheduler_slow(_: None, situation: Situation, now: datetime) -> Verdict:
         severity=Severity.WARNING if taken.p99_s > SLOW_S else Severity.INFO,
         follows=(CLUSTER,),
         follows_only=(*ETCD_DOWN, *ETCD_SLOW, *API_BUSY, "api-slow-requests", "webhook-slow"),
-        who="scheduler",
+        who=("scheduler",),
     )
 
 

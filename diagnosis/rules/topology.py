@@ -96,7 +96,7 @@ def stacked_etcd_strained(_: None, situation: Situation, now: datetime) -> Verdi
         f"shares its nodes with the API server under strain ({counted(len(signals), 'sign')})",
         tuple(lines),
         (command,),
-        who="etcd",
+        who=("etcd",),
     )
 
 
@@ -165,7 +165,7 @@ def versions_apart(_: None, situation: Situation, now: datetime) -> Verdict:
         tuple(lines),
         (kubectl("get", "nodes", "-o", "wide", purpose="which node runs which version?"),),
         severity=Severity.WARNING if grave else Severity.INFO,
-        who="API servers" if unequal else "kubelets",
+        who=("API servers" if unequal else "kubelets",),
     )
 
 

@@ -85,7 +85,7 @@ def webhook_failing(_: None, situation: Situation, now: datetime) -> Verdict:
         severity=Severity.CRITICAL if found and closed else Severity.WARNING,
         follows=tuple(_refs(found)),
         follows_only=(*WEBHOOKS_DOWN, "no-ready-endpoint"),
-        who=f"webhook {shorten(name, 45)}",
+        who=(f"webhook {shorten(name, 45)}",),
     )
 
 
@@ -125,7 +125,7 @@ def webhook_slow(_: None, situation: Situation, now: datetime) -> Verdict:
         tuple(_commands(found)),
         follows=(*_refs(found), CLUSTER),
         follows_only=(*WEBHOOKS_DOWN, "webhook-failing"),
-        who=f"webhook {shorten(name, 45)}",
+        who=(f"webhook {shorten(name, 45)}",),
     )
 
 

@@ -73,7 +73,7 @@ def writes_stopped(_: None, situation: Situation, now: datetime) -> Verdict:
         ),
         follows=(CLUSTER,),
         follows_only=(*ETCD_DOWN, *CERTIFICATES_OUT, "api-not-ready", "api-overloaded"),
-        who="no lease",
+        who=("no lease",),
     )
 
 

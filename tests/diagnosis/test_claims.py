@@ -102,7 +102,7 @@ def test_why_a_claim_is_not_bound(
     subject: Manifest, events: list[Manifest], rule: str, title: str, command: str
 ) -> None:
     [(found, fired)] = verdicts(subject, user(), *events)
-    assert (found.id, fired.title, fired.who) == (rule, title, "db-1")
+    assert (found.id, fired.title, fired.who) == (rule, title, ("db-1",))
     assert fired.about == Ref("PersistentVolumeClaim", "shop", "data")
     assert found.layer is Layer.SCHEDULING
     assert render(fired.next[0], Target()) == command
@@ -141,7 +141,7 @@ def test_the_pod_folds_under_its_claim() -> None:
 
 def test_a_wrong_class_that_nobody_uses_is_a_warning() -> None:
     [(_, fired)] = verdicts(claim(storageClassName="fast"), about("ProvisioningFailed", NO_CLASS))
-    assert (fired.title, fired.who) == ("is Pending: StorageClass fast does not exist", "")
+    assert (fired.title, fired.who) == ("is Pending: StorageClass fast does not exist", ())
     assert fired.severity is Severity.WARNING
 
 

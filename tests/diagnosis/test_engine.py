@@ -360,7 +360,7 @@ def test_each_of_the_names_in_a_title_is_cut_in_its_own_middle(names: list[str],
     @rule("down", signature="T-2", layer=Layer.APPLICATION, severity=Severity.WARNING, kind="Node", looks_at="-")
     def down(subject: Any, _: Situation, __: datetime) -> Verdict:
         """All are of one."""
-        return fired(CHECKOUT, what, who=subject.name)
+        return fired(CHECKOUT, what, who=(subject.name,))
 
     (cause,) = Engine((down,)).judge(situation(*map(node, names)), (), NOW).causes
     assert cause.title == title
