@@ -10,8 +10,8 @@ from simulator.cluster import Cluster
 from simulator.server import Simulator
 from tests.real_etcd import RealEtcd
 
-_FOUND = "quorum lost"
-"""Stands in the title of the finding."""
+_FOUND = ("etcd has lost quorum", "quorum lost")
+"""What the cause says, and what the pane of the control plane does."""
 
 
 class Outlived(NamedTuple):
@@ -47,7 +47,7 @@ async def _until_found(etcd: RealEtcd, folder: Path, count: int) -> float:
                 etcd.pause(member)
             began = monotonic()
             try:
-                return await terminal.until(_FOUND) - began
+                return await terminal.until(lambda screen: all(words in screen for words in _FOUND)) - began
             finally:
                 for member in stopped:
                     etcd.resume(member)

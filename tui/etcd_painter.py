@@ -57,6 +57,10 @@ class EtcdPainter:
         order = list(SourceState)
         return max(self._sources(), key=lambda source: order.index(source.state_at(now)))
 
+    def states(self, now: datetime) -> tuple[SourceState, ...]:
+        """Return the states of the sources that the pane stands on."""
+        return tuple(source.state_at(now) for source in self._sources())
+
     def _sources(self) -> list[Source]:
         situation = self._feed.situation
         named = [source_name(known.member.endpoint) for known in situation.etcd.members()]

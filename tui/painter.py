@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from playbooks.commands import Target
-from situation.findings import Diagnosis
+from situation.findings import Diagnosis, Severity
 from situation.focus import Relation, related
 from situation.kinds import WATCHED
 from situation.meta import Ref
@@ -66,6 +66,8 @@ class Painter:
         """Whether the panes beside the causes say what follows from what; states and figures they always show."""
         self._selected = False
         self._gravest = ""
+        self._told: set[tuple[str, Severity]] = set()
+        """The causes that were painted last."""
         self.displacement = Displacement()
         """Of the cause in the evidence pane, by another one that became the gravest."""
         self._pods_shown = 0
@@ -98,6 +100,7 @@ class Painter:
 
     def causes(self, pane: CausesPane, relation: Relation, now: datetime) -> None:
         situation, diagnosis, attention = self._feed.situation, self._feed.diagnosis, self._attention
+        self._owe_what_gainsays(diagnosis)
         shown = visible_causes(diagnosis, attention.wanted)
         withdrawn = attention.withdrawn
         if withdrawn is not None:  # stays in its place, so that no other moves under the cursor
@@ -110,6 +113,14 @@ class Painter:
         verb = "explains" if len(diagnosis.causes) == 1 else "explain"
         note = f"{len(diagnosis.causes)} {verb} {counted(explained, 'symptom')}" if diagnosis.causes else ""
         pane.tell(pane_state(situation.source("pods"), now=now), note)
+
+    def _owe_what_gainsays(self, diagnosis: Diagnosis) -> None:
+        """Have all slow panes painted soon when other causes are told: they still show what was before."""
+        told = {(cause.key, cause.severity) for cause in diagnosis.causes}
+        if told != self._told:
+            self._told = told
+            for due in (self._pods_due, self._nodes_due, self._gpu_due, self._etcd_due, self._vllm_due):
+                due.owe()
 
     def _stay_with_gravest(self, pane: CausesPane, before: object) -> None:
         """While nothing is selected the cursor stays with the gravest cause; `before` is the key it was on.
@@ -167,17 +178,17 @@ class Painter:
             turn is not None
             and whole
             and self._pods_shown  # why there are none may differ at any time
-            and not (self._pods_reordered and self._pods_due.is_due(source, now, self._slow_at))
+            and not (self._pods_reordered and self._pods_due.is_due(source.state, now, self._slow_at))
         ):
-            if self._ages_due.is_due(source, now):
-                self._ages_due.painted(source, now)
+            if self._ages_due.is_due(source.state, now):
+                self._ages_due.painted(source.state, now)
                 pane.repaint_ages(now)
             else:
                 pane.repaint(turn.pods, now)
         else:
             self._pods_reordered = False
-            self._ages_due.painted(source, now)
-            painted = self._pods_due.painted(source, now)
+            self._ages_due.painted(source.state, now)
+            painted = self._pods_due.painted(source.state, now)
             if whole:  # under a focus or a filter pods are painted in every turn: the others must not wait for that
                 self._slow_at = painted
             keys = visible_pods(situation, self._feed.order, relation, attention.wanted)
@@ -197,9 +208,9 @@ class Painter:
     def nodes(self, pane: NodesPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         situation, attention = self._feed.situation, self._attention
         source = situation.source("nodes")
-        if turn is not None and not self._nodes_due.is_due(source, now, self._slow_at):
+        if turn is not None and not self._nodes_due.is_due(source.state, now, self._slow_at):
             return
-        self._slow_at = self._nodes_due.painted(source, now)
+        self._slow_at = self._nodes_due.painted(source.state, now)
         rows = visible_nodes(situation, self._feed.order, relation, attention.wanted)
         pane.show(rows, now, self._empty("nodes", source, now))
         pane.tell(
@@ -210,9 +221,9 @@ class Painter:
     def events(self, pane: EventsPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         situation, attention = self._feed.situation, self._attention
         source = situation.source("events")
-        if turn is not None and not self._events_due.is_due(source, now, self._slow_at):
+        if turn is not None and not self._events_due.is_due(source.state, now, self._slow_at):
             return
-        self._slow_at = self._events_due.painted(source, now)
+        self._slow_at = self._events_due.painted(source.state, now)
         events = visible_events(situation, relation, attention.wanted)
         pane.show(events, self._empty("events", source, now))
         pane.tell(
@@ -222,28 +233,28 @@ class Painter:
 
     def gpu(self, pane: GpuPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         source = self._feed.situation.source("nodes")
-        if not self.gpus.has_gpus or (turn is not None and not self._gpu_due.is_due(source, now, self._slow_at)):
+        if not self.gpus.has_gpus or (turn is not None and not self._gpu_due.is_due(source.state, now, self._slow_at)):
             return
-        self._slow_at = self._gpu_due.painted(source, now)
+        self._slow_at = self._gpu_due.painted(source.state, now)
         self.gpus.paint(pane, relation, now, self.told, explains=self.explains)
 
     def etcd(self, pane: EtcdPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         plane = self.control_plane
         if not plane.has_spoken:
             return
-        source = plane.source(now)
-        if turn is not None and not self._etcd_due.is_due(source, now, self._slow_at):
+        states = plane.states(now)
+        if turn is not None and not self._etcd_due.is_due(states, now, self._slow_at):
             return
-        self._slow_at = self._etcd_due.painted(source, now)
+        self._slow_at = self._etcd_due.painted(states, now)
         plane.paint(pane, relation, now)
 
     def vllm(self, pane: VllmPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         source = self.servers.source()
         if not self.servers.has_servers:
             return
-        if turn is not None and not self._vllm_due.is_due(source, now, self._slow_at):
+        if turn is not None and not self._vllm_due.is_due(source.state, now, self._slow_at):
             return
-        self._slow_at = self._vllm_due.painted(source, now)
+        self._slow_at = self._vllm_due.painted(source.state, now)
         self.servers.paint(pane, relation, now, explains=self.explains)
 
     def header(self, mode: str, now: datetime, log: str = "") -> HeaderFacts:

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from situation.readings import Source, SourceState
+from situation.readings import SourceState
 from tests.build import NOW
-from tui.cadence import Due
+from tui.cadence import OWED_EVERY_S, Due
 
-LIVE = Source("kubernetes/events", SourceState.LIVE)
+LIVE = SourceState.LIVE
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_when_a_slow_pane_is_due(later_s: float, state: SourceState, is_due: boo
     due = Due(every_s=1.5)
     assert due.is_due(LIVE, NOW)
     due.painted(LIVE, NOW)
-    assert due.is_due(Source(LIVE.name, state), NOW + timedelta(seconds=later_s)) == is_due
+    assert due.is_due(state, NOW + timedelta(seconds=later_s)) == is_due
 
 
 def test_of_two_panes_in_one_turn_the_second_waits_twice_as_long_at_most() -> None:
@@ -30,3 +30,15 @@ def test_of_two_panes_in_one_turn_the_second_waits_twice_as_long_at_most() -> No
     for later_s, is_due in ((2.0, False), (3.0, True)):
         now = NOW + timedelta(seconds=later_s)
         assert due.is_due(LIVE, now, slow_at=now) == is_due
+
+
+def test_a_pane_that_is_owed_is_due_soon_and_once() -> None:
+    due = Due(every_s=1.5)
+    due.painted(LIVE, NOW)
+    due.owe()
+    soon = NOW + timedelta(seconds=OWED_EVERY_S)
+    assert not due.is_due(LIVE, NOW + timedelta(seconds=0.1))
+    assert due.is_due(LIVE, soon)
+    assert not due.is_due(LIVE, soon, slow_at=soon)
+    due.painted(LIVE, soon)
+    assert not due.is_due(LIVE, soon + timedelta(seconds=OWED_EVERY_S))

@@ -123,7 +123,8 @@ async def test_a_quorum_that_is_stopped_is_on_the_screen_and_goes_when_it_is_bac
                 etcd.pause(member)
             try:
                 await until(pilot, lambda: "etcd-quorum-lost" in rules(app.feed.diagnosis), LONG)
-                await until(pilot, lambda: "quorum" in screen_text(pilot), LONG)
+                await until(pilot, lambda: "etcd has lost quorum" in screen_text(pilot), LONG)
+                await until(pilot, lambda: ": quorum lost" in screen_text(pilot), LONG)
                 assert layer_4(app.feed.diagnosis).status is LayerState.FINDINGS
             finally:
                 simulator.faults.freeze_etcd = False

@@ -6,15 +6,17 @@ import pytest
 from playbooks.commands import Target
 from situation.kinds import WATCHED
 from situation.meta import Ref
-from situation.readings import Reading, SourceState
+from situation.readings import Changed, Reading, SourceState
 from situation.steps import finish
-from tests.build import NOW, Manifest, node, pod
+from tests.build import NOW, Manifest, made, node, pod
+from tests.diagnosis.objects import ready_condition
 from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
 from tui.app import Cockpit
 from tui.attention import Attention
 from tui.feed import Feed
 from tui.local import not_read
 from tui.painter import Painter, connection_problem
+from widgets.causes import CausesPane
 from widgets.events import EventsPane
 from widgets.evidence import Card
 from widgets.nodes import NodesPane
@@ -166,6 +168,29 @@ async def test_with_a_focus_the_other_panes_are_painted_too(tmp_path: Path) -> N
         panes = (PodsPane, NodesPane, EventsPane)
         ages = {pane: cockpit.query_one(pane).query_one(PaneTitle).state.age_s for pane in panes}
         assert all(age == 30.0 for age in ages.values()), ages
+
+
+async def test_what_gainsays_a_new_cause_is_painted_soon(tmp_path: Path) -> None:
+    cluster = Cluster(cluster_readings(node("n1"), pod("web-1", node="n1")))
+    async with open_cockpit(cluster, tmp_path) as pilot:
+        app = pilot.app
+        assert isinstance(app, Cockpit)
+        shown, cockpit = app.cockpit.painter, app.cockpit
+        causes, nodes = cockpit.query_one(CausesPane), cockpit.query_one(NodesPane)
+
+        def age_shown_after(later_s: float) -> float | None:
+            turn, later = app.feed.turn(), NOW + timedelta(seconds=later_s)
+            shown.causes(causes, shown.relation(), later)
+            shown.nodes(nodes, shown.relation(), turn, later)
+            return nodes.query_one(PaneTitle).state.age_s
+
+        assert age_shown_after(9.9) == 5.0  # in steps of five seconds
+        assert age_shown_after(10.3) == 5.0
+        gone = ready_condition("Unknown", reason="NodeStatusUnknown", message="Kubelet stopped posting node status.")
+        changed = Changed("nodes", (made(node("n1", conditions=gone)),))
+        cluster.publish(Reading("kubernetes/nodes", SourceState.LIVE, NOW, changed))
+        assert age_shown_after(10.4) == 10.0
+        assert app.feed.diagnosis.causes
 
 
 async def test_pods_that_turn_out_to_be_forbidden_are_no_longer_being_read(tmp_path: Path) -> None:
