@@ -6,6 +6,7 @@ from situation.cluster import Lease, Namespace, Node, ResourceQuota
 from situation.meta import KubernetesObject
 from situation.network import Service
 from situation.pods import Pod
+from situation.renewals import LEASES
 from situation.selectors import is_finished, is_node_ready
 from situation.situation import Situation
 from situation.store import Change
@@ -40,7 +41,8 @@ def begins_to_schedule(change: Change, situation: Situation) -> bool:
     old, new = change.old, change.new
     if not isinstance(new, Lease):
         return False
-    if new.spec.renew_time is not None and new.spec.renew_time == situation.leases_resumed_at:
+    resumed = situation.renewals.resumed_at
+    if resumed is not None and situation.renewals.at[LEASES].get(new.key) == resumed:
         return True
     return new.name == "kube-scheduler" and isinstance(old, Lease) and old.spec.acquire_time != new.spec.acquire_time
 

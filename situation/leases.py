@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from situation.api_server import READYZ
-from situation.cluster import Lease
 from situation.meta import ObjectKey
 from situation.readings import SourceState
+from situation.renewals import LEASES, NODE_LEASES, STANDSTILL
 from situation.server_clock import cluster_now
-from situation.situation import STANDSTILL, Situation
+from situation.situation import Situation
 
 STILL: Final = timedelta(seconds=120)
 """Scheduler, controller manager and API server renew theirs every few seconds, kubelets every 10: all of them missed
@@ -20,12 +20,11 @@ LEAST: Final = 2
 
 def renewals(situation: Situation) -> Mapping[ObjectKey, datetime]:
     """Return when each lease was renewed last, those of nodes among them, by the cluster's own clock."""
-    return situation.while_same(("leases", "nodeleases"), renewals, lambda: _renewals(situation))
+    return situation.while_same((LEASES, NODE_LEASES), renewals, lambda: _renewals(situation))
 
 
 def _renewals(situation: Situation) -> dict[ObjectKey, datetime]:
-    leases = (*situation.leases.items(), *situation.table("nodeleases").items())
-    return {key: renewed for key, item in leases if isinstance(item, Lease) and (renewed := item.spec.renew_time)}
+    return {key: at for dated in situation.renewals.at.values() for key, at in dated.items()}
 
 
 def last_write(situation: Situation) -> datetime | None:
@@ -55,6 +54,8 @@ def at_work_since(situation: Situation, name: str) -> datetime | None:
 
     It was elected then, or all leases stood still until then.
     """
-    lease = situation.leases.get(("kube-system", name))
+    lease, renewed = situation.leases.get(("kube-system", name)), renewals(situation).get(("kube-system", name))
     elected = lease.spec.acquire_time if lease is not None else None
-    return max((at for at in (elected, situation.leases_resumed_at) if at is not None), default=None)
+    if elected is not None and renewed is not None:
+        elected = min(elected, renewed)  # its holder's clock may be ahead
+    return max((at for at in (elected, situation.renewals.resumed_at) if at is not None), default=None)

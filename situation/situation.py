@@ -1,7 +1,7 @@
 """The Situation: every reading with its age and state, and the cluster's objects with their relations."""
 
 from collections.abc import Callable, Hashable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, TypeVar
 
 import msgspec
@@ -33,15 +33,15 @@ from situation.readings import (
     Value,
 )
 from situation.relations import Relations
+from situation.renewals import LEASES, NODE_LEASES, STANDSTILL, Renewals
 from situation.scheduler import SchedulerLoad
+from situation.server_clock import cluster_now, measured
 from situation.serving.memory import ServingMemory
 from situation.serving.readings import ServerReading
 from situation.store import Change
 
 T = TypeVar("T")
 
-STANDSTILL: Final = timedelta(seconds=30)
-"""The API server renews its lease every 10 s, and the leaders theirs more often: all of them missed three."""
 _STRANGERS_KEPT: Final = 64
 """Nodes with GPUs that the cluster does not have (any more), or that may not be read."""
 
@@ -62,8 +62,7 @@ class Situation(Relations):
         """Since when the API server's own checks find in each answer that etcd does not work."""
         self.answering_since: datetime | None = None
         """When the API server's checks were answered again, after they had not been; None: they always were."""
-        self.leases_resumed_at: datetime | None = None
-        """The first renewal of a lease in kube-system after none had been for STANDSTILL, by the cluster's clock."""
+        self.renewals = Renewals()
         self.mig_asked_at: dict[str, datetime] = {}
         """When another MIG layout was asked for, by node name; only where that was seen to happen."""
         self.own_load = OwnLoad()
@@ -123,12 +122,12 @@ class Situation(Relations):
         return []
 
     def _take_objects(self, value: Listed | Changed, at: datetime, *, is_seen: bool) -> list[Change]:
-        before = self._newest_renewal() if value.kind == "leases" and is_seen else None
         changes = self._replace_all(value) if isinstance(value, Listed) else self._change(value)
         if value.kind == "nodes":
             self._note_layouts(changes, at)
-        if before is not None and (newest := self._newest_renewal() or before) - before > STANDSTILL:
-            self.leases_resumed_at = newest
+        if value.kind in (LEASES, NODE_LEASES):
+            there = cluster_now(self, at) if measured(self, at) is not None else None
+            self.renewals.take(value.kind, changes, there, is_seen=is_seen)
         return changes
 
     def _note_layouts(self, changes: list[Change], at: datetime) -> None:
@@ -138,9 +137,6 @@ class Situation(Relations):
             elif change.old is not None and _layout(change.old) != _layout(change.new):
                 self.mig_asked_at[change.ref.name] = at
 
-    def _newest_renewal(self) -> datetime | None:
-        return max((at for lease in self.leases.values() if (at := lease.spec.renew_time) is not None), default=None)
-
     def set_back(self, now: datetime) -> None:
         """Take all that was said for said by `now`: a clock was set back, and what lies ahead would never grow old."""
         self.sources = {
@@ -149,6 +145,8 @@ class Situation(Relations):
         }
         self.answering_since = self.answering_since and min(self.answering_since, now)
         self.mig_asked_at = {name: min(at, now) for name, at in self.mig_asked_at.items()}
+        self.renewals.set_back(now)
+        self._lasting = Derived()
         self.devices.clear()  # they are read again soon, and what they told before would count as newer
         self._devices_by_origin.clear()
 

@@ -132,8 +132,13 @@ def made(manifest: Manifest) -> KubernetesObject:
     return decode_object(msgspec.json.encode(manifest), kind)
 
 
-def situation(*manifests: Manifest, missing: Mapping[str, SourceState] | None = None, now: datetime = NOW) -> Situation:
-    """Return a Situation in which every kind is live and holds just `manifests`.
+def situation(
+    *manifests: Manifest,
+    missing: Mapping[str, SourceState] | None = None,
+    now: datetime = NOW,
+    into: Situation | None = None,
+) -> Situation:
+    """Return a Situation (`into`, else a new one) in which every kind is live and holds just `manifests`.
 
     `missing` maps kind names (`nodes`) to the state of a source that never gave anything.
     """
@@ -142,7 +147,7 @@ def situation(*manifests: Manifest, missing: Mapping[str, SourceState] | None = 
         kind = kind_of(manifest["kind"], manifest.get("metadata", {}).get("namespace", ""))
         assert kind is not None, f"Midwatch does not read {manifest['kind']}"
         by_kind[kind.name].append(made(manifest))
-    known = Situation()
+    known = into or Situation()
     for kind in KINDS:
         if missing and kind.name in missing:
             known.apply(Reading(kind.source, missing[kind.name], now, error=f"cannot list {kind.name}"))

@@ -53,13 +53,14 @@ def _leader(situation: Situation, name: str, now: datetime) -> _Leader | None:
     clock and the cluster's does not count.
     """
     lease = situation.leases.get(("kube-system", name))
-    if lease is None or (renewed := lease.spec.renew_time) is None:
+    found = renewals(situation)
+    if lease is None or (renewed := found.get(lease.key)) is None:
         return None
-    other = max((at for (_, item), at in renewals(situation).items() if item != name), default=None)
+    other = max((at for (_, item), at in found.items() if item != name), default=None)
     there = cluster_now(situation, now)
     if (there - max(other or renewed, renewed)).total_seconds() > FROZEN_S:
         return None
-    newest, resumed = other or there, situation.leases_resumed_at
+    newest, resumed = other or there, situation.renewals.resumed_at
     age_s, missed_s = ((newest - since).total_seconds() for since in (renewed, max(renewed, resumed or renewed)))
     skew = "no other lease to compare with"
     if other is not None:

@@ -6,7 +6,8 @@ import pytest
 
 from situation.leases import at_work_since, still_for
 from situation.readings import Changed, Listed, Readiness, Reading, SourceState
-from situation.situation import STANDSTILL, Situation
+from situation.renewals import STANDSTILL
+from situation.situation import Situation
 from tests.build import NOW, Manifest, ago, made, situation
 from tests.diagnosis.objects import lease
 
@@ -64,7 +65,7 @@ def renewed(known: Situation, after_s: float, name: str = "apiserver-abc") -> No
 
 
 def test_the_first_list_resumes_nothing_whatever_stands_in_it() -> None:
-    assert situation(lease("left", age_s=9000), lease("apiserver-abc", age_s=1)).leases_resumed_at is None
+    assert situation(lease("left", age_s=9000), lease("apiserver-abc", age_s=1)).renewals.resumed_at is None
 
 
 @pytest.mark.parametrize(("steps_s", "resumed_s"), [((2, 12, 22), None), ((2, 12, 60, 70), 60), ((31,), 31)])
@@ -72,13 +73,13 @@ def test_when_leases_are_renewed_again(steps_s: tuple[float, ...], resumed_s: fl
     known = situation(lease("kube-scheduler", age_s=50), lease("apiserver-abc", age_s=0))
     for after_s in steps_s:
         renewed(known, after_s)
-    assert known.leases_resumed_at == (None if resumed_s is None else NOW + timedelta(seconds=resumed_s))
+    assert known.renewals.resumed_at == (None if resumed_s is None else NOW + timedelta(seconds=resumed_s))
 
 
 def test_a_new_list_after_a_cut_resumes_them_too() -> None:
     known = situation(lease("apiserver-abc", age_s=STANDSTILL.total_seconds() + 1))
     known.apply(Reading("kubernetes/leases", LIVE, NOW, Listed("leases", (made(lease("apiserver-abc", age_s=0)),))))
-    assert known.leases_resumed_at == NOW
+    assert known.renewals.resumed_at == NOW
 
 
 def test_a_list_that_is_polled_says_nothing_of_the_time_between() -> None:
@@ -86,7 +87,7 @@ def test_a_list_that_is_polled_says_nothing_of_the_time_between() -> None:
     known = situation(lease("apiserver-abc", age_s=60))
     value = Listed("leases", (made(lease("apiserver-abc", age_s=0)),))
     known.apply(Reading("kubernetes/leases", LIVE, NOW, value, error="polled: leases may not be watched"))
-    assert known.leases_resumed_at is None
+    assert known.renewals.resumed_at is None
 
 
 def elected(age_s: float) -> Manifest:

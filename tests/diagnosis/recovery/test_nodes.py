@@ -1,5 +1,6 @@
 """Nodes that are Ready again, and their agents; leases, namespaces and controllers that move on."""
 
+from functools import partial
 from typing import Final
 
 import pytest
@@ -9,6 +10,7 @@ from tests.diagnosis.objects import daemonset, endpoints, lease, ready_condition
 from tests.diagnosis.recovery.harness import Case, check, gone
 from tests.diagnosis.test_control_plane import API_LEASE, down, leaving, new_deployment, placed, unseen
 from tests.diagnosis.test_node_agents import agent_pod
+from tests.diagnosis.test_node_clock import MANAGER, dated, live, renewed
 from tests.diagnosis.test_nodes import CNI, FINE, GONE, OTHER, RUNTIME, cordoned, node_event, pressed
 
 BACK: Final = node(conditions=ready_condition("True", reason="KubeletReady", age_s=-1, heartbeat_s=-1))
@@ -30,6 +32,8 @@ AS_IT_WAS: Final = pod(age_s=9000, ready=False, container_status={"ready": True}
 ELECTED: Final[Manifest] = lease("kube-scheduler", age_s=-1)
 ELECTED["spec"]["acquireTime"] = ago(-1)
 WEB: Final = pod(owner="ReplicaSet/web-5d8")
+LOOKED_S: Final = 6.0
+"""Leases of nodes are read once a minute: who stands on them is judged again by time alone (`engine.RECHECK`)."""
 CASES: Final = (
     *(Case(rule, [node(conditions=conditions), FINE, TOLD_OF_IT, WEB], [BACK])
       for rule, conditions in (("node-unreachable", GONE), ("node-network-not-ready", CNI),
@@ -62,6 +66,13 @@ CASES: Final = (
     Case("controller-manager-down", [API_LEASE, lease("kube-controller-manager", age_s=125)],
          [lease("kube-controller-manager", age_s=-1)]),
     Case("deployment-not-observed", [new_deployment(age_s=60)], [new_deployment(age_s=60, observed=1)]),
+    Case("node-clock-off", partial(live, dated(heartbeat_s=-300), FINE), [dated(heartbeat_s=-1)]),
+    *(Case("node-clock-off", partial(live, *known, FINE), [renewed(age_s=-1)], after_s=LOOKED_S, name=name)
+      for name, known in (("its lease tells it first", (dated(heartbeat_s=-300), renewed(age_s=-300))),
+                          ("so does a first lease", (dated(heartbeat_s=-300),)),
+                          ("behind", (dated(heartbeat_s=400), renewed(age_s=245), MANAGER)))),
+    Case("node-clock-off", partial(live, *(dated(f"n{i}", heartbeat_s=-90) for i in range(3))),
+         [dated(f"n{i}", heartbeat_s=-1) for i in range(3)], name="the API server's"),
     Case("namespace-stuck", [leaving(600, "NamespaceContentRemaining")], [gone("Namespace", "old", "")]),
 )  # fmt: skip
 
