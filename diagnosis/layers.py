@@ -103,7 +103,7 @@ def doubt(source: Source, now: datetime) -> str:
     """Return why a source cannot be believed now, in words, or the empty string if it can."""
     state = source.state_at(now)
     if state is SourceState.LIVE:
-        return f"{_short(source)}: {source.skipped} not readable" if source.skipped else ""
+        return f"{_short(source)}: {source.skipped} not read" if source.skipped else ""
     kind = BY_NAME.get(_short(source))
     if state is SourceState.ABSENT and (not source.error.startswith(NOT_GIVEN) or (kind and kind.optional)):
         return ""  # the server does not have the kind, so there is nothing of it to judge

@@ -44,7 +44,9 @@ class Listed(msgspec.Struct, frozen=True):
     """`ObjectKind.name`."""
     objects: tuple[KubernetesObject, ...]
     skipped: int = 0
-    """Objects that could not be decoded."""
+    """Objects that could not be decoded, or had to be left out."""
+    is_whole: bool = True
+    """No object was left out: what is known and not among these is gone."""
 
 
 class Changed(msgspec.Struct, frozen=True):

@@ -80,10 +80,15 @@ class Relations(Store):
             if (not reasons or event.reason in reasons)
             and (not uid or event.involved_object.uid in ("", uid) or kind == "Node")
         ]
-        return tuple(sorted(found, key=_event_time))
+        return by_time(found)
 
 
 _LONG_AGO: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def by_time(events: Iterable[KubernetesObject]) -> tuple[Event, ...]:
+    """Return events by when they happened last; those that do not tell come first."""
+    return tuple(sorted((item for item in events if isinstance(item, Event)), key=_event_time))
 
 
 def _event_time(event: Event) -> datetime:

@@ -32,7 +32,7 @@ from situation.readings import (
     SourceState,
     Value,
 )
-from situation.relations import Relations
+from situation.relations import Relations, by_time
 from situation.renewals import LEASES, NODE_LEASES, STANDSTILL, Renewals
 from situation.scheduler import SchedulerLoad
 from situation.server_clock import cluster_now, measured
@@ -144,6 +144,7 @@ class Situation(Relations):
             for name, source in self.sources.items()
         }
         self.answering_since = self.answering_since and min(self.answering_since, now)
+        self.etcd_failing_since = self.etcd_failing_since and min(self.etcd_failing_since, now)
         self.mig_asked_at = {name: min(at, now) for name, at in self.mig_asked_at.items()}
         self.renewals.set_back(now)
         self._lasting = Derived()
@@ -234,9 +235,9 @@ class Situation(Relations):
         table = self._tables[listed.kind]
         if not table and listed.kind != "events":  # of which only so many are kept
             return self._fill(listed.kind, listed.objects)
-        seen = {item.key for item in listed.objects}
+        seen = {item.key for item in listed.objects} if listed.is_whole else table.keys()
         changes = [self._put(listed.kind, key, None) for key in [key for key in table if key not in seen]]
-        for item in listed.objects:
+        for item in by_time(listed.objects) if listed.kind == "events" else listed.objects:
             before = table.get(item.key)
             if before is None or not _same_version(before, item):
                 changes.append(self._put(listed.kind, item.key, item))

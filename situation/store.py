@@ -17,7 +17,7 @@ from situation.storage import PersistentVolumeClaim, StorageClass
 from situation.workloads import DaemonSet, Deployment, Job, ReplicaSet, StatefulSet
 
 EVENT_LIMIT: Final = 10_000
-"""Events kept, oldest out first; the API server keeps them for an hour (fault_signatures 0.1)."""
+"""Events kept; those told of first go first; the API server keeps them for an hour (fault_signatures 0.1)."""
 
 
 class Change(NamedTuple):
@@ -115,9 +115,9 @@ class Store:
         table = self._tables[name]
         self._revisions[name] += 1
         old = table.get(key)
-        if new is None:
-            del table[key]
-        else:
+        if new is None or name == "events":
+            table.pop(key, None)  # so that the last in the table is the one that was told of last
+        if new is not None:
             table[key] = new
         for index in self._indexes.get(name, ()):
             index.replace(key, old, new)

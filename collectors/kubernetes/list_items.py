@@ -15,6 +15,7 @@ class CutListError(ValueError):
 class _ListMeta(msgspec.Struct, rename="camel"):
     resource_version: str = ""
     continue_: str = msgspec.field(default="", name="continue")
+    remaining_item_count: int = 0
 
 
 class _Document(msgspec.Struct):
@@ -38,6 +39,8 @@ class ListSplitter:
     def __init__(self) -> None:
         self.resource_version = ""
         self.continue_token = ""
+        self.remaining = 0
+        """Objects that come after this page; 0 also where the server does not tell (lists with selectors)."""
         self._buffer = bytearray()
         self._searched = 0
         self._head: bytes | None = None
@@ -75,6 +78,7 @@ class ListSplitter:
         if document.metadata is not None:
             self.resource_version = document.metadata.resource_version
             self.continue_token = document.metadata.continue_
+            self.remaining = document.metadata.remaining_item_count
         return [bytes(item) for item in document.items or ()]
 
     def _find_head(self) -> bool:

@@ -28,8 +28,11 @@ BODY_IDLE_S: Final = 15.0
 SLICE_S: Final = 0.004
 """Decoding gives the event loop back after this long, so that the screen stays alive."""
 EVENT_PAGE: Final = 500
-EVENT_PAGES: Final = 6
-"""Pages of events read once: they come from etcd itself, and in order of name, not of time."""
+EVENT_PAGES: Final = 20
+"""Pages of events read at most: they come from etcd itself, in order of name and not of time. As many events as are
+kept (`situation.store.EVENT_LIMIT`)."""
+_WARNINGS: Final = "type!=Normal"
+_OTHERS: Final = "type=Normal"
 
 
 class Slicer:
@@ -50,12 +53,19 @@ class Slicer:
 
 
 class ObjectList(msgspec.Struct, frozen=True):
-    """One list: its objects, the version to watch from, how many items could not be decoded, and the next page."""
+    """One list, or a page of it."""
 
     objects: tuple[KubernetesObject, ...]
     resource_version: str
+    """From here on it can be watched."""
     skipped: int
+    """Items that could not be decoded, or had to be left out and may matter."""
     continue_token: str = ""
+    """Asks for the next page; empty where this is the last."""
+    remaining: int = 0
+    """Items after this page, where the server tells."""
+    is_whole: bool = True
+    """Nothing had to be left out."""
 
 
 class Decoder:
@@ -105,19 +115,40 @@ async def list_cached(client: Client, kind: ObjectKind, namespace: str | None, s
 
 
 async def list_events(client: Client, kind: ObjectKind, namespace: str | None) -> ObjectList:
-    """Return a bounded number of events, page by page; the version is that of the first page. Raises SourceError."""
-    page = await _list(client, kind, namespace, {"limit": str(EVENT_PAGE)})
-    objects, skipped, version = list(page.objects), page.skipped, page.resource_version
-    for _ in range(EVENT_PAGES - 1):
-        if not page.continue_token:
-            break
+    """Return events; the version is that of the first page. Raises SourceError.
+
+    Where one page does not hold all, warnings are read before others, EVENT_PAGES pages of both at most. Only warnings
+    that are left out are counted as skipped: verdicts stand on them.
+    """
+    first = await _list(client, kind, namespace, {"limit": str(EVENT_PAGE)})
+    if not first.continue_token:
+        return first
+    warnings, pages_left = await _read_pages(client, kind, namespace, _WARNINGS, EVENT_PAGES)
+    others, _ = await _read_pages(client, kind, namespace, _OTHERS, pages_left)
+    objects, skipped = warnings.objects + others.objects, warnings.skipped + others.skipped
+    if not warnings.is_whole:
+        skipped += max(1, len(first.objects) + first.remaining - len(objects))
+    is_whole = warnings.is_whole and others.is_whole
+    return ObjectList(objects, first.resource_version, skipped, is_whole=is_whole)
+
+
+async def _read_pages(
+    client: Client, kind: ObjectKind, namespace: str | None, selector: str, pages: int
+) -> tuple[ObjectList, int]:
+    """Return what a field selector selects, from `pages` pages at most, and how many are left."""
+    objects: list[KubernetesObject] = []
+    skipped, version, params = 0, "", {"limit": str(EVENT_PAGE), "fieldSelector": selector}
+    is_whole = False
+    while pages and not is_whole:
+        pages -= 1
         try:
-            page = await _list(client, kind, namespace, {"limit": str(EVENT_PAGE), "continue": page.continue_token})
+            page = await _list(client, kind, namespace, params)
         except ExpiredError:
-            break  # the snapshot that the pages belong to is gone; what we have is bounded anyway
+            break  # the snapshot that the pages belong to is gone
         objects += page.objects
-        skipped += page.skipped
-    return ObjectList(tuple(objects), version, skipped)
+        skipped, version = skipped + page.skipped, version or page.resource_version
+        params["continue"], is_whole = page.continue_token, not page.continue_token
+    return ObjectList(tuple(objects), version, skipped, is_whole=is_whole), pages
 
 
 async def _list(client: Client, kind: ObjectKind, namespace: str | None, params: dict[str, str]) -> ObjectList:
@@ -138,7 +169,9 @@ async def _list(client: Client, kind: ObjectKind, namespace: str | None, params:
             except CutListError as error:
                 raise BadAnswerError(f"{answer.url}: {error}") from error
             await _decode(rest, decoder, objects, slicer)
-    return ObjectList(tuple(objects), splitter.resource_version, decoder.skipped, splitter.continue_token)
+    return ObjectList(
+        tuple(objects), splitter.resource_version, decoder.skipped, splitter.continue_token, splitter.remaining
+    )
 
 
 async def _decode(items: list[bytes], decoder: Decoder, objects: list[KubernetesObject], slicer: Slicer) -> None:

@@ -159,7 +159,7 @@ class Reflector:
         self._lines.begin(listed.objects, listed.resource_version)
         self._seen_at, self._listed_at = self._clock(), monotonic()
         self._list_took_s = self._listed_at - began
-        return Listed(self._kind.name, listed.objects, listed.skipped)
+        return Listed(self._kind.name, listed.objects, listed.skipped, listed.is_whole)
 
     async def _follow(self, *, initial: bool) -> AsyncGenerator[Reading, None]:
         """Watch until the server ends it; with `initial` the watch begins with all objects (streaming list)."""

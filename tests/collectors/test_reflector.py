@@ -350,28 +350,69 @@ async def test_confirmations_are_rare(simulator: Simulator, client: Client) -> N
     assert sum(1 for reading in heard.readings if reading.source == "kubernetes/pods") == 1
 
 
-async def test_events_come_in_bounded_pages_never_streamed(simulator: Simulator, client: Client) -> None:
-    for number in range(4_000):
-        simulator.cluster.put("events", event("Pod/web-1", "BackOff", f"number {number:06}"))
+def put_events(simulator: Simulator, count: int, namespace: str, type: str) -> None:
+    for number in range(count):
+        item = event("Pod/web-1", "BackOff", f"number {number:06}", namespace=namespace, type=type)
+        item["metadata"]["name"] = f"web-1.{number:06}"
+        simulator.cluster.put("events", item)
+
+
+async def test_events_come_in_pages_never_streamed_and_warnings_before_others(
+    simulator: Simulator, client: Client
+) -> None:
+    put_events(simulator, 3_100, "batch", "Normal")
+    put_events(simulator, 700, "shop", "Warning")
     async with reflecting(client, "events") as heard:
-        await heard.until_state(SourceState.LIVE, "events")
-        bounded = len(heard.situation.events)
+        source = await heard.until_state(SourceState.LIVE, "events")
+        assert (len(heard.situation.events), source.skipped) == (3_800, 0)
         simulator.cluster.put("events", event("Pod/web-1", "Killing", "the next one"))
-        await heard.until(lambda: len(heard.situation.events) == bounded + 1)
-    assert 500 <= bounded <= lists.EVENT_PAGE * lists.EVENT_PAGES
+        await heard.until(lambda: len(heard.situation.events) == 3_801)
     path = "/api/v1/events"
     assert asked(simulator, path, sendInitialEvents="true") == 0
     assert asked(simulator, path, resourceVersion="0") == 0
-    assert asked(simulator, path, limit="500") == lists.EVENT_PAGES
+    assert asked(simulator, path, limit="500", fieldSelector="type!=Normal") == 2
+    assert asked(simulator, path, limit="500") == 1 + 2 + 7
+
+
+@pytest.mark.parametrize(("warnings", "kept", "left_out"), [(900, 1_500, 0), (2_100, 1_500, 700)])
+async def test_events_beyond_the_bound_are_left_out_and_warnings_counted(
+    simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch, warnings: int, kept: int, left_out: int
+) -> None:
+    monkeypatch.setattr(lists, "EVENT_PAGES", 3)
+    put_events(simulator, 100 if left_out else 1_000, "batch", "Normal")
+    put_events(simulator, warnings, "shop", "Warning")
+    async with reflecting(client, "events") as heard:
+        source = await heard.until_state(SourceState.LIVE, "events")
+        known = heard.situation.events.values()
+        assert sum(item.type == "Warning" for item in known) == min(warnings, kept)
+        assert (len(known), source.skipped) == (min(warnings, 1_500) + (500 if not left_out else 0), left_out)
+
+
+async def test_a_list_that_left_events_out_takes_none_away(
+    simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "EVENT_PAGES", 2)
+    put_events(simulator, 1_200, "batch", "Warning")
+    fresh = event("StatefulSet/web", "FailedCreate", "exceeded quota")
+    async with reflecting(client, "events") as heard:
+        await heard.until_state(SourceState.LIVE, "events")
+        simulator.cluster.put("events", fresh)
+        await heard.until(lambda: len(heard.situation.events) == 1_001)
+        before = asked(simulator, "/api/v1/events", limit="500")
+        simulator.faults.expire_watches = "status"
+        await simulator.cut()
+        await heard.until(lambda: asked(simulator, "/api/v1/events", limit="500") == before + 3)
+        simulator.cluster.put("events", event("Pod/web-1", "Killing", "the next one"))
+        await heard.until(lambda: len(heard.situation.events) == 1_002)
+        assert ("shop", fresh["metadata"]["name"]) in heard.situation.events
 
 
 async def test_events_whose_pages_expire_are_taken_as_far_as_they_came(simulator: Simulator, client: Client) -> None:
-    for number in range(700):
-        simulator.cluster.put("events", event(f"Pod/web-{number}", "BackOff", "back-off"))
+    put_events(simulator, 700, "shop", "Warning")
     simulator.faults.answers.append(Answer("/api/v1/events", 410, "", query={"continue": "*"}))
     async with reflecting(client, "events") as heard:
-        await heard.until_state(SourceState.LIVE, "events")
-    assert len(heard.situation.events) == 500
+        source = await heard.until_state(SourceState.LIVE, "events")
+    assert (len(heard.situation.events), source.skipped) == (500, 200)
     assert {reading.state for reading in heard.readings} == {SourceState.LIVE}
 
 
