@@ -127,9 +127,9 @@ def _several_json(file: Path, data: bytes) -> Iterator[bytes]:
     while place < len(text):
         try:
             _, end = decoder.raw_decode(text, place)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # a number may have too many digits for Python
             line = text.count("\n", 0, getattr(error, "pos", place)) + 1
-            said = getattr(error, "msg", "nested too deeply")
+            said = "nested too deeply" if isinstance(error, RecursionError) else getattr(error, "msg", str(error))
             raise DumpError(f"{file}, line {line}: broken or cut off JSON: {said}") from error
         yield text[place:end].encode()
         place = end
@@ -192,6 +192,8 @@ def _yaml_documents(file: Path, data: bytes) -> Iterator[Document]:
         raise DumpError(f"{file}{line}: neither JSON nor valid YAML: {harmless(str(error.problem))}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise DumpError(f"{file}: neither JSON nor valid YAML: {harmless(str(error))}") from error
+    except (TypeError, OverflowError) as error:  # `on: x` has a key that is true, in YAML 1.1
+        raise DumpError(f"{file}: not what JSON can hold: {harmless(str(error))}") from error
 
 
 def _as_json(file: Path, document: Any) -> bytes:

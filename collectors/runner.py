@@ -120,7 +120,8 @@ class Runner:
             except SourceError as error:
                 failure = error
             except TimeoutError:
-                failure = UnreachableError(f"{collector.name}: no answer within {collector.deadline_s:g} s")
+                within = f" within {collector.deadline_s:g} s" if collector.deadline_s is not None else ""
+                failure = UnreachableError(f"{collector.name}: no answer{within}")
             except Exception as error:  # noqa: BLE001  the outer boundary: one source must not end the program
                 _log.exception("internal error in %s", collector.name)
                 failure = SourceError(f"internal error in {collector.name}: {type(error).__name__}: {error}")

@@ -11,7 +11,7 @@ class Turns:
     """Says whom to ask in each round, at most `limit` of them.
 
     Those wanted first come first, then those not asked for longest, which get a quarter of each round however many are
-    wanted first: what is ill where nobody looks is to be found too.
+    wanted first, one at least (with a limit of one every other round): what is ill where nobody looks is to be found.
     """
 
     def __init__(self, limit: int) -> None:
@@ -24,7 +24,8 @@ class Turns:
     def chosen(self, keys: Collection[str], first: Iterable[str], known: Collection[str]) -> list[str]:
         """Begin a round and return whom of `keys` to ask in it; whoever is not `known` any more is forgotten."""
         self.round += 1
-        wanted = [key for key in first if key in keys][: self._limit - self._limit // 4]
+        kept_free = max(1, self._limit // 4) if self._limit > 1 else self.round % 2
+        wanted = [key for key in first if key in keys][: self._limit - kept_free]
         others = sorted(set(keys).difference(wanted), key=lambda key: (self._asked_in.get(key, 0), key))
         chosen = [*wanted, *others][: self._limit]
         self._asked_in = {key: asked for key, asked in self._asked_in.items() if key in known}

@@ -135,6 +135,10 @@ class Incident(msgspec.Struct, frozen=True):
         """Time of the last entry; of the beginning without one."""
         return max((entry.at for entry in self.entries), default=self.began)
 
+    def until(self, now: datetime) -> datetime:
+        """Return when its log ended: `now` while it is written."""
+        return self.ended or (now if self.live else self.last_at)
+
     @property
     def standing(self) -> tuple[Entry, ...]:
         """Causes that were not cleared, each as it was told last."""

@@ -50,7 +50,7 @@ def markdown(incident: Incident, now: datetime, zone: tzinfo | None = None, vers
 def _overview(
     incident: Incident, causes: Sequence[Story], noticed: Sequence[Story], times: Times, now: datetime
 ) -> Iterator[str]:
-    end = incident.ended or (now if incident.live else incident.last_at)
+    end = incident.until(now)
     gravest = min((story.gravest for story in causes), key=lambda item: item.rank, default=None)
     open_ones = sum(story.cleared is None for story in causes)
     also = f"; {counted(len(noticed), 'weak point')} noticed besides" if noticed else ""

@@ -39,7 +39,9 @@ class Story(msgspec.Struct, frozen=True):
     def spells(self) -> tuple[Spell, ...]:
         """Its severities over time."""
         turns = [(self.begun.at, self.begun.severity or Severity.INFO)]
-        turns += [(entry.at, entry.severity) for entry in self.changes if entry.severity not in (None, turns[-1][1])]
+        for entry in self.changes:
+            if entry.severity not in (None, turns[-1][1]):
+                turns.append((entry.at, entry.severity))
         ends = [at for at, _ in turns[1:]]
         return tuple(
             Spell(began, ended, severity) for (began, severity), ended in zip(turns, [*ends, self.ended], strict=True)

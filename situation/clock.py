@@ -13,6 +13,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def earlier(known: datetime | None, at: datetime) -> datetime | None:
+    """Return the earlier of two times, the first of which may not be known."""
+    return min(known, at) if known is not None else None
+
+
 def age_text(since: datetime | None, now: datetime) -> str:
     """Return how long ago `since` was, in at most two units as kubectl prints ages: `63s`, `4m10s`, `3h5m`, `12d`.
 

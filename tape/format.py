@@ -55,6 +55,7 @@ TAPE_VERSION: Final = 2
 """2 knows frames with `reading` and lists of several frames; tapes of version 1 have none and play as they did."""
 LONGEST_S: Final = 10 * 366 * 86_400
 """Seconds that a tape may tell of, and ages on it: what lies beyond is damage."""
+_PORT_DIGITS: Final = 5
 _YEARS: Final = range(1970, 9_000)
 SERVER_SOURCE: Final = "server"
 LOGS_SOURCE: Final = "logs"
@@ -92,7 +93,8 @@ def page_name(source: str) -> PageName | None:
     namespace, _, rest = source.removeprefix(PAGE_PREFIX).partition("/")
     target, slash, path = rest.partition("/")
     pod, _, port = target.rpartition(":")
-    if not source.startswith(PAGE_PREFIX) or not (namespace and pod and slash and port.isascii() and port.isdigit()):
+    is_port = port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS
+    if not source.startswith(PAGE_PREFIX) or not (namespace and pod and slash and is_port):
         return None
     return PageName(namespace, pod, int(port), f"/{path}")
 

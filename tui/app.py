@@ -205,6 +205,8 @@ class Cockpit(KeepingApp):
 
     async def on_event(self, event: events.Event) -> None:
         self._keys_first.note(event)
+        if isinstance(event, events.Key | events.Paste | events.MouseEvent):
+            self._touched_at = self._clock()
         await super().on_event(event)
 
     @property
@@ -215,9 +217,6 @@ class Cockpit(KeepingApp):
         """Tell whether this turn is to be painted: with half a turn of grace, as timers come a little early or late."""
         pause_s = self._redraw_s if self._is_judged else max(self._redraw_s, _LOADING_REDRAW_S)
         return monotonic() - self._painted_at >= pause_s - self._turn_s / 2
-
-    def on_key(self) -> None:
-        self._touched_at = self._clock()
 
     def on_open_log(self) -> None:
         """Open the log of what is attended to, or say why it cannot be."""

@@ -75,6 +75,8 @@ def _check_dump(options: CheckOptions, path: Path) -> int:
         raise UsageProblem("--dump judges files: leave --kubeconfig out (--context only goes into the commands)")
     if reach.dcgm or reach.prometheus:
         raise UsageProblem("--dump judges files: leave --dcgm and --prometheus out")
+    if reach.vllm or reach.namespace is not None:
+        raise UsageProblem("--dump judges all that is in the files: leave --vllm and --namespace out")
     if reach.local or reach.etcd != EtcdArguments():
         raise UsageProblem("--dump judges files: leave --local and what begins with --etcd out")
     place = _STDIN if str(path) == "-" else path.expanduser()

@@ -135,7 +135,6 @@ class DrillScreen(CockpitScreen):
             if active.binding.action.partition("(")[0] in _OF_DIAGNOSIS
         )
         self.add_class(_HIDDEN)
-        super().on_mount()
         self.call_after_refresh(self.query_one(PodsPane).table.focus)
 
     # What the diagnosis leads to stays away as well

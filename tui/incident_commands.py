@@ -64,13 +64,12 @@ def _row(incident: Incident) -> tuple[str, ...]:
     critical = f", {grave} critical" if grave else ""
     people = incident.people
     more = f" and {len(people) - _ALL_SHOWN} more" if len(people) > _ALL_SHOWN else ""
-    end = incident.ended or (utc_now() if incident.live else incident.last_at)
     state = "" if incident.ended else " (being written)" if incident.live else " (left open)"
     return (
         incident.id,
         incident.context or "-",
         f"{incident.began.astimezone(UTC):%Y-%m-%d %H:%M}",
-        span(incident.began, end) + state,
+        span(incident.began, incident.until(utc_now())) + state,
         f"{len(told)}{critical}",
         ", ".join(people[:_ALL_SHOWN]) + more,
     )
@@ -80,9 +79,9 @@ def show_incident(name: str) -> Iterator[str]:
     """Yield the timeline of an incident. Raises UsageProblem."""
     incident = _read(name)
     times = Times(incident, None)
-    end = incident.ended or incident.last_at
+    lasted = span(incident.began, incident.until(utc_now()))
     yield f"{incident.id} · context {incident.context or 'of the cluster it ran in'}"
-    yield f"began {times.full(incident.began)} · lasted {span(incident.began, end)} · {ending(incident)}"
+    yield f"began {times.full(incident.began)} · lasted {lasted} · {ending(incident)}"
     yield ""
     for entry in in_order(incident):
         grave = f" {entry.severity.value}" if entry.severity and entry.kind.begins_cause else ""

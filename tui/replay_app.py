@@ -92,7 +92,6 @@ class ReplayCockpit(Cockpit):
         return ReplayScreen(self.feed, target, self.replay.now, mode, self.recorder)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.set_interval(_ADVANCE_S, self._advance)
         self._look_through()
 

@@ -86,7 +86,6 @@ class ControlPlaneFacts(RowTable[FactLine]):
         )  # one for the scroll bar, whether it is there or not
 
     def on_resize(self) -> None:
-        super().on_resize()
         self.show_facts(self._facts)
 
 

@@ -84,11 +84,9 @@ class EtcdPane(Pane):
         self.facts.show_facts(self._view.facts if in_full else self._view.brief or self._view.facts)
 
     def on_descendant_focus(self) -> None:
-        super().on_descendant_focus()
         self._show_facts(in_full=True)
 
     def on_descendant_blur(self) -> None:
-        super().on_descendant_blur()
         self._show_facts(in_full=False)
 
     def fit(self) -> None:

@@ -130,7 +130,6 @@ class ServingTable(RowTable[ServingRow]):
 
     def on_resize(self) -> None:
         self._fit_names()
-        super().on_resize()
 
     @property
     def keys(self) -> tuple[RowKey, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from situation.clock import earlier
 from situation.derived import Derived
 from situation.etcd.answers import alarm_kinds, sees_leader
 from situation.etcd.members import EtcdReading, MemberPage, MemberStatus
@@ -74,10 +75,9 @@ class KnownMember:
 
     def _set_clock_back(self, at: datetime) -> None:
         """Nothing that was seen can lie ahead, or what is waited for would not come before the clock is there again."""
-        if self.leaderless_since is not None:
-            self.leaderless_since = min(self.leaderless_since, at)
-        if self.silent_since is not None:
-            self.silent_since = min(self.silent_since, at)
+        self.status_at, self.page_at = earlier(self.status_at, at), earlier(self.page_at, at)
+        self.worked_at, self.silent_since = earlier(self.worked_at, at), earlier(self.silent_since, at)
+        self.leaderless_since = earlier(self.leaderless_since, at)
         self.alarmed_since = {kind: min(since, at) for kind, since in self.alarmed_since.items()}
 
     def is_fresh(self, heard_at: datetime | None) -> bool:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from situation.clock import earlier
 from situation.derived import Derived
 from situation.history import History
 from situation.meta import ObjectKey
@@ -133,8 +134,8 @@ class KnownServer:
 
     def _set_clock_back(self, at: datetime) -> None:
         self.first_at, self.read_at = min(self.first_at, at), at
-        self.page_at, self.health_at = _earlier(self.page_at, at), _earlier(self.health_at, at)
-        self.up_at, self.died_at = _earlier(self.up_at, at), _earlier(self.died_at, at)
+        self.page_at, self.health_at = earlier(self.page_at, at), earlier(self.health_at, at)
+        self.up_at, self.died_at = earlier(self.up_at, at), earlier(self.died_at, at)
         self.answers.clear()
         for track in self.engines.values():
             track.set_clock_back(at)
@@ -240,10 +241,6 @@ class ServingMemory:
         steps = track.ttft.steps(step_s) if track is not None else ()
         quantiles = ((at, observed.quantile(0.99)) for at, observed in steps)
         return tuple((datetime.fromtimestamp(at, UTC), value) for at, value in quantiles if value is not None)
-
-
-def _earlier(known: datetime | None, at: datetime) -> datetime | None:
-    return min(known, at) if known is not None else None
 
 
 def _is_restart(before: ServerPage, now: ServerPage) -> bool:

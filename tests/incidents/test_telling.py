@@ -176,6 +176,10 @@ def test_a_cause_that_comes_back_after_its_end_is_another_story() -> None:
         ([begun(), cleared(60), begun(120, "j"), cleared(180, "j")], [(0, 60, "critical"), (120, 180, "critical")]),
         ([begun(), begun(30, "j"), cleared(60), cleared(90, "j")], [(0, 90, "critical")]),
         ([begun(), changed(30, Severity.CRITICAL), cleared(60)], [(0, 60, "critical")]),
+        (
+            [begun(), changed(10, Severity.WARNING), changed(20, Severity.CRITICAL), cleared(60)],
+            [(0, 10, "critical"), (10, 20, "warning"), (20, 60, "critical")],
+        ),
     ],
 )
 def test_layers_over_time(entries: list[Entry], expected: list[tuple[float, float | None, str]]) -> None:
