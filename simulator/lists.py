@@ -42,7 +42,7 @@ async def answer_list(
         found = found[:limit]
         metadata["continue"] = _token(cluster.resource_version, found[-1])
     if wants_table(request):
-        return web.json_response(body=msgspec.json.encode(table_of(table.kind, found, metadata)))
+        return web.json_response(body=msgspec.json.encode(table_of(table.kind, found, metadata, request)))
     return await _stream(request, table, found, metadata)
 
 
@@ -53,7 +53,7 @@ def answer_object(request: web.Request, table: Table, namespace: str, name: str)
         raise not_found(table.kind, name)
     if wants_table(request):
         metadata = {"resourceVersion": str(stored.version)}
-        return web.json_response(body=msgspec.json.encode(table_of(table.kind, [stored], metadata)))
+        return web.json_response(body=msgspec.json.encode(table_of(table.kind, [stored], metadata, request)))
     return web.json_response(body=table.watch_prefix + stored.tail)
 
 

@@ -22,15 +22,22 @@ def wants_table(request: web.Request) -> bool:
     return "as=Table" in request.headers.get("Accept", "")
 
 
-def table_of(kind: ObjectKind, found: Sequence[Stored], metadata: Mapping[str, object]) -> Manifest:
-    """Return the Table of these objects, with kubectl's columns for the kinds people list most."""
+def table_of(
+    kind: ObjectKind, found: Sequence[Stored], metadata: Mapping[str, object], request: web.Request
+) -> Manifest:
+    """Return the Table of these objects, with kubectl's columns for the kinds people list most.
+
+    `includeObject=Object` in the request asks for the objects besides the cells, as `--sort-by` does.
+    """
+    in_full = request.query.get("includeObject") == "Object"
+    of_kind = {"kind": kind.kind, "apiVersion": kind.group_version}
     columns, cells = _PRINTERS.get(kind.kind, _GENERIC)
     now = datetime.now(UTC)
     rows = []
     for stored in found:
         manifest = stored.manifest()
         about = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": manifest["metadata"]}
-        rows.append({"cells": cells(manifest, now), "object": about})
+        rows.append({"cells": cells(manifest, now), "object": manifest | of_kind if in_full else about})
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",

@@ -162,7 +162,8 @@ class Watch:
 
     def _line(self, event_type: str, stored: Stored) -> bytes:
         if self._as_table:
-            table = table_of(self._table.kind, [stored], {"resourceVersion": str(stored.version)})
+            metadata = {"resourceVersion": str(stored.version)}
+            table = table_of(self._table.kind, [stored], metadata, self._request)
             return msgspec.json.encode({"type": event_type, "object": table}) + b"\n"
         return b'{"type":"%s","object":%s%s}\n' % (event_type.encode(), self._table.watch_prefix, stored.tail)
 
