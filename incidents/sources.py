@@ -17,8 +17,6 @@ GATHERS: Final = timedelta(seconds=15)
 """So much longer the first of several waits for the others of its family at most."""
 _NAMES: Final = 4
 """Names that are told of several."""
-_OWN: Final = "midwatch/"
-"""Sources of this program itself: its own load."""
 _THERE: Final = (SourceState.LIVE, SourceState.ABSENT)
 """A kind that the server does not have (any more) is not lost."""
 
@@ -47,7 +45,7 @@ class SourceFollower:
     def take(self, sources: Iterable[Source], now: datetime) -> Iterator[Update]:
         """Yield what is to be written, given the sources as they are at `now`."""
         for source in sources:
-            if source.has_value and not source.name.startswith(_OWN):
+            if source.has_value and not source.is_own:
                 self._look(source, now)
         families: defaultdict[tuple[str, bool], list[str]] = defaultdict(list)
         for name, followed in self._followed.items():

@@ -167,6 +167,11 @@ class Source(msgspec.Struct, frozen=True):
     """Objects of the present value that could not be decoded."""
 
     @property
+    def is_own(self) -> bool:
+        """Tell whether it is this program itself: its load, its clock, its configuration."""
+        return self.name.startswith("midwatch/")
+
+    @property
     def has_value(self) -> bool:
         return self.observed_at is not None
 

@@ -21,6 +21,7 @@ from playbooks.commands import Target
 from situation.clock import utc_now
 from situation.readings import Reading
 from situation.steps import Steps
+from situation.text import harmless
 from tui.backpressure import TerminalPressure
 from tui.clipboard import copy
 from tui.cockpit_screen import CockpitScreen
@@ -158,8 +159,8 @@ class Cockpit(KeepingApp):
             async with self._connection(self.feed.publish) as connected:
                 self.cockpit.painter.target = connected.target
                 self._connected = connected
-                for note in (*connected.notes, *await self.open_log(connected.target.context)):
-                    self.notify(note, title="Connection", markup=False, timeout=15)
+                for note in (*connected.notes, *await self.open_log(harmless(connected.target.context))):
+                    self.notify(harmless(note), title="Connection", markup=False, timeout=15)
                 while True:
                     situation, diagnosis = self.feed.situation, self.feed.diagnosis
                     connected.want(diagnosis.wanted)
@@ -167,7 +168,7 @@ class Cockpit(KeepingApp):
                     connected.tell(situation, nodes_first(situation, diagnosis, focus, visible))
                     await asyncio.sleep(1.0)
         except (ConnectionFailed, StoreError) as error:
-            self.exit(return_code=64, message=Text(f"midwatch: {error}"))
+            self.exit(return_code=64, message=Text(f"midwatch: {harmless(str(error))}"))
 
     @work(group="turns")
     async def _turn_for_ever(self) -> None:

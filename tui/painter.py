@@ -7,23 +7,22 @@ import msgspec
 from playbooks.commands import Target
 from situation.findings import Diagnosis, Severity
 from situation.focus import Relation, related
-from situation.kinds import WATCHED
 from situation.meta import Ref
 from situation.quantity import counted
-from situation.readings import Source, SourceState
+from situation.readings import Source
 from situation.server_clock import correction_text
 from situation.serving.view import MODEL_SERVER
-from situation.situation import Situation
+from situation.text import harmless
 from tui.attention import Attention
 from tui.cadence import AGES_EVERY_S, Due
 from tui.cards import finding_card, object_card
+from tui.connection_problem import connection_problem
 from tui.etcd_card import member_card
 from tui.etcd_painter import EtcdPainter
 from tui.feed import Feed, Turn
 from tui.freshness import api_pane_state
 from tui.gpu_painter import GpuPainter
 from tui.gpu_view import link_in_focus
-from tui.local import NOT_READ
 from tui.log_choice import selected_log
 from tui.log_store import LogStore
 from tui.other_cards import family_card, layer_card, withdrawn_card
@@ -259,7 +258,7 @@ class Painter:
 
     def header(self, mode: str, now: datetime, log: str = "") -> HeaderFacts:
         situation = self._feed.situation
-        context = self.target.context or ("" if situation.sources else CONNECTING)
+        context = harmless(self.target.context) or ("" if situation.sources else CONNECTING)
         return HeaderFacts(
             context=context + (f" · only namespace {limit}" if (limit := self.target.limited_to) else ""),
             mode=mode,
@@ -284,16 +283,3 @@ class Painter:
         if not attention.wanted.is_empty:
             parts.append(f"filter “{attention.wanted.text}”")
         return f"{' · '.join(parts)} · {shown} of {total}"
-
-
-def connection_problem(situation: Situation) -> str:
-    """Return what is wrong with the connection as a whole, or the empty string."""
-    tried = [situation.source(kind.name) for kind in WATCHED]
-    for state, text in (
-        (SourceState.UNAUTHORIZED, "credentials refused"),
-        (SourceState.UNREACHABLE, "API server unreachable"),
-    ):
-        failing = [source for source in tried if source.state is state]
-        if len(failing) * 2 > len(tried):
-            return text
-    return "no credentials: the API server is not asked" if all(item.error == NOT_READ for item in tried) else ""

@@ -8,11 +8,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from situation.text import harmless
-from tui.exits import EXIT_INTERRUPTED, UsageProblem
+from tui.exits import EXIT_INTERRUPTED, EXIT_UNKNOWN, UsageProblem
 from tui.output import write_lines
 from tui.reach import Reach
 
 if TYPE_CHECKING:
+    from situation.situation import Situation
     from tape.playhead import Playhead
     from tui.connection import KubernetesConnection
 
@@ -36,18 +37,45 @@ def run_record(reach: Reach, file: Path, lasts: str | None) -> int:
     connection = reach.connection(read_config(reach.config))
     log_to_file(state_dir())
     began = monotonic()
+    hearing = _Hearing()
     try:
-        asyncio.run(_record(connection, path, lasts_s))
+        asyncio.run(_record(connection, hearing, path, lasts_s))
     except KeyboardInterrupt:
         pass  # the usual way to end it: what was written is whole
     if not path.exists():
         return EXIT_INTERRUPTED
     size = path.stat().st_size / 1024
     write_lines([f"{path}: {monotonic() - began:.0f} s, {size:,.0f} KiB; `midwatch replay {path}` plays it"])
+    if not hearing.heard:
+        _tell("nothing was heard: no source of the cluster has answered")
+        return EXIT_UNKNOWN
     return 0
 
 
-async def _record(connection: "KubernetesConnection", path: Path, lasts_s: float | None) -> None:
+class _Hearing:
+    """Says on the way when the cluster is not heard, why, and when it is again: nobody sees a screen."""
+
+    def __init__(self) -> None:
+        self.heard = False
+        """Some source of the cluster has answered."""
+        self._problem = ""
+
+    def look(self, situation: "Situation") -> None:
+        """Look at what is known after a turn."""
+        from tui.connection_problem import connection_problem, first_error
+
+        self.heard |= any(source.has_value for source in situation.sources.values() if not source.is_own)
+        problem = connection_problem(situation)
+        if problem != self._problem:
+            _tell(f"{problem}: {first_error(situation)}" if problem else "the cluster is heard again")
+            self._problem = problem
+
+
+def _tell(note: str) -> None:
+    print(f"midwatch: {harmless(note)}", file=sys.stderr)
+
+
+async def _record(connection: "KubernetesConnection", hearing: _Hearing, path: Path, lasts_s: float | None) -> None:
     """Turn a feed as the cockpit does, because its rules say which lists are wanted; write what it hears."""
     from tape.format import TapeError
     from tape.scribe import Scribe
@@ -65,13 +93,15 @@ async def _record(connection: "KubernetesConnection", path: Path, lasts_s: float
             only = connected.target.limited_to
             with Scribe(path, began, title=title, context=context, only_namespace=only) as scribe:
                 for note in (*connected.notes, "recording; ctrl+c ends it"):
-                    print(f"midwatch: {harmless(note)}", file=sys.stderr)
+                    _tell(note)
                 while ends is None or loop.time() < ends:
                     feed.turn()
+                    hearing.look(feed.situation)
                     connected.want(feed.diagnosis.wanted)
                     connected.tell(feed.situation, nodes_first(feed.situation, feed.diagnosis))
                     await asyncio.sleep(_TURN_S if ends is None else max(0.0, min(_TURN_S, ends - loop.time())))
                 feed.turn()
+                hearing.look(feed.situation)
     except (ConnectionFailed, TapeError) as error:
         raise UsageProblem(str(error)) from error
 

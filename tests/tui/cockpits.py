@@ -66,6 +66,7 @@ class Cluster:
 
     def __init__(self, readings: Iterable[Reading]) -> None:
         self._first = list(readings)
+        self.target = TARGET
         self.publish: Callable[[Reading], None] = self._first.append
         self.wanted: frozenset[str] = frozenset()
         self.read_log: LogReader | None = None
@@ -75,7 +76,7 @@ class Cluster:
         self.publish = publish
         for reading in self._first:
             publish(reading)
-        yield Connected(TARGET, self._want, read_log=self.read_log)
+        yield Connected(self.target, self._want, read_log=self.read_log)
 
     def _want(self, names: frozenset[str]) -> None:
         self.wanted = names

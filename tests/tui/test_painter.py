@@ -13,9 +13,10 @@ from tests.diagnosis.objects import ready_condition
 from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
 from tui.app import Cockpit
 from tui.attention import Attention
+from tui.connection_problem import connection_problem
 from tui.feed import Feed
 from tui.local import not_read
-from tui.painter import Painter, connection_problem
+from tui.painter import Painter
 from widgets.causes import CausesPane
 from widgets.events import EventsPane
 from widgets.evidence import Card

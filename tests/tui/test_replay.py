@@ -15,7 +15,9 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from playbooks.commands import Target
+from simulator.cluster import Cluster as SimulatedCluster
 from simulator.scenarios import open_scenario
+from simulator.server import Simulator
 from situation.findings import Diagnosis
 from situation.readings import Reading, ServerVersion, SourceState
 from situation.situation import Situation
@@ -23,7 +25,7 @@ from tape.playhead import Playhead
 from tape.reader import Tape
 from tests.build import NOW
 from tests.tui.cockpits import screen_text, until
-from tests.tui.commands import midwatch
+from tests.tui.commands import midwatch, write_kubeconfig
 from tui.demo import simulated_cluster
 from tui.feed import Feed
 from tui.recorded import RecordedSources
@@ -333,6 +335,22 @@ async def test_record_and_check_a_second_of_it(tmp_path: Path) -> None:
     done = await midwatch(tmp_path, "replay", str(tape), "--check", "+59:00")
     assert (done.code, done.out) == (64, "")
     assert "does not reach" in done.complaint
+
+
+@pytest.mark.parametrize(
+    ("server", "user", "said"),
+    [("http://127.0.0.1:1", {}, "API server unreachable: "), ("", {"token": "wrong"}, "credentials refused: ")],
+)
+async def test_who_records_is_told_that_nothing_is_heard(
+    tmp_path: Path, server: str, user: dict[str, str], said: str
+) -> None:
+    tape = tmp_path / "tape.jsonl.gz"
+    async with Simulator(SimulatedCluster()) as simulator:
+        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server or simulator.url, user=user)
+        done = await midwatch(tmp_path, "record", str(tape), "--for", "4s", "--kubeconfig", str(kubeconfig))
+    assert done.code == 3
+    assert said in done.err
+    assert done.err.splitlines()[-1] == "midwatch: nothing was heard: no source of the cluster has answered"
 
 
 @pytest.mark.parametrize("command", [("replay", "{}", "--check", "+0:10"), ("check", "--dump", "{}", "--at", "{at}")])

@@ -16,6 +16,7 @@ from textual.command import CommandPalette
 from textual.drivers.headless_driver import HeadlessDriver
 from textual.pilot import Pilot
 
+from playbooks.commands import Target
 from situation.api_server import ApiServerPage, ApiServerReading, Seats
 from situation.certificates import Certificates
 from situation.decode import BadObjectError, decode_object
@@ -288,6 +289,20 @@ async def test_no_text_of_a_cluster_reaches_the_terminal_as_anything_but_text(
     raw = "".join(Recorder.written)
     assert "\x1b]52" not in raw
     assert not harmful(leftovers(raw)), {part[:80] for part in leftovers(raw).split("  ") if harmful(part)}
+
+
+async def test_nor_does_what_a_kubeconfig_calls_its_context(tmp_path: Path) -> None:
+    """No command is offered then: a name with such characters is refused in them."""
+    Recorder.written.clear()
+    cluster = Cluster(cluster_readings(node("n1"), pod("web-1", node="n1", container_status={"restartCount": 9})))
+    cluster.target = Target("prod" + "".join(SNIPPETS[:17]), limited_to="shop")
+    async with open_cockpit(cluster, tmp_path, driver=Recorder, hz=5) as pilot:
+        await pilot.press("c", "t", "l")
+        await pilot.pause()
+        assert "prod␛[2J" in screen_text(pilot)
+    raw = "".join(Recorder.written)
+    assert "\x1b]52" not in raw
+    assert not harmful(leftovers(raw))
 
 
 @pytest.mark.parametrize("raw", [b'{"metadata": {"name": "a\\ud800b"}}', b'{"metadata": {"name": "a\xed\xa0\x80b"}}'])
