@@ -5,6 +5,7 @@ A text is taken apart into words that may be names. A word that is a name become
 """
 
 import re
+from bisect import insort
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Final
@@ -66,8 +67,8 @@ class Redaction:
         self._numbers: dict[str, int] = {}
         self._known: dict[str, str] = {}
         """Name in small letters to what stands for it."""
-        self._within: dict[str, list[str]] = {}
-        """First part of a name to all names that begin with it: which names a word may hold."""
+        self._images: list[str] = []
+        """Names that are no words, such as those of images, the longest first."""
         self.of("cluster", incident.context)
         for entry in incident.entries:
             for name in names_of(entry):
@@ -82,8 +83,8 @@ class Redaction:
             short = _SHORT.get(sort, sort)
             self._numbers[short] = self._numbers.get(short, 0) + 1
             self._known[key] = f"{short}-{self._numbers[short]}"
-            if (first := _PART.search(key)) is not None:
-                self._within.setdefault(first.group(), []).append(key)
+            if "/" in key or ":" in key:
+                insort(self._images, key, key=lambda image: -len(image))
         return self._known[key]
 
     def entry(self, entry: Entry) -> Entry:
@@ -117,7 +118,7 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """Return a text with every name in it replaced."""
-        for image in sorted((key for key in self._known if "/" in key or ":" in key), key=len, reverse=True):
+        for image in self._images:
             text = re.sub(rf"(?<![\w]){re.escape(image)}(?![\w])", self._known[image], text, flags=re.IGNORECASE)
         return TOKEN.sub(self._word, text)
 
@@ -130,12 +131,8 @@ class Redaction:
 
     def _holds_name(self, word: str) -> bool:
         """Tell whether a word holds a name as whole parts: `web-1` holds `web`, `website` does not."""
-        for part in _PART.finditer(word):
-            for name in self._within.get(part.group(), ()):
-                end = part.start() + len(name)
-                if word.startswith(name, part.start()) and (end == len(word) or not word[end].isalnum()):
-                    return True
-        return False
+        parts = [part.span() for part in _PART.finditer(word)]
+        return any(word[start:end] in self._known for at, (start, _) in enumerate(parts) for _, end in parts[at:])
 
 
 def names_of(entry: Entry) -> Iterator[Name]:
