@@ -16,6 +16,7 @@ from situation.decode import BadObjectError, decode_object
 from situation.kinds import BY_NAME, KINDS, ObjectKind, kind_of
 from situation.meta import KubernetesObject, ObjectKey
 from situation.readings import Listed, Reading, ServerVersion, SourceState
+from situation.store import EVENT_LIMIT
 from situation.text import harmless
 
 _KINDS_NAMED: Final = 8
@@ -160,6 +161,8 @@ class _Gathered:
         yield Reading("kubernetes/readyz", SourceState.ABSENT, now, error="not in the dump")
 
     def notes(self) -> Iterator[str]:
+        if (events := len(self._objects.get("events", ()))) > EVENT_LIMIT:
+            yield f"of {events} events the newest {EVENT_LIMIT} are looked at"
         for name, count in sorted(self._skipped.items()):
             what = BY_NAME[name].kind if name in BY_NAME else "" if name == "objects" else harmless(name)
             yield f"skipped {count} broken {what} {'object' if count == 1 else 'objects'}".replace("  ", " ")

@@ -14,6 +14,7 @@ from collectors.errors import ConfigurationError, DumpError
 from situation.kinds import KINDS
 from situation.readings import Listed, ServerVersion, SourceState
 from situation.situation import Situation
+from situation.store import EVENT_LIMIT
 from tests.build import NOW, ago, event, node, pod
 from tests.gpu_resources import devices, driver_resource, policy
 
@@ -166,6 +167,16 @@ def test_broken_objects_are_skipped_and_counted(tmp_path: Path) -> None:
     assert len(known(dump).pods) == 2
     assert known(dump).source("pods").skipped == 2
     assert dump.notes == ("skipped 2 broken Pod objects",)
+
+
+def test_events_that_are_too_many_are_counted_and_the_newest_looked_at(tmp_path: Path) -> None:
+    old = [event(f"Pod/web-{number}", "BackOff", "back-off", age_s=3000) for number in range(EVENT_LIMIT + 1)]
+    fresh = event("StatefulSet/batch", "FailedCreate", "exceeded quota", age_s=1)
+    (tmp_path / "dump.json").write_text(json.dumps(as_list(fresh, *old)))
+    dump = read_dump(tmp_path / "dump.json")
+    assert dump.notes == ("of 10002 events the newest 10000 are looked at",)
+    assert len(known(dump).events) == EVENT_LIMIT
+    assert any(item.reason == "FailedCreate" for item in known(dump).events.values())
 
 
 REPEATED = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10))
