@@ -129,7 +129,7 @@ def node_clock_off(node: Node, situation: Situation, now: datetime) -> Verdict:
         title,
         (
             off.evidence,
-            fact("nodes", f"{count} of {total} nodes are {off.side} the API server's clock"),
+            fact("nodes", f"{count} of {total} nodes {'is' if count == 1 else 'are'} {off.side} the API server's clock"),
             fact("nodes", "a wrong clock has certificates and tokens refused, as ended or as not valid yet"),
         ),
         (
