@@ -124,12 +124,13 @@ def node_clock_off(node: Node, situation: Situation, now: datetime) -> Verdict:
     title = f"has a clock {off.text} {off.side} the API server's"
     if is_servers:
         title = f"has a clock {_Side.BEHIND if off.side is _Side.AHEAD else _Side.AHEAD} those of most nodes"
+    be = "is" if count == 1 else "are"
     return Fired(
         CLOCKS if is_servers else Ref("Node", "", node.name),
         title,
         (
             off.evidence,
-            fact("nodes", f"{count} of {total} nodes {'is' if count == 1 else 'are'} {off.side} the API server's clock"),
+            fact("nodes", f"{count} of {total} nodes {be} {off.side} the API server's clock"),
             fact("nodes", "a wrong clock has certificates and tokens refused, as ended or as not valid yet"),
         ),
         (
