@@ -74,16 +74,16 @@ class Attention:
         return first
 
     def filter_by(self, wanted: Filter, diagnosis: Diagnosis) -> None:
-        """Filter. Without a focus a finding that is no longer listed gives way to the first that is.
+        """Filter. A finding that is no longer listed gives way to the first that is, unless it is what is focused on.
 
-        Whoever filters for a name and copies means that one.
+        Whoever filters for a name and copies means that one. Of a layer in focus its own come first.
         """
         self.wanted = wanted
         shown, listed = self.finding(diagnosis), visible_causes(diagnosis, wanted)
-        if shown is None or not listed or not self.focus.is_cluster:
+        if shown is None or not listed or self.focus.cause or self.focus.ref is not None:
             return
         if all(shown.key != finding.key for cause in listed for finding in (cause, *cause.consequences)):
-            self.selection = listed[0].key
+            self.selection = min(listed, key=lambda cause: cause.layer is not self.focus.layer).key
 
     def go_back(self) -> bool:
         """Return to the focus before; tell whether there was one."""

@@ -84,7 +84,8 @@ class CockpitScreen(LinkedScreen):
         """Focus a layer; the same key again lets go of it."""
         layer = Layer(number)
         if self.attention.focus.layer is layer:
-            self.action_back()
+            self.attention.go_back()
+            self._show_attention()
             return
         self.attention.focus_on_layer(layer, self._feed.diagnosis)
         self.ask_for_layer(layer)

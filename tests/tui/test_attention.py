@@ -77,6 +77,26 @@ def test_placeholders_are_filled_from_the_selected_pod_else_from_the_findings_fi
     assert attention.pod(diagnosis) is None
 
 
+@pytest.mark.parametrize(
+    ("focus", "follows"),
+    [
+        (EVERYTHING, True),
+        (Focus(layer=Layer.APPLICATION), True),
+        (Focus(ref=SEARCH), False),
+        (Focus(cause="image-pull:StatefulSet/shop/search"), False),
+    ],
+)
+def test_whoever_filters_for_a_name_means_that_one_also_within_a_layer(focus: Focus, follows: bool) -> None:
+    broken = {"phase": "Pending", "ready": False, "container_status": {"state": PULL}}
+    names = ("payments", "search")
+    diagnosis = diagnose(situation(*(pod(f"{name}-1", owner=f"StatefulSet/{name}", **broken) for name in names)), NOW)
+    keys = {name: f"image-pull:StatefulSet/shop/{name}" for name in names}
+    attention = Attention()
+    attention.focus_on(focus, keys["search"])
+    attention.filter_by(Filter(("payments",)), diagnosis)
+    assert attention.selection == keys["payments" if follows else "search"]
+
+
 def test_reset_forgets_focus_selection_filter_and_the_way_back(diagnosis: Diagnosis) -> None:
     attention = Attention()
     attention.focus_on(Focus(ref=WELL), WELL)

@@ -121,6 +121,9 @@ async def test_a_layer_key_focuses_and_lets_go(pilot: Pilot[int]) -> None:
     await pilot.press("3")
     assert rows(pilot)["pods"] == 0
     assert "no pods relate to the focus" in screen_text(pilot)
+    await pilot.press("slash", *"web", "enter", "3")
+    assert screen(pilot).attention.focus.is_cluster
+    assert screen(pilot).attention.wanted.words == ("web",)
 
 
 async def test_the_filter_narrows_while_typing_and_escape_clears_it(pilot: Pilot[int]) -> None:
