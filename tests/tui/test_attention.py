@@ -87,9 +87,16 @@ def test_placeholders_are_filled_from_the_selected_pod_else_from_the_findings_fi
     ],
 )
 def test_whoever_filters_for_a_name_means_that_one_also_within_a_layer(focus: Focus, follows: bool) -> None:
-    broken = {"phase": "Pending", "ready": False, "container_status": {"state": PULL}}
-    names = ("payments", "search")
-    diagnosis = diagnose(situation(*(pod(f"{name}-1", owner=f"StatefulSet/{name}", **broken) for name in names)), NOW)
+    names, status = ("payments", "search"), {"state": PULL}
+    diagnosis = diagnose(
+        situation(
+            *(
+                pod(f"{name}-1", owner=f"StatefulSet/{name}", phase="Pending", ready=False, container_status=status)
+                for name in names
+            )
+        ),
+        NOW,
+    )
     keys = {name: f"image-pull:StatefulSet/shop/{name}" for name in names}
     attention = Attention()
     attention.focus_on(focus, keys["search"])
