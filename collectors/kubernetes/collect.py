@@ -30,7 +30,10 @@ def kubernetes_collectors(
     return [
         readyz,
         VersionPoll(client, clock),
-        *(Reflector(client, kind, namespace, clock, lambda: readyz.etcd_fails) for kind in WATCHED),
+        *(
+            Reflector(client, kind, namespace, clock, lambda: readyz.etcd_fails, lambda: readyz.silent_since)
+            for kind in WATCHED
+        ),
         *(OnDemandList(client, kind, namespace, wanted, clock) for kind in ON_DEMAND),
         LoadCollector(client.meter, clock),
     ]

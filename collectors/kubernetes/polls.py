@@ -3,11 +3,12 @@
 import re
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
+from time import monotonic
 from typing import Final
 
 import msgspec
 
-from collectors.errors import BadAnswerError
+from collectors.errors import BadAnswerError, SourceError, UnreachableError
 from collectors.kubernetes.client import Client
 from collectors.kubernetes.failures import web_page
 from situation.readings import Readiness, Reading, ServerVersion, SourceState
@@ -75,9 +76,19 @@ class ReadyzPoll:
         self._clock = clock
         self.etcd_fails = False
         """What the last answer said of etcd; events are then not listed, as they are read from there."""
+        self.silent_since: float | None = None
+        """When it was asked last, if it did not answer that (`time.monotonic`); None while it answers, whatever."""
 
     async def collect(self) -> AsyncGenerator[Reading, None]:
-        status, body = await self._client.get("/readyz", {"verbose": ""}, deadline_s=POLL_DEADLINE_S, accepted=(500,))
+        began = monotonic()
+        try:
+            status, body = await self._client.get(
+                "/readyz", {"verbose": ""}, deadline_s=POLL_DEADLINE_S, accepted=(500,)
+            )
+        except SourceError as error:
+            self.silent_since = began if isinstance(error, UnreachableError) else None
+            raise
+        self.silent_since = None
         readiness = parse_readiness(status, body, f"{self._client.server}/readyz")
         self.etcd_fails = any(check.startswith("etcd") for check in readiness.failed_checks)
         yield Reading(self.name, SourceState.LIVE, self._clock(), readiness, fresh_for_s=READYZ_FRESH_S)

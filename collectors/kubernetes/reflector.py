@@ -36,6 +36,8 @@ WATCH_S: Final = (300, 600)
 IDLE_S: Final = 150.0
 """Bookmarks come about once a minute; a watch silent for longer is a dead connection."""
 CONFIRM_S: Final = 10.0
+LOOK_S: Final = 5.0
+"""So often a quiet watch looks whether the API server answers others: bookmarks come too seldom to tell it."""
 QUIET_START_S: Final = 1.0
 """A watch that stays open this long without an ERROR event is a good one, though nothing came."""
 SHORT_S: Final = 5.0
@@ -48,7 +50,8 @@ class Reflector:
     """Source of one watched kind; each pass lists if it has to, then watches until the server ends it.
 
     `namespace`: read only this one, for kinds that have namespaces. `etcd_fails`: tells whether the server says so;
-    then only what the watch cache can answer is asked for, which events are never part of.
+    then only what the watch cache can answer is asked for, which events are never part of. `silent_since`: tells since
+    when it has not answered at all (`time.monotonic`), None while it does; a quiet watch proves nothing then.
     """
 
     deadline_s = None
@@ -60,6 +63,7 @@ class Reflector:
         namespace: str | None,
         clock: Callable[[], datetime],
         etcd_fails: Callable[[], bool] = lambda: False,
+        silent_since: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.name = kind.source
         self.pause_s = PAUSE_S
@@ -68,12 +72,15 @@ class Reflector:
         self._namespace = namespace
         self._clock = clock
         self._etcd_fails = etcd_fails
+        self._silent_since = silent_since
         self._lines = WatchLines(kind)
         self._polls = Watchless(kind)
         self._listed_at = -math.inf
         self._list_took_s = 0.0
         self._seen_at = clock()
         self._confirmed_at = 0.0
+        self._is_doubted = False
+        """Nothing came over the watch since the API server fell silent, and that was said."""
         self._try_plain = False
         """The last streaming list came to nothing: take the other way once."""
 
@@ -174,7 +181,7 @@ class Reflector:
             # Version 0: what the watch cache has. Without a version the server would ask etcd first, and wait for it.
             params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": "0"}
         path = self._kind.path(self._namespace)
-        self._confirmed_at = -math.inf
+        self._confirmed_at, self._is_doubted = -math.inf, False
         with refusals_named(self._kind, self._namespace, "watch"):
             async with self._client.stream(path, params, first_byte_s=FIRST_BYTE_S, watch=True) as answer:
                 opened = monotonic()
@@ -195,8 +202,10 @@ class Reflector:
         failed: WatchError | None = None
         while (chunk := await body.next()) != b"":
             if chunk is None:
-                yield self._live(None)
+                if (reading := self._quiet(answer, body)) is not None:
+                    yield reading
                 continue
+            self._is_doubted = False
             for line in splitter.feed(chunk):
                 if (failed := self._lines.add(line)) is not None:
                     break
@@ -212,6 +221,24 @@ class Reflector:
             del chunk  # else each watch that waits would hold its last one: a megabyte and more of all together
         if body.initial:
             raise UnreachableError(f"{answer.url} ended before all {self._kind.resource} were sent")
+
+    def _quiet(self, answer: Answer, body: "_Body") -> Reading | None:
+        """Return what is to be published while nothing comes, None for nothing.
+
+        Raises UnreachableError once the API server answers again and the watch still brings nothing: a new one tells.
+        """
+        if self._confirmed_at == -math.inf:
+            return self._live(None)
+        since = self._silent_since()
+        if since is None:
+            if self._is_doubted:
+                raise UnreachableError(f"{answer.url}: nothing came over the watch since the API server was silent")
+            return None
+        if self._is_doubted or body.heard_at >= since:
+            return None
+        self._is_doubted, self._confirmed_at = True, 0.0
+        error = f"{self._client.server} does not answer, and nothing came over the watch on {self._kind.resource} since"
+        return Reading(self.name, SourceState.UNREACHABLE, self._clock(), None, error)
 
     def _due(self, body: "_Body") -> Reading | None:
         """Return what is to be published after a chunk, None for nothing."""
@@ -248,21 +275,24 @@ class _Body:
     def __init__(self, answer: Answer, *, initial: bool) -> None:
         self.initial = initial
         """The objects there are at the start are still coming."""
+        self.heard_at = monotonic()
+        """When it brought something last, or was opened."""
         self._answer = answer
         self._begun = False
         self._probed = initial
 
     async def next(self) -> bytes | None:
-        """Return the next chunk, empty at the end; None once, if a watch stays quiet but open. Raises SourceError."""
-        idle_s = BODY_IDLE_S if self.initial else IDLE_S if self._probed else QUIET_START_S
+        """Return the next chunk, empty at the end; None while a watch stays quiet but open. Raises SourceError."""
+        limit_s = BODY_IDLE_S if self.initial else IDLE_S
+        wait_s = BODY_IDLE_S if self.initial else LOOK_S if self._probed else QUIET_START_S
         try:
-            chunk = await self._answer.read(idle_s)
+            chunk = await self._answer.read(wait_s)
         except TimeoutError as error:
-            if not self._probed:
-                self._probed = True
+            self._probed = True
+            if monotonic() - self.heard_at < limit_s:
                 return None
-            raise UnreachableError(f"{self._answer.url}: nothing came over the watch for {idle_s:g} s") from error
-        self._probed = True
+            raise UnreachableError(f"{self._answer.url}: nothing came over the watch for {limit_s:g} s") from error
+        self._probed, self.heard_at = True, monotonic()
         if not self._begun and chunk.lstrip()[:1] == b"<":
             raise web_page(self._answer.url)
         self._begun = True

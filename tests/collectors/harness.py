@@ -78,10 +78,12 @@ async def reflecting(
     *names: str,
     namespace: str | None = None,
     etcd_fails: Callable[[], bool] = lambda: False,
+    silent_since: Callable[[], float | None] = lambda: None,
 ) -> AsyncIterator[Heard]:
     """Reflect some kinds (pods if none is named)."""
     kinds = [BY_NAME[name] for name in names or ("pods",)]
-    async with running(*(Reflector(client, kind, namespace, utc_now, etcd_fails) for kind in kinds)) as heard:
+    reflectors = (Reflector(client, kind, namespace, utc_now, etcd_fails, silent_since) for kind in kinds)
+    async with running(*reflectors) as heard:
         yield heard
 
 

@@ -238,3 +238,21 @@ async def test_the_clock_of_a_server_that_is_wrong_is_told_with_its_age(tmp_path
 )
 def test_proxies(url: str, environ: dict[str, str], expected: str | None) -> None:
     assert proxy_for(url, environ) == expected
+
+
+async def test_since_when_nothing_answers(
+    simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 500, and any other status but those of proxies, is an answer."""
+    monkeypatch.setattr("collectors.kubernetes.polls.POLL_DEADLINE_S", 0.1)
+    poll = ReadyzPoll(client, utc_now)
+    async with running(poll) as heard:
+        await heard.until_state(SourceState.LIVE, "kubernetes/readyz")
+        assert poll.silent_since is None
+        simulator.faults.hang.append("/readyz")
+        await heard.until_state(SourceState.UNREACHABLE, "kubernetes/readyz")
+        assert poll.silent_since is not None
+        simulator.faults.hang.clear()
+        simulator.faults.unauthorized = True
+        await heard.until_state(SourceState.UNAUTHORIZED, "kubernetes/readyz")
+        assert poll.silent_since is None

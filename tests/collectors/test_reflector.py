@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 import pytest
@@ -348,6 +349,30 @@ async def test_confirmations_are_rare(simulator: Simulator, client: Client) -> N
             simulator.cluster.put("nodes", node(f"node-{number}"))
             await heard.until(lambda count=number: len(heard.situation.nodes) == count + 1)  # type: ignore[misc]
     assert sum(1 for reading in heard.readings if reading.source == "kubernetes/pods") == 1
+
+
+async def test_a_quiet_watch_proves_nothing_while_the_server_answers_nobody(
+    simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector, "LOOK_S", 0.05)
+    simulator.faults.bookmark_every_s = 60.0
+    simulator.cluster.put("pods", pod("web-1"))
+    silent: list[float | None] = [None]
+    async with reflecting(client, silent_since=lambda: silent[0]) as heard:
+        await heard.until_pods("web-1")
+        silent[0] = monotonic()
+        source = await heard.until_state(SourceState.UNREACHABLE)
+        assert source.error == f"{client.server} does not answer, and nothing came over the watch on pods since"
+        simulator.cluster.put("pods", pod("web-2"))  # it lives after all
+        await heard.until_pods("web-1", "web-2")
+        assert heard.source().state is SourceState.LIVE
+        silent[0] = monotonic()
+        await heard.until_state(SourceState.UNREACHABLE)
+        assert asked(simulator, PODS, watch="1") == 1, "a server that is overloaded is not asked anew for it"
+        silent[0] = None
+        await heard.until_state(SourceState.LIVE)
+        assert asked(simulator, PODS, watch="1") == 2
+        assert heard.lists() == 1
 
 
 def put_events(simulator: Simulator, count: int, namespace: str, type: str) -> None:
