@@ -6,6 +6,7 @@ from typing import Final
 
 from diagnosis.commands import shorten
 from situation.api_server import LIVEZ, METRICS
+from situation.clock import moment_text
 from situation.etcd.cluster import EtcdCluster, FrozenBy, etcd_of
 from situation.etcd.standing import is_ours
 from situation.etcd.view import MemberView, Standing
@@ -48,7 +49,7 @@ def not_measured(situation: Situation, now: datetime) -> Iterator[str]:
     for name, what in asked:
         source = situation.source(name)
         if name in situation.sources and source.state_at(now) not in _FINE:
-            since = f" since {source.observed_at:%H:%M:%S}" if source.observed_at is not None else ""
+            since = f" since {moment_text(source.observed_at, now)}" if source.observed_at is not None else ""
             yield f"{what}: {source.state_at(now).value}{since}"
     if situation.api_server.page is not None and len(situation.api_server.pages()) < 2:
         yield "latency and load of the API server: measured once, a rate needs two"
@@ -61,7 +62,7 @@ def etcd_doubts(situation: Situation, now: datetime) -> list[str]:
     """Return why parts of etcd are not judged; nothing where etcd is none of ours (a managed control plane)."""
     cluster = etcd_of(situation, now)
     if cluster.is_known:
-        return _of_members(cluster)
+        return _of_members(cluster, now)
     access = situation.source(ACCESS)
     state = access.state_at(now)
     if state in (SourceState.LIVE, SourceState.STARTING) or (state is SourceState.ABSENT and not is_ours(situation)):
@@ -77,17 +78,18 @@ def frozen_doubt(situation: Situation, now: datetime) -> list[str]:
     if frozen is None:
         return []
     what = frozen.by.value if frozen.by is FrozenBy.STILL else f"etcd takes no writes ({frozen.by.value})"
-    return [f"as of {frozen.since:%H:%M:%S} UTC: {what}"]
+    return [f"as of {moment_text(frozen.since, now)} UTC: {what}"]
 
 
-def _of_members(cluster: EtcdCluster) -> list[str]:
+def _of_members(cluster: EtcdCluster, now: datetime) -> list[str]:
     found = []
     if cluster.unreadable:
         why = shorten(cluster.unreadable[0].error, _ERROR_CHARS)
         found.append(f"etcd: {_names(cluster.unreadable)} cannot be read ({why})")
     if stale := [member for member in cluster.members if member.standing is Standing.STALE]:
         heard = max((member.heard_at for member in stale if member.heard_at is not None), default=None)
-        found.append(f"etcd: {_names(stale)} not heard" + (f" since {heard:%H:%M:%S}" if heard is not None else ""))
+        since = f" since {moment_text(heard, now)}" if heard is not None else ""
+        found.append(f"etcd: {_names(stale)} not heard{since}")
     if cluster.is_vouched_for and not cluster.answering:
         found.append(f"etcd is not reached from here ({_names(cluster.silent)}); the API server reaches it")
     if unheard := [member for member in cluster.members if member.standing is Standing.UNHEARD]:

@@ -9,6 +9,7 @@ from diagnosis.control_plane_doubts import etcd_doubts, frozen_doubt, not_measur
 from diagnosis.node_agents import Agent, agents
 from diagnosis.one_namespace import BEYOND, only_part
 from diagnosis.rule import Rule
+from situation.clock import moment_text
 from situation.findings import Finding, Layer, LayerState, LayerStatus, Severity
 from situation.kinds import BY_NAME
 from situation.readings import NOT_GIVEN, Source, SourceState
@@ -110,7 +111,7 @@ def doubt(source: Source, now: datetime) -> str:
     if state is SourceState.STARTING:
         return f"{_short(source)}: not read yet"
     if source.observed_at is not None:
-        return f"{_short(source)}: {state.value} since {source.observed_at:%H:%M:%S}"
+        return f"{_short(source)}: {state.value} since {moment_text(source.observed_at, now)}"
     return f"{_short(source)}: {state.value}" + (f" ({source.error})" if source.error else "")
 
 

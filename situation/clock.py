@@ -28,6 +28,12 @@ def age_text(since: datetime | None, now: datetime) -> str:
     return duration_text((now - since).total_seconds())
 
 
+def moment_text(at: datetime, now: datetime) -> str:
+    """Return a time of day in UTC, `02:41:07`, with its date where that is not today's: `2026-11-24 02:41:07`."""
+    at = at.astimezone(UTC)
+    return f"{at:%H:%M:%S}" if at.date() == now.astimezone(UTC).date() else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
 def stepped_s(age_s: float) -> float:
     """Return an age in seconds rounded down to a step, so that what shows it is not written anew each second."""
     age_s = max(0.0, age_s)

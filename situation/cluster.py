@@ -26,6 +26,7 @@ class NodeInfo(Wire, frozen=True):
     kernel_version: str = ""
     os_image: str = ""
     architecture: str = ""
+    operating_system: str = ""
 
 
 class NodeStatus(Wire, frozen=True):

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from playbooks.commands import CommandRefusedError, Target, offered, render
-from situation.clock import age_text, duration_text
+from situation.clock import age_text, duration_text, moment_text
 from situation.cluster import Event, Node
 from situation.findings import Command, Evidence, Finding
 from situation.kinds import NAMES_OF
@@ -29,9 +29,8 @@ def finding_card(finding: Finding, situation: Situation, target: Target, now: da
     if cause is not None:
         notices.append(f"follows from: {cause.title}")
     if finding.as_of is not None:
-        notices.append(
-            f"as of {finding.as_of:%H:%M:%S} UTC: history since then: its source is silent, or etcd takes no writes"
-        )
+        as_of = f"as of {moment_text(finding.as_of, now)} UTC"
+        notices.append(f"{as_of}: history since then: its source is silent, or etcd takes no writes")
     follows = [_counted(item) for item in finding.consequences[:_CONSEQUENCES_SHOWN]]
     if len(finding.consequences) > _CONSEQUENCES_SHOWN:
         follows.append(f"and {len(finding.consequences) - _CONSEQUENCES_SHOWN} more")
@@ -134,7 +133,10 @@ def _describe(ref: Ref) -> Command:
 
 def _events(ref: Ref) -> Command:
     only = f"involvedObject.name={ref.name}"
-    return Command(("kubectl", "get", "events", "--field-selector", only), "what happened to it?", ref.namespace)
+    where = () if ref.namespace else ("-A",)  # of what has no namespace they are in `default`, as a rule
+    return Command(
+        ("kubectl", "get", "events", *where, "--field-selector", only), "what happened to it?", ref.namespace
+    )
 
 
 def _logs(pod: Pod) -> list[Command]:

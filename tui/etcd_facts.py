@@ -1,7 +1,7 @@
 """What the pane of the control plane says of etcd in words: quorum, alarms, database, disk, and who cannot be read."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import counted
@@ -10,7 +10,7 @@ from diagnosis.rules.etcd_database import CRITICAL_RATIO, WARN_RATIO
 from diagnosis.rules.etcd_disk import FSYNC_HEALTHY_S, FSYNC_MIXIN_CRITICAL_S, FSYNC_MIXIN_WARNING_S
 from situation.api_load import etcd_latencies
 from situation.api_server import METRICS
-from situation.clock import duration_text
+from situation.clock import duration_text, moment_text
 from situation.etcd.cluster import EtcdCluster, FrozenBy, raisers
 from situation.etcd.view import Standing
 from situation.findings import Severity
@@ -40,7 +40,7 @@ def etcd_facts(cluster: EtcdCluster, situation: Situation, now: datetime) -> Ite
     yield _quorum(cluster, sources, now)
     yield from _frozen(cluster)
     yield _alarms(cluster, situation, sources, now)
-    yield from _unread(cluster)
+    yield from _unread(cluster, now)
     yield from _database(cluster)
     yield from _disks(cluster)
 
@@ -132,14 +132,14 @@ def _disks(cluster: EtcdCluster) -> Iterator[ControlPlaneFact]:
         yield _fact("disk", f"fsync p99 {told}; {bands}", severity)
 
 
-def _unread(cluster: EtcdCluster) -> Iterator[ControlPlaneFact]:
+def _unread(cluster: EtcdCluster, now: datetime) -> Iterator[ControlPlaneFact]:
     for member in cluster.members:
         if member.standing is Standing.ANSWERS:
             if member.error:
                 yield ControlPlaneFact("members", UNKNOWN, f"{member.name}, in part: {member.error}", "warning")
             continue
         since = member.silent_since or member.heard_at
-        when = f" since {since.astimezone(UTC):%H:%M:%S} UTC" if since is not None else ""
+        when = f" since {moment_text(since, now)} UTC" if since is not None else ""
         why = f": {member.error}" if member.error else ""
         if member.standing is Standing.UNHEARD and not why:
             why = f": no endpoint of it is known; {_OPTIONS}"

@@ -1,9 +1,10 @@
 """What the evidence pane shows where there is no proof: withdrawn, the rest of a family, a layer without cause."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from diagnosis.layers import doubt
+from situation.clock import moment_text
 from situation.cluster import Node
 from situation.findings import Diagnosis, Finding, LayerState, LayerStatus
 from situation.kinds import NAMES_OF
@@ -35,7 +36,7 @@ def withdrawn_card(finding: Finding, at: datetime, situation: Situation, diagnos
         glyph="·",
         role="dim",
         about=f"{finding.subject if finding.subject.name else 'the whole cluster'} · {finding.rule}",
-        notice=_why_withdrawn(finding, f"withdrawn at {at.astimezone(UTC):%H:%M:%S} UTC", situation, diagnosis, now),
+        notice=_why_withdrawn(finding, f"withdrawn at {moment_text(at, now)} UTC", situation, diagnosis, now),
         lines=(*lines, CardLine("nothing to copy for it: go on to what is proven now")),
     )
 

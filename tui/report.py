@@ -9,7 +9,7 @@ from diagnosis.commands import shorten
 from diagnosis.control_plane_doubts import frozen_doubt
 from diagnosis.one_namespace import only_part
 from playbooks.commands import Target, offered
-from situation.clock import duration_text
+from situation.clock import duration_text, moment_text
 from situation.findings import Command, Diagnosis, Evidence, Finding, LayerState, LayerStatus, Severity
 from situation.kinds import BY_NAME
 from situation.meta import Ref
@@ -116,7 +116,7 @@ class Report:
 
     def _cause_text(self, cause: Finding) -> Iterator[str]:
         count = f" ×{cause.count}" if cause.count > 1 else ""
-        age = f" (as of {cause.as_of:%H:%M:%S} UTC)" if cause.as_of else ""
+        age = f" (as of {moment_text(cause.as_of, self._now)} UTC)" if cause.as_of else ""
         yield f"{SEVERITY[cause.severity]} L{cause.layer} {cause.title}{count}{age}"
         about = [cause.severity.value, cause.rule, str(cause.subject) if cause.subject.name else "whole cluster"]
         yield "    " + " · ".join(about + [cause.node] * bool(cause.node and cause.subject.name != cause.node))

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from situation.clock import duration_text, stepped_s
+from situation.clock import duration_text, moment_text, stepped_s
 from situation.readings import Source, SourceState
 from widgets.glyphs import STATE_ROLE, color
 
@@ -26,8 +26,8 @@ class PaneState(msgspec.Struct, frozen=True):
     """Rounded down to a step, so that equal states are equal."""
     polled: bool = False
     """Live, but only as of the last list: it may not be watched."""
-    as_of: datetime | None = None
-    """The source is live, but all that it can tell is history since then: etcd takes no writes."""
+    as_of: str = ""
+    """When all that the source can tell was true, although it is live: etcd takes no writes since."""
     word: str = ""
     """Said instead, by what is no source: the log is `on disk`."""
 
@@ -36,8 +36,8 @@ class PaneState(msgspec.Struct, frozen=True):
         """`live 0s`, `polled 40s`, `stale 3m`, `as of 02:41:07`, `forbidden` ..."""
         if self.word:
             return self.word
-        if self.as_of is not None:
-            return f"as of {self.as_of:%H:%M:%S}"
+        if self.as_of:
+            return f"as of {self.as_of}"
         word = "polled" if self.polled else self.state.value
         return word if self.age_s is None else f"{word} {duration_text(self.age_s)}"
 
@@ -49,7 +49,7 @@ def pane_state(*sources: Source, now: datetime, frozen_since: datetime | None = 
     age_s, state = worst.age_s(now), worst.state_at(now)
     shown_s = None if age_s is None else stepped_s(age_s)
     if state is SourceState.LIVE and frozen_since is not None:
-        return PaneState(SourceState.STALE, as_of=frozen_since)
+        return PaneState(SourceState.STALE, as_of=moment_text(frozen_since, now))
     return PaneState(state, shown_s, polled=state is SourceState.LIVE and bool(worst.error))
 
 

@@ -6,8 +6,10 @@ from typing import Final
 
 from diagnosis.commands import counted, kubectl, on_node, shorten
 from diagnosis.explaining import CERTIFICATES_OUT, ETCD_FAULTS, ETCD_LAME, ETCD_NO_LEADER
+from diagnosis.node_services import journal, kubelet_unit
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
-from situation.clock import age_text
+from situation.clock import age_text, moment_text
+from situation.cluster import Node
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.kinds import ON_DEMAND
 from situation.meta import CLUSTER
@@ -55,13 +57,13 @@ def _last_answer(situation: Situation) -> datetime | None:
     return max((source.observed_at for source in _tried(situation) if source.observed_at), default=None)
 
 
-def _evidence(failing: tuple[Source, ...], situation: Situation) -> tuple[Evidence, ...]:
+def _evidence(failing: tuple[Source, ...], situation: Situation, now: datetime) -> tuple[Evidence, ...]:
     source = next((item for item in failing if item.error), failing[0])
     heard = _last_answer(situation)
     return (
         Evidence(shorten(source.error or source.state.value, 300), source.name),
         Evidence(f"{len(failing)} of {counted(len(_tried(situation)), 'source')} fail the same way", source.name),
-        Evidence(f"last answer at {heard:%H:%M:%S}", source.name, heard)
+        Evidence(f"last answer at {moment_text(heard, now)}", source.name, heard)
         if heard
         else Evidence("it has not answered since Midwatch started", source.name),
     )
@@ -74,16 +76,22 @@ def ready_command() -> Command:
 
 def on_control_plane(situation: Situation, *argv: str, purpose: str) -> tuple[Command, ...]:
     """Return a command for the first control plane node's own shell, none where no such node is shown (managed)."""
-    node = next(filter(is_control_plane, situation.nodes.values()), None)
+    node = _control_plane_node(situation)
     return (on_node(node.name, *argv, purpose=purpose),) if node is not None else ()
+
+
+def _control_plane_node(situation: Situation) -> Node | None:
+    return next(filter(is_control_plane, situation.nodes.values()), None)
 
 
 def control_plane_commands(situation: Situation, component: str) -> tuple[Command, ...]:
     """Return commands that tell on a control plane node whether `component` runs, and why not."""
-    kubelet = ("journalctl", "-u", "kubelet", "--since", "-15min", "--no-pager")
+    node = _control_plane_node(situation)
+    if node is None:
+        return ()
     return (
-        *on_control_plane(situation, "crictl", "ps", "-a", "--name", component, purpose=f"does {component} run?"),
-        *on_control_plane(situation, *kubelet, purpose="why does the kubelet not keep it running?"),
+        on_node(node.name, "crictl", "ps", "-a", "--name", component, purpose=f"does {component} run?"),
+        journal(node, kubelet_unit(node), "why does the kubelet not keep it running?"),
     )
 
 
@@ -110,7 +118,7 @@ def api_certificate(_: None, situation: Situation, now: datetime) -> Verdict:
     return Fired(
         CLUSTER,
         "certificate has expired" if expired else "certificate is not accepted",
-        _evidence(failing, situation),
+        _evidence(failing, situation, now),
         (
             ready_command(),
             *on_control_plane(situation, "kubeadm", "certs", "check-expiration", purpose="which certificate expired?"),
@@ -153,7 +161,7 @@ def api_unreachable(_: None, situation: Situation, now: datetime) -> Verdict:
     return Fired(
         CLUSTER,
         title + (f": {shorten(reason, 60)}" if reason else ""),
-        _evidence(failing, situation),
+        _evidence(failing, situation, now),
         (
             ready_command(),
             kubectl("config", "view", "--minify", purpose="which server does this context name?"),
@@ -186,7 +194,7 @@ def credentials_refused(_: None, situation: Situation, now: datetime) -> Verdict
     return Fired(
         CLUSTER,
         f"are not to be had: {shorten(plugin[0], 60)}" if plugin else "are refused by the API server (401)",
-        _evidence(failing, situation),
+        _evidence(failing, situation, now),
         (
             kubectl("auth", "whoami", purpose="who does the server take you for?"),
             kubectl("config", "view", "--minify", purpose="which user and exec plugin does this context use?"),
@@ -218,7 +226,7 @@ def api_overloaded(_: None, situation: Situation, now: datetime) -> Verdict:
     return Fired(
         CLUSTER,
         "is overloaded and turns requests away",
-        (*_evidence(turned_away, situation), Evidence(own, "midwatch/load", mark=Mark.EXCLUDES)),
+        (*_evidence(turned_away, situation, now), Evidence(own, "midwatch/load", mark=Mark.EXCLUDES)),
         (
             kubectl("get", "--raw", "/debug/api_priority_and_fairness/dump_priority_levels",
                     purpose="which priority levels are full?"),

@@ -7,6 +7,7 @@ from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, on_node, said_by, shorten
 from diagnosis.node_agents import Agent, agents
+from diagnosis.node_services import has_systemd, kubelet_unit, runtime_unit, service_commands
 from diagnosis.on_demand import read_lately
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from situation.clock import age_text
@@ -127,15 +128,6 @@ def _describe(node: Node) -> Command:
     return kubectl("describe", "node", node.name, purpose="conditions, taints, events and pods of the node")
 
 
-def _journal(node: Node, unit: str) -> tuple[Command, Command]:
-    return (
-        on_node(node.name, "systemctl", "status", unit, purpose=f"does {unit} run?"),
-        on_node(
-            node.name, "journalctl", "-u", unit, "--since", "-15min", "--no-pager", purpose=f"what does {unit} say?"
-        ),
-    )
-
-
 @rule(
     "node-unreachable",
     signature="L5-01",
@@ -165,7 +157,7 @@ def node_unreachable(node: Node, situation: Situation, now: datetime) -> Verdict
         Ref("Node", "", node.name),
         title,
         (*evidence, *((fact("nodes", f"taints {taints}"),) if taints else ())),
-        (_lease_command(node), _describe(node), *_journal(node, "kubelet")),
+        (_lease_command(node), _describe(node), *service_commands(node, kubelet_unit(node))),
         follows=(ALL_NODES,),
         node=node.name,
         wants=LEASES,
@@ -204,7 +196,8 @@ def node_network_not_ready(node: Node, situation: Situation, now: datetime) -> V
         f"is not Ready for {age_text(condition.last_transition_time, now)}: its network plugin (CNI) is not ready",
         (*evidence, fact("daemonsets", plugin) if situation.knows("daemonsets") else
          fact("daemonsets", "the network plugin's DaemonSet is not known", Mark.OPEN)),
-        (pods, _describe(node), on_node(node.name, "ls", "-l", "/etc/cni/net.d", purpose="is the CNI configured?")),
+        (pods, _describe(node), *([on_node(node.name, "ls", "-l", "/etc/cni/net.d", purpose="is the CNI configured?")]
+                                  if has_systemd(node) else [])),
         follows=(*plugins, ALL_NODES),
         node=node.name,
         wants=LEASES,
@@ -233,12 +226,11 @@ def node_runtime_down(node: Node, situation: Situation, now: datetime) -> Verdic
     condition, evidence = found
     words = "PLEG is not healthy" if "PLEG" in condition.message else "container runtime is down"
     events = situation.events_of(node, "Node", "ContainerGCFailed", "ImageGCFailed")
-    unit = node.status.node_info.container_runtime_version.partition("://")[0] or "containerd"
     return Fired(
         Ref("Node", "", node.name),
         f"is not Ready for {age_text(condition.last_transition_time, now)}: {words}",
         evidence + tuple(said_by(event) for event in events[-2:]),
-        (_describe(node), *_journal(node, unit)),
+        (_describe(node), *service_commands(node, runtime_unit(node))),
         follows=(ALL_NODES,),
         node=node.name,
         wants=LEASES,
@@ -272,7 +264,7 @@ def node_not_ready(node: Node, situation: Situation, now: datetime) -> Verdict:
         Ref("Node", "", node.name),
         title,
         evidence,
-        (_describe(node), _lease_command(node), *_journal(node, "kubelet")),
+        (_describe(node), _lease_command(node), *service_commands(node, kubelet_unit(node))),
         follows=(ALL_NODES,),
         node=node.name,
         wants=LEASES,

@@ -9,6 +9,7 @@ from diagnosis.commands import counted, fact, kubectl, on_node, pods_on, said_by
 from diagnosis.container_facts import describe, gravity
 from diagnosis.gpu_causes import cause_refs, comes_up
 from diagnosis.node_agents import Agent, agents
+from diagnosis.node_services import runtime_unit, service_commands
 from diagnosis.pod_verdict import fired
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from diagnosis.rules.container_start import innermost, is_nvidia_text, start_failures
@@ -135,14 +136,15 @@ def runtime_unreachable(pod: Pod, situation: Situation, now: datetime) -> Verdic
         return CLEAR
     if wait := wait_until(waiting_since(pod), SANDBOX_S, now):
         return wait
+    node, name = situation.node(pod.spec.node_name), pod.spec.node_name
     unit = "crio" if "crio" in event.message else "containerd"
-    name = pod.spec.node_name
+    look = on_node(name, "systemctl", "status", unit, purpose="does the container runtime run?")
     return _of_node(
         pod,
         "cannot start pods: its container runtime does not answer",
         [said_by(event)],
         (
-            on_node(name, "systemctl", "status", unit, purpose="does the container runtime run?"),
+            *(service_commands(node, runtime_unit(node)) if node is not None else (look,)),
             kubectl("describe", "node", name, purpose="what does the kubelet say of it?"),
         ),
     )

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-from situation.clock import duration_text
+from situation.clock import duration_text, moment_text
 from situation.pods import Pod
 from situation.readings import Source, SourceState
 from situation.selectors import is_finished, is_ready, pod_status_text
@@ -87,7 +87,7 @@ def state_of(subject: Subject, now: datetime) -> Told:
     if known.server.origin == LEFT_OUT:
         return Told(ServerState.LEFT_OUT, "not asked: left out by the configuration (vllm_skipped_pods)")
     if not is_heard(subject, known.read_at, now):
-        return Told(ServerState.UNKNOWN, f"not heard of since {known.read_at:%H:%M:%S}")
+        return Told(ServerState.UNKNOWN, f"not heard of since {moment_text(known.read_at, now)}")
     health = known.health if is_heard(subject, known.health_at, now) else None
     if health is Health.ENGINE_DEAD:
         return Told(ServerState.DEAD, "/health says that the engine is dead")

@@ -206,3 +206,33 @@ def test_only_an_old_cordon_is_told_and_only_as_a_hint() -> None:
     assert not found(cordoned(3600))
     assert not found(cordoned(None))
     assert not found(cordoned(3 * 86400, labels={"node-role.kubernetes.io/control-plane": ""}))
+
+
+@pytest.mark.parametrize(
+    ("info", "labels", "commands"),
+    [
+        ({}, {}, ["systemctl status kubelet", "journalctl -u kubelet"]),
+        ({"kubeletVersion": "v1.33.1+k3s1"}, {}, ["systemctl status k3s-agent", "journalctl -u k3s-agent"]),
+        (
+            {"kubeletVersion": "v1.33.1+k3s1"},
+            {"node-role.kubernetes.io/control-plane": "true"},
+            ["systemctl status k3s", "journalctl -u k3s"],
+        ),
+        (
+            {"kubeletVersion": "v1.33.1+rke2r1"},
+            {},
+            ["systemctl status rke2-agent", "tail -n 200 /var/lib/rancher/rke2"],
+        ),
+        ({"operatingSystem": "windows"}, {}, []),
+        ({"osImage": "Talos (v1.10.3)"}, {}, []),
+        ({}, {"type": "virtual-kubelet"}, []),
+    ],
+    ids=["kubelet", "k3s agent", "k3s server", "rke2", "windows", "talos", "virtual-kubelet"],
+)
+def test_a_node_is_looked_at_by_the_service_that_it_has(
+    info: Manifest, labels: dict[str, str], commands: list[str]
+) -> None:
+    cause = found(node(conditions=GONE, labels=labels, status={"nodeInfo": info}))["node-unreachable"]
+    on_it = [" ".join(command.argv) for command in cause.next if command.where == "node node-1"]
+    assert len(on_it) == len(commands)
+    assert all(line.startswith(start) for line, start in zip(on_it, commands, strict=True))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from situation.clock import age_text, duration_text
+from situation.clock import age_text, duration_text, moment_text
 from situation.quantity import human_bytes, latency_text, parse_quantity, short_bytes, short_latency
 from tests.build import NOW
 
@@ -22,6 +22,11 @@ def test_durations_read_as_kubectl_prints_them(seconds: float, text: str) -> Non
 def test_an_unknown_time_has_no_age_and_the_future_is_now() -> None:
     assert age_text(None, NOW) == "?"
     assert age_text(NOW + timedelta(hours=1), NOW) == "0s"
+
+
+def test_a_time_of_another_day_has_its_date() -> None:
+    assert moment_text(NOW - timedelta(hours=1), NOW) == "01:41:07"
+    assert moment_text(NOW - timedelta(hours=50), NOW) == "2026-11-21 00:41:07"
 
 
 @pytest.mark.parametrize(
