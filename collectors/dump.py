@@ -1,8 +1,9 @@
 """Reads a dump of a cluster: what `kubectl get -o json`, `-o yaml` or `kubectl cluster-info dump` wrote."""
 
+import stat
 from collections import Counter
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from collectors.dump_files import Document, Head, find_files, read_documents
 from collectors.errors import DumpError
 from collectors.new_events import NEW_EVENTS, NewEvent
 from collectors.newest import newest_time
+from situation.clock import duration_text, utc_now
 from situation.decode import BadObjectError, decode_object
 from situation.kinds import BY_NAME, KINDS, ObjectKind, kind_of
 from situation.meta import KubernetesObject, ObjectKey
@@ -20,6 +22,10 @@ from situation.store import EVENT_LIMIT
 from situation.text import harmless
 
 _KINDS_NAMED: Final = 8
+_CLOCKS_AGREE: Final = timedelta(seconds=60)
+_JUST_BEFORE: Final = timedelta(minutes=10)
+"""Kubelets write their status every 5 minutes: a dump of a cluster that lives has such a time stamp."""
+_FAR_OFF: Final = timedelta(days=1)
 
 
 class Dump(msgspec.Struct, frozen=True):
@@ -72,11 +78,34 @@ def read_dump(path: str | Path) -> Dump:
     if broken and not root.is_dir():
         raise broken[0]
     notes += [f"skipped {error}" for error in broken]
-    now = gathered.newest()
-    if now is None:
-        now = datetime.fromtimestamp(max(file.stat().st_mtime for file in files), UTC)
-        notes.append("no time stamps in it: taken to be as old as its files")
-    return Dump(tuple(gathered.readings(now)), now, (*notes, *gathered.notes()))
+    now, doubts = _now(gathered, _written_at(files))
+    return Dump(tuple(gathered.readings(now)), now, (*notes, *doubts, *gathered.notes()))
+
+
+def _written_at(files: Sequence[Path]) -> datetime:
+    """Return when the newest of the files was written; what comes through a pipe is written now."""
+    found = [file.stat() for file in files]
+    if any(not stat.S_ISREG(file.st_mode) for file in found):
+        return utc_now()
+    return datetime.fromtimestamp(max(file.st_mtime for file in found), UTC)
+
+
+def _now(gathered: "_Gathered", written: datetime) -> tuple[datetime, list[str]]:
+    """Return the time that a dump shows, its newest time stamp, and what is to be said of that.
+
+    A stamp from after the files were written is of a wrong clock, where others are from just before that, or where it
+    is more than a day off. Else the clock of the machine that wrote them may be the wrong one.
+    """
+    newest = gathered.newest()
+    if newest is None:
+        return written, ["no time stamps in it: taken to be as old as its files"]
+    before = gathered.newest(written + _CLOCKS_AGREE)
+    if newest <= written + _CLOCKS_AGREE or before is None:
+        return newest, []
+    if written - before > _JUST_BEFORE and newest - written < _FAR_OFF:
+        return newest, []
+    off = duration_text((newest - before).total_seconds())
+    return before, [f"some clock was {off} ahead: time stamps from after the files were written are not taken for now"]
 
 
 class _Gathered:
@@ -141,8 +170,9 @@ class _Gathered:
             return
         objects[item.key] = item.as_event() if isinstance(item, NewEvent) else item
 
-    def newest(self) -> datetime | None:
-        times = [newest_time(item) for objects in self._objects.values() for item in objects.values()]
+    def newest(self, until: datetime | None = None) -> datetime | None:
+        """Return the newest time stamp, by `until` if that is given."""
+        times = [newest_time(item, until) for objects in self._objects.values() for item in objects.values()]
         return max((time for time in times if time is not None), default=None)
 
     def readings(self, now: datetime) -> Iterator[Reading]:

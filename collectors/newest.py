@@ -8,10 +8,13 @@ from situation.meta import Condition, KubernetesObject
 from situation.pods import ContainerState, Pod
 
 
-def newest_time(item: KubernetesObject) -> datetime | None:
-    """Return the newest time stamp of something that has happened; deletionTimestamp lies in the future."""
+def newest_time(item: KubernetesObject, until: datetime | None = None) -> datetime | None:
+    """Return the newest time stamp of something that has happened, by `until` if that is given.
+
+    deletionTimestamp lies in the future.
+    """
     times = [time if time.tzinfo else time.replace(tzinfo=UTC) for time in _times(item) if time is not None]
-    return max(times, default=None)
+    return max((time for time in times if until is None or time <= until), default=None)
 
 
 def _times(item: KubernetesObject) -> Iterator[datetime | None]:

@@ -1,6 +1,7 @@
 """Dumps as kubectl writes them, and all that is none."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -167,6 +168,33 @@ def test_broken_objects_are_skipped_and_counted(tmp_path: Path) -> None:
     assert len(known(dump).pods) == 2
     assert known(dump).source("pods").skipped == 2
     assert dump.notes == ("skipped 2 broken Pod objects",)
+
+
+@pytest.mark.parametrize(
+    ("written_s", "newest_s", "others_s", "now_s", "said"),
+    [
+        (5, 0, 60, 0, ""),
+        (-3 * 86400, 0, 60, 0, ""),  # copied later
+        (0, -50, 60, -50, ""),  # clocks agree so far
+        (0, -900, 60, 60, "some clock was 16m ahead"),  # a node's
+        (0, -900, 700, -900, ""),  # of the machine that wrote it: nothing is from just before
+        (-3 * 86400, -9 * 86400, 60, 60, "some clock was 9d ahead"),
+    ],
+    ids=["as it should be", "copied", "a little", "one is ahead", "the writer's is late", "days ahead"],
+)
+def test_a_time_stamp_from_after_the_files_were_written_is_of_a_wrong_clock(
+    written_s: float, newest_s: float, others_s: float, now_s: float, said: str, tmp_path: Path
+) -> None:
+    """All are seconds before NOW."""
+    old = [pod("web-1", age_s=9000) | {"status": {}}, event("Pod/web-1", "BackOff", "back-off", age_s=others_s)]
+    odd = event("Pod/web-1", "Killing", "stopping", age_s=newest_s)
+    file = tmp_path / "dump.json"
+    file.write_text(json.dumps(as_list(*old, odd)))
+    written = (NOW - timedelta(seconds=written_s)).timestamp()
+    os.utime(file, (written, written))
+    dump = read_dump(file)
+    assert dump.now == NOW - timedelta(seconds=now_s)
+    assert [note.partition(":")[0] for note in dump.notes] == ([said] if said else [])
 
 
 def test_events_that_are_too_many_are_counted_and_the_newest_looked_at(tmp_path: Path) -> None:
