@@ -25,6 +25,7 @@ from tui.report import Report
 if TYPE_CHECKING:
     from tui.connection import KubernetesConnection
 
+_YEARS: Final = range(1970, 9_000)
 _STDIN: Final = Path("/dev/stdin")
 
 
@@ -115,6 +116,8 @@ def _parse_time(text: str | None) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise UsageProblem(f"--at {text!r} is not a time; write it as 2026-11-23T06:58:34Z") from None
+    if moment.year not in _YEARS:
+        raise UsageProblem(f"--at {text!r}: no time of a cluster")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

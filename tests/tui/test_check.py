@@ -75,6 +75,10 @@ async def test_a_time_of_ones_own_counts_as_now(tmp_path: Path) -> None:
     write(tmp_path / "dump.json", listed(crashing()))
     finished = await midwatch(tmp_path, "check", "--dump", "dump.json", "--at", "2026-11-24T00:00:00Z")
     assert "2026-11-24 00:00:00 UTC" in finished.out
+    for at in ("9999-12-31T23:59:59Z", "soon"):
+        finished = await midwatch(tmp_path, "check", "--dump", "dump.json", "--at", at)
+        assert (finished.code, finished.out) == (64, "")
+        assert at in finished.complaint
 
 
 @pytest.mark.parametrize(
