@@ -10,6 +10,7 @@ from diagnosis.commands import counted, on_node, shorten
 from situation.certificates import Certificate
 from situation.clock import duration_text
 from situation.cluster import Lease
+from situation.distribution import is_by_kubeadm
 from situation.findings import Command, Effect, Evidence, Mark
 from situation.selectors import is_control_plane
 from situation.server_clock import SOURCE as CLOCK
@@ -183,7 +184,7 @@ def check_command(item: Certificate, situation: Situation) -> Command:
             "until when is it valid?",
         )
     nodes = places(item, situation)
-    if nodes:
+    if nodes and (is_by_kubeadm(situation) or argv[0] != "kubeadm"):
         return on_node(nodes[0], *argv, purpose=purpose)
     if item.is_served:
         return Command(("curl", "-kvI", item.place), "until when is what it serves valid (expire date)?")
@@ -191,7 +192,9 @@ def check_command(item: Certificate, situation: Situation) -> Command:
 
 
 def renew_commands(item: Certificate, situation: Situation) -> tuple[Command, ...]:
-    """Return how to renew what kubeadm made, on each control plane node (three at most)."""
+    """Return how to renew what kubeadm made, on each control plane node (three at most); nothing where it made none."""
+    if not is_by_kubeadm(situation):
+        return ()
     purpose = "renew all but the CAs; needed on every control plane node, not with an external CA"
     argv = ("kubeadm", "certs", "renew", "all")
     return tuple(
@@ -203,6 +206,8 @@ def renew_commands(item: Certificate, situation: Situation) -> tuple[Command, ..
 
 def restart_commands(names: list[str], item: Certificate, situation: Situation) -> tuple[Command, ...]:
     """Return how to restart the static pods that hold these certificates, etcd last; nothing where none does."""
+    if not is_by_kubeadm(situation):
+        return ()
     found = dict.fromkeys(_RESTART[name] for name in names if name in _RESTART)
     nodes = places(item, situation)
     where = f"node {nodes[0]}" if nodes else "here"

@@ -4,10 +4,13 @@ from typing import Final
 
 from diagnosis.commands import on_node
 from situation.cluster import Node
+from situation.distribution import rancher
 from situation.findings import Command
 from situation.selectors import is_control_plane
 
 _KUBELET: Final = "kubelet"
+_UNITS: Final = {"k3s": ("k3s", "k3s-agent"), "rke2": ("rke2-server", "rke2-agent")}
+"""By distribution: on a node of the control plane, and on any other."""
 _RKE2_LOG: Final = "/var/lib/rancher/rke2/agent/logs/kubelet.log"
 """RKE2 keeps the kubelet's log out of the journal (its documentation, "Logging")."""
 
@@ -21,12 +24,8 @@ def has_systemd(node: Node) -> bool:
 
 def kubelet_unit(node: Node) -> str:
     """Return the unit that runs the kubelet: `kubelet`, or that of k3s or RKE2, which have it built in."""
-    version = node.status.node_info.kubelet_version
-    if "+k3s" in version:
-        return "k3s" if is_control_plane(node) else "k3s-agent"
-    if "+rke2" in version:
-        return "rke2-server" if is_control_plane(node) else "rke2-agent"
-    return _KUBELET
+    server, agent = _UNITS.get(rancher(node), (_KUBELET, _KUBELET))
+    return server if is_control_plane(node) else agent
 
 
 def runtime_unit(node: Node) -> str:
@@ -47,6 +46,6 @@ def service_commands(node: Node, unit: str) -> tuple[Command, ...]:
 def journal(node: Node, unit: str, purpose: str = "") -> Command:
     """Return the command for what a service of a node has logged of late."""
     argv: tuple[str, ...] = ("journalctl", "-u", unit, "--since", "-15min", "--no-pager")
-    if unit.startswith("rke2") and unit == kubelet_unit(node):
+    if rancher(node) == "rke2":
         argv = ("tail", "-n", "200", _RKE2_LOG)
     return on_node(node.name, *argv, purpose=purpose or f"what does {unit} say?")

@@ -26,23 +26,24 @@ class Renewals:
         self.resumed_at: datetime | None = None
         """The first renewal of a lease in kube-system after none had been for STANDSTILL."""
 
-    def take(self, kind: str, changes: Iterable[Change], read_at: datetime | None, *, is_seen: bool) -> None:
+    def take(
+        self, kind: str, changes: Iterable[Change], read_at: datetime | None, *, is_polled: bool, is_seen: bool
+    ) -> None:
         """Take in what changed of a kind of leases.
 
-        `read_at` is when that was read, by the API server's clock; None where it is not known. `is_seen`: nothing that
-        happened meanwhile was missed.
+        `read_at` is when that was read, by the API server's clock; None where it is not known. `is_polled`: only a list
+        comes, now and then. `is_seen`: it was heard of until just before, so that this is when it changed.
         """
         dated = self.at[kind]
-        is_watched = is_seen and kind == LEASES
+        is_watched = kind == LEASES and not is_polled
         before = max(dated.values(), default=None) if is_watched else None
         for change in changes:
             key, old, new = (change.ref.namespace, change.ref.name), change.old, change.new
             if not isinstance(new, Lease) or (renewed := new.spec.renew_time) is None:
                 dated.pop(key, None)
-            elif not isinstance(old, Lease):
-                dated[key] = min(renewed, read_at or renewed)
-            elif old.spec.renew_time != renewed:
-                dated[key] = read_at if read_at is not None and is_watched else min(renewed, read_at or renewed)
+            elif not isinstance(old, Lease) or old.spec.renew_time != renewed:
+                in_sight = is_watched and is_seen and isinstance(old, Lease)
+                dated[key] = (read_at or renewed) if in_sight else min(renewed, read_at or renewed)
         if before is not None and (newest := max(dated.values(), default=before)) - before > STANDSTILL:
             self.resumed_at = newest
 

@@ -96,11 +96,13 @@ class Situation(Relations):
         self.derived.clear()
         if isinstance(reading.value, LogRead):
             return self._take_log(reading.value)
+        before = self.source(reading.source)
         self._note_source(reading)
         match reading.value:
             case Listed() | Changed() as objects:
                 # A live kind with an error is polled: nobody saw the time between two lists.
-                return self._take_objects(objects, reading.observed_at, is_seen=not reading.error)
+                seen_from = before.observed_at if before.state is SourceState.LIVE else None
+                return self._take_objects(objects, reading.observed_at, seen_from, is_polled=bool(reading.error))
             case ServerVersion() as version:
                 self.version = version
             case Readiness() as readiness:
@@ -121,13 +123,16 @@ class Situation(Relations):
                 self._take_control_plane(reading.source, other)
         return []
 
-    def _take_objects(self, value: Listed | Changed, at: datetime, *, is_seen: bool) -> list[Change]:
+    def _take_objects(
+        self, value: Listed | Changed, at: datetime, seen_from: datetime | None, *, is_polled: bool
+    ) -> list[Change]:
         changes = self._replace_all(value) if isinstance(value, Listed) else self._change(value)
         if value.kind == "nodes":
             self._note_layouts(changes, at)
         if value.kind in (LEASES, NODE_LEASES):
             there = cluster_now(self, at) if measured(self, at) is not None else None
-            self.renewals.take(value.kind, changes, there, is_seen=is_seen)
+            was_seen = seen_from is not None and at - seen_from < STANDSTILL
+            self.renewals.take(value.kind, changes, there, is_polled=is_polled, is_seen=was_seen)
         return changes
 
     def _note_layouts(self, changes: list[Change], at: datetime) -> None:

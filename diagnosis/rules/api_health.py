@@ -16,7 +16,7 @@ from diagnosis.rules.etcd_database import DEFAULT_QUOTA, WARN_RATIO
 from situation import api_load
 from situation.api_server import LIVEZ, METRICS
 from situation.etcd.cluster import etcd_of
-from situation.etcd.standing import is_refusal
+from situation.etcd.standing import is_ours, is_refusal
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER
 from situation.quantity import human_bytes
@@ -208,13 +208,15 @@ def etcd_slow_second_hand(_: None, situation: Situation, now: datetime) -> Verdi
     looks_at="apiserver_storage_size_bytes against etcd's default quota; only while no member of etcd is read.",
     look_alikes={
         "a raised quota": "a database well above 2 GiB that still takes writes has one: silent",
+        "a managed control plane": "its provider looks after etcd, and gives it 8 GiB more often than not: silent",
         "etcd-no-space": "read from etcd itself",
     },
 )
 def etcd_large_second_hand(_: None, situation: Situation, now: datetime) -> Verdict:
     """etcd's database is near the default quota; no member of it can be asked for the quota that it really has."""
     page = situation.api_server.page
-    if is_etcd_read(situation, now):
+    is_managed = bool(situation.nodes) and not is_ours(situation)
+    if is_etcd_read(situation, now) or is_managed:
         return CLEAR
     if (reason := facts.not_live(situation, now)) or page is None or page.storage_bytes is None:
         return Unknown(reason or "the API server does not tell the size of its storage")

@@ -20,7 +20,8 @@ from situation.situation import Situation
 from situation.workloads import Deployment
 
 LEASE_S: Final = 30.0
-"""leaseDurationSeconds of a leader is 15 s (client-go leader election); as much again for a change of leader."""
+"""leaseDurationSeconds of a leader is 15 s (client-go leader election); as much again for a change of leader. A longer
+lease has twice its own duration."""
 FROZEN_S: Final = 60.0
 """When every lease is older, the list is frozen, old, or our clock is wrong: nothing is said of one component."""
 PLACE_S: Final = 10.0
@@ -43,6 +44,8 @@ class _Leader(NamedTuple):
     age_s: float
     missed_s: float
     """For so long it has not been renewed while others were: what stood still with all of them is no fault of its."""
+    may_miss_s: float
+    """Beyond this its holder is no leader any more, and no other has come."""
     evidence: tuple[Evidence, ...]
 
 
@@ -69,6 +72,7 @@ def _leader(situation: Situation, name: str, now: datetime) -> _Leader | None:
         lease,
         age_s,
         missed_s,
+        max(LEASE_S, 2.0 * lease.spec.lease_duration_seconds),
         (
             fact("leases", f"{name} renewed {renewed:%H:%M:%S}: {duration_text(age_s)} old", at=renewed),
             fact("leases", f"held by {lease.spec.holder_identity or 'nobody'}"),
@@ -134,7 +138,7 @@ def scheduler_down(_: None, situation: Situation, now: datetime) -> Verdict:
     """The scheduler does not work: no new pod gets a node."""
     leader = _leader(situation, "kube-scheduler", now)
     has_lease = ("kube-system", "kube-scheduler") in situation.leases
-    if has_lease and (leader is None or leader.missed_s <= LEASE_S):
+    if has_lease and (leader is None or leader.missed_s <= leader.may_miss_s):
         return CLEAR
     pods = _unseen(situation, now)
     if leader is None and (len(pods) < 2 or not situation.sees_all):
@@ -177,7 +181,7 @@ def scheduler_down(_: None, situation: Situation, now: datetime) -> Verdict:
 def scheduler_behind(_: None, situation: Situation, now: datetime) -> Verdict:
     """The scheduler lives, and pods wait for it to look at them: it is behind, or stands still."""
     leader = _leader(situation, "kube-scheduler", now)
-    if leader is not None and leader.age_s > LEASE_S:
+    if leader is not None and leader.age_s > leader.may_miss_s:
         return CLEAR  # it is down, which is said
     due = cluster_now(situation, now) - timedelta(seconds=BEHIND_S)
     waiting, began = _untried(situation, due), at_work_since(situation, "kube-scheduler")
@@ -224,7 +228,7 @@ def scheduler_behind(_: None, situation: Situation, now: datetime) -> Verdict:
 def controller_manager_down(_: None, situation: Situation, now: datetime) -> Verdict:
     """The controller manager does not work: no new pods, no endpoints, no node taints, no quota counts."""
     leader = _leader(situation, "kube-controller-manager", now)
-    if leader is None or leader.missed_s <= LEASE_S:
+    if leader is None or leader.missed_s <= leader.may_miss_s:
         return CLEAR
     return Fired(
         CLUSTER,

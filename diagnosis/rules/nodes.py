@@ -83,12 +83,14 @@ def _judge(
     said = f"Ready={condition.status} {condition.reason}: {shorten(condition.message, 240)}"
     return condition, (
         fact("nodes", said, at=condition.last_transition_time),
-        *_lease(node, situation, now, wanted),
+        *_lease(node, situation, now, wanted, condition.last_transition_time),
         *_pods_on(node, situation),
     )
 
 
-def _lease(node: Node, situation: Situation, now: datetime, wanted: State) -> tuple[Evidence, ...]:
+def _lease(
+    node: Node, situation: Situation, now: datetime, wanted: State, since: datetime | None
+) -> tuple[Evidence, ...]:
     read = read_lately(LEASES, situation, now)
     if read is None:
         source = situation.source(LEASES)
@@ -103,6 +105,10 @@ def _lease(node: Node, situation: Situation, now: datetime, wanted: State) -> tu
     lives = "the kubelet reaches the API server" + (
         ", but its status is not written" if wanted is State.GONE else ": the machine and its network are up"
     )
+    if wanted is State.GONE and not (since or renewed) < renewed <= read:
+        # From before the node was given up, or from the future: it may be dead, and its clock have been ahead.
+        text = f"its lease was renewed at {renewed:%H:%M:%S} by its own clock, and read at {read:%H:%M:%S}"
+        return (fact(LEASES, text, Mark.OPEN),)
     text = f"its lease was renewed {age_text(renewed, read)} before it was read: {lives}"
     return (fact(LEASES, text, Mark.EXCLUDES, renewed),)
 
@@ -148,7 +154,8 @@ def node_unreachable(node: Node, situation: Situation, now: datetime) -> Verdict
     if not isinstance(found, tuple):
         return found
     condition, evidence = found
-    heard = condition.last_heartbeat_time or condition.last_transition_time
+    told = (condition.last_heartbeat_time, condition.last_transition_time)
+    heard = min((at for at in told if at is not None), default=None)  # the first is by the kubelet's own clock
     never = condition.reason == "NodeStatusNeverUpdated" or "never posted" in condition.message
     words = "kubelet never posted node status" if never else "kubelet stopped posting node status"
     title = f"has never reported: {words}" if never else f"has not reported for {age_text(heard, now)}: {words}"

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from situation.cluster import Node
+from situation.distribution import etcd_files
 from situation.etcd.cluster import EtcdCluster
 from situation.etcd.members import EtcdAccess
 from situation.etcd.standing import etcd_pods
@@ -56,9 +58,16 @@ def way_to(situation: Situation, cluster: EtcdCluster) -> Way:
     pods = [pod for pod in etcd_pods(situation) if _NODE.fullmatch(pod.spec.node_name)]
     if pods:
         addresses = tuple(f"https://{pod.status.pod_ip}:2379" for pod in pods if pod.status.pod_ip)
-        return Way(KUBEADM, endpoints or addresses or (LOCAL,), place(pods[0].spec.node_name), False)
-    node = next(filter(is_control_plane, situation.nodes.values()), None)
-    return Way(KUBEADM, endpoints or (LOCAL,), place(node.name if node is not None else ""), False)
+        node = pods[0].spec.node_name
+        return Way(files_on(situation.node(node)), endpoints or addresses or (LOCAL,), place(node), False)
+    found = next(filter(is_control_plane, situation.nodes.values()), None)
+    return Way(files_on(found), endpoints or (LOCAL,), place(found.name if found is not None else ""), False)
+
+
+def files_on(node: Node | None) -> EtcdAccess:
+    """Return the files with which etcd is asked on a control plane node: kubeadm's, or those of k3s and RKE2."""
+    files = etcd_files(node)
+    return EtcdAccess(cacert=files[0], cert=files[1], key=files[2]) if files is not None else KUBEADM
 
 
 def place(node: str) -> str:

@@ -10,7 +10,7 @@ from situation.etcd.members import EtcdMember, EtcdReading, MemberPage
 from situation.findings import Finding, Mark, Severity
 from situation.readings import Reading, SourceState
 from situation.situation import Situation
-from tests.build import NOW, pod, situation
+from tests.build import NOW, node, pod, situation
 from tests.diagnosis.api_pages import alive, grown, scraped, took, unready
 from tests.diagnosis.objects import causes_of
 
@@ -83,9 +83,11 @@ def asked(known: Situation) -> Situation:
         (scraped(asked(situation()), *second_hand(0.4, 1.9)), ""),
         (scraped(situation(), *second_hand(0.004, 1.9)), "etcd-large-second-hand"),
         (scraped(situation(), *second_hand(0.004, 3.4)), ""),
+        (scraped(situation(node("worker")), *second_hand(0.004, 1.9)), ""),
     ],
-    ids=["slow", "fast", "long lists", "one scrape", "etcd itself is read", "near the default quota", "quota raised"],
-)
+    ids=["slow", "fast", "long lists", "one scrape", "etcd itself is read", "near the default quota", "quota raised",
+         "a managed control plane"],
+)  # fmt: skip
 def test_etcd_as_the_api_server_sees_it(known: Situation, rule: str) -> None:
     assert list(causes_of(RULES, known)) == ([rule] if rule else [])
 
@@ -99,6 +101,23 @@ def test_what_is_second_hand_is_labelled_so() -> None:
     assert len(told) == 2
     assert all(text.startswith("as the API server sees it: ") for text in told)
     assert "etcd's database has 1.2 GiB" in told[1]
+
+
+@pytest.mark.parametrize(
+    ("version", "folder"),
+    [
+        ("v1.33.1", "/etc/kubernetes/pki/etcd"),
+        ("v1.33.1+rke2r1", "/var/lib/rancher/rke2/server/tls/etcd"),
+        ("v1.33.1+k3s1", "/var/lib/rancher/k3s/server/tls/etcd"),
+    ],
+)
+def test_etcdctl_is_given_the_files_of_the_distribution(version: str, folder: str) -> None:
+    plane = node(
+        "cp-1", labels={"node-role.kubernetes.io/control-plane": ""}, status={"nodeInfo": {"kubeletVersion": version}}
+    )
+    known = causes_of(RULES, unready(situation(plane), "etcd"))["etcd-unavailable"]
+    (look, *_) = (command for command in known.next if command.argv[0] == "etcdctl")
+    assert {part.rpartition("/")[0] for part in look.argv if part.startswith("/")} == {folder}
 
 
 def test_etcdctl_is_offered_with_endpoint_and_certificates_where_etcd_is_ours() -> None:

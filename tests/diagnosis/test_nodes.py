@@ -93,11 +93,12 @@ def test_a_node_that_is_given_time_or_well(manifest: Manifest) -> None:
     [
         ([lease("node-1", age_s=300, namespace="kube-node-lease")], {}, "renewed 5m ago", Mark.SUPPORTS),
         ([lease("node-1", age_s=8, namespace="kube-node-lease")], {}, "the kubelet reaches", Mark.EXCLUDES),
+        ([lease("node-1", age_s=-3000, namespace="kube-node-lease")], {}, "by its own clock", Mark.OPEN),
         ([], {}, "has no lease", Mark.SUPPORTS),
         ([], {"nodeleases": SourceState.STARTING}, "not known yet", Mark.OPEN),
         ([], {"nodeleases": SourceState.FORBIDDEN}, "not known: cannot list nodeleases", Mark.OPEN),
     ],
-    ids=["old", "fresh", "none", "not read", "not to be read"],
+    ids=["old", "fresh", "from the future", "none", "not read", "not to be read"],
 )
 def test_the_lease_tells_a_dead_node_from_a_silent_status(
     known: list[Manifest], missing: dict[str, SourceState], text: str, mark: Mark
@@ -105,6 +106,11 @@ def test_the_lease_tells_a_dead_node_from_a_silent_status(
     causes = causes_of(RULES, situation(FINE, node(conditions=GONE), *known, missing=missing))
     lines = [line for line in causes["node-unreachable"].evidence if text in line.text]
     assert [line.mark for line in lines] == [mark]
+
+
+def test_a_dead_node_whose_clock_was_ahead_has_not_reported_just_now() -> None:
+    gone = ready_condition("Unknown", reason="NodeStatusUnknown", age_s=1700, heartbeat_s=-1500)
+    assert "has not reported for 28m" in found(node(conditions=gone))["node-unreachable"].title
 
 
 def test_a_dead_node_asks_for_the_node_leases() -> None:

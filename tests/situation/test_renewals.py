@@ -51,6 +51,24 @@ def test_a_renewal_in_sight_is_dated_by_when_it_was_seen() -> None:
     assert causes_of(leaders.RULES, known, NOW + timedelta(seconds=3)) == {}
 
 
+def test_what_was_renewed_while_nobody_looked_is_dated_by_what_stands_in_it() -> None:
+    known = live(API, lease("kube-scheduler", age_s=3))
+    known.apply(Reading("kubernetes/leases", SourceState.UNREACHABLE, NOW + timedelta(seconds=30), error="no route"))
+    back = NOW + timedelta(seconds=600)
+    known.apply(Reading(SOURCE, SourceState.LIVE, back, AGREES))
+    renew(known, age_s=-20, after_s=600)
+    assert renewals(known)[KEY] == NOW + timedelta(seconds=20)
+    renew(known, age_s=-602, after_s=605)
+    assert renewals(known)[KEY] == NOW + timedelta(seconds=605)
+
+
+def test_a_longer_lease_is_given_twice_its_duration() -> None:
+    held = lease("kube-scheduler", age_s=45)
+    held["spec"]["leaseDurationSeconds"] = 60
+    assert causes_of(leaders.RULES, live(API, held, pod())) == {}
+    assert set(causes_of(leaders.RULES, live(API, lease("kube-scheduler", age_s=45), pod()))) == {"scheduler-down"}
+
+
 def test_a_dead_scheduler_is_found_although_the_clock_of_its_host_was_ahead() -> None:
     known = live(API, lease("kube-scheduler", age_s=-600), pod())
     for after_s in (10, 20, 30, 40, 50):
