@@ -72,7 +72,7 @@ def find_kubeconfig(
     origin = "KUBECONFIG names" if listed else "there is no"
     raise NoKubeconfigError(
         f"no cluster configured: {origin} {looked}{', which does not exist' if listed else ''}, and this is not a pod "
-        "with a service account; pass --kubeconfig PATH, or --dump PATH to read a dump"
+        "with a service account; pass --kubeconfig PATH; `midwatch check --dump PATH` reads a dump, `midwatch demo` needs no cluster"
     )
 
 
