@@ -1,7 +1,7 @@
 """When an object was last known to change: the time that a dump shows."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from situation.cluster import Event, Lease, Node
 from situation.meta import Condition, KubernetesObject
@@ -10,8 +10,7 @@ from situation.pods import ContainerState, Pod
 
 def newest_time(item: KubernetesObject) -> datetime | None:
     """Return the newest time stamp of something that has happened; deletionTimestamp lies in the future."""
-    times = [time if time.tzinfo else time.replace(tzinfo=UTC) for time in _times(item) if time is not None]
-    return max(times, default=None)
+    return max((time for time in _times(item) if time is not None), default=None)
 
 
 def _times(item: KubernetesObject) -> Iterator[datetime | None]:

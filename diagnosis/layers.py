@@ -90,7 +90,7 @@ def _status(
         state = LayerState.FINDINGS
     else:
         state = LayerState.UNKNOWN if missing else LayerState.OK
-    return LayerStatus(layer, state, _reason(missing + partial), severity, len(here))
+    return LayerStatus(layer, state, _reason(missing + partial), severity, len(here), fault)
 
 
 def _reason(doubts: list[str]) -> str:

@@ -18,7 +18,9 @@ from situation.readings import Source
 from situation.situation import Situation
 from tui.etcd_options import EtcdArguments
 from tui.exits import UsageProblem
+from tui.logs import log_to_file
 from tui.output import speaks_unicode, write_lines
+from tui.paths import state_dir
 from tui.reach import Reach
 from tui.report import Report
 
@@ -79,6 +81,7 @@ def _check_dump(options: CheckOptions, path: Path) -> int:
         raise UsageProblem("--dump judges all that is in the files: leave --vllm and --namespace out")
     if reach.local or reach.etcd != EtcdArguments():
         raise UsageProblem("--dump judges files: leave --local and what begins with --etcd out")
+    log_to_file(state_dir())
     place = _STDIN if str(path) == "-" else path.expanduser()
     situation = Situation()
     now, notes = apply_files(situation, place, _parse_time(options.at))
@@ -121,8 +124,6 @@ def _parse_time(text: str | None) -> datetime | None:
 def _check_cluster(options: CheckOptions) -> int:
     import asyncio
 
-    from tui.logs import log_to_file
-    from tui.paths import state_dir
     from tui.start import read_config
 
     config = read_config(options.reach.config)

@@ -96,10 +96,13 @@ def check_tape(file: Path, at: str, *, as_json: bool) -> int:
     from tape.format import LONGEST_S, TapeError
     from tape.playhead import Playhead
     from tui.check import print_report
+    from tui.logs import log_to_file
+    from tui.paths import state_dir
     from tui.recorded import RecordedSources
     from tui.replay import second_of, target_of
     from tui.report import Report
 
+    log_to_file(state_dir())
     try:
         head = Playhead(file.expanduser(), RecordedSources)
         second = second_of(at, head)

@@ -142,6 +142,7 @@ class Report:
         layers = [f"{layer.layer.value} {layer.layer.title}" for layer in doubtful]
         lines = [*only_part(self._situation), *frozen_doubt(self._situation, self._now)]
         lines += [line for sources in self._read_sources() for line in doubt_lines(sources, self._now)]
+        lines += dict.fromkeys(layer.fault for layer in doubtful if layer.fault)
         lines = lines or [f"{layer.layer.title}: {layer.reason}" for layer in doubtful]
         if layers and not self._one_reason:
             yield ""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -326,6 +327,16 @@ async def test_bad_line_is_skipped_and_counted(simulator: Simulator, client: Cli
         await heard.until(lambda: heard.source().skipped == 1)
     assert heard.source().state is SourceState.LIVE
     assert heard.lists() == 1
+
+
+async def test_a_time_without_a_zone_is_utc(simulator: Simulator, client: Client) -> None:
+    async with reflecting(client) as heard:
+        await heard.until_state(SourceState.LIVE)
+        line = b'{"type":"ADDED","object":{"metadata":{"name":"a","creationTimestamp":"2026-11-20T02:41:07"}}}\n'
+        simulator.inject("pods", line)
+        await heard.until_pods("a")
+    assert heard.situation.pods["", "a"].metadata.creation_timestamp == datetime(2026, 11, 20, 2, 41, 7, tzinfo=UTC)
+    assert heard.source().skipped == 0
 
 
 async def test_a_line_of_two_megabytes(simulator: Simulator, client: Client) -> None:

@@ -13,7 +13,7 @@ from simulator.faults import Answer
 from simulator.generator import generate
 from simulator.server import Simulator
 from situation.kinds import BY_NAME
-from tests.build import ago, meta, node, pod
+from tests.build import ago, event, meta, node, pod
 from tests.tui.commands import Finished, midwatch, write_kubeconfig
 
 CRASHING = {
@@ -131,6 +131,17 @@ async def test_bad_objects_are_skipped_counted_and_said(tmp_path: Path) -> None:
     assert "skipped 2 broken objects\n" in finished.out
     assert "not read: Widget ×1" in finished.out
     assert "pods: 1 broken object left out" in finished.out
+
+
+async def test_a_time_without_a_zone_is_utc(tmp_path: Path) -> None:
+    stamped = {"lastTimestamp": ago(30).removesuffix("Z"), "firstTimestamp": ago(90)}
+    told = {**event("Pod/checkout-1", "BackOff", "Back-off restarting failed container"), **stamped}
+    write(tmp_path / "dump.json", listed(crashing(), told, node("node-1")))
+    finished = await midwatch(tmp_path, "check", "--dump", "dump.json", "--at", ago(0).removesuffix("Z"))
+    assert (finished.code, finished.err) == (2, "")
+    assert "checkout-1 crashes" in finished.out
+    assert "skipped" not in finished.out
+    assert "internal error" not in finished.out
 
 
 @pytest.mark.parametrize("shape", ["text", "json"])
