@@ -2,9 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from situation.kinds import KINDS, ObjectKind
@@ -14,7 +13,8 @@ from tui.connection import ConnectionFailed, check_namespace_name
 from tui.doctor_control_plane import clock_line, control_plane_lines, metrics_line, scheduler_lines
 from tui.doctor_devices import device_lines
 from tui.doctor_serving import serving_lines
-from tui.exits import EXIT_UNKNOWN
+from tui.etcd_options import EtcdArguments, etcd_choice
+from tui.exits import EXIT_UNKNOWN, UsageProblem
 from tui.keymap import check_keymap
 from tui.local import Access
 from tui.output import write_lines
@@ -51,24 +51,36 @@ def run_doctor(reach: Reach) -> int:
 
     Raises UsageProblem for options of etcd that cannot be used.
     """
-    checkups = [*_own_files(reach.config), *_terminal()]
+    settings, problems = _settings(reach)
+    checkups = [*_own_files(problems), *_terminal()]
     write_lines(checkup.line for checkup in checkups)
-    try:
-        settings = load_config(reach.config.expanduser() if reach.config else None)
-    except ConfigError:
-        settings = Config()  # told above; the cluster is looked at all the same
     cluster = asyncio.run(_cluster(reach.connection(settings)))
     write_lines(checkup.line for checkup in cluster)
     return EXIT_UNKNOWN if any(checkup.works is False for checkup in (*checkups, *cluster)) else 0
 
 
-def _own_files(config: Path | None) -> Iterator[Checkup]:
+def _settings(reach: Reach) -> tuple[Config, list[str]]:
+    """Return what of the configuration can be used, with which the cluster is looked at, and what is wrong with it."""
+    from tui.themes import load_themes, theme_for
+
+    file = str(reach.config_file)
     try:
-        settings = load_config(config.expanduser() if config else None)
-        problems = check_keymap(cockpit_bindings(), dict(settings.keys))
-        yield from _told("configuration", problems, "" if problems else "can be used", works=False)
+        settings = load_config(reach.config_file if reach.config else None)
     except ConfigError as error:
-        yield Checkup(False, "configuration", str(error))
+        return Config(), [str(error)]
+    problems = [f"{file}: [keys]: {problem}" for problem in check_keymap(cockpit_bindings(), dict(settings.keys))]
+    _, wrong = theme_for({}, settings.theme, [theme.name for theme in load_themes(themes_dir()).themes])
+    if wrong:
+        problems.append(f"{file}: {wrong}")
+    try:
+        etcd_choice(EtcdArguments(), settings, file)
+    except UsageProblem as problem:
+        return settings.without_etcd, [*problems, str(problem)]
+    return settings, problems
+
+
+def _own_files(problems: Sequence[str]) -> Iterator[Checkup]:
+    yield from _told("configuration", problems, "" if problems else "can be used", works=False)
     from tui.themes import load_themes
 
     themes = load_themes(themes_dir())

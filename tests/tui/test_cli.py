@@ -54,7 +54,13 @@ async def test_a_usage_error_is_one_line_and_64(tmp_path: Path, arguments: tuple
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("bogus = 1\n", "unknown key 'bogus'"), ("theme = 7\n", "theme = 7"), ("theme = [\n", "not TOML")],
+    [
+        ("bogus = 1\n", "unknown key 'bogus'"),
+        ("theme = 7\n", "theme = 7"),
+        ("theme = [\n", "not TOML"),
+        ('prometheus = "foo"\n', "prometheus = 'foo': not a URL"),
+        ('namespace = "a/b"\n', "namespace = 'a/b': not a name of a namespace"),
+    ],
 )
 async def test_a_bad_configuration_names_file_and_key(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "own.toml").write_text(text)
@@ -149,6 +155,23 @@ async def test_an_interrupt_leaves_130_and_no_traceback(tmp_path: Path) -> None:
             out, err = await child.communicate()
         left.set()
     assert (child.returncode, out, err) == (130, b"", b"")
+
+
+async def test_keys_of_etcd_are_named_with_their_file(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('etcd_cert = "/nowhere/etcd.crt"\n')
+    finished = await midwatch(tmp_path, "check", "--config", "own.toml")
+    assert finished.code == USAGE
+    pair = "own.toml: etcd_cert /nowhere/etcd.crt needs own.toml: etcd_key too: certificate and key are a pair"
+    assert finished.complaint == pair
+
+
+def test_keys_that_cannot_be_used_are_named_with_their_file(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('[keys]\n"table.nope" = "j"\n')
+    with on_terminal([*PROGRAM, "--config", str(own)], environment(tmp_path)) as terminal:
+        said = terminal.read_to_end().decode()
+        assert terminal.child.wait() == USAGE
+    assert f"midwatch: {own}: [keys]: keys.table.nope: there is no such binding" in said
 
 
 def test_an_unknown_theme_is_said_on_terminal(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from simulator.cluster import Cluster
 from simulator.faults import Answer
 from simulator.server import Simulator
@@ -96,6 +98,28 @@ async def test_a_login_page_and_a_bad_configuration_are_told_apart(tmp_path: Pat
     assert finished.code == 3
     assert "own.toml: unknown key 'bogus'" in line_of(finished, "configuration")
     assert "a web page, not the Kubernetes API" in line_of(finished, "API server (/version)")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('prometheus = "foo"', "own.toml: prometheus = 'foo': not a URL"),
+        ('namespace = "Shop"', "own.toml: namespace = 'Shop': not a name of a namespace"),
+        ('theme = "midwatch-drak"', "own.toml: there is no theme 'midwatch-drak'; did you mean 'midwatch-dark'?"),
+        ('[keys]\n"table.nope" = "j"', "own.toml: [keys]: keys.table.nope: there is no such binding"),
+        ('etcd_endpoints = ["ftp://x"]', "own.toml: etcd_endpoints 'ftp://x': not a URL"),
+        ('etcd_cacert = "/nowhere/ca.crt"', "own.toml: etcd_cacert /nowhere/ca.crt: cannot be read: No such file"),
+    ],
+)
+async def test_what_of_the_configuration_cannot_be_used_is_a_cross(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "own.toml").write_text(f"{text}\n")
+    async with Simulator(Cluster()) as simulator:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        finished = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "--config", "own.toml")
+    assert (finished.code, finished.err) == (3, "")
+    assert line_of(finished, "configuration").startswith("✗ ")
+    assert said in line_of(finished, "configuration")
+    assert line_of(finished, "may read pods").endswith("yes"), "the rest is looked at all the same"
 
 
 async def test_each_playbook_and_theme_that_cannot_be_used_has_a_line_of_its_own(tmp_path: Path) -> None:
