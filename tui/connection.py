@@ -104,6 +104,8 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
     """What is said of the cluster itself."""
     clock: ClusterClock = msgspec.field(default_factory=ClusterClock)
     """Dates all readings, and is put right by the API server's; who judges them asks it for the time."""
+    namespace_from: str = "--namespace"
+    """What messages call the namespace's origin: the option, or file and key of the configuration."""
 
     @property
     def target(self) -> Target:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from situation.kinds import KINDS, ObjectKind
+from situation.kinds import BY_NAME, KINDS, ObjectKind
+from situation.namespaces import absent_text
 from situation.text import harmless
 from tui.config import Config, ConfigError, load_config
 from tui.connection import ConnectionFailed, check_namespace_name
@@ -168,6 +169,8 @@ async def _api(client: "Client", connection: "KubernetesConnection") -> list[Che
 
     namespace = connection.namespace
     found = [await _probe(client, "readiness (/readyz)", "/readyz", needed=False)]
+    if namespace:
+        found.append(await _exists(client, namespace, connection.namespace_from))
     found += await asyncio.gather(*(_may_read(client, kind, namespace) for kind in KINDS))
     found.append(await _may_read_logs(client, namespace))
     found.append(Checkup(*await metrics_line(client)))
@@ -186,6 +189,22 @@ async def _probe(client: "Client", what: str, path: str, *, needed: bool) -> Che
     return Checkup(
         True if status == 200 else None, what, "answers" if status == 200 else f"answers {status}: not ready"
     )
+
+
+async def _exists(client: "Client", namespace: str, named: str) -> Checkup:
+    """Say whether the one namespace that is to be read is there; RBAC may keep that from us."""
+    from collectors.errors import AbsentError, SourceError
+    from collectors.kubernetes.lists import list_cached
+
+    what = f"namespace {namespace}"
+    try:
+        listed = await list_cached(client, BY_NAME["namespaces"], None)
+        if not listed.objects:
+            raise AbsentError("the list of namespaces is empty")
+    except SourceError as error:
+        return Checkup(None, what, f"not known whether it exists: {error}")
+    absent = absent_text(namespace, [item.name for item in listed.objects])
+    return Checkup(False, what, f"{named}: {absent}") if absent else Checkup(True, what, "exists")
 
 
 async def _may_read(client: "Client", kind: ObjectKind, namespace: str | None) -> Checkup:

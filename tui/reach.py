@@ -59,4 +59,5 @@ class Reach(NamedTuple):
             config.oidc_renew,
             serving_options(self.vllm, self.prometheus, config),
             Configured(config.gpu_operator_namespace, namespace),
+            namespace_from="--namespace" if self.namespace else f"{self.config_file}: namespace",
         )

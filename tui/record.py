@@ -3,12 +3,13 @@
 import asyncio
 import re
 import sys
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from situation.text import harmless
-from tui.exits import EXIT_INTERRUPTED, UsageProblem
+from tui.exits import EXIT_INTERRUPTED, NoSuchNamespace, UsageProblem
 from tui.output import write_lines
 from tui.reach import Reach
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from tui.connection import KubernetesConnection
 
 _TURN_S: Final = 0.5
+_MISTYPED: Final = timedelta(seconds=30)
+"""A namespace that does not exist so soon after the start was mistyped. Later no recording is given up for it."""
 _GRACE_S: Final = 60.0
 """So long after its last word a tape still says what was known: nothing need have changed."""
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
@@ -38,6 +41,9 @@ def run_record(reach: Reach, file: Path, lasts: str | None) -> int:
     began = monotonic()
     try:
         asyncio.run(_record(connection, path, lasts_s))
+    except NoSuchNamespace:
+        path.unlink(missing_ok=True)  # nothing is in it, and it would be in the way of the next try
+        raise
     except KeyboardInterrupt:
         pass  # the usual way to end it: what was written is whole
     if not path.exists():
@@ -51,11 +57,13 @@ async def _record(connection: "KubernetesConnection", path: Path, lasts_s: float
     """Turn a feed as the cockpit does, because its rules say which lists are wanted; write what it hears."""
     from tape.format import TapeError
     from tape.scribe import Scribe
+    from tui.check import check_namespace
     from tui.connection import ConnectionFailed
     from tui.devices import nodes_first
     from tui.feed import Feed
 
     feed = Feed(connection.clock, lambda readings, at: scribe.write(readings, at))
+    has_looked = False
     loop = asyncio.get_running_loop()
     ends = None if lasts_s is None else loop.time() + lasts_s
     try:
@@ -68,6 +76,10 @@ async def _record(connection: "KubernetesConnection", path: Path, lasts_s: float
                     print(f"midwatch: {harmless(note)}", file=sys.stderr)
                 while ends is None or loop.time() < ends:
                     feed.turn()
+                    if not has_looked and feed.situation.knows("namespaces"):
+                        has_looked = True  # one that goes away later is a thing to record
+                        if feed.now() - began < _MISTYPED:
+                            check_namespace(feed, connection.namespace_from)
                     connected.want(feed.diagnosis.wanted)
                     connected.tell(feed.situation, nodes_first(feed.situation, feed.diagnosis))
                     await asyncio.sleep(_TURN_S if ends is None else max(0.0, min(_TURN_S, ends - loop.time())))

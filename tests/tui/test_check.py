@@ -184,7 +184,7 @@ async def test_a_live_cluster_is_judged_without_a_word_on_standard_error(tmp_pat
         assert "  only namespace shop is read" in limited.out.splitlines()
         missing = await checked(tmp_path, simulator, "-n", "shopp")
         assert missing.code == 64
-        assert missing.complaint.endswith("no such namespace; did you mean shop?")
+        assert missing.complaint == "--namespace: this cluster has no namespace shopp; did you mean shop?"
 
 
 async def test_a_forbidden_kind_does_not_hold_the_check_up(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from simulator.cluster import Cluster
 from simulator.faults import Answer
+from simulator.generator import generate
 from simulator.server import Simulator
 from situation.certificates import Certificate
 from situation.etcd.members import EtcdMember
@@ -87,6 +88,25 @@ async def test_each_step_that_fails_says_why_and_ends_the_rest(tmp_path: Path) -
     name = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "-n", "a/b")
     assert name.code == 3
     assert "not a name of a namespace" in name.out
+
+
+async def test_a_namespace_that_does_not_exist_is_a_cross(tmp_path: Path) -> None:
+    async with Simulator(generate(nodes=1, pods=1)) as simulator:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        mistyped = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "-n", "kube-sytem")
+        (tmp_path / "own.toml").write_text('namespace = "kube-sytem"\n')
+        from_file = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "--config", "own.toml")
+        there = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "-n", "kube-system")
+        simulator.faults.forbid.add("namespaces")
+        hidden = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "-n", "kube-sytem")
+    said = "this cluster has no namespace kube-sytem; did you mean kube-system?"
+    assert (mistyped.code, from_file.code, there.code, hidden.code) == (3, 3, 0, 0)
+    assert line_of(mistyped, "namespace kube-sytem").startswith("✗ ")
+    assert line_of(mistyped, "namespace kube-sytem").endswith(f" --namespace: {said}")
+    assert line_of(from_file, "namespace kube-sytem").endswith(f" own.toml: namespace: {said}")
+    assert line_of(there, "namespace kube-system").endswith(" exists")
+    assert line_of(hidden, "namespace kube-sytem").startswith("● ")
+    assert "not known whether it exists: cannot list namespaces" in hidden.out
 
 
 async def test_a_login_page_and_a_bad_configuration_are_told_apart(tmp_path: Path) -> None:
