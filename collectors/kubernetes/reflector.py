@@ -214,7 +214,7 @@ class Reflector:
                 self._sound_at = monotonic()
                 reading = self._due(body)
             else:
-                reading = self._doubtful(answer)
+                reading = self._doubtful(answer) if failed is None else None
             # A watch that ends with an error confirms nothing, but what came before the error counts.
             if reading is not None and (failed is None or reading.value is not None):
                 yield reading
@@ -242,7 +242,7 @@ class Reflector:
 
         Raises BadAnswerError where nothing else has come for so long that the watch is as good as dead.
         """
-        if monotonic() - self._sound_at >= IDLE_S:
+        if self._lines.broken and monotonic() - self._sound_at >= IDLE_S:
             raise self._nonsense(answer, f" for {IDLE_S:g} s")
         if self._confirmed_at == -math.inf or (changed := self._lines.take()) is None:
             return None
