@@ -7,7 +7,7 @@ from typing import Final
 from diagnosis.certificate_facts import certificate_doubts
 from diagnosis.control_plane_doubts import etcd_doubts, frozen_doubt, not_measured, not_reached
 from diagnosis.node_agents import Agent, agents
-from diagnosis.one_namespace import BEYOND, only_part
+from diagnosis.one_namespace import BEYOND, WITHIN, not_there, only_part
 from diagnosis.rule import Rule
 from situation.clock import moment_text
 from situation.findings import Finding, Layer, LayerState, LayerStatus, Severity
@@ -64,6 +64,8 @@ def _status(
     here = [cause for cause in causes if cause.layer is layer]
     grave = [cause for cause in here if cause.severity is not Severity.INFO]
     missing = [fault] if fault else []
+    if layer in WITHIN:
+        missing += not_there(situation, now)
     missing += [text for name in ESSENTIAL[layer] if (text := doubt(situation.source(name), now))]
     needs = dict.fromkeys(need for rule in rules if rule.layer is layer for need in rule.needs)
     partial = [
@@ -91,7 +93,7 @@ def _status(
         state = LayerState.FINDINGS
     else:
         state = LayerState.UNKNOWN if missing else LayerState.OK
-    return LayerStatus(layer, state, _reason(missing + partial), severity, len(here))
+    return LayerStatus(layer, state, _reason(missing + partial), severity, len(here), fault)
 
 
 def _reason(doubts: list[str]) -> str:

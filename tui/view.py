@@ -13,6 +13,7 @@ from situation.findings import Diagnosis, Finding, LayerState
 from situation.focus import Focus, Relation
 from situation.kinds import BY_NAME
 from situation.meta import ObjectKey
+from situation.namespaces import missing_namespace
 from situation.network import Service
 from situation.ordering import PodOrder
 from situation.pods import Pod
@@ -162,6 +163,12 @@ def narrower(kind: str, situation: Situation) -> str:
     if source.state is not SourceState.FORBIDDEN or source.has_value or not situation.sees_all:
         return ""
     return "; -n NAMESPACE reads one namespace alone" if BY_NAME[kind].namespaced else ""
+
+
+def nowhere(kind: str, situation: Situation, now: datetime) -> str:
+    """Say that there can be none of a kind, because the one namespace that is read does not exist; else empty."""
+    absent = missing_namespace(situation, now) if BY_NAME[kind].namespaced and situation.knows(kind) else ""
+    return f": {absent}" if absent else ""
 
 
 def empty_text(

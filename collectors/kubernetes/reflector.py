@@ -29,6 +29,7 @@ from collectors.kubernetes.watch_lines import WatchError, WatchLines
 from collectors.kubernetes.watchless import POLL_MIN_S, Watchless
 from situation.kinds import ObjectKind
 from situation.readings import Changed, Listed, Reading, SourceState
+from situation.text import harmless
 
 PAUSE_S: Final = 0.3
 WATCH_S: Final = (300, 600)
@@ -81,6 +82,8 @@ class Reflector:
         self._confirmed_at = 0.0
         self._is_doubted = False
         """Nothing came over the watch since the API server fell silent, and that was said."""
+        self._sound_at = 0.0
+        """When the last line came that made sense, or the watch was opened."""
         self._try_plain = False
         """The last streaming list came to nothing: take the other way once."""
 
@@ -182,9 +185,10 @@ class Reflector:
             params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": "0"}
         path = self._kind.path(self._namespace)
         self._confirmed_at, self._is_doubted = -math.inf, False
+        self._lines.open()
         with refusals_named(self._kind, self._namespace, "watch"):
             async with self._client.stream(path, params, first_byte_s=FIRST_BYTE_S, watch=True) as answer:
-                opened = monotonic()
+                self._sound_at = opened = monotonic()
                 try:
                     async with aclosing(self._read(answer, initial=initial)) as readings:
                         async for reading in readings:
@@ -194,6 +198,8 @@ class Reflector:
                     if type(error) is not UnreachableError or not self._lines.version or lived_s < SHORT_S:
                         raise
                     _log.debug("%s: watch broke off after %.0f s: %s", self.name, lived_s, error)
+                if self._lines.broken and not self._lines.sound:
+                    raise self._nonsense(answer)
         if self._confirmed_at == -math.inf:
             raise UnreachableError(f"{self._client.server} ended the watch on {self._kind.resource} at once")
 
@@ -206,13 +212,18 @@ class Reflector:
                     yield reading
                 continue
             self._is_doubted = False
+            sound = self._lines.sound
             for line in splitter.feed(chunk):
                 if (failed := self._lines.add(line)) is not None:
                     break
                 if slicer.is_over():
                     await slicer.rest()
-            self._lines.skipped += splitter.take_dropped()
-            reading = self._due(body)
+            self._lines.drop(splitter.take_dropped())
+            if self._lines.sound > sound:
+                self._sound_at = monotonic()
+                reading = self._due(body)
+            else:
+                reading = self._doubtful(answer) if failed is None else None
             # A watch that ends with an error confirms nothing, but what came before the error counts.
             if reading is not None and (failed is None or reading.value is not None):
                 yield reading
@@ -220,6 +231,8 @@ class Reflector:
                 raise self._failure(failed, initial=body.initial)
             del chunk  # else each watch that waits would hold its last one: a megabyte and more of all together
         if body.initial:
+            if self._lines.broken and not self._lines.sound:
+                raise self._nonsense(answer)
             raise UnreachableError(f"{answer.url} ended before all {self._kind.resource} were sent")
 
     def _quiet(self, answer: Answer, body: "_Body") -> Reading | None:
@@ -241,7 +254,7 @@ class Reflector:
         return Reading(self.name, SourceState.UNREACHABLE, self._clock(), None, error)
 
     def _due(self, body: "_Body") -> Reading | None:
-        """Return what is to be published after a chunk, None for nothing."""
+        """Return what is to be published after a chunk with lines that make sense, None for nothing."""
         if not body.initial:
             changed = self._lines.take()
             return self._live(changed) if changed else self._confirmation()
@@ -251,9 +264,27 @@ class Reflector:
         changed = self._lines.take() or Changed(self._kind.name)
         return self._live(Listed(self._kind.name, changed.upserts, changed.skipped))
 
+    def _doubtful(self, answer: Answer) -> Reading | None:
+        """Return what is to be published after a chunk without any, None for nothing: it confirms nothing.
+
+        Raises BadAnswerError where nothing else has come for so long that the watch is as good as dead.
+        """
+        if self._lines.broken and monotonic() - self._sound_at >= IDLE_S:
+            raise self._nonsense(answer, f" for {IDLE_S:g} s")
+        if self._confirmed_at == -math.inf or (changed := self._lines.take()) is None:
+            return None
+        return Reading(self.name, SourceState.LIVE, self._seen_at, changed)
+
+    def _nonsense(self, answer: Answer, so_long: str = "") -> BadAnswerError:
+        """Return the error of a watch that brings nothing but lines that make no sense, all the time or `so_long`."""
+        count, self._lines.skipped = self._lines.broken, 0
+        first = harmless(self._lines.nonsense.decode("utf-8", "replace"))
+        what = f"broken lines{so_long} ({count}{f'; the first: {first}' if first else ''})"
+        return BadAnswerError(f"{answer.url}: the watch brought nothing but {what}")
+
     def _live(self, value: Listed | Changed | None) -> Reading:
-        self._confirmed_at = monotonic()
-        return Reading(self.name, SourceState.LIVE, self._clock(), value)
+        self._confirmed_at, self._seen_at = monotonic(), self._clock()
+        return Reading(self.name, SourceState.LIVE, self._seen_at, value)
 
     def _confirmation(self) -> Reading | None:
         """Return a reading that says the last value still holds; None if that was said less than CONFIRM_S ago."""

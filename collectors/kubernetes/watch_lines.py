@@ -55,6 +55,7 @@ _line: Final = msgspec.json.Decoder(_Line)
 _bookmark: Final = msgspec.json.Decoder(_Bookmark)
 _status: Final = msgspec.json.Decoder(WatchStatus)
 _BAD_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_SHOWN_BYTES: Final = 200
 
 
 class WatchLines:
@@ -70,6 +71,13 @@ class WatchLines:
         self.synced = False
         """The server has said that all initial events are out."""
         self.skipped = 0
+        """Lines that made no sense, and objects that could not be decoded, since `take`."""
+        self.sound = 0
+        """Lines of this watch that made sense; an ERROR event is none of them."""
+        self.broken = 0
+        """Lines of this watch that did not."""
+        self.nonsense = b""
+        """The beginning of the first of them that is no watch event at all, for people."""
         self._decoder = Decoder(kind)
         self._object_line = msgspec.json.Decoder(_ObjectLine[kind.type])  # type: ignore[name-defined]
         self._kind = kind
@@ -82,6 +90,15 @@ class WatchLines:
         self.version, self.synced, self.skipped = version, False, 0
         self._upserts, self._removed = {}, {}
         self._known = {item.key: _number(item.metadata.resource_version) for item in objects}
+
+    def open(self) -> None:
+        """Begin a watch that goes on from `version`."""
+        self.sound, self.broken, self.nonsense = 0, 0, b""
+
+    def drop(self, lines: int) -> None:
+        """Count lines that are left out."""
+        self.skipped += lines
+        self.broken += lines
 
     def add(self, raw: bytes) -> WatchError | None:
         """Take one line in; return the error if it is one. A line that makes no sense is counted in `skipped`."""
@@ -99,7 +116,8 @@ class WatchLines:
         try:
             line = _line.decode(raw)
         except _BAD_JSON:
-            self.skipped += 1
+            self.nonsense = self.nonsense or raw[:_SHOWN_BYTES]
+            self.drop(1)
             return None
         match line.type:
             case type if type in _CHANGES:
@@ -109,7 +127,7 @@ class WatchLines:
             case "ERROR":
                 return _error(bytes(line.object))
             case _:
-                self.skipped += 1
+                self.drop(1)
         return None
 
     def take(self) -> Changed | None:
@@ -122,10 +140,11 @@ class WatchLines:
 
     def _change(self, type: str, item: KubernetesObject | None) -> None:
         """Take a change in; None for an object that could not be decoded."""
-        self.skipped += self._decoder.skipped
+        self.drop(self._decoder.skipped)
         self._decoder.skipped = 0
         if item is None:
             return
+        self.sound += 1
         if type == "DELETED":
             self._remove(item)
         else:
@@ -156,8 +175,9 @@ class WatchLines:
         try:
             metadata = _bookmark.decode(raw).metadata
         except _BAD_JSON:
-            self.skipped += 1
+            self.drop(1)
             return
+        self.sound += 1
         self.synced |= metadata.annotations.get(INITIAL_EVENTS_END) == "true"
         if metadata.resource_version and (self.version or self.synced):
             self.version = metadata.resource_version

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
@@ -246,6 +247,65 @@ async def test_answer_that_ends_at_once_is_no_success(simulator: Simulator, clie
 
 
 @pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"upstream connect error\n", "(1; the first: upstream connect error)"),
+        (b"a\x1b[31m\nb\n", "(2; the first: a␛[31m)"),
+        (b'{"kind":"Status","code":501}\n', '(1; the first: {"kind":"Status","code":501})'),
+        (b'{"type":"ADDED","object":{"metadata":{}}}\n', "(1)"),
+    ],
+)
+async def test_a_watch_of_nothing_but_broken_lines_is_no_success(
+    simulator: Simulator, client: Client, body: bytes, said: str
+) -> None:
+    client.streaming_lists = False
+    simulator.faults.answers.append(Answer(PODS, 200, body, query={"watch": "*"}, times=None))
+    simulator.cluster.put("pods", pod("web-1"))
+    async with reflecting(client) as heard:
+        await heard.until(lambda: len(heard.readings) >= 4)
+        assert heard.source().error == f"{simulator.url}{PODS}: the watch brought nothing but broken lines {said}"
+        assert [reading.state for reading in heard.readings] == [SourceState.LIVE] + 3 * [SourceState.UNREACHABLE]
+        simulator.faults.answers.clear()
+        simulator.cluster.put("pods", pod("web-2"))
+        await heard.until_pods("web-1", "web-2")
+    assert (heard.source().state, heard.source().skipped, heard.lists()) == (SourceState.LIVE, 0, 1)
+
+
+async def test_a_streaming_list_of_nothing_but_broken_lines_says_what_came(
+    simulator: Simulator, client: Client
+) -> None:
+    simulator.faults.answers.append(Answer(PODS, 200, b"no healthy upstream\n"))
+    async with reflecting(client) as heard:
+        await heard.until_state(SourceState.LIVE)
+    assert heard.readings[0].state is SourceState.UNREACHABLE
+    assert heard.readings[0].error.endswith("nothing but broken lines (1; the first: no healthy upstream)")
+
+
+async def test_part_of_a_line_confirms_nothing(simulator: Simulator, client: Client) -> None:
+    client.streaming_lists = False
+    body = b"upstream connect error"
+    simulator.faults.answers.append(Answer(PODS, 200, body, query={"watch": "*"}, times=None))
+    async with reflecting(client) as heard:
+        await heard.until(lambda: len(heard.readings) >= 3)
+    assert [reading.state for reading in heard.readings[1:]] == 2 * [SourceState.UNREACHABLE]
+
+
+async def test_broken_lines_in_a_sound_watch_are_told_and_keep_nothing_fresh(
+    simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with reflecting(client) as heard:
+        seen_at = (await heard.until_state(SourceState.LIVE)).observed_at
+        simulator.inject("pods", b"nonsense\n")
+        await heard.until(lambda: heard.source().skipped == 1)
+        assert (heard.source().state, heard.source().observed_at) == (SourceState.LIVE, seen_at)
+        monkeypatch.setattr(reflector, "IDLE_S", 0.0)
+        simulator.inject("pods", b"nonsense\n")
+        await heard.until_state(SourceState.UNREACHABLE)
+    first = next(reading.error for reading in heard.readings if reading.state is SourceState.UNREACHABLE)
+    assert first.endswith("nothing but broken lines for 0 s (2; the first: nonsense)")
+
+
+@pytest.mark.parametrize(
     "line",
     [
         b"this is not JSON\n",
@@ -269,6 +329,16 @@ async def test_bad_line_is_skipped_and_counted(simulator: Simulator, client: Cli
         await heard.until(lambda: heard.source().skipped == 1)
     assert heard.source().state is SourceState.LIVE
     assert heard.lists() == 1
+
+
+async def test_a_time_without_a_zone_is_utc(simulator: Simulator, client: Client) -> None:
+    async with reflecting(client) as heard:
+        await heard.until_state(SourceState.LIVE)
+        line = b'{"type":"ADDED","object":{"metadata":{"name":"a","creationTimestamp":"2026-11-20T02:41:07"}}}\n'
+        simulator.inject("pods", line)
+        await heard.until_pods("a")
+    assert heard.situation.pods["", "a"].metadata.creation_timestamp == datetime(2026, 11, 20, 2, 41, 7, tzinfo=UTC)
+    assert heard.source().skipped == 0
 
 
 async def test_a_line_of_two_megabytes(simulator: Simulator, client: Client) -> None:

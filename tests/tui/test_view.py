@@ -13,7 +13,7 @@ from situation.network import Service
 from situation.ordering import PodOrder
 from situation.readings import CONFIGURED, Configured, Reading, Source, SourceState
 from situation.situation import Situation
-from tests.build import NOW, event, made, node, pod, situation
+from tests.build import NOW, event, made, meta, node, pod, situation
 from tests.diagnosis.objects import service
 from tui.view import (
     EVENTS_SHOWN,
@@ -21,6 +21,7 @@ from tui.view import (
     empty_causes_text,
     empty_text,
     no_pod_matches,
+    nowhere,
     parse_filter,
     visible_causes,
     visible_events,
@@ -214,6 +215,14 @@ EMPTY = {
 def test_an_empty_table_says_why(case: str) -> None:
     known, focus, typed, said = EMPTY[case]
     assert empty_text("pods", known, NOW, focus, parse_filter(typed)) == said
+
+
+def test_an_empty_table_of_a_namespace_that_does_not_exist_says_so() -> None:
+    known = situation({"kind": "Namespace", "metadata": meta("shop", "")}, missing={"events": SourceState.FORBIDDEN})
+    assert nowhere("pods", known, NOW) == ""
+    known.apply(Reading(CONFIGURED, SourceState.LIVE, NOW, Configured(only_namespace="shpo")))
+    assert nowhere("pods", known, NOW) == ": this cluster has no namespace shpo; did you mean shop?"
+    assert nowhere("nodes", known, NOW) == nowhere("events", known, NOW) == ""
 
 
 def test_a_focus_on_services_that_select_no_pod_says_so() -> None:
