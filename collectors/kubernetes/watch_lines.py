@@ -42,10 +42,11 @@ class WatchStatus(msgspec.Struct):
     code: int = 0
     message: str = ""
     reason: str = ""
+    kind: str = ""
 
 
 class WatchError(NamedTuple):
-    """An ERROR event: the server ends the watch."""
+    """An ERROR event, or a Status in place of events: the server ends the watch."""
 
     code: int
     body: bytes
@@ -99,6 +100,8 @@ class WatchLines:
         try:
             line = _line.decode(raw)
         except _BAD_JSON:
+            if _is_status(raw):
+                return _error(raw)
             self.skipped += 1
             return None
         match line.type:
@@ -171,6 +174,14 @@ class WatchLines:
 def _number(version: str) -> int:
     """Return a resource version as a number, 0 if it is none (then nothing is compared)."""
     return int(version) if version.isascii() and version.isdigit() else 0
+
+
+def _is_status(raw: bytes) -> bool:
+    """Tell whether a line is a Status by itself, as a gateway may send with 200 in place of a watch."""
+    try:
+        return _status.decode(raw).kind == "Status"
+    except _BAD_JSON:
+        return False
 
 
 def _error(raw: bytes) -> WatchError:

@@ -16,6 +16,10 @@ from tests.build import event, node, pod
 from tests.collectors.harness import client_of, reflecting
 
 PODS = "/api/v1/pods"
+STATUS = (
+    b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",'
+    b'"message":"upstream token expired","reason":"Unauthorized","code":401}'
+)
 
 
 @pytest.fixture
@@ -268,6 +272,27 @@ async def test_bad_line_is_skipped_and_counted(simulator: Simulator, client: Cli
         await heard.until(lambda: heard.source().skipped == 1)
     assert heard.source().state is SourceState.LIVE
     assert heard.lists() == 1
+
+
+@pytest.mark.parametrize("name", ["pods", "events"])
+async def test_a_status_in_a_200_answer_is_no_empty_list(simulator: Simulator, client: Client, name: str) -> None:
+    simulator.faults.answers.append(Answer("/api/v1/", 200, STATUS, times=None))
+    async with reflecting(client, name) as heard:
+        said = "not a list but Status (401: upstream token expired)"
+        await heard.until(lambda: said in heard.source(name).error)
+    assert not heard.source(name).has_value
+
+
+async def test_a_status_in_place_of_a_watch_is_what_it_says(simulator: Simulator, client: Client) -> None:
+    simulator.cluster.put("pods", pod("web-1"))
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-1")
+        simulator.faults.answers.append(Answer(PODS, 200, STATUS + b"\n", query={"watch": "1"}, times=None))
+        await simulator.cut()
+        await heard.until_state(SourceState.UNAUTHORIZED)
+        simulator.faults.answers.clear()
+        await heard.until_state(SourceState.LIVE)
+    assert heard.source().skipped == 0
 
 
 async def test_a_line_of_two_megabytes(simulator: Simulator, client: Client) -> None:
