@@ -1,6 +1,6 @@
 """Reads a dump of a cluster: what `kubectl get -o json`, `-o yaml` or `kubectl cluster-info dump` wrote."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from collectors.dump_files import Document, Head, find_files, read_documents
 from collectors.errors import DumpError
 from collectors.new_events import NEW_EVENTS, NewEvent
 from collectors.newest import newest_time
-from situation.decode import BadObjectError, decode_object
+from situation.decode import BadObjectError, decode_object, name_of
 from situation.kinds import BY_NAME, KINDS, ObjectKind, kind_of
 from situation.meta import KubernetesObject, ObjectKey
 from situation.readings import Listed, Reading, ServerVersion, SourceState
@@ -84,6 +84,8 @@ class _Gathered:
     def __init__(self) -> None:
         self._objects: dict[str, dict[ObjectKey, KubernetesObject]] = {}
         self._skipped: Counter[str] = Counter()
+        """Objects that cannot be decoded, by kind; those whose names can be read are in `_broken`."""
+        self._broken: defaultdict[str, dict[ObjectKey, None]] = defaultdict(dict)
         self._unknown: Counter[str] = Counter()
         self._version: ServerVersion | None = None
 
@@ -136,7 +138,10 @@ class _Gathered:
         try:
             item = decode_object(raw, kind)
         except (BadObjectError, RecursionError):
-            self._skipped[kind.name] += 1
+            if (name := name_of(raw)) is not None:
+                self._broken[kind.name][name.key] = None
+            else:
+                self._skipped[kind.name] += 1
             return
         objects[item.key] = item.as_event() if isinstance(item, NewEvent) else item
 
@@ -150,7 +155,9 @@ class _Gathered:
         for kind in KINDS:
             if kind.name in self._objects:
                 objects = tuple(self._objects[kind.name].values())
-                yield Reading(kind.source, live, now, Listed(kind.name, objects, self._skipped[kind.name]))
+                broken = tuple(self._broken[kind.name])
+                listed = Listed(kind.name, objects, self._skipped[kind.name], broken=broken)
+                yield Reading(kind.source, live, now, listed)
             else:
                 yield Reading(kind.source, SourceState.ABSENT, now, error="not in the dump")
         if self._version is not None:
@@ -160,7 +167,8 @@ class _Gathered:
         yield Reading("kubernetes/readyz", SourceState.ABSENT, now, error="not in the dump")
 
     def notes(self) -> Iterator[str]:
-        for name, count in sorted(self._skipped.items()):
+        skipped = self._skipped + Counter({name: len(keys) for name, keys in self._broken.items()})
+        for name, count in sorted(skipped.items()):
             what = BY_NAME[name].kind if name in BY_NAME else "" if name == "objects" else harmless(name)
             yield f"skipped {count} broken {what} {'object' if count == 1 else 'objects'}".replace("  ", " ")
         if self._unknown:

@@ -197,11 +197,7 @@ class Situation(Relations):
             last = before.observed_at
             if last is None or reading.observed_at - last >= STANDSTILL:  # one poll that fails is no time away
                 self.answering_since = reading.observed_at
-        skipped = before.skipped
-        if isinstance(reading.value, Listed):
-            skipped = reading.value.skipped
-        elif isinstance(reading.value, Changed):
-            skipped += reading.value.skipped
+        skipped, broken = self._unread(before, reading.value)
         self.sources[reading.source] = Source(
             reading.source,
             reading.state,
@@ -209,7 +205,24 @@ class Situation(Relations):
             reading.observed_at if live else before.observed_at,
             reading.fresh_for_s,
             skipped,
+            broken,
         )
+
+    def _unread(self, before: Source, value: Value | None) -> tuple[int, frozenset[ObjectKey]]:
+        """Return how many objects of a source could not be read after a value of it, and the names that are known."""
+        match value:
+            case Listed():
+                broken = frozenset(value.broken)
+                skipped = value.skipped + len(broken)
+            case Changed() if value.skipped or value.broken or before.broken:
+                replaced = {item.key for item in value.upserts}.union(value.removed)
+                broken = (before.broken - replaced).union(value.broken)
+                skipped = before.skipped - len(before.broken) + value.skipped + len(broken)
+            case _:
+                return before.skipped, before.broken
+        if (skipped, broken) != (before.skipped, before.broken):
+            self._revisions[value.kind] += 1  # what may be there is asked for together with what is
+        return skipped, broken
 
     def _take_devices(self, reading: GpuReading) -> list[Change]:
         """Keep what each way to a node's GPUs brought; a node whose GPUs changed counts as changed itself."""
@@ -235,7 +248,7 @@ class Situation(Relations):
         table = self._tables[listed.kind]
         if not table and listed.kind != "events":  # of which only so many are kept
             return self._fill(listed.kind, listed.objects)
-        seen = {item.key for item in listed.objects} if listed.is_whole else table.keys()
+        seen = {item.key for item in listed.objects} if listed.is_whole else table.keys() - set(listed.broken)
         changes = [self._put(listed.kind, key, None) for key in [key for key in table if key not in seen]]
         for item in by_time(listed.objects) if listed.kind == "events" else listed.objects:
             before = table.get(item.key)
@@ -270,7 +283,8 @@ class Situation(Relations):
         for kind in KINDS:
             source = self.source(kind.name)
             if source.observed_at is not None:
-                listed = Listed(kind.name, tuple(self._tables[kind.name].values()), source.skipped)
+                objects, unnamed = tuple(self._tables[kind.name].values()), source.skipped - len(source.broken)
+                listed = Listed(kind.name, objects, unnamed, broken=tuple(sorted(source.broken)))
                 yield Reading(kind.source, SourceState.LIVE, source.observed_at, listed, fresh_for_s=source.fresh_for_s)
 
     # What is known of the sources
@@ -283,6 +297,11 @@ class Situation(Relations):
     def knows(self, *names: str) -> bool:
         """Tell whether each of these kinds has been read at least once (its last value may be stale)."""
         return all(self.source(name).has_value for name in names)
+
+    def is_unread(self, name: str, key: ObjectKey) -> bool:
+        """Tell whether there may be an object of this kind and key though none is known: one could not be decoded."""
+        source = self.source(name)
+        return key in source.broken or source.skipped > len(source.broken)
 
     @property
     def sees_all(self) -> bool:

@@ -159,7 +159,7 @@ class Reflector:
         self._lines.begin(listed.objects, listed.resource_version)
         self._seen_at, self._listed_at = self._clock(), monotonic()
         self._list_took_s = self._listed_at - began
-        return Listed(self._kind.name, listed.objects, listed.skipped, listed.is_whole)
+        return Listed(self._kind.name, listed.objects, listed.skipped, listed.is_whole, listed.broken)
 
     async def _follow(self, *, initial: bool) -> AsyncGenerator[Reading, None]:
         """Watch until the server ends it; with `initial` the watch begins with all objects (streaming list)."""
@@ -222,7 +222,7 @@ class Reflector:
             return None
         body.initial = self._try_plain = False
         changed = self._lines.take() or Changed(self._kind.name)
-        return self._live(Listed(self._kind.name, changed.upserts, changed.skipped))
+        return self._live(Listed(self._kind.name, changed.upserts, changed.skipped, broken=changed.broken))
 
     def _live(self, value: Listed | Changed | None) -> Reading:
         self._confirmed_at = monotonic()

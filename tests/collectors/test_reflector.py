@@ -274,6 +274,60 @@ async def test_bad_line_is_skipped_and_counted(simulator: Simulator, client: Cli
     assert heard.lists() == 1
 
 
+async def test_an_object_that_is_broken_now_is_not_what_it_was(simulator: Simulator, client: Client) -> None:
+    def broken(name: str) -> None:
+        simulator.cluster.put("pods", pod(name, status={"phase": 7}))
+
+    simulator.cluster.put("pods", pod("web-1"))
+    simulator.cluster.put("pods", pod("web-2"))
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-1", "web-2")
+        for _ in range(3):
+            broken("web-1")
+        simulator.cluster.put("pods", pod("web-3"))
+        await heard.until_pods("web-2", "web-3")
+        assert heard.source().skipped == 1, "objects are counted, not lines"
+        broken("web-4")
+        await heard.until(lambda: heard.source().skipped == 2)
+        simulator.cluster.put("pods", pod("web-1"))
+        await heard.until_pods("web-1", "web-2", "web-3")
+        assert heard.source().skipped == 1
+        simulator.cluster.delete("pods", "shop", "web-4")
+        await heard.until(lambda: heard.source().skipped == 0)
+        broken("web-2")
+        await heard.until_pods("web-1", "web-3")
+    assert heard.lists() == 1
+
+
+@pytest.mark.parametrize("way", ["ok", "refused"])
+async def test_a_broken_object_in_a_list_is_counted_until_it_is_mended(
+    simulator: Simulator, client: Client, way: str
+) -> None:
+    simulator.faults.streaming_list = way  # type: ignore[assignment]
+    simulator.cluster.put("pods", pod("web-1", status={"phase": 7}))
+    simulator.cluster.put("pods", pod("web-2"))
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-2")
+        assert heard.source().skipped == 1
+        assert heard.source().broken == {("shop", "web-1")}
+        simulator.cluster.put("pods", pod("web-1"))
+        await heard.until_pods("web-1", "web-2")
+    assert heard.source().skipped == 0
+
+
+@pytest.mark.parametrize("changed", ["MODIFIED", "DELETED"])
+async def test_a_late_event_that_is_broken_changes_nothing(simulator: Simulator, client: Client, changed: str) -> None:
+    simulator.cluster.put("pods", pod("web-1"))
+    late = pod("web-1", status={"phase": 7})
+    late["metadata"]["resourceVersion"] = "1"
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-1")
+        simulator.inject("pods", msgspec.json.encode({"type": changed, "object": late}) + b"\n")
+        simulator.cluster.put("pods", pod("web-2"))
+        await heard.until_pods("web-1", "web-2")
+    assert heard.source().skipped == 0
+
+
 @pytest.mark.parametrize("name", ["pods", "events"])
 async def test_a_status_in_a_200_answer_is_no_empty_list(simulator: Simulator, client: Client, name: str) -> None:
     simulator.faults.answers.append(Answer("/api/v1/", 200, STATUS, times=None))
