@@ -303,6 +303,11 @@ class Situation(Relations):
         source = self.source(name)
         return key in source.broken or source.skipped > len(source.broken)
 
+    def has_unread(self, name: str, namespace: str = "") -> bool:
+        """Tell whether there may be more objects of this kind in a namespace than are known: some were not decoded."""
+        source = self.source(name)
+        return source.skipped > len(source.broken) or any(where == namespace for where, _ in source.broken)
+
     @property
     def sees_all(self) -> bool:
         """Tell whether all namespaces are read, so that what was not found in any is not there."""

@@ -161,6 +161,8 @@ def _check_namespace(situation: Situation, namespace: str | None) -> None:
     """Nothing is wrong in a namespace that does not exist; say so where the namespaces can be read."""
     if not namespace or not situation.knows("namespaces") or ("", namespace) in situation.namespaces:
         return
+    if situation.is_unread("namespaces", ("", namespace)):
+        return
     close = difflib.get_close_matches(namespace, [name for _, name in situation.namespaces], n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     raise UsageProblem(f"--namespace {namespace}: this cluster has no such namespace{hint}")

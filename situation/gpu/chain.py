@@ -216,6 +216,9 @@ class _Judge:
     def _overdue(self, link: Link, own: Own) -> Link:
         """A step waits though what it waits for is there: it may take a moment, then it fails itself."""
         awaited = self.links[own.awaits] if own.awaits is not None else None
+        if awaited is not None and awaited.state is LinkState.UNKNOWN and link.pod is not None:
+            if self._situation.has_unread("pods", link.pod.namespace):
+                return _with(link, LinkState.UNKNOWN, "waits for a pod that could not be decoded")
         times = [time for time in (own.since, awaited.since if awaited else None) if time is not None]
         budget = _BUDGETS.get(awaited.component, VALIDATION) if awaited else VALIDATION
         due = max(times) + budget if times else None
