@@ -85,7 +85,7 @@ class ListSplitter:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise CutListError(f"not a complete list: {error}") from error
         if document.items is msgspec.UNSET:  # null stands for an empty list, but a list has items
-            raise CutListError(f"not a list but {_what_came(document.kind, body)}")
+            raise CutListError(f"not a list but {what_came(document.kind, body)}")
         if document.metadata is not None:
             self.resource_version = document.metadata.resource_version
             self.continue_token = document.metadata.continue_
@@ -115,8 +115,8 @@ def _is_complete(item: bytes) -> bool:
     return True
 
 
-def _what_came(kind: str, body: bytes) -> str:
-    """Name what is no list: its kind, and the code and message of a Status."""
+def what_came(kind: str, body: bytes) -> str:
+    """Name what came in place of a list or a watch: its kind, and the code and message of a Status."""
     try:
         status = _status.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -25,7 +25,7 @@ from collectors.kubernetes.client import Answer, Client
 from collectors.kubernetes.failures import error_for_status, web_page
 from collectors.kubernetes.lines import LineSplitter
 from collectors.kubernetes.lists import BODY_IDLE_S, FIRST_BYTE_S, Slicer, list_cached, list_events, refusals_named
-from collectors.kubernetes.watch_lines import WatchError, WatchLines
+from collectors.kubernetes.watch_lines import WatchError, WatchLines, in_place_of_events
 from collectors.kubernetes.watchless import POLL_MIN_S, Watchless
 from situation.kinds import ObjectKind
 from situation.readings import Changed, Listed, Reading, SourceState
@@ -210,6 +210,8 @@ class Reflector:
             if failed is not None:
                 raise self._failure(failed, initial=body.initial)
             del chunk  # else each watch that waits would hold its last one: a megabyte and more of all together
+        if (failed := in_place_of_events(splitter.rest)) is not None:
+            raise self._failure(failed, initial=body.initial)
         if body.initial:
             raise UnreachableError(f"{answer.url} ended before all {self._kind.resource} were sent")
 
@@ -234,6 +236,8 @@ class Reflector:
 
     def _failure(self, error: WatchError, *, initial: bool) -> SourceError:
         url = f"{self._client.server}{self._kind.path(self._namespace)}"
+        if error.came:
+            return BadAnswerError(f"{url}: not a watch but {error.came}")
         if initial and error.code == 500:
             # Seen on 1.36 with etcd 3.5.1: the feature "RequestWatchProgress is disabled".
             return RefusedError(error.body.decode("utf-8", "replace"))

@@ -4,6 +4,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from collectors.kubernetes.list_items import what_came
 from collectors.kubernetes.lists import Decoder
 from situation.decode import Name
 from situation.kinds import ObjectKind
@@ -47,10 +48,12 @@ class WatchStatus(msgspec.Struct):
 
 
 class WatchError(NamedTuple):
-    """An ERROR event, or a Status in place of events: the server ends the watch."""
+    """An ERROR event: the server ends the watch."""
 
     code: int
     body: bytes
+    came: str = ""
+    """No event at all: what came in place of events."""
 
 
 _line: Final = msgspec.json.Decoder(_Line)
@@ -105,10 +108,9 @@ class WatchLines:
         try:
             line = _line.decode(raw)
         except _BAD_JSON:
-            if _is_status(raw):
-                return _error(raw)
-            self.skipped += 1
-            return None
+            failed = in_place_of_events(raw)
+            self.skipped += failed is None
+            return failed
         match line.type:
             case type if type in _CHANGES:
                 self._change(type, self._decoder.decode(bytes(line.object)))
@@ -183,12 +185,13 @@ def _number(version: str) -> int:
     return int(version) if version.isascii() and version.isdigit() else 0
 
 
-def _is_status(raw: bytes) -> bool:
-    """Tell whether a line is a Status by itself, as a gateway may send with 200 in place of a watch."""
+def in_place_of_events(raw: bytes) -> WatchError | None:
+    """Return the error for a line that is a Status by itself, as a gateway may send with 200; None for any other."""
     try:
-        return _status.decode(raw).kind == "Status"
+        status = _status.decode(raw)
     except _BAD_JSON:
-        return False
+        return None
+    return WatchError(status.code, raw, what_came(status.kind, raw)) if status.kind == "Status" else None
 
 
 def _error(raw: bytes) -> WatchError:

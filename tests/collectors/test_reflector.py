@@ -335,15 +335,17 @@ async def test_a_status_in_a_200_answer_is_no_empty_list(simulator: Simulator, c
         said = "not a list but Status (401: upstream token expired)"
         await heard.until(lambda: said in heard.source(name).error)
     assert not heard.source(name).has_value
+    assert all(" but Status (401: upstream token expired)" in reading.error for reading in heard.readings)
 
 
-async def test_a_status_in_place_of_a_watch_is_what_it_says(simulator: Simulator, client: Client) -> None:
+@pytest.mark.parametrize("end", [b"", b"\n"])
+async def test_a_status_in_place_of_a_watch_is_named(simulator: Simulator, client: Client, end: bytes) -> None:
     simulator.cluster.put("pods", pod("web-1"))
     async with reflecting(client) as heard:
         await heard.until_pods("web-1")
-        simulator.faults.answers.append(Answer(PODS, 200, STATUS + b"\n", query={"watch": "1"}, times=None))
+        simulator.faults.answers.append(Answer(PODS, 200, STATUS + end, query={"watch": "1"}, times=None))
         await simulator.cut()
-        await heard.until_state(SourceState.UNAUTHORIZED)
+        await heard.until(lambda: "not a watch but Status (401: upstream" in heard.source().error)
         simulator.faults.answers.clear()
         await heard.until_state(SourceState.LIVE)
     assert heard.source().skipped == 0
