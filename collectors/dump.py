@@ -8,12 +8,12 @@ from typing import Final
 
 import msgspec
 
-from collectors.dump_files import Document, Head, find_files, read_documents
+from collectors.dump_files import Document, Head, find_files, kinds_held, read_documents
 from collectors.errors import DumpError
 from collectors.new_events import NEW_EVENTS, NewEvent
 from collectors.newest import newest_time
 from situation.decode import BadObjectError, decode_object, name_of
-from situation.kinds import BY_NAME, KINDS, ObjectKind, kind_of
+from situation.kinds import BY_NAME, KINDS, NAMES_OF, ObjectKind, kind_of
 from situation.meta import KubernetesObject, ObjectKey
 from situation.readings import Listed, Reading, ServerVersion, SourceState
 from situation.text import harmless
@@ -64,6 +64,7 @@ def read_dump(path: str | Path) -> Dump:
                 gathered.add(document)
         except DumpError as error:
             broken.append(error)
+            gathered.miss(file)
     if not gathered.found_any:
         if broken:
             raise broken[0]
@@ -87,6 +88,8 @@ class _Gathered:
         """Objects that cannot be decoded, by kind; those whose names can be read are in `_broken`."""
         self._broken: defaultdict[str, dict[ObjectKey, None]] = defaultdict(dict)
         self._unknown: Counter[str] = Counter()
+        self._missed: dict[str, Path] = {}
+        """Kinds of which a file that is broken held some, by name, and the file."""
         self._version: ServerVersion | None = None
 
     @property
@@ -145,6 +148,11 @@ class _Gathered:
             return
         objects[item.key] = item.as_event() if isinstance(item, NewEvent) else item
 
+    def miss(self, file: Path) -> None:
+        """Take in that a file is broken: what it held is not known."""
+        names = (name for kind in kinds_held(file) for name in NAMES_OF.get(kind, ()))
+        self._missed |= dict.fromkeys(names, file)
+
     def newest(self) -> datetime | None:
         times = [newest_time(item) for objects in self._objects.values() for item in objects.values()]
         return max((time for time in times if time is not None), default=None)
@@ -155,9 +163,12 @@ class _Gathered:
         for kind in KINDS:
             if kind.name in self._objects:
                 objects = tuple(self._objects[kind.name].values())
-                broken = tuple(self._broken[kind.name])
-                listed = Listed(kind.name, objects, self._skipped[kind.name], broken=broken)
+                skipped = self._skipped[kind.name] + (kind.name in self._missed)
+                listed = Listed(kind.name, objects, skipped, broken=tuple(self._broken[kind.name]))
                 yield Reading(kind.source, live, now, listed)
+            elif kind.name in self._missed:
+                error = f"not in the dump as far as it can be read: {self._missed[kind.name]} is broken"
+                yield Reading(kind.source, SourceState.ABSENT, now, error=error)
             else:
                 yield Reading(kind.source, SourceState.ABSENT, now, error="not in the dump")
         if self._version is not None:
@@ -167,6 +178,9 @@ class _Gathered:
         yield Reading("kubernetes/readyz", SourceState.ABSENT, now, error="not in the dump")
 
     def notes(self) -> Iterator[str]:
+        for file in dict.fromkeys(self._missed.values()):
+            names = sorted(name for name, missed in self._missed.items() if missed == file)
+            yield f"not known as a whole, as {file} held some: {', '.join(names)}"
         skipped = self._skipped + Counter({name: len(keys) for name, keys in self._broken.items()})
         for name, count in sorted(skipped.items()):
             what = BY_NAME[name].kind if name in BY_NAME else "" if name == "objects" else harmless(name)

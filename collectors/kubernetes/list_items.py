@@ -121,9 +121,9 @@ def what_came(kind: str, body: bytes) -> str:
         status = _status.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         status = _Status()
-    said = ": ".join(filter(None, (str(status.code or ""), harmless(status.message)[:_MESSAGE_SHOWN])))
+    said = ", ".join(filter(None, (str(status.code or ""), harmless(status.message)[:_MESSAGE_SHOWN])))
     name = harmless(kind) or "an object without kind"
-    return f"{name} ({said})" if said else name
+    return f"{name}: {said}" if said else name
 
 
 def _closes_with_no_items(head: bytes) -> bool:

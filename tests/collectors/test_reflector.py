@@ -332,10 +332,10 @@ async def test_a_late_event_that_is_broken_changes_nothing(simulator: Simulator,
 async def test_a_status_in_a_200_answer_is_no_empty_list(simulator: Simulator, client: Client, name: str) -> None:
     simulator.faults.answers.append(Answer("/api/v1/", 200, STATUS, times=None))
     async with reflecting(client, name) as heard:
-        said = "not a list but Status (401: upstream token expired)"
+        said = "not a list but Status: 401, upstream token expired"
         await heard.until(lambda: said in heard.source(name).error)
     assert not heard.source(name).has_value
-    assert all(" but Status (401: upstream token expired)" in reading.error for reading in heard.readings)
+    assert all(" but Status: 401, upstream token expired" in reading.error for reading in heard.readings)
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
@@ -345,7 +345,7 @@ async def test_a_status_in_place_of_a_watch_is_named(simulator: Simulator, clien
         await heard.until_pods("web-1")
         simulator.faults.answers.append(Answer(PODS, 200, STATUS + end, query={"watch": "1"}, times=None))
         await simulator.cut()
-        await heard.until(lambda: "not a watch but Status (401: upstream" in heard.source().error)
+        await heard.until(lambda: "not a watch but Status: 401, upstream" in heard.source().error)
         simulator.faults.answers.clear()
         await heard.until_state(SourceState.LIVE)
     assert heard.source().skipped == 0

@@ -108,7 +108,7 @@ async def test_a_status_in_a_200_answer_is_no_yes(tmp_path: Path) -> None:
         everything = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig")
     assert (pods.code, everything.code) == (3, 3)
     assert line_of(pods, "may read pods").startswith("✗ ")
-    assert "/api/v1/pods: not a list but Status (401: token expired)" in line_of(pods, "may read pods")
+    assert "/api/v1/pods: not a list but Status: 401, token expired" in line_of(pods, "may read pods")
     assert line_of(pods, "may read nodes").endswith("yes")
     assert line_of(everything, "API server (/version)").startswith("✗ ")
     assert "may read" not in everything.out
