@@ -39,6 +39,7 @@ from situation.server_clock import cluster_now, measured
 from situation.serving.memory import ServingMemory
 from situation.serving.readings import ServerReading
 from situation.store import Change
+from situation.unread import unread_after
 
 T = TypeVar("T")
 
@@ -197,7 +198,9 @@ class Situation(Relations):
             last = before.observed_at
             if last is None or reading.observed_at - last >= STANDSTILL:  # one poll that fails is no time away
                 self.answering_since = reading.observed_at
-        skipped, broken = self._unread(before, reading.value)
+        skipped, broken = unread_after(reading.value, before)
+        if isinstance(reading.value, Listed | Changed) and (skipped, broken) != (before.skipped, before.broken):
+            self._revisions[reading.value.kind] += 1  # what may be there is asked for together with what is
         self.sources[reading.source] = Source(
             reading.source,
             reading.state,
@@ -207,22 +210,6 @@ class Situation(Relations):
             skipped,
             broken,
         )
-
-    def _unread(self, before: Source, value: Value | None) -> tuple[int, frozenset[ObjectKey]]:
-        """Return how many objects of a source could not be read after a value of it, and the names that are known."""
-        match value:
-            case Listed():
-                broken = frozenset(value.broken)
-                skipped = value.skipped + len(broken)
-            case Changed() if value.skipped or value.broken or before.broken:
-                replaced = {item.key for item in value.upserts}.union(value.removed)
-                broken = (before.broken - replaced).union(value.broken)
-                skipped = before.skipped - len(before.broken) + value.skipped + len(broken)
-            case _:
-                return before.skipped, before.broken
-        if (skipped, broken) != (before.skipped, before.broken):
-            self._revisions[value.kind] += 1  # what may be there is asked for together with what is
-        return skipped, broken
 
     def _take_devices(self, reading: GpuReading) -> list[Change]:
         """Keep what each way to a node's GPUs brought; a node whose GPUs changed counts as changed itself."""

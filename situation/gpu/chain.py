@@ -168,6 +168,9 @@ class _Judge:
         gfd_ready = gfd is not None and gfd.state in (LinkState.READY, LinkState.NOT_WANTED)
         held = component in (Component.DRIVER, Component.TOOLKIT) and self._is_held(component)
         link = without_pod(component, self._node, self._found, self._situation, self._now, held, gfd_ready)
+        if link.state is LinkState.ABSENT and link.owner is not None:
+            if self._situation.has_unread("pods", link.owner.namespace):
+                return _with(link, LinkState.UNKNOWN, "a pod could not be decoded")
         is_blamed = link.waits_for is Component.OPERATOR and not self._blocks(Component.OPERATOR)
         if is_blamed and self._blocks(Component.NFD):  # nobody has told the operator of the node
             return _with(link, link.state, link.text, waits_for=Component.NFD)

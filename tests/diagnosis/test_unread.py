@@ -7,6 +7,7 @@ import pytest
 
 from diagnosis.engine import RECHECK, Engine, diagnose
 from situation.findings import Layer, LayerState
+from situation.gpu.chain import BROKEN, node_chain
 from situation.kinds import kind_of
 from situation.meta import ObjectKey
 from situation.readings import Changed, Reading, SourceState
@@ -21,6 +22,7 @@ from tests.diagnosis.test_network import DNS, KUBERNETES, ingress, namespace, po
 from tests.diagnosis.test_services import ORDERS, ORDERS_POD
 from tests.diagnosis.test_webhooks import GUARD, configuration, guard_pod
 from tests.diagnosis.unscheduled import none_of, waiting, wants
+from tests.gpu_objects import gpu_node, operand_sets, operands
 
 NOT_FOUND: Final = '0/1 nodes are available: persistentvolumeclaim "data" not found.'
 MOUNTS: Final = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}
@@ -109,6 +111,18 @@ def test_no_object_of_a_healthy_cluster_that_cannot_be_decoded_is_a_fault(group:
         assert told(known) == set(), f"{kind.kind} {key}"
         if kind.name != "events":
             assert any(layer.reason or layer.status is not LayerState.OK for layer in diagnose(known, NOW).layers), key
+
+
+@pytest.mark.parametrize("desired", [1, 0], ids=["wanted", "a status that wants none"])
+def test_no_operand_whose_pod_cannot_be_decoded_is_missing(desired: int) -> None:
+    manifests = (gpu_node(), *operand_sets(desired), *operands())
+    assert told(situation(*manifests)) == set()
+    for item in operands():
+        key = (item["metadata"]["namespace"], item["metadata"]["name"])
+        known = broken(situation(*manifests), "pods", key)
+        assert told(known) == set(), key
+        (made,) = known.nodes.values()
+        assert not any(link.state in BROKEN for link in node_chain(made, known, NOW).links), key
 
 
 def test_the_cluster_dns_is_not_down_while_its_pods_and_slices_may_be_there() -> None:
