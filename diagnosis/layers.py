@@ -35,6 +35,13 @@ does, also where leases and readiness are hidden (managed control planes).
 """
 
 
+_BESIDE: Final[dict[Layer, tuple[str, ...]]] = {
+    Layer.SCHEDULING: ("storageclasses", "persistentvolumes", "resourceclaims", "resourceslices"),
+    Layer.NODE: ("nodeleases", "resourceslices"),
+}
+"""Kinds that rules of a layer look at where they are read, and do without; not where only a part could be decoded."""
+
+
 def layer_statuses(
     rules: Sequence[Rule],
     causes: Sequence[Finding],
@@ -75,6 +82,7 @@ def _status(
         and (text := doubt(situation.source(name), now))
         and not (BY_NAME[name].optional and _is_of_no_use(name, situation))
     ]
+    partial += [_unread(source) for name in _BESIDE.get(layer, ()) if (source := situation.source(name)).skipped]
     if layer in BEYOND:
         partial += only_part(situation)
     if layer is Layer.APPLICATION:
@@ -106,7 +114,7 @@ def doubt(source: Source, now: datetime) -> str:
     """Return why a source cannot be believed now, in words, or the empty string if it can."""
     state = source.state_at(now)
     if state is SourceState.LIVE:
-        return f"{_short(source)}: {source.skipped} not read" if source.skipped else ""
+        return _unread(source) if source.skipped else ""
     kind = BY_NAME.get(_short(source))
     if state is SourceState.ABSENT and (not source.error.startswith(NOT_GIVEN) or (kind and kind.optional)):
         return ""  # the server does not have the kind, so there is nothing of it to judge
@@ -115,6 +123,10 @@ def doubt(source: Source, now: datetime) -> str:
     if source.observed_at is not None:
         return f"{_short(source)}: {state.value} since {moment_text(source.observed_at, now)}"
     return f"{_short(source)}: {state.value}" + (f" ({source.error})" if source.error else "")
+
+
+def _unread(source: Source) -> str:
+    return f"{_short(source)}: {source.skipped} not read"
 
 
 def _is_of_no_use(name: str, situation: Situation) -> bool:

@@ -2,12 +2,12 @@
 
 import re
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from situation.kinds import ObjectKind
-from situation.meta import KubernetesObject
+from situation.meta import KubernetesObject, ObjectKey
 from situation.text import harmless, harmless_object, may_hold_dangerous_text
 
 _TIMES: Final = ("Timestamp", "Time", "At", "timeAdded")
@@ -17,6 +17,37 @@ _WITHOUT_ZONE: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?")
 
 class BadObjectError(ValueError):
     """An object that does not have the shape the API promises; the message says where."""
+
+
+class Name(NamedTuple):
+    """What is known of an object that cannot be decoded."""
+
+    key: ObjectKey
+    resource_version: str
+    """Empty if that cannot be read."""
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    name: Any = None
+    namespace: Any = None
+    resource_version: Any = None
+
+
+class _Named(msgspec.Struct):
+    metadata: _Metadata
+
+
+def name_of(raw: bytes) -> Name | None:
+    """Return the name of an object that cannot be decoded, None where its metadata is unsound too."""
+    try:
+        metadata = msgspec.json.decode(raw, type=_Named).metadata
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if not (isinstance(metadata.name, str) and metadata.name and isinstance(metadata.namespace, str | None)):
+        return None
+    version = metadata.resource_version
+    key = (harmless(metadata.namespace or ""), harmless(metadata.name))
+    return Name(key, version if isinstance(version, str) else "")
 
 
 def decode_object(raw: bytes, kind: ObjectKind) -> KubernetesObject:

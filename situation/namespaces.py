@@ -16,6 +16,8 @@ def missing_namespace(situation: Situation, now: datetime) -> str:
     name = situation.configured.only_namespace
     if not name or situation.pods or situation.source("namespaces").state_at(now) is not SourceState.LIVE:
         return ""
+    if situation.is_unread("namespaces", ("", name)):
+        return ""
     return situation.while_same(
         ("namespaces",), ("missing", name), lambda: absent_text(name, [known for _, known in situation.namespaces])
     )

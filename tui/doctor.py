@@ -140,7 +140,7 @@ async def _cluster(connection: "KubernetesConnection") -> list[Checkup]:
     async with access.client or nullcontext():
         answers = False
         if access.client is not None:
-            found.append(await _probe(access.client, "API server (/version)", "/version", needed=True))
+            found.append(await _version(access.client))
             answers = bool(found[-1].works)
         if access.client is not None and answers:
             found += await _api(access.client, connection)
@@ -168,7 +168,7 @@ async def _api(client: "Client", connection: "KubernetesConnection") -> list[Che
     from collectors.gpu_devices.options import DeviceOptions
 
     namespace = connection.namespace
-    found = [await _probe(client, "readiness (/readyz)", "/readyz", needed=False)]
+    found = [await _readiness(client)]
     if namespace:
         found.append(await _exists(client, namespace, connection.namespace_from))
     found += await asyncio.gather(*(_may_read(client, kind, namespace) for kind in KINDS))
@@ -179,13 +179,30 @@ async def _api(client: "Client", connection: "KubernetesConnection") -> list[Che
     return found + [Checkup(*line) for line in await device_lines(client, namespace, devices)]
 
 
-async def _probe(client: "Client", what: str, path: str, *, needed: bool) -> Checkup:
+async def _version(client: "Client") -> Checkup:
+    """Ask for the version: without an answer that is one there is no API server."""
     from collectors.errors import SourceError
+    from collectors.kubernetes.polls import parse_version
 
+    what = "API server (/version)"
     try:
-        status, _ = await client.get(path, accepted=(500,))
+        _, body = await client.get("/version")
+        parse_version(body, client.server)
     except SourceError as error:
-        return Checkup(False if needed else None, what, str(error))
+        return Checkup(False, what, str(error))
+    return Checkup(True, what, "answers")
+
+
+async def _readiness(client: "Client") -> Checkup:
+    from collectors.errors import SourceError
+    from collectors.kubernetes.polls import parse_readiness
+
+    what = "readiness (/readyz)"
+    try:
+        status, body = await client.get("/readyz", accepted=(500,))
+        parse_readiness(status, body, f"{client.server}/readyz")
+    except SourceError as error:
+        return Checkup(None, what, str(error))
     return Checkup(
         True if status == 200 else None, what, "answers" if status == 200 else f"answers {status}: not ready"
     )

@@ -206,5 +206,7 @@ def no_such_namespace(wanted: Filter, situation: Situation, now: datetime) -> st
     names = {name for _, name in situation.namespaces}
     if not typed or typed in names or situation.source("namespaces").state_at(now) is not SourceState.LIVE:
         return ""
+    if situation.is_unread("namespaces", ("", typed)):
+        return ""
     near = sorted(name for name in names if typed.lower() in name)[:_NAMESPACES_SHOWN]
     return f": there is no namespace “{typed}”" + (f", but {', '.join(near)}" if near else "")

@@ -23,6 +23,7 @@ JOB_NEWS_S: Final = 6 * 3600.0
 SCALED_RECHECK_S: Final = 60.0
 """A Service may come to point at a Deployment without pods without the Deployment itself changing."""
 
+_SCALERS: Final = "horizontalpodautoscalers"
 _TIMED_OUT: Final = re.compile(r'ReplicaSet "(?P<name>[^"]+)" has timed out progressing')
 
 
@@ -104,14 +105,17 @@ def scaled_to_zero(deployment: Deployment, situation: Situation, now: datetime) 
     services = [service for service in _services_of(deployment, situation) if not _served(service, situation)]
     if not services:
         return Wait(now + timedelta(seconds=SCALED_RECHECK_S))
-    if not situation.knows("horizontalpodautoscalers"):
-        return Unknown("whether an autoscaler scaled it to zero", wants="horizontalpodautoscalers")
+    if not situation.knows(_SCALERS):
+        return Unknown("whether an autoscaler scaled it to zero", wants=_SCALERS)
+    for name in (_SCALERS, "pods"):
+        if situation.has_unread(name, deployment.namespace):
+            return Unknown(f"not all {name} of namespace {deployment.namespace} could be decoded", wants=_SCALERS)
     if any(_may_be_zero(item) for item in _autoscalers_of(deployment, situation)):
         return Wait(now + timedelta(seconds=SCALED_RECHECK_S))
     evidence = (
         fact("deployments", "spec.replicas is 0"),
         *(fact("services", f"Service {service.name} selects its pods and has no other") for service in services[:3]),
-        fact("horizontalpodautoscalers", "no autoscaler that goes to zero is set on it", Mark.EXCLUDES),
+        fact(_SCALERS, "no autoscaler that goes to zero is set on it", Mark.EXCLUDES),
     )
     next = (
         kubectl(
@@ -179,6 +183,8 @@ def job_failed(job: Job, situation: Situation, now: datetime) -> Verdict:
     about = situation.workload_of(job, "Job")
     if about != me and _worked_since(job, about, situation):
         return CLEAR
+    if about != me and situation.has_unread("jobs", job.namespace):
+        return Unknown(f"not all Jobs of namespace {job.namespace} could be decoded: a later one may have worked")
     failed = [pod for pod in situation.pods_of(me) if pod.status.phase == "Failed"]
     taken = [pod for pod in failed if pod.status.reason]
     evidence = [

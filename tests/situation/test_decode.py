@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.new_events import NEW_EVENTS
-from situation.decode import BadObjectError, _in_zone, decode_object
+from situation.decode import BadObjectError, Name, _in_zone, decode_object, name_of
 from situation.kinds import BY_NAME, KINDS
 from situation.meta import Time
 from situation.pods import Pod
@@ -40,6 +40,24 @@ def test_nulls_stand_for_absent() -> None:
 def test_a_bad_object_says_where(raw: bytes, says: str) -> None:
     with pytest.raises(BadObjectError, match=says):
         decode_object(raw, PODS)
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        (b'{"metadata":{"name":"a","namespace":"shop","resourceVersion":"7"},"spec":5}', Name(("shop", "a"), "7")),
+        (b'{"metadata":{"name":"a","namespace":null,"labels":5,"resourceVersion":7}}', Name(("", "a"), "")),
+        (b'{"metadata":{"name":"\\u001b[2J"}}', Name(("", "␛[2J"), "")),
+        (b'{"metadata":{"name":7}}', None),
+        (b'{"metadata":{"name":"a","namespace":7}}', None),
+        (b'{"metadata":{}}', None),
+        (b'{"metadata":5}', None),
+        (b"[" * 5000, None),
+        (b'"\xff', None),
+    ],
+)
+def test_the_name_of_what_does_not_decode(raw: bytes, name: Name | None) -> None:
+    assert name_of(raw) == name
 
 
 @given(st.binary())

@@ -191,6 +191,24 @@ async def test_a_live_cluster_is_judged_without_a_word_on_standard_error(tmp_pat
         assert missing.complaint == "--namespace: this cluster has no namespace shopp; did you mean shop?"
 
 
+async def test_a_namespace_that_cannot_be_decoded_is_not_called_missing(tmp_path: Path) -> None:
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": meta("shop", ""), "status": {"phase": 5}}
+    async with Simulator(cluster_of(namespace, crashing())) as simulator:
+        finished = await checked(tmp_path, simulator, "-n", "shop")
+    assert finished.code == 2
+    assert "checkout-1 crashes" in finished.out
+
+
+async def test_a_status_in_a_200_answer_is_no_healthy_cluster(tmp_path: Path) -> None:
+    status = {"kind": "Status", "metadata": {}, "status": "Failure", "message": "token expired", "code": 401}
+    async with Simulator(cluster_of(pod())) as simulator:
+        simulator.faults.answers.append(Answer("/api/v1/pods", 200, status, times=None))
+        finished = await checked(tmp_path, simulator)
+    assert finished.code == 3
+    assert "/api/v1/pods: not a " in finished.out  # list, or watch: whichever was tried last
+    assert " but Status: 401, token expired" in finished.out
+
+
 async def test_a_forbidden_kind_does_not_hold_the_check_up(tmp_path: Path) -> None:
     async with Simulator(cluster_of(crashing())) as simulator:
         simulator.faults.forbid |= {"events", "nodes"}

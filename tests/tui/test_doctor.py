@@ -142,6 +142,22 @@ async def test_what_of_the_configuration_cannot_be_used_is_a_cross(tmp_path: Pat
     assert line_of(finished, "may read pods").endswith("yes"), "the rest is looked at all the same"
 
 
+async def test_a_status_in_a_200_answer_is_no_yes(tmp_path: Path) -> None:
+    status = {"kind": "Status", "metadata": {}, "status": "Failure", "message": "token expired", "code": 401}
+    async with Simulator(Cluster()) as simulator:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        simulator.faults.answers.append(Answer("/api/v1/pods", 200, status, times=None))
+        pods = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig")
+        simulator.faults.answers.append(Answer("/", 200, status, times=None))
+        everything = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig")
+    assert (pods.code, everything.code) == (3, 3)
+    assert line_of(pods, "may read pods").startswith("✗ ")
+    assert "/api/v1/pods: not a list but Status: 401, token expired" in line_of(pods, "may read pods")
+    assert line_of(pods, "may read nodes").endswith("yes")
+    assert line_of(everything, "API server (/version)").startswith("✗ ")
+    assert "may read" not in everything.out
+
+
 async def test_each_playbook_and_theme_that_cannot_be_used_has_a_line_of_its_own(tmp_path: Path) -> None:
     for name in ("playbooks/one.md", "playbooks/two.md", "themes/red.toml"):
         file = tmp_path / "own" / "midwatch" / name

@@ -14,6 +14,7 @@ from situation.ordering import PodOrder
 from situation.readings import CONFIGURED, Configured, Reading, Source, SourceState
 from situation.situation import Situation
 from tests.build import NOW, event, made, meta, node, pod, situation
+from tests.build import broken as not_decoded
 from tests.diagnosis.objects import service
 from tui.view import (
     EVENTS_SHOWN,
@@ -280,6 +281,8 @@ def test_no_cause_that_passes_the_filter_is_not_no_cause() -> None:
     assert empty_causes_text(diagnosis, sick, NOW, parse_filter("pay")) == "no cause matches “pay”"
     said = "no cause matches “ns:pay”: there is no namespace “pay”"
     assert empty_causes_text(diagnosis, sick, NOW, parse_filter("ns:pay")) == said
+    unread = not_decoded(sick, "namespaces", ("", "pay"))
+    assert empty_causes_text(diagnosis, unread, NOW, parse_filter("ns:pay")) == "no cause matches “ns:pay”"
 
 
 def test_nothing_found_in_an_old_picture_is_not_called_well() -> None:
