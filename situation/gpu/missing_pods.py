@@ -19,6 +19,9 @@ ABSENT_AFTER: Final = timedelta(seconds=120)
 
 _ALL_OPERANDS: Final = f"{DEPLOY}operands"
 WORKLOAD: Final = "nvidia.com/gpu.workload.config"
+_VGPU: Final = "nvidia.com/vgpu.host-driver-version"
+"""Of a virtual machine with a share of a GPU: GFD says MIG-capable all the same, and the operator gives it no MIG
+manager (GPU Operator, state manager)."""
 DRA_LABEL: Final = f"{DEPLOY}dra-driver"
 _DEVICE_PLUGIN_STACK: Final = frozenset(
     {Component.TOOLKIT, Component.VALIDATOR, Component.PLUGIN, Component.GFD, Component.MIG, Component.MPS}
@@ -125,6 +128,8 @@ def _not_selected(
     """No DaemonSet of the component selects the node."""
     labels = node.metadata.labels
     if component is Component.MIG and not value:
+        if labels.get(_VGPU):
+            return Link(component, LinkState.NOT_WANTED, "vGPU")
         if MIG_CAPABLE not in labels and not gfd_ready:
             return Link(component, LinkState.WAITING, "GFD has yet to tell", waits_for=Component.GFD)
         if labels.get(MIG_CAPABLE) != "true":

@@ -289,6 +289,12 @@ def test_a_layout_that_was_just_asked_for_has_not_failed_because_the_one_before_
     assert told == [changes, changes, (S.FAILING, "change to all-2g.20gb failed", None)]
 
 
+VGPU: dict[str, str | None] = {
+    "nvidia.com/vgpu.present": "true",
+    "nvidia.com/vgpu.host-driver-version": "550.90.05",
+    "nvidia.com/gpu.product": "GRID-A100D-3-40C",
+}
+"""What GFD says in a guest with a part of a GPU; it calls it MIG-capable as well."""
 IMAGE = waiting_for("ImagePullBackOff", "not found")
 
 
@@ -377,6 +383,9 @@ def test_a_completed_trial_is_healthy() -> None:
          {"nvidia.com/gpu.deploy.device-plugin": ""}),
         (C.MIG, S.NOT_WANTED, "no MIG",
          {"nvidia.com/gpu.deploy.mig-manager": None, "nvidia.com/mig.capable": "false"}),
+        (C.MIG, S.NOT_WANTED, "vGPU", {"nvidia.com/gpu.deploy.mig-manager": None, **VGPU}),
+        (C.MIG, S.ABSENT, "label nvidia.com/gpu.deploy.mig-manager=true is missing",
+         {"nvidia.com/gpu.deploy.mig-manager": None, "nvidia.com/vgpu.host-driver-version": ""}),
         (C.MPS, S.NOT_WANTED, "no MPS", {}),
         (C.DCGM, S.NOT_WANTED, "not deployed", {"nvidia.com/gpu.deploy.dcgm": "true"}),
         (C.TOOLKIT, S.NOT_WANTED, "devices through DRA",
