@@ -26,6 +26,13 @@ MIN_REQUESTS: Final = 20
 """With fewer requests in the window a p99 is just the slowest of them, and one slow request is no fault."""
 MIN_LISTS: Final = 3
 """LISTs of one resource are rare: controllers list when they start, then watch."""
+HANDFUL: Final = 5
+"""Fewer failures than this within five minutes are a pod that was replaced, or a moment's rush. Ours."""
+TOLERATED: Final = 0.01
+"""Share of requests that may fail all month long: the error budget of the kubernetes mixin (99 %)."""
+GRAVE: Final = 14.4 * TOLERATED
+"""Share at which that budget burns 14.4 times too fast, judged over five minutes too, so that somebody is called out
+(kubernetes mixin, KubeAPIErrorBudgetBurn)."""
 IN_PART: Final = "the API server's metrics were read only in part"
 
 K = TypeVar("K")

@@ -28,6 +28,8 @@ SPANS_NODES: Final = frozenset(
      "--data-parallel-rank", "--data-parallel-start-rank", "--distributed-executor-backend", "--dist-init-addr"}
 )  # fmt: skip
 """With one of these the GPUs of other pods may count too (`--distributed-executor-backend` may name ray)."""
+_ATTENTION_ONLY: Final = "--enable-dp-attention"
+"""SGLang: attention alone is data parallel, on the GPUs that tensor parallelism has (`--tp-size` counts them all)."""
 _PROFILE: Final = re.compile(r"^\d+g\.(\d+)gb")
 _MIB: Final = 2**20
 
@@ -171,4 +173,9 @@ def gpus_needed(arguments: EngineArguments) -> int | None:
     """Return the GPUs that the engine wants in this pod, None where other pods may bring some of them."""
     if arguments.flags & SPANS_NODES:
         return None
-    return arguments.gpus * (arguments.data_parallel or 1)
+    return arguments.gpus * data_ranks(arguments)
+
+
+def data_ranks(arguments: EngineArguments) -> int:
+    """Return how often the engine is there with GPUs of its own each time."""
+    return 1 if _ATTENTION_ONLY in arguments.flags else arguments.data_parallel or 1

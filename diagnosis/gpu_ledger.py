@@ -8,7 +8,8 @@ import msgspec
 
 from diagnosis.placement import allocatable, wanted
 from situation.cluster import Node
-from situation.gpu.offer import Offer, gpu_offer, gpu_resources
+from situation.gpu.by_claim import has_lost_gpus
+from situation.gpu.offer import gpu_resources
 from situation.gpu.requests import is_gpu
 from situation.meta import Ref
 from situation.pods import Pod
@@ -19,7 +20,6 @@ from situation.situation import Situation
 WHOLE: Final = "nvidia.com/gpu"
 MIG: Final = "nvidia.com/mig-"
 SHARED: Final = ".shared"
-_BROKEN: Final = (Offer.NEVER, Offer.GONE, Offer.STOPPED)
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -94,7 +94,9 @@ def ledger_of(resource: str, situation: Situation) -> Ledger:
 
 
 def _ledger(resource: str, situation: Situation) -> Ledger:
-    stocks = situation.while_same(("nodes",), ("gpu stocks", resource), lambda: tuple(_stocks(resource, situation)))
+    stocks = situation.while_same(
+        ("nodes", "daemonsets"), ("gpu stocks", resource), lambda: tuple(_stocks(resource, situation))
+    )
     accounts = []
     for node, capacity, offered, broken in stocks:
         holders = holders_of(situation.gpu_pods_by_node.get(node.name).values(), resource, situation)
@@ -111,7 +113,7 @@ def _stocks(resource: str, situation: Situation) -> Iterator[_Stock]:
         raw = node.status.capacity.get(resource)
         capacity = None if raw is None else parse_quantity(raw) or 0.0
         offered = allocatable(node, resource)
-        broken = not offered and gpu_offer(node) in _BROKEN
+        broken = not offered and has_lost_gpus(node, situation)
         if capacity is None and not offered and not (broken and would_bring(node, resource)):
             continue
         if capacity == 0 and not broken and not offered:

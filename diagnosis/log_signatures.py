@@ -40,7 +40,7 @@ class Match(msgspec.Struct, frozen=True):
     at: datetime | None = None
     """That line's own time."""
     explained_by: str = ""
-    """Id of a more specific signature in the same log."""
+    """Id of a more specific signature in the same log, or of one that shows that this fault had passed."""
 
     @property
     def line(self) -> int:
@@ -50,7 +50,8 @@ class Match(msgspec.Struct, frozen=True):
 def find_signatures(text: str, signatures: Sequence[Signature] = ALL) -> tuple[Match, ...]:
     """Return the signatures in a log, each once, in the order of their first lines; never raises.
 
-    On one line a more specific signature drops the more general one; elsewhere in the log it explains it.
+    On one line a more specific signature drops the more general one; elsewhere in the log it explains it. A fault that
+    may pass is explained by what shows that it has.
     """
     finder = _Finder(signatures)
     for first, block in _blocks(text):
@@ -133,13 +134,31 @@ class _Finder:
     def matches(self) -> tuple[Match, ...]:
         explained: dict[str, str] = {}
         for owner in self._found:
-            for name in self._signatures[owner].over:
-                explained.setdefault(name, self._signatures[owner].id)
+            signature = self._signatures[owner]
+            if passed := self._passed(owner):
+                explained.setdefault(signature.id, passed)
+            elif signature.weight is Weight.FAULT:
+                for name in signature.over:
+                    explained.setdefault(name, signature.id)
         made = [
             _match(self._signatures[owner], found, explained.get(self._signatures[owner].id, ""))
             for owner, found in self._found.items()
         ]
         return tuple(sorted(made, key=lambda match: match.line))
+
+    def _passed(self, owner: int) -> str:
+        """Return the id of what shows that a fault had passed: another fault that is none of its effects, or a good
+        start after its last line. Empty if nothing does."""
+        signature = self._signatures[owner]
+        if not signature.may_pass:
+            return ""
+        last = self._found[owner].lines[-1]
+        for number, found in self._found.items():
+            other = self._signatures[number]
+            is_other_fault = other.weight is Weight.FAULT and other.id not in (signature.id, *signature.over)
+            if is_other_fault or (other.is_start and found.lines[-1] > last):
+                return other.id
+        return ""
 
 
 def _match(signature: Signature, found: _Found, explained_by: str) -> Match:

@@ -36,6 +36,8 @@ _GPU_APPS: Final = (
     "dcgm-exporter",
     "nvidia-mig-manager",
     "nvidia-mps-control-daemon",
+    "nvidia-dra-driver",
+    "dra-driver-nvidia-gpu",
 )
 _NFD: Final = "node-feature-discovery"
 _CNI_APPS: Final = (

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from diagnosis.commands import fact
-from diagnosis.gpu_fit import UTILIZATION, gpus_asked, gpus_needed
+from diagnosis.gpu_fit import UTILIZATION, data_ranks, gpus_asked, gpus_needed
 from diagnosis.model_pods import FLAGS, SHM, shm_mount
 from diagnosis.model_size import GIB, host_memory_gib, load_time, model_size
 from situation.clock import duration_text
@@ -51,10 +51,12 @@ def review(setup: Setup) -> Iterator[Point]:
 
 
 def _gpus(setup: Setup) -> Iterator[tuple[str, str]]:
-    asked, needed = gpus_asked(setup.server.container), gpus_needed(setup.server.arguments)
+    arguments = setup.server.arguments
+    asked, needed = gpus_asked(setup.server.container), gpus_needed(arguments)
     if asked is None or needed is None or needed == asked[1]:
         return
-    what = f"tensor x pipeline x data parallel is {needed}, and it asks for {asked[1]:g} {asked[0]}"
+    data = " x data parallel" if data_ranks(arguments) == (arguments.data_parallel or 1) else ""
+    what = f"tensor x pipeline{data} is {needed}, and it asks for {asked[1]:g} {asked[0]}"
     if needed > asked[1]:
         yield "GPUs", f"{what}: it will not start"
     else:

@@ -7,8 +7,9 @@ from playbooks.facts import Facts
 from playbooks.figure import Bound, Figure, Found, Kind, Unsure, be, first_names, unread, unseen, within
 from situation.clock import duration_text
 from situation.cluster import Node
+from situation.gpu.by_claim import has_lost_gpus
 from situation.gpu.chain import is_gpu_node
-from situation.gpu.offer import Offer, gpu_offer, gpu_resources
+from situation.gpu.offer import gpu_resources
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.quantity import parse_quantity
@@ -95,7 +96,7 @@ def _gpu_nodes_without(facts: Facts) -> Found | Unsure:
     if unsure := unread(facts, "nodes"):
         return unsure
     nodes = [node for node in facts.situation.nodes.values() if is_gpu_node(node)]
-    found = [node.name for node in nodes if gpu_offer(node) in (Offer.NEVER, Offer.GONE, Offer.STOPPED)]
+    found = [node.name for node in nodes if has_lost_gpus(node, facts.situation)]
     if not nodes:
         return Unsure("no GPU node is seen: nothing is labelled as one")
     return Found(float(len(found)), f"{len(found)} of {len(nodes)} GPU nodes offer no GPU{_named(found)}")

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import wraps
+from itertools import pairwise
 from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 from situation.api_memory import SPAN, WINDOW, ApiServerMemory
@@ -102,6 +103,23 @@ def etcd_latency(memory: ApiServerMemory, operations: tuple[str, ...], window: t
 def rejects(memory: ApiServerMemory, window: timedelta = WINDOW) -> Mapping[str, int] | None:
     """Return how many requests were answered 429 by priority level, most first; levels without are left out."""
     return _most_first(_counted(memory, window, lambda page: page.rejected))
+
+
+@_once_a_page
+def rejecting_still(memory: ApiServerMemory) -> frozenset[str]:
+    """Return the priority levels that answered 429 between the last two pages, and between the two before as well."""
+    pages = [page for _, page in memory.pages(WINDOW)[-3:]]
+    if len(pages) < 3:
+        return frozenset()
+    return frozenset(
+        level for level in pages[-1].rejected if all(_has_rejected(level, *pair) for pair in pairwise(pages))
+    )
+
+
+def _has_rejected(level: str, before: ApiServerPage, after: ApiServerPage) -> bool:
+    """Tell whether a priority level's rejects grew; it is on the page from the first one on."""
+    counted = level in before.rejected or _is_whole(before)
+    return counted and after.rejected.get(level, 0.0) > before.rejected.get(level, 0.0)
 
 
 @_once_a_page

@@ -27,7 +27,7 @@ class LogSaid(msgspec.Struct, frozen=True):
     is_fault: bool = True
     """False for what only waits, or is a note."""
     explained_by: str = ""
-    """Id of a more specific signature in the same run."""
+    """Id of a more specific signature in the same run, or of one that shows that this fault had passed."""
 
 
 class RunRead(msgspec.Struct, frozen=True):

@@ -47,6 +47,39 @@ def devices(on: str = "gpu-1", count: int = 8, *, driver: str = "gpu.nvidia.com"
                      "devices": [{"name": f"gpu-{number}"} for number in range(count)]}}  # fmt: skip
 
 
+def dra_chart(
+    *containers: str, on: str = "gpu-1", name: str = "nvidia-dra-driver-gpu", broken: Manifest | None = None
+) -> list[Manifest]:
+    """Return DaemonSet and pod of the DRA driver's own chart, with containers for GPUs and ComputeDomains unless told
+    otherwise; `broken` is the status of the last of them."""
+    names = containers or ("compute-domains", "gpus")
+    space, labels = name, {"app.kubernetes.io/name": name, f"{name}-component": "kubelet-plugin"}
+    made = pod(f"{name}-kubelet-plugin-{on}", namespace=space, owner=f"DaemonSet/{name}-kubelet-plugin", labels=labels,
+               node=on, ready=broken is None, age_s=DAY)  # fmt: skip
+    up = {"ready": True, "restartCount": 0, "state": {"running": {"startedAt": ago(DAY)}}}
+    made["spec"]["containers"] = [{"name": item} for item in names]
+    made["status"]["containerStatuses"] = [
+        {"name": item, **(broken if broken is not None and item == names[-1] else up)} for item in names
+    ]
+    daemonset = {
+        "kind": "DaemonSet",
+        "metadata": meta(f"{name}-kubelet-plugin", space, age_s=DAY, labels=labels, generation=1),
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "nodeSelector": {"nvidia.com/gpu.present": "true"},
+                    "containers": [{"name": item} for item in names],
+                },
+            },
+        },
+        "status": {"desiredNumberScheduled": 1, "currentNumberScheduled": 1, "updatedNumberScheduled": 1,
+                   "numberReady": 0 if broken else 1, "observedGeneration": 1},
+    }  # fmt: skip
+    return [daemonset, made]
+
+
 def device_claim(name: str = "train-1-gpu", by: str = "train-1", *, driver: str = "gpu.nvidia.com",
                  namespace: str = "shop") -> Manifest:  # fmt: skip
     """Return a ResourceClaim with a device of that driver, reserved for the pod `by`; for none if that is empty."""

@@ -11,6 +11,7 @@ import msgspec
 from situation.cluster import Event
 from situation.findings import Diagnosis, Finding, LayerState
 from situation.focus import Focus, Relation
+from situation.gpu.by_claim import gives_by_claim
 from situation.kinds import BY_NAME
 from situation.meta import ObjectKey
 from situation.namespaces import missing_namespace
@@ -88,7 +89,12 @@ def visible_nodes(situation: Situation, order: PodOrder, relation: Relation, wan
     words = Filter(wanted.words)  # nodes stand in no namespace
     counts = situation.sees_all_pods
     rows = [
-        NodeRow(node, len(situation.pods_by_node.get(node.name)) if counts else None, unsettled[node.name])
+        NodeRow(
+            node,
+            len(situation.pods_by_node.get(node.name)) if counts else None,
+            unsettled[node.name],
+            gives_by_claim(node, situation),
+        )
         for node in situation.nodes.values()
         if (relation.nodes is None or node.name in relation.nodes)
         and (words.is_empty or words.passes("", node.name, *(f"{k}={v}" for k, v in node.metadata.labels.items())))

@@ -30,6 +30,8 @@ class NodeRow(msgspec.Struct, frozen=True):
     """None while not all of its pods are read."""
     unsettled: int
     """Pods on it that need a look."""
+    gpus_by_claim: bool = False
+    """A DRA driver gives out its GPUs, so it offers none as a resource."""
 
 
 class NodesPane(Pane):
@@ -104,17 +106,18 @@ def node_cells(row: NodeRow, now: datetime | None) -> tuple[Cell, ...]:
         (" ".join(troubles) or "–", "warning" if troubles else "dim"),
         (",".join(node_roles(node)) or "–", "dim"),
         (pods, "warning" if row.unsettled else "dim"),
-        _gpu_cell(node),
+        _gpu_cell(row),
         (age_text(node.metadata.creation_timestamp, now) if now else "", "dim"),
         (node.status.node_info.kubelet_version, "dim"),
     )
 
 
-def _gpu_cell(node: Node) -> Cell:
+def _gpu_cell(row: NodeRow) -> Cell:
     """Return the GPUs that a node offers of those it has: of any vendor, whole, shared or MIG devices."""
+    node = row.node
     there, offered = _gpus(node.status.capacity), _gpus(node.status.allocatable)
     if not there:
-        return ("none", "warning") if gpu_offer(node) is Offer.NEVER else ("–", "dim")
+        return ("none", "warning") if gpu_offer(node) is Offer.NEVER and not row.gpus_by_claim else ("–", "dim")
     if None in there or None in offered:
         return ("?", "warning")
     have, usable = sum(filter(None, there)), sum(filter(None, offered))

@@ -57,8 +57,12 @@ class Signature(msgspec.Struct, frozen=True):
     """Another signature's id, or a name, to how it is told apart."""
     over: tuple[str, ...] = ()
     """Ids of more general signatures: on the same line they are dropped, elsewhere in the log this one explains
-    them."""
+    them if it is a fault."""
     weight: Weight = Weight.FAULT
+    may_pass: bool = False
+    """It may have ended by itself. Another fault in the same log, or a good start after it, shows that it has."""
+    is_start: bool = False
+    """The mark of a good start."""
 
 
 def look(text: str, *argv: str, namespace: str = "<namespace>") -> Step:

@@ -161,6 +161,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         cause="A marker of a good start.",
         next=(ARGUMENTS,),
         weight=Weight.NOTE,
+        is_start=True,
     ),
     _signature(
         id="vllm-log-shutdown",

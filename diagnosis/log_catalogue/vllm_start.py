@@ -6,7 +6,7 @@ Wordings of 0.6 to 0.33, of transformers and of the model hub (metrics section 2
 from functools import partial
 from typing import Final
 
-from diagnosis.log_catalogue.signature import NVIDIA_SMI, Signature, advice, look
+from diagnosis.log_catalogue.signature import NVIDIA_SMI, Signature, Weight, advice, look
 from diagnosis.log_catalogue.vllm import ARGUMENTS, STARTED_FAILED
 
 _signature = partial(Signature, row="", family="vllm", found_in="vLLM, at its start", over=STARTED_FAILED)
@@ -92,6 +92,20 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             _TOKEN,
             advice("keep the model on a volume and start with HF_HUB_OFFLINE=1, or let the pod out"),
         ),
+        look_alikes={
+            "vllm-log-hub-retry": "there it asks again, which is said of each try",
+            "a hub that came back": "another fault, or a good start after it, shows that the model was there",
+        },
+        may_pass=True,
+    ),
+    _signature(
+        id="vllm-log-hub-retry",
+        texts=("thrown while requesting…http", "Error retrieving…, retrying"),
+        meaning="the model hub did not answer one request, and is asked again",
+        cause="A slow line or a busy hub; if it never answers, another error ends the start.",
+        next=(_VOLUMES, advice("keep the model on a volume, so that a start needs no hub")),
+        over=("vllm-log-hub-unreachable",),
+        weight=Weight.NOTE,
     ),
     _signature(
         id="vllm-log-context-over-kv",

@@ -11,7 +11,7 @@ from diagnosis.explaining import API_BUSY, ETCD_DOWN, ETCD_SLOW
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from situation import api_load
 from situation.api_load import Growth, Latency, resource_name
-from situation.api_memory import ApiServerMemory
+from situation.api_memory import WINDOW, ApiServerMemory
 from situation.api_server import METRICS, ListKey
 from situation.clock import duration_text
 from situation.findings import Command, Evidence, Layer, Mark, Severity
@@ -38,6 +38,9 @@ SLOW_WEBHOOK_S: Final = 0.5
 GROWTH_WATCHED: Final = timedelta(minutes=10)
 GROWTH_LEAST: Final = 1000
 """Fewer objects than this double in every rollout."""
+GROWTH_LASTS: Final = 0.5
+"""So much of its pace growth must still have over the last five minutes. Objects are counted once a minute, so a steady
+pace looks slower now and then; a rollout that is over stands still."""
 
 _HELP: Final = {
     "jobs.batch": ("/apis/batch/v1/jobs", "finished Jobs go by themselves once ttlSecondsAfterFinished is set"),
@@ -247,19 +250,24 @@ def _growth_text(resource: str, item: Growth) -> str:
     layer=Layer.CONTROL_PLANE,
     severity=Severity.WARNING,
     kind="Cluster",
-    looks_at="how many objects of each resource there are now, and 10 to 30 minutes ago.",
-    look_alikes={"a rollout, a burst of Jobs": "it ends by itself: the forecast holds only if the pace does"},
+    looks_at="how many objects of each resource there are now, 5 minutes ago, and 10 to 30 minutes ago.",
+    look_alikes={
+        "a rollout, a burst of Jobs": "it ends by itself: over the last 5 minutes it must go on at half the "
+        "pace at least"
+    },
 )
 def api_resource_grows(_: None, situation: Situation, now: datetime) -> Verdict:
     """A resource grows so fast that it would double within an hour: something makes objects, nothing deletes them."""
     if reason := facts.not_live(situation, now):
         return Unknown(reason)
-    if api_load.growths(situation.api_server) is None:
+    lately = api_load.growths(situation.api_server, WINDOW)
+    if lately is None or api_load.growths(situation.api_server) is None:
         return Unknown("objects were not counted for long enough to tell how fast they grow")
     fast = {
         name: item
         for name, item in _growing(situation).items()
         if item.objects >= GROWTH_LEAST and item.per_hour >= item.objects
+        if name in lately and lately[name].per_hour >= GROWTH_LASTS * item.per_hour
     }
     if not fast:
         return CLEAR
@@ -270,6 +278,7 @@ def api_resource_grows(_: None, situation: Situation, now: datetime) -> Verdict:
         f"grow fast: {worst.per_hour:,.0f} more an hour, {worst.objects:,} now",
         (
             *(Evidence(_growth_text(name, item), METRICS) for name, item in list(fast.items())[:3]),
+            Evidence(f"it goes on: {_growth_text(resource, lately[resource])}", METRICS),
             Evidence(f"at this pace they double in {duration_text(doubling_s)}; whether it lasts nobody can tell",
                      METRICS, mark=Mark.OPEN),
             *_where(resource, situation),

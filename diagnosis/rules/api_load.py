@@ -1,6 +1,6 @@
 """Layer 4: an API server near its limits: requests in flight, priority levels, file descriptors (L4-05)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -134,6 +134,8 @@ def _own_share(situation: Situation) -> Evidence:
     look_alikes={
         "a PodDisruptionBudget's 429": "it is no reject of priority and fairness, and not counted here",
         "api-overloaded": "there our own requests are turned away too",
+        "a moment's rush": "up to 4 that are no more than 1 % of what was answered are a hint; critical are 5 and more "
+        "of kubelets or leaders that go on over two scrapes, or are above 14.4 %",
     },
 )
 def api_requests_rejected(_: None, situation: Situation, now: datetime) -> Verdict:
@@ -146,6 +148,7 @@ def api_requests_rejected(_: None, situation: Situation, now: datetime) -> Verdi
     if not found:
         return CLEAR
     vital = [level for level in found if level in VITAL]
+    severity = _rejecting(found, vital, situation)
     lines = list(rejects_evidence(situation))
     if vital:
         lines.append(Evidence(f"{vital[0]} is for kubelets and leaders: nodes and controllers may drop out", METRICS))
@@ -158,11 +161,27 @@ def api_requests_rejected(_: None, situation: Situation, now: datetime) -> Verdi
         if level == next(iter(found)) else f"turned requests away, also at priority level {level}",
         (*lines, Evidence(own, "midwatch/load", mark=Mark.SUPPORTS if others else Mark.OPEN)),
         _level_commands(),
-        severity=Severity.CRITICAL if vital else Severity.WARNING,
+        severity=severity,
         follows=(CLUSTER,),
         follows_only=API_BUSY,
         who=("API server",),
     )  # fmt: skip
+
+
+def _rejecting(found: Mapping[str, int], vital: Sequence[str], situation: Situation) -> Severity:
+    """Return how grave it is: clients ask again after a second, so a few rejects cost nothing.
+
+    Vital ones are grave when they go on from page to page, for 30 s each, or are many of all requests: a leader gives
+    up after 10 s without an answer, a node is lost after 40 s.
+    """
+    lost, served = sum(found[level] for level in vital), _served(situation)
+    if lost >= facts.HANDFUL:
+        if api_load.rejecting_still(situation.api_server).intersection(vital):
+            return Severity.CRITICAL
+        if lost > facts.GRAVE * (lost + served):
+            return Severity.CRITICAL
+    count = sum(found.values())
+    return Severity.INFO if count < facts.HANDFUL and count <= facts.TOLERATED * served else Severity.WARNING
 
 
 @rule(

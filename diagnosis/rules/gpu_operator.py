@@ -27,7 +27,8 @@ from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from diagnosis.rules.gpus import node_gpus_lost
 from situation.cluster import Node
 from situation.findings import Effect, Evidence, Layer, Mark, Severity
-from situation.gpu.offer import UPGRADE, Offer, gpu_offer
+from situation.gpu.by_claim import has_lost_gpus
+from situation.gpu.offer import UPGRADE
 from situation.gpu.operator import ClusterPolicy, NvidiaDriver, OperatorResource
 from situation.meta import Ref, find_condition
 from situation.pods import Pod
@@ -137,7 +138,7 @@ def _lost(node: Node, situation: Situation, now: datetime) -> Verdict:
     offered = node.status.allocatable.get("nvidia.com/gpu", "0")
     if offered not in ("0", 0):
         return CLEAR  # told at a glance for nearly all nodes of a large cluster
-    if gpu_offer(node) not in (Offer.NEVER, Offer.GONE, Offer.STOPPED):
+    if not has_lost_gpus(node, situation):
         return CLEAR
     return node_gpus_lost.judge(node, situation, now)
 

@@ -8,7 +8,6 @@ from diagnosis.gpu_causes import DRIVER_START_S
 from diagnosis.gpu_facts import (
     SLICES,
     drivers,
-    named,
     operands_on,
     operator_namespace,
     policies,
@@ -20,9 +19,13 @@ from diagnosis.on_demand import LATELY, read_lately
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, Wait, rule, wait_until
 from situation.cluster import Node
 from situation.findings import Layer, Severity
-from situation.gpu.components import DEPLOY
+from situation.gpu.chain import is_gpu_node
+from situation.gpu.components import component_of
+from situation.gpu.links import Component
+from situation.gpu.missing_pods import DRA_LABEL
 from situation.gpu.operator import GpuCluster, NvidiaDriver
 from situation.meta import Ref
+from situation.pods import Pod
 from situation.selectors import is_node_ready
 from situation.situation import Situation
 
@@ -125,15 +128,18 @@ def gpu_cluster_blocked(cluster: GpuCluster, situation: Situation, now: datetime
     severity=Severity.CRITICAL,
     kind="Node",
     needs=("nodes", "pods"),
-    looks_at="ResourceSlices of the driver gpu.nvidia.com; the label nvidia.com/gpu.deploy.dra-driver=true.",
+    looks_at="ResourceSlices of the driver gpu.nvidia.com; the label nvidia.com/gpu.deploy.dra-driver=true, or a pod "
+    "of the DRA driver's own chart with a container `gpus`.",
     look_alikes={
         "node-gpus-lost": "GPUs of the device plugin, which shows them as capacity",
+        "a driver for ComputeDomains only": "it has no container `gpus`, and stands beside the device plugin",
         "a driver that comes up": "twenty minutes are given until its pod is ready, then two",
     },
 )
 def gpu_devices_not_published(node: Node, situation: Situation, now: datetime) -> Verdict:
     """A node gives out its GPUs by dynamic resource allocation, and none of them is published."""
-    if node.metadata.labels.get(f"{DEPLOY}dra-driver") != "true" or not is_node_ready(node):
+    driver = _driver_on(node, situation)
+    if (driver is None and node.metadata.labels.get(DRA_LABEL) != "true") or not is_node_ready(node):
         return CLEAR
     read = read_lately(SLICES, situation, now)
     if read is None:
@@ -144,7 +150,6 @@ def gpu_devices_not_published(node: Node, situation: Situation, now: datetime) -
     if situation.has_unread(SLICES):
         return Unknown("not all ResourceSlices could be decoded", wants=SLICES)
     pods = operands_on(node.name, situation)
-    driver = named(pods, "nvidia-dra-driver-kubelet-plugin")
     since = ready_since(driver) if driver else None
     came = since or (driver.metadata.creation_timestamp if driver else node.metadata.creation_timestamp)
     if wait := wait_until(came, PUBLISH_S if since else DRIVER_START_S, now):
@@ -172,6 +177,14 @@ def gpu_devices_not_published(node: Node, situation: Situation, now: datetime) -
         node=node.name,
         wants=SLICES,
     )
+
+
+def _driver_on(node: Node, situation: Situation) -> Pod | None:
+    """Return the pod on a node that gives out its GPUs by claims; most nodes have no GPU, and are told at a glance."""
+    if not is_gpu_node(node):
+        return None
+    pods = operands_on(node.name, situation)
+    return next((pod for pod in pods if component_of(pod) is Component.DRA_DRIVER), None)
 
 
 RULES: Final[tuple[Rule, ...]] = (

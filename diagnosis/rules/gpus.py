@@ -11,6 +11,7 @@ from diagnosis.node_agents import Agent, agent_of
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
 from situation.cluster import Node
 from situation.findings import Effect, Layer, Mark, Severity
+from situation.gpu.by_claim import LOST, count_expected
 from situation.gpu.chain import chain_of
 from situation.gpu.components import component_of
 from situation.gpu.links import Component, LinkState
@@ -58,13 +59,14 @@ def _may_follow(labels: Mapping[str, str]) -> bool:
         "MIG or driver change under way": "the node's labels say so: a hint only",
         "a node that just joined": "20 minutes are given, a driver may have to be compiled",
         "a cluster without the GPU Operator's operands": "labels are all that is left of it: a hint only",
-        "GPUs given out by DRA or to virtual machines": "the node's labels say so: silent",
+        "GPUs given out by DRA or to virtual machines": "the node's labels say so, or the DaemonSet of a DRA driver "
+        "with a container `gpus` selects it, and none of a device plugin: silent",
     },
 )
 def node_gpus_lost(node: Node, situation: Situation, now: datetime) -> Verdict:
     """A GPU node offers no GPU at all: the device plugin is not registered, or every GPU is unhealthy."""
-    offer = gpu_offer(node)
-    if not is_node_ready(node) or offer not in (Offer.NEVER, Offer.GONE, Offer.STOPPED):
+    offer = count_expected(node, situation).offer
+    if not is_node_ready(node) or offer not in LOST:
         return CLEAR
     pods = _operands(node, situation)
     labels = node.metadata.labels

@@ -22,7 +22,7 @@ from diagnosis.node_agents import Agent, agents
 from diagnosis.placement import amount_text, selects, wanted
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules import pending_gpus_commands as commands
-from diagnosis.rules.pending_gpus_evidence import demand, even_whole, measured_use, occupation, table
+from diagnosis.rules.pending_gpus_evidence import by_claim, demand, even_whole, measured_use, occupation, table
 from diagnosis.rules.scheduling_facts import SHOWN, by_message, fired, names, node_refs, refusal, still_young
 from diagnosis.scheduler_text import CORDON, SELECTOR, TAINT, SchedulerMessage
 from situation.cluster import Node
@@ -228,7 +228,8 @@ class _Question:
         offered = shapes(self.situation)
         evidence = [fact("nodes", f"wants {self.asks}; the most a node offers is 0 of {counted(len(nodes), 'node')}")]
         if not offered:
-            text = f"no node has the label {PRESENT}=true or a capacity of {self.resource}"
+            text = by_claim(self.resource, self.situation)
+            text = text or f"no node has the label {PRESENT}=true or a capacity of {self.resource}"
             evidence += [fact("nodes", text)] if not self.view.places else []
             return self._fired("no node offers any", evidence, [commands.offers(self.resource)])
         evidence.append(fact("nodes", f"nodes offer instead: {', '.join(map(shape_text, offered[:4]))}"))

@@ -10,6 +10,7 @@ from diagnosis.gpu_use import Use
 from diagnosis.node_agents import Agent, agents
 from situation.findings import Command, Effect
 from situation.gpu.offer import MIG_STATE
+from situation.gpu.operator_namespace import operator_namespace
 from situation.gpu.requests import is_gpu
 from situation.situation import Situation
 
@@ -51,7 +52,7 @@ def holders(resource: str) -> Command:
 
 def operands(places: Iterable[Place], situation: Situation) -> Iterator[Command]:
     """Yield what shows the chain of operands on the first of these nodes."""
-    namespace = next((ref.namespace for ref in agents(situation, Agent.GPU)), "")
+    namespace = operator_namespace(situation) or next((ref.namespace for ref in agents(situation, Agent.GPU)), "")
     for place in list(places)[:1]:
         node = place.account.node.name
         if namespace:

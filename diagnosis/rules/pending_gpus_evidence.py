@@ -6,13 +6,15 @@ from datetime import datetime
 from heapq import nsmallest
 from typing import Final
 
-from diagnosis.commands import counted, fact
+from diagnosis.commands import counted, fact, shorten
 from diagnosis.gpu_ledger import WHOLE, Account, Holder, gpus_wanted, holder_text, ledger_of, merged, workload_of
 from diagnosis.gpu_places import Place, Reach, View, view_of
 from diagnosis.gpu_use import Use, use_of
 from diagnosis.placement import wanted
 from situation.findings import Evidence, Mark
+from situation.gpu.by_claim import gives_by_claim
 from situation.gpu.offer import paused_why
+from situation.gpu.requests import is_nvidia
 from situation.meta import Ref
 from situation.pods import Pod
 from situation.selectors import is_finished
@@ -202,6 +204,15 @@ def gang_numbers(pod: Pod, situation: Situation) -> list[Evidence]:
             text += f": enough is free for {_share(_room_for(view, next(iter(amounts)), situation), pods)} of them"
         lines.insert(0, fact("pods", text))
     return lines
+
+
+def by_claim(resource: str, situation: Situation) -> str:
+    """Say which nodes give out their GPUs by resource claims, empty if none does."""
+    found = [node.name for node in situation.nodes.values() if gives_by_claim(node, situation)]
+    if not found or not is_nvidia(resource):
+        return ""
+    names = shorten(", ".join(sorted(found)), 100)
+    return f"a DRA driver gives out the GPUs of {names}: a pod gets them by a ResourceClaim, not as {resource}"
 
 
 def _share(some: int, of: int) -> str:

@@ -10,6 +10,7 @@ from diagnosis.on_demand import read_lately
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule, wait_until
 from situation.clock import age_text
 from situation.findings import Command, Evidence, Layer, Mark, Severity
+from situation.gpu.components import is_of_dra_chart
 from situation.gpu.operator import ResourceClaim
 from situation.meta import Ref
 from situation.pods import Pod
@@ -123,7 +124,9 @@ def _plugin_on(node: str, situation: Situation) -> Pod | None:
     """Return the pod that is the driver on a node, of the operator's stack or of the driver's own chart."""
     for pod in situation.pods_by_node.get(node).values():
         owner = pod.metadata.controller
-        if owner is not None and "nvidia-dra-driver" in owner.name and owner.name.endswith("kubelet-plugin"):
+        if owner is None or not owner.name.endswith("kubelet-plugin"):
+            continue
+        if "nvidia-dra-driver" in owner.name or is_of_dra_chart(pod):
             return pod
     return None
 

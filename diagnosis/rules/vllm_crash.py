@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from diagnosis.commands import counted, fact, kubectl, on_node
 from diagnosis.container_facts import exit_text, one_of_many
-from diagnosis.gpu_fit import arithmetic, gpus_asked, gpus_needed
+from diagnosis.gpu_fit import arithmetic, data_ranks, gpus_asked, gpus_needed
 from diagnosis.model_pods import ServerCrash, server_crash, shm_mount, to_change
 from diagnosis.pod_verdict import fired, run_evidence
 from diagnosis.rule import CLEAR, Rule, Verdict, rule
@@ -159,6 +159,7 @@ def _commands(crash: ServerCrash) -> tuple[Command, ...]:
     look_alikes={
         "vllm-start-failed": "the log was read and names another reason",
         "a server over several nodes": "--nnodes, or an executor that may be Ray: other pods bring GPUs too: silent",
+        "--enable-dp-attention": "its data parallel ranks share the GPUs of tensor parallel, and do not count",
         "vllm-review": "more GPUs than it uses: it starts, and wastes them",
     },
 )
@@ -171,7 +172,8 @@ def vllm_tp_mismatch(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     if asked is None or needed is None or needed <= asked[1]:
         return CLEAR
     arguments = crash.spec.arguments
-    data = f" x data parallel {arguments.data_parallel}" if (arguments.data_parallel or 1) > 1 else ""
+    ranks = data_ranks(arguments)
+    data = f" x data parallel {ranks}" if ranks > 1 else ""
     evidence = [
         *run_evidence(crash.loop, pod, situation),
         fact("pods", f"tensor parallel {arguments.tensor_parallel or 1} x pipeline parallel "

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from diagnosis import api_facts as facts
 from diagnosis.commands import counted, fact, kubectl, shorten
@@ -52,11 +52,14 @@ def _refs(found: _Named) -> Iterator[Ref]:
     layer=Layer.CONTROL_PLANE,
     severity=Severity.WARNING,
     kind="Cluster",
-    looks_at="calls of admission webhooks that failed over the last minutes, by name, not since the server's start.",
+    looks_at="calls of admission webhooks that failed over the last minutes, by name and against all calls of it, not "
+    "since the server's start.",
     look_alikes={
         "webhook-denies": "a denial is an answer: it does not count as a failure",
         "validating-webhook-down": "there its Service has no endpoint at all: then this is the effect",
         "failurePolicy Ignore": "requests go on without it, but each waits for its time-out",
+        "a pod of the webhook was replaced": "up to 4 failed calls that are no more than 1 % are a hint; critical are "
+        "only 5 and more that are above 14.4 %",
     },
 )
 def webhook_failing(_: None, situation: Situation, now: datetime) -> Verdict:
@@ -68,25 +71,61 @@ def webhook_failing(_: None, situation: Situation, now: datetime) -> Verdict:
         return Unknown(facts.IN_PART)
     if not failures:
         return CLEAR
-    name, count = next(iter(failures.items()))
-    found = list(named(name, situation))
-    closed = not found or any(webhook.failure_policy == "Fail" for _, webhook in found)
-    lines = [
-        Evidence(f"{counted(times, 'call')} of {other} failed {facts.window_text(situation)}", METRICS)
-        for other, times in list(failures.items())[:3]
-    ]
-    does = "requests that it must see are refused" if closed else "requests go on without it, after its time-out"
-    lines.append(Evidence(does, METRICS, mark=Mark.SUPPORTS if found else Mark.OPEN))
+    hooks = [_failing(name, count, situation) for name, count in failures.items()]
+    worst = min(hooks, key=lambda hook: hook.severity.rank)
+    found, name = worst.found, worst.name
+    does = "requests that it must see are refused" if worst.closed else "requests go on without it, after its time-out"
     return Fired(
         found[0][0] if found else CLUSTER,
-        f"fails: {counted(count, 'call')} {facts.window_text(situation)}",
-        (*lines, *_configuration(found, name)),
+        f"fails: {counted(worst.failed, 'call')} {facts.window_text(situation)}",
+        (
+            *(Evidence(hook.text(facts.window_text(situation)), METRICS) for hook in _first(worst, hooks)[:3]),
+            Evidence(does, METRICS, mark=Mark.SUPPORTS if found else Mark.OPEN),
+            *_configuration(found, name),
+        ),
         tuple(_commands(found)),
-        severity=Severity.CRITICAL if found and closed else Severity.WARNING,
+        severity=worst.severity,
         follows=tuple(_refs(found)),
         follows_only=(*WEBHOOKS_DOWN, "no-ready-endpoint"),
         who=(f"webhook {shorten(name, 45)}",),
     )
+
+
+class _Failing(NamedTuple):
+    """A webhook of which calls failed over the window."""
+
+    name: str
+    failed: int
+    calls: int | None
+    """With those that failed; None: not told, and judged as if all had."""
+    found: _Named
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether a request is refused when its call fails; so it is taken to be where nobody can tell."""
+        return not self.found or any(webhook.failure_policy == "Fail" for _, webhook in self.found)
+
+    @property
+    def severity(self) -> Severity:
+        """What is refused is grave if it is much; a call or two of very many is what the replacing of a pod costs."""
+        share = self.failed / self.calls if self.calls else 1.0
+        if self.failed < facts.HANDFUL:
+            return Severity.INFO if share <= facts.TOLERATED else Severity.WARNING
+        return Severity.CRITICAL if self.found and self.closed and share > facts.GRAVE else Severity.WARNING
+
+    def text(self, window: str) -> str:
+        if self.calls is None:
+            return f"{counted(self.failed, 'call')} of {self.name} failed {window}; of how many is not told"
+        return f"{self.failed} of {counted(self.calls, 'call')} of {self.name} failed {window}"
+
+
+def _failing(name: str, count: int, situation: Situation) -> _Failing:
+    called = (api_load.webhook_latencies(situation.api_server) or {}).get(name)
+    return _Failing(name, count, max(called.requests, count) if called else None, list(named(name, situation)))
+
+
+def _first(worst: _Failing, hooks: list[_Failing]) -> list[_Failing]:
+    return [worst, *(hook for hook in hooks if hook is not worst)]
 
 
 @rule(

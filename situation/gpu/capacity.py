@@ -6,7 +6,7 @@ from typing import Final
 
 from situation.cluster import Node
 from situation.gpu.links import Component, Link, LinkState
-from situation.gpu.offer import PRESENT, Offer, count_gpus, paused_why
+from situation.gpu.offer import PRESENT, GpuCount, Offer, paused_why
 from situation.gpu.operand_pods import DRIVER_START
 from situation.meta import find_condition
 
@@ -17,10 +17,14 @@ _NOBODY: Final = (LinkState.NOT_WANTED, LinkState.UNKNOWN)
 
 
 def capacity_link(
-    node: Node, links: Mapping[Component, Link], find_blocker: Callable[[], Component | None], now: datetime
+    node: Node,
+    count: GpuCount,
+    links: Mapping[Component, Link],
+    find_blocker: Callable[[], Component | None],
+    now: datetime,
 ) -> Link:
     """Judge what a node offers by the kubelet's arithmetic; `find_blocker` finds the nearest link not there yet."""
-    component, (total, usable, offer) = Component.CAPACITY, count_gpus(node)
+    component, (total, usable, offer) = Component.CAPACITY, count
     is_unasked = offer is Offer.NEVER and node.metadata.labels.get(PRESENT) != "true"
     if offer is Offer.NONE or (is_unasked and links[Component.PLUGIN].state in _NOBODY):
         through_dra = links[Component.DRA_DRIVER].state is not LinkState.NOT_WANTED

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from situation.cluster import Node
+from situation.gpu.by_claim import count_expected
 from situation.gpu.capacity import capacity_link
 from situation.gpu.cluster_links import nfd_link, operator_link
 from situation.gpu.components import LATE_STEPS, NEEDS, ORDER, PARTS, component_of, needs_of
@@ -121,7 +122,8 @@ class _Judge:
                 return operator_link(self._node, self._found, self._situation, self._now)
             case Component.CHECKS:
                 return self._checks()
-        return capacity_link(self._node, self.links, lambda: self._blocker(Component.CAPACITY), self._now)
+        count = count_expected(self._node, self._situation)
+        return capacity_link(self._node, count, self.links, lambda: self._blocker(Component.CAPACITY), self._now)
 
     def operand(self, component: Component) -> Link:
         if (aside := self._aside.get(component)) is not None:

@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 
 from situation.gpu.links import Component
 from situation.meta import KubernetesObject
+from situation.pods import Pod
+from situation.workloads import DaemonSet
 
 DEPLOY: Final = "nvidia.com/gpu.deploy."
 """Prefix of the node labels by which the operator gives each node its operands."""
@@ -132,6 +134,10 @@ _DRIVER_NAME: Final = re.compile(r"nvidia-(?:driver-daemonset|(?:gpu|vgpu)-drive
 _NFD_ROLES: Final = frozenset({"master", "worker"})
 _OF_GKE: Final = {"nvidia-gpu-device-plugin": _C.PLUGIN, "nvidia-driver-installer": _C.DRIVER}
 """Label `k8s-app` of what GKE itself deploys (GoogleCloudPlatform/container-engine-accelerators)."""
+_DRA_CHARTS: Final = frozenset({"nvidia-dra-driver-gpu", "dra-driver-nvidia-gpu"})
+"""Label `app.kubernetes.io/name` of the DRA driver that its own Helm chart deploys, by its older and its newer name."""
+_GIVES_GPUS: Final = "gpus"
+"""Its container for GPUs; without it the driver brings ComputeDomains alone, and the device plugin the GPUs."""
 _APP, _COMPONENT, _NAME = "app", "app.kubernetes.io/component", "app.kubernetes.io/name"
 
 
@@ -170,6 +176,8 @@ def _by_other_labels(item: KubernetesObject, labels: Mapping[str, str], app: str
     name = labels.get(_NAME, "")
     if labels.get("role") in _NFD_ROLES:
         return _C.NFD if "feature-discovery" in name or "nfd" in name else None
+    if name in _DRA_CHARTS:
+        return _C.DRA_DRIVER if _GIVES_GPUS in _containers(item) else None
     if name == "dcgm-exporter":
         return _C.EXPORTER
     if name == "nvidia-device-plugin" or labels.get("name") == "nvidia-device-plugin-ds":
@@ -179,6 +187,20 @@ def _by_other_labels(item: KubernetesObject, labels: Mapping[str, str], app: str
     if app in ("nfd-master", "nfd-worker"):
         return _C.NFD
     return _by_name(app) or _by_name(item.metadata.name)
+
+
+def is_of_dra_chart(item: KubernetesObject) -> bool:
+    """Tell whether a pod or DaemonSet is of the DRA driver's own chart, which needs no GPU Operator."""
+    return item.metadata.labels.get(_NAME) in _DRA_CHARTS
+
+
+def _containers(item: KubernetesObject) -> tuple[str, ...]:
+    match item:
+        case Pod():
+            return tuple(container.name for container in item.spec.containers)
+        case DaemonSet():
+            return tuple(container.name for container in item.spec.template.spec.containers)
+    return ()
 
 
 def _by_name(name: str) -> Component | None:

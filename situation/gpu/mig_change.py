@@ -38,7 +38,7 @@ def mig_change_due(node: Node, pods: Iterable[Pod]) -> datetime | None:
     """
     offer = gpu_offer(node) if node.metadata.labels.get(MIG_STATE) in UNDER_WAY else Offer.ALL
     pods = tuple(pods)
-    if offer not in (Offer.GONE, Offer.NEVER) or _has_plugin(node, pods):
+    if offer not in (Offer.GONE, Offer.NEVER) or _has_plugin(node, pods) or _gives_by_claim(pods):
         return None
     ready, created = find_condition(node.status.conditions, "Ready"), node.metadata.creation_timestamp
     dues = [told + SHUTDOWN for pod in pods if (told := pod.metadata.deletion_timestamp) is not None]
@@ -47,6 +47,11 @@ def mig_change_due(node: Node, pods: Iterable[Pod]) -> datetime | None:
     if created is not None:
         dues.append(created + (DRIVER_START + APPLY if offer is Offer.NEVER else APPLY))
     return max(dues, default=_ALWAYS)
+
+
+def _gives_by_claim(pods: Iterable[Pod]) -> bool:
+    """Tell whether no device plugin gives the GPUs out: that the node offers none is then no sign of a change."""
+    return any(component_of(pod) is Component.DRA_DRIVER for pod in pods)
 
 
 def _has_plugin(node: Node, pods: Iterable[Pod]) -> bool:

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from situation.cluster import Node, Taint
+from situation.gpu.by_claim import LOST, gives_by_claim
 from situation.gpu.components import DEPLOY, MIG_CAPABLE, MPS_CAPABLE, PARTS
 from situation.gpu.links import Component, Link, LinkState
-from situation.gpu.offer import PRESENT, Offer, gpu_offer
+from situation.gpu.offer import PRESENT, gpu_offer
 from situation.gpu.survey import Survey, is_operators
 from situation.meta import Ref
 from situation.placing import selects, tolerates
@@ -19,6 +20,9 @@ ABSENT_AFTER: Final = timedelta(seconds=120)
 
 _ALL_OPERANDS: Final = f"{DEPLOY}operands"
 WORKLOAD: Final = "nvidia.com/gpu.workload.config"
+_VGPU: Final = "nvidia.com/vgpu.host-driver-version"
+"""Of a virtual machine with a share of a GPU: GFD says MIG-capable all the same, and the operator gives it no MIG
+manager (GPU Operator, state manager)."""
 DRA_LABEL: Final = f"{DEPLOY}dra-driver"
 _DEVICE_PLUGIN_STACK: Final = frozenset(
     {Component.TOOLKIT, Component.VALIDATOR, Component.PLUGIN, Component.GFD, Component.MIG, Component.MPS}
@@ -30,7 +34,6 @@ _BUILT_FOR: Final = {
 """Labels of what a precompiled driver, and one of OpenShift's driver toolkit, is built for (GPU Operator, driver)."""
 _OWN_TAINTS: Final = "node.kubernetes.io/"
 """Taints of a node's state: the DaemonSet controller gives its pods the tolerations."""
-_LOST: Final = (Offer.NEVER, Offer.GONE, Offer.STOPPED)
 _KEYS: Final = {component: tuple(DEPLOY + name for name in part.deploy) for component, part in PARTS.items()}
 _SAYS: Final = (_ALL_OPERANDS, WORKLOAD, MPS_CAPABLE, *dict.fromkeys(key for keys in _KEYS.values() for key in keys))
 """All labels that `set_aside` looks at."""
@@ -92,6 +95,8 @@ def without_pod(
         return Link(component, LinkState.UNKNOWN, "DaemonSets not read")
     if not value and component in _DEVICE_PLUGIN_STACK and labels.get(DRA_LABEL) == "true":
         return Link(component, LinkState.NOT_WANTED, "devices through DRA")
+    if component in (Component.PLUGIN, Component.MPS) and gives_by_claim(node, situation):
+        return Link(component, LinkState.NOT_WANTED, "devices through DRA")
     sets = found.daemonsets.get(component, ())
     if not sets:
         return _without_daemonset(component, node, found, now, value, held)
@@ -112,7 +117,7 @@ def _without_daemonset(component: Component, node: Node, found: Survey, now: dat
     if (
         value
         and found.by_operator
-        and (component is Component.VALIDATOR or (component is Component.PLUGIN and gpu_offer(node) in _LOST))
+        and (component is Component.VALIDATOR or (component is Component.PLUGIN and gpu_offer(node) in LOST))
     ):
         created = [item for items in found.daemonsets.values() for item in items]
         return _absent(component, "no DaemonSet", (node, *created), now, None)
@@ -125,6 +130,8 @@ def _not_selected(
     """No DaemonSet of the component selects the node."""
     labels = node.metadata.labels
     if component is Component.MIG and not value:
+        if labels.get(_VGPU):
+            return Link(component, LinkState.NOT_WANTED, "vGPU")
         if MIG_CAPABLE not in labels and not gfd_ready:
             return Link(component, LinkState.WAITING, "GFD has yet to tell", waits_for=Component.GFD)
         if labels.get(MIG_CAPABLE) != "true":

@@ -1,6 +1,6 @@
 """Where the GPU Operator lives."""
 
-from situation.gpu.components import component_of
+from situation.gpu.components import component_of, is_of_dra_chart
 from situation.gpu.links import Component
 from situation.gpu.operator import ClusterPolicy
 from situation.situation import Situation
@@ -22,5 +22,9 @@ def _operator_namespace(situation: Situation) -> str:
         pods = situation.pods_by_label.get((namespace, "app", "gpu-operator")).values()
         if any(component_of(pod) is Component.OPERATOR for pod in pods):
             return namespace
-    operands = (item for item in situation.daemonsets.values() if component_of(item) not in (None, Component.NFD))
+    operands = (
+        item
+        for item in situation.daemonsets.values()
+        if component_of(item) not in (None, Component.NFD) and not is_of_dra_chart(item)
+    )
     return next((item.namespace for item in operands), "")

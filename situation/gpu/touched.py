@@ -44,6 +44,7 @@ def _daemon_facts(item: KubernetesObject | None) -> object:
     status, spec = item.status, item.spec.template.spec
     return (
         item.metadata.labels,
+        component_of(item),
         status.desired_number_scheduled == 0,
         status.current_number_scheduled < status.desired_number_scheduled,
         spec.node_selector,

@@ -102,6 +102,45 @@ def test_webhooks_that_fail(known: Situation, severity: Severity | None, subject
     assert [(item.severity, item.subject) for item in causes.values()] == ([(severity, subject)] if severity else [])
 
 
+def called(*manifests: Manifest, calls: int, **failures: float) -> Situation:
+    """Return a cluster in which each of these webhooks was called so often, with so many failures among the calls."""
+    hooks = {name: (took(0.01, 9000), count) for name, count in failures.items()}
+    pages = grown(
+        {"webhooks": {name: before for name, (before, _) in hooks.items()}},
+        {"webhooks": {name: took(0.01, calls, before) for name, (before, _) in hooks.items()},
+         "webhook_failures": {name: count for name, (_, count) in hooks.items()}},
+    )  # fmt: skip
+    return scraped(situation(KUBERNETES, *manifests), *pages)
+
+
+GUARD: Final = "pods.guard.io"
+
+
+@pytest.mark.parametrize(
+    ("calls", "failures", "severity"),
+    [
+        (5000, 1, Severity.INFO),
+        (50, 4, Severity.WARNING),
+        (1, 1, Severity.WARNING),
+        (5000, 60, Severity.WARNING),
+        (5000, 4000, Severity.CRITICAL),
+        (5, 5, Severity.CRITICAL),
+    ],
+    ids=["one of thousands", "a few", "the only one", "a pod was replaced", "most", "all of a few"],
+)
+def test_failed_calls_are_as_grave_as_they_are_many(calls: int, failures: int, severity: Severity) -> None:
+    finding = causes_of(webhook_load.RULES, called(configuration(), *SERVED, calls=calls, **{GUARD: failures}))
+    assert finding["webhook-failing"].severity is severity
+    assert finding["webhook-failing"].evidence[0].text.startswith(f"{failures} of {calls} call")
+
+
+def test_the_gravest_webhook_comes_first_not_the_one_that_fails_most_often() -> None:
+    known = called(configuration(), *SERVED, calls=50, **{GUARD: 40, "open.other.io": 45})
+    finding = causes_of(webhook_load.RULES, known)["webhook-failing"]
+    assert (finding.title, finding.severity) == ("webhook pods.guard.io fails: 40 calls over 30s", Severity.CRITICAL)
+    assert "of open.other.io failed" in finding.evidence[1].text
+
+
 def test_failures_follow_from_a_service_without_endpoints_and_explain_missing_pods() -> None:
     dead = failing(30, configuration(), service("guard"), endpoints("guard"))
     causes = causes_of((*webhook_load.RULES, *webhooks.RULES), dead)

@@ -155,9 +155,14 @@ def test_what_ends_the_growth_of_a_resource_is_said(resource: str) -> None:
     assert "? " in finding.next[0].purpose
 
 
-def growing(before: int, now: int, minutes: float = 15) -> Situation:
-    first, last = grown({"objects": {"configmaps": before, "pods": 900}}, {"objects": {"configmaps": now, "pods": 910}})
-    return scraped(situation(), first, *[last] * 5, apart_s=minutes * 60 / 5)
+def growing(before: int, now: int, minutes: float = 15, still: int = 0) -> Situation:
+    """Return a cluster whose ConfigMaps grow steadily over these minutes, but for the last `still` of 15 scrapes."""
+    counts = [before + (now - before) * min(number, 15 - still) // (15 - still) for number in range(16)]
+    pages = (
+        ApiServerPage(started_at=1.0, durations={"GET": took(0.01)}, objects={"configmaps": count, "pods": 900})
+        for count in counts
+    )
+    return scraped(situation(), *pages, apart_s=minutes * 60 / 15)
 
 
 @pytest.mark.parametrize(
@@ -168,8 +173,20 @@ def growing(before: int, now: int, minutes: float = 15) -> Situation:
         (growing(100, 600), False),
         (growing(3000, 5000, minutes=3), False),
         (growing(5000, 3000), False),
+        (growing(3000, 5000, still=2), True),
+        (growing(3000, 5000, still=5), False),
+        (growing(3000, 5000, minutes=30, still=8), False),
     ],
-    ids=["doubles in an hour", "grows slowly", "few", "not watched for long", "shrinks"],
+    ids=[
+        "doubles in an hour",
+        "grows slowly",
+        "few",
+        "not watched for long",
+        "shrinks",
+        "pauses for a moment",
+        "a rollout that is just over",
+        "a rollout that is over",
+    ],
 )
 def test_resources_that_grow(known: Situation, fires: bool) -> None:
     causes = causes_of(RULES, known)

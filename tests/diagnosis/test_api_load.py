@@ -1,5 +1,7 @@
 """An API server near its limits, and what is none of it."""
 
+from typing import Final
+
 import pytest
 
 from diagnosis.rules import api_load, api_server
@@ -54,16 +56,49 @@ def test_a_limit_that_the_server_does_not_tell_is_called_the_default() -> None:
     ("before", "after", "severity"),
     [
         ({"global-default": 5000.0}, {"global-default": 5040.0}, Severity.WARNING),
-        ({}, {"node-high": 3.0}, Severity.CRITICAL),
+        ({}, {"node-high": 30.0}, Severity.CRITICAL),
+        ({}, {"node-high": 3.0}, Severity.WARNING),
         ({"global-default": 5000.0}, {"global-default": 5000.0}, None),
     ],
-    ids=["rejects now", "of kubelets, the first ones", "long ago"],
+    ids=["rejects now", "of kubelets, all of them", "of kubelets, the first ones", "long ago"],
 )
 def test_rejects_count_over_the_window_only(
     before: dict[str, float], after: dict[str, float], severity: Severity | None
 ) -> None:
     causes = found(*grown({"rejected": before}, {"rejected": after}))
     assert [finding.severity for finding in causes.values()] == ([] if severity is None else [severity])
+
+
+BUSY: Final = took(0.01, 50_000)
+MORE: Final = took(0.01, 50_000, BUSY)
+
+
+def rejecting(*counts: float, level: str = "leader-election") -> list[ApiServerPage]:
+    """Return pages of a server that answers very many requests, with these rejects of a level; 0 is not on a page."""
+    return [
+        ApiServerPage(started_at=1.0, durations={"GET": MORE if number else BUSY},
+                      rejected={level: count} if count else {})
+        for number, count in enumerate(counts)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pages", "severity"),
+    [
+        (rejecting(0, 1), Severity.INFO),
+        (rejecting(0, 1, level="workload-low"), Severity.INFO),
+        (rejecting(0, 40), Severity.WARNING),
+        (rejecting(0, 40, 40), Severity.WARNING),
+        (rejecting(0, 40, 80), Severity.CRITICAL),
+        (rejecting(0, 1, 2), Severity.INFO),
+        (rejecting(0, 9000), Severity.CRITICAL),
+        (rejecting(0, 40, 80, level="workload-low"), Severity.WARNING),
+    ],
+    ids=["one of leaders", "one of others", "a rush", "it is over", "it goes on", "one now and then", "many of all",
+         "of others"],
+)  # fmt: skip
+def test_rejects_are_as_grave_as_they_are_many_or_go_on(pages: list[ApiServerPage], severity: Severity) -> None:
+    assert [finding.severity for finding in found(*pages).values()] == [severity]
 
 
 def test_a_page_that_was_cut_off_proves_no_first_reject() -> None:

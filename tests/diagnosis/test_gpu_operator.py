@@ -12,7 +12,7 @@ from situation.meta import Ref
 from situation.readings import SourceState
 from tests import gpu_objects as gpu
 from tests import gpu_resources as resources
-from tests.build import NOW, Manifest, node, situation
+from tests.build import NOW, Manifest, judged, node, situation
 from tests.diagnosis.objects import causes_of, first_command
 
 RULES = gpu_discovery.RULES + gpus.RULES + node_agents.RULES + gpu_stacks.RULES + gpu_operator.RULES
@@ -175,6 +175,33 @@ DRA = gpu.bare_node(gpus=None, labels={"nvidia.com/gpu.deploy.dra-driver": "true
 )  # fmt: skip
 def test_devices_of_dynamic_allocation(more: list[Manifest], fires: bool) -> None:
     assert ("gpu-devices-not-published" in found(DRA, *more)) is fires
+
+
+NO_PLUGIN = [name for name in gpu.USUAL if name != gpu.PLUGIN]
+
+
+def by_chart(*manifests: Manifest) -> list[Manifest]:
+    """Return a node of an operator without device plugin, which labels it for one, and these."""
+    labels = {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3", "nvidia.com/mig.capable": "true"}
+    return [gpu.operator(), gpu.nfd_set(), gpu.nfd_worker(), resources.policy(), gpu.gpu_node(None, labels=labels),
+            *gpu.operand_sets(of=NO_PLUGIN), *gpu.operands(of=NO_PLUGIN), *manifests]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["nvidia-dra-driver-gpu", "dra-driver-nvidia-gpu"])
+def test_a_healthy_node_of_the_dra_drivers_own_chart(name: str) -> None:
+    assert judged(*by_chart(*resources.dra_chart(name=name), resources.devices())).causes == ()
+
+
+def test_a_dra_driver_of_its_own_chart_that_crashes_is_the_cause_as_the_operators_is() -> None:
+    (cause,) = judged(*by_chart(*resources.dra_chart(broken=gpu.crashing()))).causes
+    assert (cause.rule, cause.layer, cause.severity) == ("gpu-link-broken", Layer.NODE, Severity.CRITICAL)
+    assert cause.subject == Ref("DaemonSet", "nvidia-dra-driver-gpu", "nvidia-dra-driver-gpu-kubelet-plugin")
+    assert [item.rule for item in cause.consequences] == ["gpu-devices-not-published"]
+
+
+def test_a_driver_for_compute_domains_only_brings_no_gpu() -> None:
+    (cause,) = judged(*by_chart(*resources.dra_chart("compute-domains"))).causes
+    assert (cause.rule, cause.title) == ("gpu-link-broken", "gpu-operator has no plugin: no DaemonSet")
 
 
 def test_resource_slices_are_asked_for_only_where_gpus_are_given_out_that_way() -> None:

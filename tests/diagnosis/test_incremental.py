@@ -189,6 +189,8 @@ VARIANTS: Final[tuple[tuple[Manifest, ...], ...]] = (
     (gpu.operand(gpu.MIG), gpu.operand(gpu.MIG, ready=False)),
     (gpu.operand_set(gpu.PLUGIN), gpu.operand_set(gpu.PLUGIN, ready=0)),
     (gpu.operand_set(gpu.MIG),),
+    (resources.dra_chart("compute-domains")[0], resources.dra_chart()[0]),
+    (resources.dra_chart("compute-domains")[1], resources.dra_chart()[1], resources.dra_chart(broken=crashing())[1]),
     (gpu.nfd_set(),),
     (gpu.nfd_worker(), gpu.nfd_worker(ready=False)),
     (resources.user("one", gpus="4"), resources.user("one", "node-1")),

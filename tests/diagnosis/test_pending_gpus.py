@@ -14,6 +14,7 @@ from tests.build import NOW, Manifest, event, judged, node, pod, situation
 from tests.diagnosis.healthy import HEALTHY
 from tests.diagnosis.objects import daemonset, lease, workload
 from tests.diagnosis.unscheduled import GPU, asks, first, gpu_node, held, none_of, offering, ours, texts, waiting, wants
+from tests.gpu_resources import dra_chart
 
 H100: Final = "NVIDIA-H100-80GB-HBM3"
 PRODUCT: Final = "nvidia.com/gpu.product"
@@ -43,6 +44,9 @@ CASES: Final = (
     Case("1 plugin never registered", asks(), [gpu_node("g1", None, labels=PRESENT)], "gpus-short",
          f"wants 1 {GPU}: the GPU nodes offer none", ("g1: capacity absent, allocatable 0, allocated 0",),
          Layer.NODE, ("g1",)),
+    Case("1 no plugin, for a DRA driver gives them out", asks(),
+         [gpu_node("gpu-1", None, labels=PRESENT), *dra_chart()], "gpus-short", f"wants 1 {GPU}: no node offers any",
+         ("a DRA driver gives out the GPUs of gpu-1: a pod gets them by a ResourceClaim",)),
     Case("1 plugin gone", asks(), [gpu_node("g1", "0", labels=PRESENT)], "gpus-short",
          f"wants 1 {GPU}: the GPU nodes offer none", ("g1: capacity 0, allocatable 0",), Layer.NODE, ("g1",)),
     Case("1 broken on one, no room on the others", asks(),

@@ -12,7 +12,7 @@ from situation.readings import CONFIGURED, Configured, Reading, SourceState
 from tests.build import NOW, Manifest, ago, event, node, pod, situation
 from tests.diagnosis.objects import causes_of, first_command, ready_condition
 from tests.gpu_objects import DRA, bare_node, crashing, operand_pod, operand_set
-from tests.gpu_resources import claimant, device_claim, devices
+from tests.gpu_resources import claimant, device_claim, devices, dra_chart
 
 DEAD = node(conditions=ready_condition("Unknown", reason="NodeStatusUnknown"))
 
@@ -97,13 +97,24 @@ def test_it_follows_a_driver_that_fails_and_is_the_chains_to_tell() -> None:
     "manifests",
     [
         [*STUCK, operand_pod(DRA)],
+        [*STUCK, *dra_chart()],
+        [*STUCK, *dra_chart(name="dra-driver-nvidia-gpu")],
         [*STUCK, devices()],
         [bare_node(), claimant(), device_claim(driver="net.example.com")],
         [bare_node(), claimant(), device_claim(by="")],
         [bare_node(), claimant()],
         [bare_node(ready="Unknown"), *STUCK[1:]],
     ],
-    ids=["it runs", "one of another name runs", "another's devices", "given back", "no claim", "the node is lost"],
+    ids=[
+        "it runs",
+        "that of its chart runs",
+        "by its newer name",
+        "one of another name runs",
+        "another's devices",
+        "given back",
+        "no claim",
+        "the node is lost",
+    ],
 )
 def test_devices_that_are_not_why_a_pod_stays(manifests: list[Manifest]) -> None:
     causes = found(*manifests)

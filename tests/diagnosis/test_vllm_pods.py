@@ -18,6 +18,8 @@ from tests.diagnosis.vllm_logs import DIED, FAILED, FREE, LOADED, LOGS, OOM, STA
 
 SMALL: Final = ("--model", "meta-llama/Llama-3.1-8B-Instruct")
 LARGE: Final = ("--model", "meta-llama/Llama-3.1-70B-Instruct")
+ATTENTION: Final = ("--dp-size", "8", "--enable-dp-attention")
+SGLANG: Final = {"image": "lmsysorg/sglang:v0.5.3", "command": ["python3", "-m", "sglang.launch_server"]}
 KILLED: Final = ended(137, reason="OOMKilled", ran_s=90)
 SYSTEM_OOM: Final = event(
     "Node/gpu-1", "SystemOOM", "System OOM encountered, victim process: vllm, pid: 7", namespace="default", age_s=12
@@ -99,6 +101,14 @@ CASES: Final[dict[str, tuple[list[Manifest], str | None, str, str]]] = {
     ),
     "data parallel over more than it has": (
         [server(*SMALL, "-dp", "4", gpus=2)], None, "vllm-tp-mismatch", "llm is told to use 4 GPUs and has 2",
+    ),
+    "data parallel attention takes no GPUs of its own": (
+        [server(*LARGE, *ATTENTION, "--tp-size", "8", gpus=8, of=SGLANG)], None,
+        "vllm-crash", "llm crashes: exit 1, 4 restarts",
+    ),
+    "data parallel attention, and too few GPUs for tensor parallel": (
+        [server(*LARGE, *ATTENTION, "--tp-size", "16", gpus=8, of=SGLANG)], None,
+        "vllm-tp-mismatch", "llm is told to use 16 GPUs and has 8",
     ),
     "over several nodes: silent": (
         [server(*SMALL, "-tp", "8", "-pp=2", "--distributed-executor-backend", "ray", gpus=8)], None,

@@ -132,6 +132,7 @@ SILENT: Final[dict[str, list[Manifest]]] = {
     "streamed weights": whole(good(args=STREAMED, volumeMounts=[])),
     "a volume of a kind that is not read": whole(volumes=[{"name": "cache", "nfs": {"server": "x"}}, VOLUMES[1]]),
     "GPUs of several pods": whole(good("-tp", "8", "--nnodes", "2")),
+    "data parallel attention": whole(good("--tp-size", "8", "--dp-size", "8", "--enable-dp-attention", gpus=8)),
     "sidecar turned off": whole(template_meta={"labels": {"app": "llm", "sidecar.istio.io/inject": "false"}}),
 }
 

@@ -29,6 +29,15 @@ OOM: Final = (
 )
 HUB: Final = "huggingface_hub.errors.GatedRepoError: 401 Client Error. (Request ID: Root=1-6)\n\nCannot access gated repo for url https://huggingface.co/m/resolve/main/config.json.\nAccess to model m is restricted. You must have access to it and be authenticated.\n"
 
+RETRY: Final = (
+    "'(ReadTimeoutError(\"HTTPSConnectionPool(host='huggingface.co', port=443): Read timed out. (read timeout=10)\"), '(Request ID: 3e1b)')' thrown while requesting HEAD https://huggingface.co/m/resolve/main/config.json\n"
+    "Retrying in 1s [Retry 1/5].\n"
+)
+"""Of the hub's own library: it asks again, as a rule with success."""
+UNREACHED: Final = (
+    "huggingface_hub.errors.LocalEntryNotFoundError: An error happened while trying to locate the file on the Hub\n"
+)
+
 LOGS: Final[tuple[tuple[str, str], ...]] = (
     ("vllm-log-gpu-oom", START + FREE + OOM + FAILED),
     ("vllm-log-gpu-oom", "torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB\n" + FAILED),
@@ -141,9 +150,17 @@ LOGS: Final[tuple[tuple[str, str], ...]] = (
     ),
     ("vllm-log-no-model", "ValueError: Invalid repository ID or local directory specified: '/models/llama'.\n"),
     ("vllm-log-no-weights", "RuntimeError: Cannot find any model weights with `/models/llama`\n" + FAILED),
+    ("vllm-log-hub-unreachable", UNREACHED),
+    ("vllm-log-hub-unreachable", START + RETRY + RETRY + UNREACHED + FAILED),
+    ("vllm-log-hub-unreachable", START + LOADED + UNREACHED + DIED),
+    ("vllm-log-gpu-oom", START + RETRY + LOADED + OOM + DIED),
+    ("vllm-log-gpu-oom", START + UNREACHED + LOADED + OOM + DIED),
+    ("vllm-log-engine-died", START + UNREACHED + LOADED + DIED),
     (
-        "vllm-log-hub-unreachable",
-        "huggingface_hub.errors.LocalEntryNotFoundError: An error happened while trying to locate the file on the Hub\n",
+        "vllm-log-too-few-gpus",
+        UNREACHED
+        + "ValueError: World size (4) is larger than the number of available GPUs (1) in this node.\n"
+        + FAILED,
     ),
     (
         "vllm-log-hub-unreachable",

@@ -13,6 +13,7 @@ from situation.meta import Ref
 from situation.readings import CONFIGURED, Configured, Reading, SourceState
 from tests.build import NOW, Manifest, meta, node, pod, situation
 from tests.gpu_chains import crashing, fine
+from tests.gpu_resources import dra_chart
 from tui.checklist import Checklist
 
 FINE, BROKEN, UNKNOWN = AnswerState.FINE, AnswerState.BROKEN, AnswerState.UNKNOWN
@@ -133,3 +134,10 @@ def test_links_beside_the_chain_are_answered_together_and_those_not_wanted_do_no
     checklist.open_for(finding, Facts(WELL, Diagnosis(), 0, NOW, chains={"gpu-1": waiting}))
     assert checklist.step is not None
     assert checklist.step.id == "beside"
+
+
+@pytest.mark.parametrize(("containers", "state"), [((), FINE), (("compute-domains",), BROKEN)])
+def test_gpus_that_a_dra_driver_gives_out_are_not_lacking(containers: tuple[str, ...], state: AnswerState) -> None:
+    known = situation(node("gpu-1", labels={"nvidia.com/gpu.present": "true"}), *dra_chart(*containers))
+    answer = judge(parse_expression("gpu.nodes_without == 0"), Facts(known, Diagnosis(), 0, NOW))
+    assert answer.state is state

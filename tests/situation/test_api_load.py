@@ -180,6 +180,16 @@ def test_what_is_derived_from_pages_is_kept_until_the_next_one() -> None:
     assert api_load.rejects(known, timedelta(seconds=60)) == {"a": 3}, "another window is another question"
 
 
+@pytest.mark.parametrize(
+    ("counts", "still"),
+    [((None, 3, 9), {"high"}), ((3, 3, 9), set()), ((3, 9, 9), set()), ((3, 9), set()), ((9, 3, 9), set())],
+    ids=["from the first one on", "only now", "no more", "two pages", "falls"],
+)
+def test_which_levels_reject_from_page_to_page(counts: tuple[float | None, ...], still: set[str]) -> None:
+    pages = [page(durations={"GET": seen(1, 1, 1, 1)}, rejected={"high": count} if count else {}) for count in counts]
+    assert api_load.rejecting_still(memory(*pages)) == still
+
+
 def test_growth_per_hour_over_the_longer_window() -> None:
     pages = [page(objects={"events": 1000 + 10 * minute, "pods": 50 - minute, "nodes": 3}) for minute in range(11)]
     last = page(objects={"events": 1100, "pods": 40, "nodes": 3, "x": 9})

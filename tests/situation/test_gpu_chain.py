@@ -38,10 +38,12 @@ from tests.gpu_objects import (
     waiting_for,
     waiting_pods,
 )
+from tests.gpu_resources import dra_chart
 
 C, S = Component, LinkState
 CONTROL = [operator(), nfd_set(), operand_pod(NFD_WORKER)]
 ALL_SETS = [*operand_sets(), *CONTROL]
+DISCOVERED = {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3", "nvidia.com/mig.capable": "true"}
 NEW: dict[str, str | None] = {"nvidia.com/mig.capable": None}
 """What GFD has yet to tell."""
 
@@ -289,6 +291,12 @@ def test_a_layout_that_was_just_asked_for_has_not_failed_because_the_one_before_
     assert told == [changes, changes, (S.FAILING, "change to all-2g.20gb failed", None)]
 
 
+VGPU: dict[str, str | None] = {
+    "nvidia.com/vgpu.present": "true",
+    "nvidia.com/vgpu.host-driver-version": "550.90.05",
+    "nvidia.com/gpu.product": "GRID-A100D-3-40C",
+}
+"""What GFD says in a guest with a part of a GPU; it calls it MIG-capable as well."""
 IMAGE = waiting_for("ImagePullBackOff", "not found")
 
 
@@ -377,6 +385,9 @@ def test_a_completed_trial_is_healthy() -> None:
          {"nvidia.com/gpu.deploy.device-plugin": ""}),
         (C.MIG, S.NOT_WANTED, "no MIG",
          {"nvidia.com/gpu.deploy.mig-manager": None, "nvidia.com/mig.capable": "false"}),
+        (C.MIG, S.NOT_WANTED, "vGPU", {"nvidia.com/gpu.deploy.mig-manager": None, **VGPU}),
+        (C.MIG, S.ABSENT, "label nvidia.com/gpu.deploy.mig-manager=true is missing",
+         {"nvidia.com/gpu.deploy.mig-manager": None, "nvidia.com/vgpu.host-driver-version": ""}),
         (C.MPS, S.NOT_WANTED, "no MPS", {}),
         (C.DCGM, S.NOT_WANTED, "not deployed", {"nvidia.com/gpu.deploy.dcgm": "true"}),
         (C.TOOLKIT, S.NOT_WANTED, "devices through DRA",
@@ -428,6 +439,50 @@ def test_a_validator_that_nothing_deploys_is_missing() -> None:
     sets = operand_sets(of=[name for name in USUAL if name != VALIDATOR])
     found = link(C.VALIDATOR, gpu_node(None), *sets, *waiting_pods()[2:], operand_pod(DRIVER), operand_pod(TOOLKIT))
     assert (found.state, found.text) == (S.ABSENT, "no DaemonSet")
+
+
+NO_PLUGIN = [name for name in USUAL if name != PLUGIN]
+"""What the operator deploys with devicePlugin.enabled=false; it labels the nodes for the plugin all the same."""
+
+
+@pytest.mark.parametrize("of", [USUAL, NO_PLUGIN], ids=["labelled for the plugin", "not labelled"])
+@pytest.mark.parametrize("name", ["nvidia-dra-driver-gpu", "dra-driver-nvidia-gpu"])
+def test_gpus_that_the_dra_drivers_own_chart_gives_out_lack_no_device_plugin(name: str, of: list[str]) -> None:
+    manifests = [gpu_node(None, of=of, labels=DISCOVERED), *operand_sets(of=NO_PLUGIN), *CONTROL,
+                 *operands(of=NO_PLUGIN), *dra_chart(name=name)]  # fmt: skip
+    found = chain(*manifests)
+    links = {item.component: (item.state, item.text) for item in found.links}
+    assert links[C.PLUGIN] == (S.NOT_WANTED, "devices through DRA")
+    assert links[C.CAPACITY] == (S.NOT_WANTED, "through DRA")
+    assert links[C.DRA_DRIVER][0] is S.READY
+    assert found.broken is None
+
+
+@pytest.mark.parametrize(
+    ("plugin", "capacity", "manifests"),
+    [
+        (S.ABSENT, S.WAITING, [*operand_sets(of=NO_PLUGIN), *dra_chart("compute-domains")]),
+        (S.FAILING, S.WAITING, [*operand_sets(), *dra_chart(), operand_pod(PLUGIN, broken=crashing())]),
+    ],
+    ids=["ComputeDomains only", "a device plugin stands beside it"],
+)
+def test_a_device_plugin_that_is_lacking_beside_a_dra_driver(
+    plugin: LinkState, capacity: LinkState, manifests: list[Manifest]
+) -> None:
+    found = chain(gpu_node(None, labels=DISCOVERED), *CONTROL, *operands(of=NO_PLUGIN), *manifests)
+    states = {item.component: item.state for item in found.links}
+    assert (states[C.PLUGIN], states[C.CAPACITY]) == (plugin, capacity)
+
+
+def test_a_dra_driver_that_begins_to_give_out_gpus_concerns_all_chains() -> None:
+    before, after = dra_chart("compute-domains"), dra_chart()
+    known = situation(gpu_node(None, labels=DISCOVERED), *operand_sets(of=NO_PLUGIN), *CONTROL,
+                      *operands(of=NO_PLUGIN), *before)  # fmt: skip
+    fleet = Fleet()
+    fleet.update(known, (), NOW)
+    assert fleet.chains["gpu-1"].broken is not None
+    assert fleet.update(known, change(known, after[0]), NOW) == {"gpu-1"}
+    assert fleet.chains["gpu-1"] == chain_in(known)
 
 
 def _not_ready(manifest: Manifest) -> Manifest:
@@ -566,6 +621,9 @@ NAME = "app.kubernetes.io/name"
         (None, labelled(named(pod("x"), "nvidia-cc-manager-abc"), name="nvidia-cc-manager")),
         (None, labelled(pod("x"), app="nvidia-node-status-exporter")),
         (None, labelled(pod("x"), app="nvidia-dra-driver-controller")),
+        # the DRA driver's own chart, by both of its names; for ComputeDomains alone it gives out no GPU
+        *((C.DRA_DRIVER, manifest) for manifest in dra_chart() + dra_chart(name="dra-driver-nvidia-gpu")),
+        *((None, manifest) for manifest in dra_chart("compute-domains")),
         (None, pod("gpu-operator-demo")),
         (None, pod("web-1")),
     ],

@@ -10,6 +10,7 @@ from situation.gpu.survey import survey
 from situation.readings import CONFIGURED, Configured, Reading, SourceState
 from tests import gpu_objects as gpu
 from tests.build import NOW, Manifest, meta, pod, situation
+from tests.gpu_resources import dra_chart
 
 OPERATOR = pod("gpu-operator-1", namespace="nvidia", labels={"app": "gpu-operator"})
 
@@ -24,11 +25,20 @@ def policy(name: str, namespace: str, state: str = "ready") -> Manifest:
         ((), ""),
         ((pod("web", namespace="shop"), gpu.nfd_set(namespace="nfd")), ""),
         ((gpu.operand_set("nvidia-driver-daemonset"),), gpu.NAMESPACE),
+        ((*dra_chart(), gpu.operand_set("nvidia-driver-daemonset")), gpu.NAMESPACE),
         ((gpu.operand_set("nvidia-driver-daemonset"), OPERATOR), "nvidia"),
         ((OPERATOR, policy("a", "told")), "told"),
         ((OPERATOR, policy("a", "old", "ignored"), policy("b", "")), "nvidia"),
     ],
-    ids=["nothing", "NFD alone", "operands", "its pod", "the policy in force", "policies that do not tell"],
+    ids=[
+        "nothing",
+        "NFD alone",
+        "operands",
+        "not the chart of the DRA driver",
+        "its pod",
+        "the policy in force",
+        "policies that do not tell",
+    ],
 )
 def test_what_tells_it(manifests: tuple[Any, ...], found: str) -> None:
     known = situation(*manifests)

@@ -16,6 +16,7 @@ from situation.situation import Situation
 from tests.build import NOW, event, made, meta, node, pod, situation
 from tests.build import broken as not_decoded
 from tests.diagnosis.objects import service
+from tests.gpu_resources import dra_chart
 from tui.view import (
     EVENTS_SHOWN,
     Filter,
@@ -113,6 +114,13 @@ def test_only_related_pods_are_shown_in_the_same_order() -> None:
     related = Relation(pods=frozenset({("shop", "z"), ("shop", "b"), ("shop", "gone")}))
     assert visible_pods(known, ordered(known), related, Filter()) == [("shop", "z"), ("shop", "b")]
     assert visible_pods(known, ordered(known), Relation(pods=frozenset()), Filter()) == []
+
+
+def test_a_node_knows_that_its_gpus_are_given_out_by_claims() -> None:
+    labels = {"nvidia.com/gpu.present": "true"}
+    known = situation(node("gpu-1", labels=labels), node("cpu-1"), *dra_chart())
+    rows = visible_nodes(known, ordered(known), ALL, Filter())
+    assert {row.node.name: row.gpus_by_claim for row in rows} == {"gpu-1": True, "cpu-1": False}
 
 
 def test_nodes_that_are_not_ready_come_first_then_those_with_broken_pods_then_by_name() -> None:

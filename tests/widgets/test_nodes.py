@@ -83,3 +83,8 @@ def test_a_node_whose_gpus_come_by_claims_is_not_told_to_lack_them() -> None:
 def test_gpus_that_are_not_offered_at_all_are_zero_not_nothing() -> None:
     status = {"capacity": {"nvidia.com/gpu": "8"}, "allocatable": {}}
     assert cells(status=status)[5] == ("0/8", "warning")
+
+
+def test_a_node_whose_gpus_are_given_out_by_claims_lacks_none() -> None:
+    manifest = node("n1", labels={"nvidia.com/gpu.present": "true"}, status={"capacity": {}, "allocatable": {}})
+    assert node_cells(NodeRow(cast(Node, made(manifest)), 3, 0, gpus_by_claim=True), NOW)[5] == ("–", "dim")

@@ -108,7 +108,7 @@ CASES: Final = (
     Case("object-too-large", [event("ConfigMap/big", "FailedSync", TOO_LARGE)], [], after_s=600, name="nothing since"),
     metrics("api-slow-requests", *verbs(GET=1.5, POST=0.05)),
     metrics("api-slow-lists", *lists(40)),
-    Case("api-resource-grows", lambda: growing(3000, 5000), [api_server_works(1800)], after_s=1801),
+    Case("api-resource-grows", lambda: growing(3000, 5000), [api_server_works(330)], after_s=WINDOW_S),
     Case("scheduler-behind", [unseen("a", age_s=95), unseen("b", age_s=40), placed(3), node(), API_LEASE,
                               lease("kube-scheduler", age_s=2)],
          [pod("a"), pod("b"), lease("kube-scheduler", age_s=-1)]),

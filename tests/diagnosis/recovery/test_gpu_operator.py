@@ -13,7 +13,17 @@ from tests.diagnosis.test_gpu_links import dead_driver
 from tests.diagnosis.test_gpu_modes import ASKED, INVALID, MANAGER, PAUSED, PENDING, STATE, moved, upgrading, waits
 from tests.diagnosis.test_gpu_modes import PRODUCT as PRODUCT_LABEL
 from tests.diagnosis.test_gpu_modes import SHARED as SLICED
-from tests.diagnosis.test_gpu_operator import BLIND, DRA, FEATURED, LABELLED, NOT_READY, UNLABELLED, UNSEEN, stamped
+from tests.diagnosis.test_gpu_operator import (
+    BLIND,
+    DRA,
+    FEATURED,
+    LABELLED,
+    NOT_READY,
+    UNLABELLED,
+    UNSEEN,
+    by_chart,
+    stamped,
+)
 
 OPERATOR: Final = "gpu-operator"
 CHAIN: Final = [*dead_driver("gpu-1"), *gpu.operand_sets(), gpu.operator()]
@@ -125,6 +135,8 @@ CASES: Final = (
     Case("nvidia-driver-unused", [gpu.bare_node(), POLICY, resources.driver_resource("disabled")],
          [gone("NVIDIADriver", "default", "")], name="removed"),
     Case("gpu-devices-not-published", [DRA], [resources.devices()]),
+    Case("gpu-link-broken", by_chart(*resources.dra_chart(broken=gpu.crashing())),
+         [*resources.dra_chart(), resources.devices()], name="a DRA driver of its own chart"),
     Case("gpu-policy-ignored", [resources.policy(name="b"), resources.policy(name="a", age_s=60), gpu.bare_node()],
          [gone("ClusterPolicy", "b", "")], name="the other is removed"),
     Case("gpu-policy-ignored", [resources.policy(name="b"), resources.policy(name="a", age_s=60), gpu.bare_node()],
