@@ -227,6 +227,27 @@ def test_a_blind_autoscaler(kind: str, reason: str, message: str, title: str, la
     assert ours(autoscaler(conditions=[condition(kind, "True", "ValidMetricFound")])) == []
 
 
+@pytest.mark.parametrize(
+    ("reason", "api", "of_metrics_server"),
+    [
+        ("FailedGetResourceMetric", "v1beta1.metrics.k8s.io", True),
+        ("FailedGetContainerResourceMetric", "v1beta1.metrics.k8s.io", True),
+        ("FailedGetPodsMetric", "v1beta1.custom.metrics.k8s.io", False),
+        ("FailedGetObjectMetric", "v1beta1.custom.metrics.k8s.io", False),
+        ("FailedGetExternalMetric", "v1beta1.external.metrics.k8s.io", False),
+    ],
+)
+def test_each_kind_of_metric_has_an_api_of_its_own(reason: str, api: str, of_metrics_server: bool) -> None:
+    blind = autoscaler(conditions=[condition("ScalingActive", "False", reason, "no metrics returned")])
+    stuck = deployment(0)
+    stuck["metadata"] = meta("metrics-server", "kube-system", generation=2)
+    [cause, *others] = judged(blind, stuck).causes
+    assert cause.rule == "rollout-stuck"
+    [finding] = cause.consequences if of_metrics_server else others
+    assert finding.rule == "autoscaler-blind"
+    assert render(finding.next[1], Target()) == f"kubectl get apiservice {api}"
+
+
 def test_an_autoscaler_of_a_target_at_zero_is_not_blind() -> None:
     assert ours(autoscaler(conditions=[condition("ScalingActive", "False", "ScalingDisabled")])) == []
 
