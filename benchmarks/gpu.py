@@ -13,6 +13,7 @@ from collectors.kubernetes.lists import Decoder
 from simulator.generator import generate
 from situation.gpu.fleet import Fleet
 from situation.kinds import WATCHED
+from situation.meta import KubernetesObject
 from situation.readings import Changed, Listed, OwnLoad, Reading, SourceState
 from situation.situation import Situation
 from tests.collectors.dcgm_pages import dcgm_page
@@ -72,6 +73,6 @@ def _fleet(now: datetime) -> Situation:
     for kind in WATCHED:
         decoder = Decoder(kind)
         items = [decoder.decode(b"{" + stored.tail) for stored in cluster.table(kind.name).ordered()]
-        objects = tuple(item for item in items if item is not None)
+        objects = tuple(item for item in items if isinstance(item, KubernetesObject))
         known.apply(Reading(kind.source, SourceState.LIVE, now, Listed(kind.name, objects)))
     return known

@@ -1,7 +1,7 @@
 """Reads a dump of a cluster: what `kubectl get -o json`, `-o yaml` or `kubectl cluster-info dump` wrote."""
 
 import stat
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,13 +9,13 @@ from typing import Final
 
 import msgspec
 
-from collectors.dump_files import Document, Head, find_files, read_documents
+from collectors.dump_files import Document, Head, find_files, kinds_held, read_documents
 from collectors.errors import DumpError
 from collectors.new_events import NEW_EVENTS, NewEvent
 from collectors.newest import newest_time
 from situation.clock import duration_text, utc_now
-from situation.decode import BadObjectError, decode_object
-from situation.kinds import BY_NAME, KINDS, ObjectKind, kind_of
+from situation.decode import BadObjectError, decode_object, name_of
+from situation.kinds import BY_NAME, KINDS, NAMES_OF, ObjectKind, kind_of
 from situation.meta import KubernetesObject, ObjectKey
 from situation.readings import Listed, Reading, ServerVersion, SourceState
 from situation.store import EVENT_LIMIT
@@ -71,6 +71,7 @@ def read_dump(path: str | Path) -> Dump:
                 gathered.add(document)
         except DumpError as error:
             broken.append(error)
+            gathered.miss(file)
     if not gathered.found_any:
         if broken:
             raise broken[0]
@@ -114,7 +115,11 @@ class _Gathered:
     def __init__(self) -> None:
         self._objects: dict[str, dict[ObjectKey, KubernetesObject]] = {}
         self._skipped: Counter[str] = Counter()
+        """Objects that cannot be decoded, by kind; those whose names can be read are in `_broken`."""
+        self._broken: defaultdict[str, dict[ObjectKey, None]] = defaultdict(dict)
         self._unknown: Counter[str] = Counter()
+        self._missed: dict[str, Path] = {}
+        """Kinds of which a file that is broken held some, by name, and the file."""
         self._version: ServerVersion | None = None
 
     @property
@@ -166,9 +171,17 @@ class _Gathered:
         try:
             item = decode_object(raw, kind)
         except (BadObjectError, RecursionError):
-            self._skipped[kind.name] += 1
+            if (name := name_of(raw)) is not None:
+                self._broken[kind.name][name.key] = None
+            else:
+                self._skipped[kind.name] += 1
             return
         objects[item.key] = item.as_event() if isinstance(item, NewEvent) else item
+
+    def miss(self, file: Path) -> None:
+        """Take in that a file is broken: what it held is not known."""
+        names = (name for kind in kinds_held(file) for name in NAMES_OF.get(kind, ()))
+        self._missed |= dict.fromkeys(names, file)
 
     def newest(self, until: datetime | None = None) -> datetime | None:
         """Return the newest time stamp, by `until` if that is given."""
@@ -181,7 +194,12 @@ class _Gathered:
         for kind in KINDS:
             if kind.name in self._objects:
                 objects = tuple(self._objects[kind.name].values())
-                yield Reading(kind.source, live, now, Listed(kind.name, objects, self._skipped[kind.name]))
+                skipped = self._skipped[kind.name] + (kind.name in self._missed)
+                listed = Listed(kind.name, objects, skipped, broken=tuple(self._broken[kind.name]))
+                yield Reading(kind.source, live, now, listed)
+            elif kind.name in self._missed:
+                error = f"not in the dump as far as it can be read: {self._missed[kind.name]} is broken"
+                yield Reading(kind.source, SourceState.ABSENT, now, error=error)
             else:
                 yield Reading(kind.source, SourceState.ABSENT, now, error="not in the dump")
         if self._version is not None:
@@ -193,7 +211,11 @@ class _Gathered:
     def notes(self) -> Iterator[str]:
         if (events := len(self._objects.get("events", ()))) > EVENT_LIMIT:
             yield f"of {events} events the newest {EVENT_LIMIT} are looked at"
-        for name, count in sorted(self._skipped.items()):
+        for file in dict.fromkeys(self._missed.values()):
+            names = sorted(name for name, missed in self._missed.items() if missed == file)
+            yield f"not known as a whole, as {file} held some: {', '.join(names)}"
+        skipped = self._skipped + Counter({name: len(keys) for name, keys in self._broken.items()})
+        for name, count in sorted(skipped.items()):
             what = BY_NAME[name].kind if name in BY_NAME else "" if name == "objects" else harmless(name)
             yield f"skipped {count} broken {what} {'object' if count == 1 else 'objects'}".replace("  ", " ")
         if self._unknown:

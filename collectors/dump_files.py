@@ -23,6 +23,11 @@ a file of a kilobyte can stand for gigabytes."""
 _VALUE_CHARS: Final = 64
 """A text counts as one value more for so many characters: a long one that stands in many places is as much."""
 _SIGN: Final = re.compile(rb"\S")
+_JSON_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_IN_JSON: Final = (b"{", b"[{", b"{[{")
+"""The brackets around a field of an object: it stands by itself, in an array, or in the items of a list."""
+_YAML_KIND: Final = re.compile(rb'^( *(?:- +)?)kind: *["\']?(\w+)', re.MULTILINE)
+_YAML_ITEMS: Final = re.compile(rb"^items:", re.MULTILINE)
 _JSON_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -181,10 +186,17 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def _yaml_documents(file: Path, data: bytes) -> Iterator[Document]:
+    held: Any = None
+    """One document is held back: the last one may be cut off."""
     try:
         for document in yaml.load_all(data, Loader=_Loader):
-            if document is not None:
-                yield _document(_as_json(file, document))
+            if document is None:
+                continue
+            if held is not None:
+                yield _whole_document(file, held)
+            held = document
+        if held is not None:
+            yield _whole_document(file, held, is_cut=not data.endswith(b"\n"))
     except _AliasedTooOftenError as error:
         raise DumpError(f"{file}: not read: {error}, and `kubectl get -o yaml` writes none") from error
     except yaml.MarkedYAMLError as error:
@@ -196,7 +208,52 @@ def _yaml_documents(file: Path, data: bytes) -> Iterator[Document]:
         raise DumpError(f"{file}: not what JSON can hold: {harmless(str(error))}") from error
 
 
+def _whole_document(file: Path, document: Any, *, is_cut: bool = False) -> Document:
+    """Return a YAML document. Raises DumpError for one that is cut off: nearly every part of YAML is valid YAML.
+
+    `kubectl` sorts the keys, so `kind` follows the items of a list. `is_cut`: the file ends in the middle of a line.
+    """
+    encoded = _as_json(file, document)
+    if "items" in document and not document.get("kind"):
+        raise DumpError(f"{file}: cut off: no kind follows the items of its last list")
+    is_list = "items" in document and list(document)[-1] != "items"  # all of its items are there
+    if is_cut and not is_list and ("kind" in document or "apiVersion" in document):
+        raise DumpError(f"{file}: cut off? It ends in the middle of a line; end the line if nothing is missing")
+    return _document(encoded)
+
+
 def _as_json(file: Path, document: Any) -> bytes:
     if not isinstance(document, dict):
         raise DumpError(f"{file}: not a dump: expected Kubernetes objects, as `kubectl get -o yaml` prints them")
     return msgspec.json.encode(document)
+
+
+def kinds_held(file: Path) -> frozenset[str]:
+    """Return the kinds of the objects in a file that is broken or cut off, as far as its text still tells."""
+    try:
+        data = file.read_bytes()
+    except OSError:
+        return frozenset()
+    kinds = _kinds_in_json(data) if _first_sign(data) in (b"{", b"[") else _kinds_in_yaml(data)
+    return frozenset(kind.decode("utf-8", "replace").removesuffix("List") for kind in kinds)
+
+
+def _kinds_in_json(data: bytes) -> Iterator[bytes]:
+    """Yield the kinds of objects, and not those of what objects refer to."""
+    where, before = b"", b""
+    for match in _JSON_TOKEN.finditer(data):
+        token = match.group()
+        if token in (b"{", b"["):
+            where += token
+        elif token in (b"}", b"]"):
+            where = where[:-1]
+        elif before == b'"kind"' and where in _IN_JSON:
+            yield token.strip(b'"')
+        before = token
+
+
+def _kinds_in_yaml(data: bytes) -> Iterator[bytes]:
+    """Yield the kinds that stand least deep: those of documents, and where there is a list also those of its items."""
+    found = [(len(indent), kind) for indent, kind in _YAML_KIND.findall(data)]
+    items = min((depth for depth, _ in found if depth), default=0) if _YAML_ITEMS.search(data) else 0
+    yield from (kind for depth, kind in found if depth in (0, items))

@@ -4,12 +4,11 @@ They are the same objects as the core group's, under other names (API reference,
 become the one Event type. Only dumps hold them: the live collector reads the core group.
 """
 
-from datetime import datetime
 from typing import Final
 
 from situation.cluster import Event, EventSeries, EventSource, InvolvedObject
 from situation.kinds import ObjectKind
-from situation.meta import KubernetesObject
+from situation.meta import KubernetesObject, Time
 
 
 class NewEvent(KubernetesObject, frozen=True):
@@ -19,12 +18,12 @@ class NewEvent(KubernetesObject, frozen=True):
     type: str = ""
     reason: str = ""
     note: str = ""
-    event_time: datetime | None = None
+    event_time: Time | None = None
     series: EventSeries | None = None
     reporting_controller: str = ""
     deprecated_count: int = 0
-    deprecated_first_timestamp: datetime | None = None
-    deprecated_last_timestamp: datetime | None = None
+    deprecated_first_timestamp: Time | None = None
+    deprecated_last_timestamp: Time | None = None
     deprecated_source: EventSource = EventSource()
 
     def as_event(self) -> Event:

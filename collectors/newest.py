@@ -1,7 +1,7 @@
 """When an object was last known to change: the time that a dump shows."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from situation.cluster import Event, Lease, Node
 from situation.meta import Condition, KubernetesObject
@@ -13,8 +13,8 @@ def newest_time(item: KubernetesObject, until: datetime | None = None) -> dateti
 
     deletionTimestamp lies in the future.
     """
-    times = [time if time.tzinfo else time.replace(tzinfo=UTC) for time in _times(item) if time is not None]
-    return max((time for time in times if until is None or time <= until), default=None)
+    times = (time for time in _times(item) if time is not None and (until is None or time <= until))
+    return max(times, default=None)
 
 
 def _times(item: KubernetesObject) -> Iterator[datetime | None]:

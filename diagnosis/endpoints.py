@@ -115,6 +115,14 @@ def services_known(situation: Situation, namespace: str) -> bool:
     )
 
 
+def serves_unseen(service: Service, situation: Situation) -> bool:
+    """Tell whether a pod that serves may not be seen: of both pods and endpoint slices some could not be decoded.
+
+    The slices alone tell which pods are ready, and so do the pods.
+    """
+    return all(situation.has_unread(name, service.namespace) for name in ("pods", "endpointslices"))
+
+
 def readiness_changed_at(pod: Pod) -> datetime | None:
     """When the Ready condition took its present value; the pod's creation if it does not say."""
     condition = find_condition(pod.status.conditions, "Ready")

@@ -7,7 +7,7 @@ from typing import Final
 from diagnosis.certificate_facts import certificate_doubts
 from diagnosis.control_plane_doubts import etcd_doubts, frozen_doubt, not_measured, not_reached
 from diagnosis.node_agents import Agent, agents
-from diagnosis.one_namespace import BEYOND, only_part
+from diagnosis.one_namespace import BEYOND, WITHIN, not_there, only_part
 from diagnosis.rule import Rule
 from situation.clock import moment_text
 from situation.findings import Finding, Layer, LayerState, LayerStatus, Severity
@@ -33,6 +33,13 @@ ESSENTIAL: Final[dict[Layer, tuple[str, ...]]] = {
 Of the control plane: pods show whether the scheduler works, Deployments and ReplicaSets whether the controller manager
 does, also where leases and readiness are hidden (managed control planes).
 """
+
+
+_BESIDE: Final[dict[Layer, tuple[str, ...]]] = {
+    Layer.SCHEDULING: ("storageclasses", "persistentvolumes", "resourceclaims", "resourceslices"),
+    Layer.NODE: ("nodeleases", "resourceslices"),
+}
+"""Kinds that rules of a layer look at where they are read, and do without; not where only a part could be decoded."""
 
 
 def layer_statuses(
@@ -64,6 +71,8 @@ def _status(
     here = [cause for cause in causes if cause.layer is layer]
     grave = [cause for cause in here if cause.severity is not Severity.INFO]
     missing = [fault] if fault else []
+    if layer in WITHIN:
+        missing += not_there(situation, now)
     missing += [text for name in ESSENTIAL[layer] if (text := doubt(situation.source(name), now))]
     needs = dict.fromkeys(need for rule in rules if rule.layer is layer for need in rule.needs)
     partial = [
@@ -73,6 +82,7 @@ def _status(
         and (text := doubt(situation.source(name), now))
         and not (BY_NAME[name].optional and _is_of_no_use(name, situation))
     ]
+    partial += [_unread(source) for name in _BESIDE.get(layer, ()) if (source := situation.source(name)).skipped]
     if layer in BEYOND:
         partial += only_part(situation)
     if layer is Layer.APPLICATION:
@@ -91,7 +101,7 @@ def _status(
         state = LayerState.FINDINGS
     else:
         state = LayerState.UNKNOWN if missing else LayerState.OK
-    return LayerStatus(layer, state, _reason(missing + partial), severity, len(here))
+    return LayerStatus(layer, state, _reason(missing + partial), severity, len(here), fault)
 
 
 def _reason(doubts: list[str]) -> str:
@@ -104,7 +114,7 @@ def doubt(source: Source, now: datetime) -> str:
     """Return why a source cannot be believed now, in words, or the empty string if it can."""
     state = source.state_at(now)
     if state is SourceState.LIVE:
-        return f"{_short(source)}: {source.skipped} not read" if source.skipped else ""
+        return _unread(source) if source.skipped else ""
     kind = BY_NAME.get(_short(source))
     if state is SourceState.ABSENT and (not source.error.startswith(NOT_GIVEN) or (kind and kind.optional)):
         return ""  # the server does not have the kind, so there is nothing of it to judge
@@ -113,6 +123,10 @@ def doubt(source: Source, now: datetime) -> str:
     if source.observed_at is not None:
         return f"{_short(source)}: {state.value} since {moment_text(source.observed_at, now)}"
     return f"{_short(source)}: {state.value}" + (f" ({source.error})" if source.error else "")
+
+
+def _unread(source: Source) -> str:
+    return f"{_short(source)}: {source.skipped} not read"
 
 
 def _is_of_no_use(name: str, situation: Situation) -> bool:

@@ -1,15 +1,20 @@
 """What cannot be judged while only one namespace is read: what hangs on pods of others."""
 
+from datetime import datetime
 from typing import Final
 
 from diagnosis.rule import Rule
 from situation.findings import Layer
 from situation.gpu.survey import sees_operands
 from situation.kinds import BY_NAME
+from situation.namespaces import missing_namespace
 from situation.situation import Situation
 
 BEYOND: Final = frozenset({Layer.NETWORK, Layer.CONTROL_PLANE, Layer.NODE})
 """Layers that hang on pods of other namespaces than those of the applications: DNS, network plugins, operands."""
+
+WITHIN: Final = frozenset({Layer.APPLICATION, Layer.SCHEDULING, Layer.NETWORK})
+"""Layers of which nothing is seen where the one namespace that is read does not exist."""
 
 _OWN: Final = frozenset({"cluster-dns-down"})
 """Rules of the layers above that judge what Kubernetes itself keeps in kube-system."""
@@ -26,6 +31,11 @@ BY_THE_NODE: Final = frozenset(
 def only_part(situation: Situation) -> list[str]:
     """Return the doubt that what is in other namespaces leaves, if these are not read."""
     return [situation.part] if situation.part else []
+
+
+def not_there(situation: Situation, now: datetime) -> list[str]:
+    """Return the doubt that the layers WITHIN are under while that namespace does not exist: it may be made yet."""
+    return [sentence] if (sentence := missing_namespace(situation, now)) else []
 
 
 def looks_beyond(rule: Rule) -> bool:

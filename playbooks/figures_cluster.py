@@ -86,6 +86,8 @@ def _dns(facts: Facts) -> Found | Unsure:
     ready = {
         address for item in slices for endpoint in item.endpoints if endpoint.is_ready for address in endpoint.addresses
     }
+    if not ready and facts.situation.has_unread("endpointslices", DNS.namespace):
+        return Unsure("an EndpointSlice of kube-system could not be decoded")
     return Found(float(len(ready)), f"{len(ready)} ready endpoints behind kube-dns")
 
 

@@ -4,14 +4,14 @@ from datetime import datetime
 
 import msgspec
 
-from situation.meta import Condition, KubernetesObject, Quantities, Wire
+from situation.meta import Condition, KubernetesObject, Quantities, Time, Wire
 
 
 class Taint(Wire, frozen=True):
     key: str
     effect: str = ""
     value: str = ""
-    time_added: datetime | None = None
+    time_added: Time | None = None
 
 
 class NodeSpec(Wire, frozen=True):
@@ -65,7 +65,7 @@ class EventSource(Wire, frozen=True):
 
 class EventSeries(Wire, frozen=True):
     count: int = 0
-    last_observed_time: datetime | None = None
+    last_observed_time: Time | None = None
 
 
 class Event(KubernetesObject, frozen=True):
@@ -76,9 +76,9 @@ class Event(KubernetesObject, frozen=True):
     reason: str = ""
     message: str = ""
     count: int = 0
-    first_timestamp: datetime | None = None
-    last_timestamp: datetime | None = None
-    event_time: datetime | None = None
+    first_timestamp: Time | None = None
+    last_timestamp: Time | None = None
+    event_time: Time | None = None
     series: EventSeries | None = None
     source: EventSource = EventSource()
     reporting_component: str = ""
@@ -98,8 +98,8 @@ class Event(KubernetesObject, frozen=True):
 class LeaseSpec(Wire, frozen=True):
     holder_identity: str = ""
     lease_duration_seconds: int = 0
-    renew_time: datetime | None = None
-    acquire_time: datetime | None = None
+    renew_time: Time | None = None
+    acquire_time: Time | None = None
     """When the present holder became it."""
 
 

@@ -133,6 +133,8 @@ class LayerStatus(msgspec.Struct, frozen=True):
     severity: Severity | None = None
     """The gravest cause in it."""
     causes: int = 0
+    fault: str = ""
+    """The part of the reason that is an error of ours: the state of no source shows it."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True):

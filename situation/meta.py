@@ -6,7 +6,7 @@ missing field takes its default. `null` is not accepted here; the decoder drops 
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -27,6 +27,10 @@ ObjectKey = tuple[str, str]
 
 CLUSTER = Ref("Cluster", "", "")
 """The subject of findings about the cluster as a whole: the API server, the scheduler, the controller manager."""
+
+
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+"""One without a zone, which no comparison would take, is left to the decoder: it reads it as UTC."""
 
 
 class Wire(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
@@ -59,8 +63,8 @@ class ObjectMeta(Wire, frozen=True):
     uid: str = ""
     resource_version: str = ""
     generation: int = 0
-    creation_timestamp: datetime | None = None
-    deletion_timestamp: datetime | None = None
+    creation_timestamp: Time | None = None
+    deletion_timestamp: Time | None = None
     """When it is to be gone: of a pod, when it was deleted and its grace period."""
     deletion_grace_period_seconds: int | None = None
     labels: dict[str, str] = {}
@@ -82,8 +86,8 @@ class Condition(Wire, frozen=True):
     status: str = "Unknown"
     reason: str = ""
     message: str = ""
-    last_transition_time: datetime | None = None
-    last_heartbeat_time: datetime | None = None
+    last_transition_time: Time | None = None
+    last_heartbeat_time: Time | None = None
     observed_generation: int = 0
 
 

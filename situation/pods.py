@@ -1,14 +1,13 @@
 """Pods: the fields that rules and panes read."""
 
 import re
-from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from situation.affinity import Affinity, Toleration, TopologySpreadConstraint
 from situation.command_secrets import without_secrets
-from situation.meta import Annotations, Condition, IntOrString, KubernetesObject, Quantities, Wire
+from situation.meta import Annotations, Condition, IntOrString, KubernetesObject, Quantities, Time, Wire
 from situation.volumes import Volume, VolumeMount
 
 _SERVERS: Final = (
@@ -196,7 +195,7 @@ class Waiting(Wire, frozen=True):
 
 
 class Running(Wire, frozen=True):
-    started_at: datetime | None = None
+    started_at: Time | None = None
 
 
 class Terminated(Wire, frozen=True):
@@ -204,8 +203,8 @@ class Terminated(Wire, frozen=True):
     signal: int = 0
     reason: str = ""
     message: str = ""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: Time | None = None
+    finished_at: Time | None = None
 
 
 class ContainerState(Wire, frozen=True):
@@ -242,7 +241,7 @@ class PodStatus(Wire, frozen=True):
     conditions: tuple[Condition, ...] = ()
     pod_ip: str = msgspec.field(default="", name="podIP")
     host_ip: str = msgspec.field(default="", name="hostIP")
-    start_time: datetime | None = None
+    start_time: Time | None = None
     nominated_node_name: str = ""
     init_container_statuses: tuple[ContainerStatus, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()

@@ -44,9 +44,11 @@ class Listed(msgspec.Struct, frozen=True):
     """`ObjectKind.name`."""
     objects: tuple[KubernetesObject, ...]
     skipped: int = 0
-    """Objects that could not be decoded, or had to be left out."""
+    """Objects of unknown name that could not be decoded, and those that had to be left out."""
     is_whole: bool = True
     """No object was left out: what is known and not among these is gone."""
+    broken: tuple[ObjectKey, ...] = ()
+    """Names of objects that are there and could not be decoded."""
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -56,6 +58,9 @@ class Changed(msgspec.Struct, frozen=True):
     upserts: tuple[KubernetesObject, ...] = ()
     removed: tuple[ObjectKey, ...] = ()
     skipped: int = 0
+    """Objects of unknown name that could not be decoded."""
+    broken: tuple[ObjectKey, ...] = ()
+    """Names of objects that are there and could not be decoded; what was known of them is removed as well."""
 
 
 class ServerVersion(msgspec.Struct, frozen=True):
@@ -164,7 +169,9 @@ class Source(msgspec.Struct, frozen=True):
     """When the value was last confirmed; None if there never was one."""
     fresh_for_s: float = 150.0
     skipped: int = 0
-    """Objects of the present value that could not be decoded."""
+    """Objects of the present value that could not be decoded, or had to be left out."""
+    broken: frozenset[ObjectKey] = frozenset()
+    """The names of those among them whose names are known."""
 
     @property
     def is_own(self) -> bool:

@@ -39,6 +39,7 @@ from situation.server_clock import cluster_now, measured
 from situation.serving.memory import ServingMemory
 from situation.serving.readings import ServerReading
 from situation.store import Change
+from situation.unread import unread_after
 
 T = TypeVar("T")
 
@@ -202,11 +203,9 @@ class Situation(Relations):
             last = before.observed_at
             if last is None or reading.observed_at - last >= STANDSTILL:  # one poll that fails is no time away
                 self.answering_since = reading.observed_at
-        skipped = before.skipped
-        if isinstance(reading.value, Listed):
-            skipped = reading.value.skipped
-        elif isinstance(reading.value, Changed):
-            skipped += reading.value.skipped
+        skipped, broken = unread_after(reading.value, before)
+        if isinstance(reading.value, Listed | Changed) and (skipped, broken) != (before.skipped, before.broken):
+            self._revisions[reading.value.kind] += 1  # what may be there is asked for together with what is
         self.sources[reading.source] = Source(
             reading.source,
             reading.state,
@@ -214,6 +213,7 @@ class Situation(Relations):
             reading.observed_at if live else before.observed_at,
             reading.fresh_for_s,
             skipped,
+            broken,
         )
 
     def _take_devices(self, reading: GpuReading) -> list[Change]:
@@ -240,7 +240,7 @@ class Situation(Relations):
         table = self._tables[listed.kind]
         if not table and listed.kind != "events":  # of which only so many are kept
             return self._fill(listed.kind, listed.objects)
-        seen = {item.key for item in listed.objects} if listed.is_whole else table.keys()
+        seen = {item.key for item in listed.objects} if listed.is_whole else table.keys() - set(listed.broken)
         changes = [self._put(listed.kind, key, None) for key in [key for key in table if key not in seen]]
         for item in by_time(listed.objects) if listed.kind == "events" else listed.objects:
             before = table.get(item.key)
@@ -275,7 +275,8 @@ class Situation(Relations):
         for kind in KINDS:
             source = self.source(kind.name)
             if source.observed_at is not None:
-                listed = Listed(kind.name, tuple(self._tables[kind.name].values()), source.skipped)
+                objects, unnamed = tuple(self._tables[kind.name].values()), source.skipped - len(source.broken)
+                listed = Listed(kind.name, objects, unnamed, broken=tuple(sorted(source.broken)))
                 yield Reading(kind.source, SourceState.LIVE, source.observed_at, listed, fresh_for_s=source.fresh_for_s)
 
     # What is known of the sources
@@ -288,6 +289,16 @@ class Situation(Relations):
     def knows(self, *names: str) -> bool:
         """Tell whether each of these kinds has been read at least once (its last value may be stale)."""
         return all(self.source(name).has_value for name in names)
+
+    def is_unread(self, name: str, key: ObjectKey) -> bool:
+        """Tell whether there may be an object of this kind and key though none is known: one could not be decoded."""
+        source = self.source(name)
+        return key in source.broken or source.skipped > len(source.broken)
+
+    def has_unread(self, name: str, namespace: str = "") -> bool:
+        """Tell whether there may be more objects of this kind in a namespace than are known: some were not decoded."""
+        source = self.source(name)
+        return source.skipped > len(source.broken) or any(where == namespace for where, _ in source.broken)
 
     @property
     def sees_all(self) -> bool:

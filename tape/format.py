@@ -24,9 +24,15 @@ Every further line is a frame, `t` in seconds since `started_at`, never falling:
     {"t", "source": "gpus/gpu-1", "body": {"3": {"xid": 79, "lost": true}}}
     {"t", "source": "gpu/nvml", "reading": {"type": "GpuReading", "value": {...}, "fresh_for_s": 60.0}}
     {"t", "source": "kubernetes/pods", "reading": {}}
+    {"t", "source": "kubernetes/pods", "list": {"items": [...], "broken": [["shop", "web-2"]], "skipped": 1}}
+    {"t", "source": "kubernetes/pods", "reading": {"broken": [["shop", "web-1"]]}}
 
 A list with a `remainingItemCount` above 0 goes on in the next frame, which is of the same source: as in the API, it is
 true only as a whole, and one that was cut off says nothing.
+
+An object that could not be decoded is on no tape, but that there is one: in `broken` its namespace and name, and
+where these could not be read either `skipped` counts it, with what a list left out (`isWhole` is false then). In a
+`reading` of a kind of objects they say what came to be broken since.
 
 `kubernetes/<name>` are the sources of `situation.kinds`; `tape.etcd` tells those of etcd and of the API server's own
 pages. `server` says that the API server went away or came back. `page/<namespace>/<pod>:<port>/<path>` is what a pod
@@ -49,6 +55,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from situation.meta import ObjectKey
 from situation.readings import SourceState
 
 TAPE_VERSION: Final = 2
@@ -140,6 +147,10 @@ class ListBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     resource_version: str = ""
     remaining_item_count: int = 0
     """So many more objects belong to this list; they are in the next frames."""
+    skipped: int = 0
+    is_whole: bool = True
+    broken: tuple[ObjectKey, ...] = ()
+    """With `skipped` and `is_whole` as in `situation.readings.Listed`."""
 
 
 class WatchEvent(msgspec.Struct, frozen=True):
@@ -160,6 +171,9 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     fresh_for_s: float = 150.0
     age_s: float = 0.0
     """It was observed so long before it came."""
+    skipped: int = 0
+    broken: tuple[ObjectKey, ...] = ()
+    """Of a kind of objects, with `skipped` as in `situation.readings.Changed`."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.age_s <= LONGEST_S and 0 <= self.fresh_for_s <= LONGEST_S):

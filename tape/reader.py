@@ -123,7 +123,7 @@ class Tape:
 
 def _whole(last: Frame, pages: list[ListBody]) -> Frame:
     items = tuple(item for page in pages for item in page.items)
-    return msgspec.structs.replace(last, list=ListBody(items, pages[0].resource_version))
+    return msgspec.structs.replace(last, list=msgspec.structs.replace(pages[0], items=items, remaining_item_count=0))
 
 
 def _open(path: Path) -> IO[bytes]:

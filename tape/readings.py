@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final, get_args
 
 import msgspec
+from msgspec.structs import replace
 
-from situation.decode import BadObjectError, decode_object
+from situation.decode import BadObjectError, Name, decode_object, name_of
 from situation.kinds import BY_NAME, ObjectKind
 from situation.meta import KubernetesObject, ObjectKey
 from situation.readings import Changed, Listed, Readiness, Reading, ServerVersion, SourceState, Value
@@ -44,7 +45,10 @@ def frames_of(reading: Reading, t: float, started_at: datetime) -> Iterator[Fram
             for start in range(0, max(total, 1), _LISTED):
                 items = tuple(msgspec.Raw(_encode(item)) for item in listed.objects[start : start + _LISTED])
                 rest = max(0, total - start - _LISTED)
-                yield Frame(t, reading.source, list=ListBody(items, remaining_item_count=rest))
+                page = ListBody(items, remaining_item_count=rest)
+                if not start:
+                    page = replace(page, skipped=listed.skipped, is_whole=listed.is_whole, broken=listed.broken)
+                yield Frame(t, reading.source, list=page)
             if age_s or reading.error or reading.fresh_for_s != FRESH_S or reading.state is not SourceState.LIVE:
                 yield _said(reading, t, age_s)
         case Changed() as changed:
@@ -52,7 +56,9 @@ def frames_of(reading: Reading, t: float, started_at: datetime) -> Iterator[Fram
             for item in changed.upserts:
                 yield Frame(t, reading.source, watch=WatchEvent("MODIFIED", msgspec.Raw(_object(item, kind))))
             for key in changed.removed:
-                yield Frame(t, reading.source, watch=WatchEvent("DELETED", msgspec.Raw(_gone(key, kind))))
+                yield Frame(t, reading.source, watch=WatchEvent("DELETED", msgspec.Raw(deleted_object(key, kind))))
+            if changed.skipped or changed.broken:
+                yield Frame(t, reading.source, reading=Said(skipped=changed.skipped, broken=changed.broken))
         case None if reading.state is not SourceState.LIVE:
             yield Frame(t, reading.source, error=reading.error, state=reading.state)
         case value:
@@ -75,10 +81,14 @@ def reading_of(frame: Frame, started_at: datetime, kind: ObjectKind | None = Non
     if frame.reading is not None:
         said = frame.reading
         observed_at = at - timedelta(seconds=said.age_s)
-        return Reading(frame.source, said.state, observed_at, _value(frame), harmless(said.error), said.fresh_for_s)
+        value = _value(frame)
+        if kind is not None and (said.skipped or said.broken):
+            broken = _harmless_keys(said.broken)
+            value = Changed(kind.name, removed=broken, skipped=said.skipped, broken=broken)
+        return Reading(frame.source, said.state, observed_at, value, harmless(said.error), said.fresh_for_s)
     if kind is not None:
-        value = objects_of(frame, kind)
-        return Reading(frame.source, SourceState.LIVE, at, value) if value is not None else None
+        objects = objects_of(frame, kind)
+        return Reading(frame.source, SourceState.LIVE, at, objects) if objects is not None else None
     if frame.source == VERSION_SOURCE and frame.body is not None:
         return Reading(frame.source, SourceState.LIVE, at, ServerVersion(_git_version(frame)))
     if frame.source == READYZ_SOURCE and frame.text is not None:
@@ -88,17 +98,28 @@ def reading_of(frame: Frame, started_at: datetime, kind: ObjectKind | None = Non
 
 
 def objects_of(frame: Frame, kind: ObjectKind) -> Listed | Changed | None:
-    """Return the objects that a list or watch frame brings; None for bookmarks and errors. Bad objects are counted."""
+    """Return the objects that a list or watch frame brings; None for bookmarks and errors. Bad objects are told of."""
     if frame.list is not None:
         found = [_decoded(bytes(raw), kind) for raw in frame.list.items]
-        objects = tuple(item for item in found if item is not None)
-        return Listed(kind.name, objects, len(found) - len(objects))
+        objects = tuple(item for item in found if isinstance(item, KubernetesObject))
+        broken = tuple(item.key for item in found if isinstance(item, Name))
+        skipped = frame.list.skipped + len(found) - len(objects) - len(broken)
+        return Listed(kind.name, objects, skipped, frame.list.is_whole, broken + _harmless_keys(frame.list.broken))
     if frame.watch is None or frame.watch.type not in ("ADDED", "MODIFIED", "DELETED"):
         return None
-    item = _decoded(bytes(frame.watch.object), kind)
-    if item is None:
-        return Changed(kind.name, skipped=1)
-    return Changed(kind.name, removed=(item.key,)) if frame.watch.type == "DELETED" else Changed(kind.name, (item,))
+    match _decoded(bytes(frame.watch.object), kind):
+        case None:
+            return Changed(kind.name, skipped=1)
+        case item if frame.watch.type == "DELETED":
+            return Changed(kind.name, removed=(item.key,))
+        case Name(key):
+            return Changed(kind.name, removed=(key,), broken=(key,))
+        case item:
+            return Changed(kind.name, (item,))
+
+
+def _harmless_keys(keys: tuple[ObjectKey, ...]) -> tuple[ObjectKey, ...]:
+    return tuple((harmless(namespace), harmless(name)) for namespace, name in keys)
 
 
 def _failed_checks(text: str) -> tuple[str, ...]:
@@ -135,16 +156,17 @@ def _object(item: KubernetesObject, kind: ObjectKind) -> bytes:
     return head + _encode(item)[1:]
 
 
-def _gone(key: ObjectKey, kind: ObjectKind) -> bytes:
+def deleted_object(key: ObjectKey, kind: ObjectKind) -> bytes:
+    """Return what stands in a DELETED event for an object of which the name alone is known."""
     metadata = {"name": key[1]} | ({"namespace": key[0]} if key[0] else {})
     return _encode({"kind": kind.kind, "apiVersion": kind.group_version, "metadata": metadata})
 
 
-def _decoded(raw: bytes, kind: ObjectKind) -> KubernetesObject | None:
+def _decoded(raw: bytes, kind: ObjectKind) -> KubernetesObject | Name | None:
     try:
         return decode_object(raw, kind)
-    except BadObjectError:
-        return None
+    except (BadObjectError, RecursionError):
+        return name_of(raw)
 
 
 def _value(frame: Frame) -> Value | None:

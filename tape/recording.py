@@ -128,6 +128,7 @@ def _frame(line: _Line, kind: ObjectKind) -> Frame:
 
 def _created(raw: msgspec.Raw) -> datetime | None:
     try:
-        return msgspec.json.decode(raw, type=_Created).metadata.creation_timestamp
+        created = msgspec.json.decode(raw, type=_Created).metadata.creation_timestamp
     except msgspec.ValidationError:
         return None
+    return created.replace(tzinfo=UTC) if created is not None and created.tzinfo is None else created

@@ -8,12 +8,13 @@ from typing import Any, Final
 
 import msgspec
 
-from situation.decode import BadObjectError, decode_tolerantly
+from situation.decode import BadObjectError, decode_tolerantly, name_of
 from situation.kinds import BY_NAME, ObjectKind
 from situation.meta import KubernetesObject
 from situation.text import harmless
 from tape.etcd import families_of, slim_page
-from tape.format import TAPE_VERSION, Frame, Header, ListBody, TapeError, WatchEvent, page_name
+from tape.format import TAPE_VERSION, Frame, Header, ListBody, Said, TapeError, WatchEvent, page_name
+from tape.readings import deleted_object
 from tape.recording import Recording
 from tape.serving import slim_serving_page
 from tape.writer import write_tape
@@ -48,7 +49,7 @@ def slim_object(raw: bytes, kind: ObjectKind, *, in_list: bool = False) -> bytes
 
 
 def slim_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Yield the frames with slim objects and slim pages of metrics; an object that does not decode stays out.
+    """Yield the frames with slim objects and slim pages of metrics; of an object that does not decode only its name.
 
     All other frames pass.
     """
@@ -61,14 +62,31 @@ def slim_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
         elif kind is None:
             yield frame
         elif frame.list is not None:
-            items = (_slim_or_none(bytes(item), kind, in_list=True) for item in frame.list.items)
-            kept = tuple(msgspec.Raw(item) for item in items if item is not None)
-            yield msgspec.structs.replace(frame, list=ListBody(kept, frame.list.resource_version))
+            yield msgspec.structs.replace(frame, list=_slim_list(frame.list, kind))
         elif frame.watch is not None:
-            if (event := _slim_event(frame.watch, kind)) is not None:
-                yield msgspec.structs.replace(frame, watch=event)
+            yield _slim_change(frame, frame.watch, kind)
         else:
             yield frame
+
+
+def _slim_list(body: ListBody, kind: ObjectKind) -> ListBody:
+    items = [_slim_or_none(bytes(item), kind, in_list=True) for item in body.items]
+    kept = tuple(msgspec.Raw(item) for item in items if item is not None)
+    names = [name_of(bytes(raw)) for raw, item in zip(body.items, items, strict=True) if item is None]
+    broken = tuple(name.key for name in names if name is not None)
+    skipped = body.skipped + len(names) - len(broken)
+    return msgspec.structs.replace(body, items=kept, skipped=skipped, broken=body.broken + broken)
+
+
+def _slim_change(frame: Frame, event: WatchEvent, kind: ObjectKind) -> Frame:
+    if (slim := _slim_event(event, kind)) is not None:
+        return msgspec.structs.replace(frame, watch=slim)
+    name = name_of(bytes(event.object))
+    if name is not None and event.type == "DELETED":
+        gone = WatchEvent("DELETED", msgspec.Raw(deleted_object(name.key, kind)))
+        return msgspec.structs.replace(frame, watch=gone)
+    said = Said(skipped=1) if name is None else Said(broken=(name.key,))
+    return msgspec.structs.replace(frame, watch=None, reading=said)
 
 
 def _slim_or_none(raw: bytes, kind: ObjectKind, *, in_list: bool = False) -> bytes | None:

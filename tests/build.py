@@ -11,8 +11,8 @@ from diagnosis.engine import diagnose
 from situation.decode import decode_object
 from situation.findings import Diagnosis, Finding
 from situation.kinds import KINDS, kind_of
-from situation.meta import KubernetesObject
-from situation.readings import Listed, Reading, SourceState
+from situation.meta import KubernetesObject, ObjectKey
+from situation.readings import Changed, Listed, Reading, SourceState
 from situation.situation import Situation
 
 NOW: Final = datetime(2026, 11, 23, 2, 41, 7, tzinfo=UTC)
@@ -167,3 +167,10 @@ def causes(*manifests: Manifest, now: datetime = NOW) -> dict[str, Finding]:
     by_rule = {cause.rule: cause for cause in found}
     assert len(by_rule) == len(found), [cause.key for cause in found]
     return by_rule
+
+
+def broken(known: Situation, kind: str, *names: ObjectKey, now: datetime = NOW) -> Situation:
+    """Let these objects be there and not be decoded; without names one of which not even the name could be read."""
+    changed = Changed(kind, removed=names, skipped=0 if names else 1, broken=names)
+    known.apply(Reading(f"kubernetes/{kind}", SourceState.LIVE, now, changed))
+    return known

@@ -1,6 +1,5 @@
 """`midwatch check`: collect, judge, print, exit."""
 
-import difflib
 import gc
 import json
 from collections.abc import Iterator
@@ -14,16 +13,20 @@ import msgspec
 from diagnosis.engine import diagnose
 from playbooks.commands import Target
 from situation.kinds import KINDS
+from situation.namespaces import missing_namespace
 from situation.readings import Source
 from situation.situation import Situation
 from tui.etcd_options import EtcdArguments
-from tui.exits import UsageProblem
+from tui.exits import NoSuchNamespace, UsageProblem
+from tui.logs import log_to_file
 from tui.output import speaks_unicode, write_lines
+from tui.paths import state_dir
 from tui.reach import Reach
 from tui.report import Report
 
 if TYPE_CHECKING:
     from tui.connection import KubernetesConnection
+    from tui.feed import Feed
 
 _YEARS: Final = range(1970, 9_000)
 _STDIN: Final = Path("/dev/stdin")
@@ -80,6 +83,7 @@ def _check_dump(options: CheckOptions, path: Path) -> int:
         raise UsageProblem("--dump judges all that is in the files: leave --vllm and --namespace out")
     if reach.local or reach.etcd != EtcdArguments():
         raise UsageProblem("--dump judges files: leave --local and what begins with --etcd out")
+    log_to_file(state_dir())
     place = _STDIN if str(path) == "-" else path.expanduser()
     situation = Situation()
     now, notes = apply_files(situation, place, _parse_time(options.at))
@@ -124,8 +128,6 @@ def _parse_time(text: str | None) -> datetime | None:
 def _check_cluster(options: CheckOptions) -> int:
     import asyncio
 
-    from tui.logs import log_to_file
-    from tui.paths import state_dir
     from tui.start import read_config
 
     config = read_config(options.reach.config)
@@ -146,7 +148,7 @@ async def _judged(connection: "KubernetesConnection", timeout_s: float, asked: t
     try:
         async with connection(feed.publish) as connected:
             in_time = await collect_once(feed, connected, timeout_s)
-            _check_namespace(feed.situation, connection.namespace)
+            check_namespace(feed, connection.namespace_from)
             diagnosis = feed.diagnosis
             if in_time and not any(source.has_value for source in _kind_sources(feed.situation)):
                 fault = await connected.own_fault()
@@ -160,10 +162,7 @@ def _kind_sources(situation: Situation) -> list[Source]:
     return [situation.source(kind.source) for kind in KINDS]
 
 
-def _check_namespace(situation: Situation, namespace: str | None) -> None:
-    """Nothing is wrong in a namespace that does not exist; say so where the namespaces can be read."""
-    if not namespace or not situation.knows("namespaces") or ("", namespace) in situation.namespaces:
-        return
-    close = difflib.get_close_matches(namespace, [name for _, name in situation.namespaces], n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    raise UsageProblem(f"--namespace {namespace}: this cluster has no such namespace{hint}")
+def check_namespace(feed: "Feed", named: str) -> None:
+    """Raise NoSuchNamespace, naming what named it: nothing is wrong in a namespace that does not exist."""
+    if absent := missing_namespace(feed.situation, feed.now()):
+        raise NoSuchNamespace(f"{named}: {absent}")

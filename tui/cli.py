@@ -10,7 +10,7 @@ import click
 from situation.text import harmless
 from situation.version import VERSION
 from tui.cli_options import FilePath, Number, config_option, reach_options, theme_option
-from tui.exits import EXIT_INTERRUPTED, EXIT_USAGE, UsageProblem
+from tui.exits import EXIT_INTERRUPTED, EXIT_UNKNOWN, EXIT_USAGE, UsageProblem
 from tui.incident_cli import export, incidents
 from tui.output import make_printable, write_lines
 from tui.reach import Reach
@@ -254,7 +254,28 @@ def main() -> None:
         code = _run()
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001  the boundary of the program: Python would exit with 1, "warnings" here
+        code = _internal_error(error)
     sys.exit(code)
+
+
+def _internal_error(error: Exception) -> int:
+    """Say in one line what nobody foresaw, with the traceback in the log, or below where no log can be written."""
+    import logging
+    import traceback
+
+    from tui.logs import log_to_file
+    from tui.paths import state_dir
+
+    file = log_to_file(state_dir())
+    logging.getLogger(__name__).error("internal error", exc_info=error)
+    said = harmless(f"{type(error).__name__}: {error}")
+    nowhere = f"no log can be written in {state_dir()}, so here is the traceback"
+    where = f"the traceback is in {file}" if file else nowhere
+    print(f"midwatch: internal error: {said}; {harmless(where)}", file=sys.stderr)
+    if file is None:
+        print(*map(harmless, "".join(traceback.format_exception(error)).splitlines()), sep="\n", file=sys.stderr)
+    return EXIT_UNKNOWN
 
 
 def _run() -> int:

@@ -1,6 +1,7 @@
 """The configuration file: TOML, every key optional, nothing in it changes what Midwatch may do to a cluster."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ SSH_HZ: Final = 4.0
 
 NAMESPACE_PATTERN: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 """Names of namespaces (Kubernetes documentation, "Object Names and IDs": RFC 1123 labels)."""
+NOT_A_NAMESPACE: Final = "not a name of a namespace (small letters, digits and dashes, 63 at most)"
 _PATHS: Final = (
     "kubeconfig",
     "prometheus_token_file",
@@ -28,6 +30,7 @@ _PATHS: Final = (
     "etcd_key",
     "kubernetes_dir",
 )
+_ETCD: Final = ("etcd_endpoints", "etcd_cacert", "etcd_cert", "etcd_key", "etcd_metrics")
 
 
 class ConfigError(ValueError):
@@ -91,8 +94,14 @@ class Config(msgspec.Struct, frozen=True):
     @property
     def speaks_of_etcd(self) -> bool:
         """Tell whether anything is set that concerns etcd, or where its files are."""
-        default, keys = Config(), ("etcd_endpoints", "etcd_cacert", "etcd_cert", "etcd_key", "etcd_metrics")
-        return any(getattr(self, key) != getattr(default, key) for key in (*keys, "kubernetes_dir"))
+        default = Config()
+        return any(getattr(self, key) != getattr(default, key) for key in (*_ETCD, "kubernetes_dir"))
+
+    @property
+    def without_etcd(self) -> "Config":
+        """The same, but for what is said of the ways to etcd."""
+        default = Config()
+        return msgspec.structs.replace(self, **{key: getattr(default, key) for key in _ETCD})
 
     def redraws_per_s(self, environ: Mapping[str, str]) -> float:
         """Return the highest rate of redraws in Hz for this terminal."""
@@ -143,7 +152,15 @@ def parse_config(text: str, name: str) -> Config:
     for key in _PATHS:
         if key in values:
             values[key] = _absolute(key, values[key], name)
+    _check_urls(values, name)
+    if (namespace := values.get("namespace")) and not is_namespace_name(namespace):
+        raise ConfigError(f"{name}: namespace = {namespace!r}: {NOT_A_NAMESPACE}")
     return Config(**values)
+
+
+def is_namespace_name(text: str) -> bool:
+    """Tell whether a namespace can be called so; a name becomes part of a path."""
+    return re.fullmatch(NAMESPACE_PATTERN, text) is not None
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -170,6 +187,22 @@ def _absolute(key: str, value: str, name: str) -> str:
     if not path.is_absolute():
         raise ConfigError(f"{name}: {key} = {value!r}: expected an absolute path, or one that starts with ~")
     return str(path)
+
+
+def _check_urls(values: Mapping[str, Any], name: str) -> None:
+    given = [("prometheus", url) for url in (values.get("prometheus"),) if url]
+    given += [(key, url) for key in ("dcgm", "vllm") for url in values.get(key, ())]
+    if not given:
+        return  # before the first paint nothing is imported that is not needed
+    from collectors.errors import ConfigurationError
+    from collectors.http import check_url
+    from collectors.vllm.collect import base_url
+
+    for key, url in given:
+        try:
+            (base_url if key == "vllm" else check_url)(url, f"{name}: {key} =")
+        except ConfigurationError as error:
+            raise ConfigError(str(error)) from None
 
 
 def _keys(value: object, name: str, prefix: str = "") -> dict[str, str]:

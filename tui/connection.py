@@ -1,7 +1,6 @@
 """The way from the command line to a cluster: credentials, collectors and runner, entered and left as one."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from importlib import import_module
@@ -17,7 +16,7 @@ from situation.logs import LogTarget, PodLog
 from situation.readings import CONFIGURED, Configured, Reading, SourceState
 from situation.situation import Situation
 from situation.text import harmless
-from tui.config import NAMESPACE_PATTERN
+from tui.config import NOT_A_NAMESPACE, is_namespace_name
 from tui.local import Access, local_access, not_read
 
 if TYPE_CHECKING:
@@ -105,6 +104,8 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
     """What is said of the cluster itself."""
     clock: ClusterClock = msgspec.field(default_factory=ClusterClock)
     """Dates all readings, and is put right by the API server's; who judges them asks it for the time."""
+    namespace_from: str = "--namespace"
+    """What messages call the namespace's origin: the option, or file and key of the configuration."""
 
     @property
     def target(self) -> Target:
@@ -154,7 +155,9 @@ class KubernetesConnection(msgspec.Struct, frozen=True):
         deadline_s = self.plugin_deadline_s or PLUGIN_DEADLINE_S
         if self.local:
             kubernetes_dir = (self.etcd or EtcdOptions()).kubernetes_dir
-            return await local_access(self.kubeconfig, self.context, kubernetes_dir, deadline_s, self.clock)
+            return await local_access(
+                self.kubeconfig, self.context, kubernetes_dir, deadline_s, self.clock, oidc_renew=self.oidc_renew
+            )
         client = await connect(
             self.kubeconfig,
             self.context,
@@ -264,10 +267,8 @@ def serving_options(vllm: Iterable[str], prometheus: str | None, config: "Config
 
 def check_namespace_name(namespace: str | None) -> None:
     """Raise ConnectionFailed for a name that no namespace can have: it would become part of a path."""
-    if namespace and not re.fullmatch(NAMESPACE_PATTERN, namespace):
-        raise ConnectionFailed(
-            f"--namespace {namespace!r}: not a name of a namespace (small letters, digits and dashes, 63 at most)"
-        )
+    if namespace and not is_namespace_name(namespace):
+        raise ConnectionFailed(f"--namespace {namespace!r}: {NOT_A_NAMESPACE}")
 
 
 def path_text(path: Path | None) -> str | None:

@@ -2,19 +2,20 @@
 
 import asyncio
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from situation.kinds import KINDS, ObjectKind
+from situation.kinds import BY_NAME, KINDS, ObjectKind
+from situation.namespaces import absent_text
 from situation.text import harmless
 from tui.config import Config, ConfigError, load_config
 from tui.connection import ConnectionFailed, check_namespace_name
 from tui.doctor_control_plane import clock_line, control_plane_lines, metrics_line, scheduler_lines
 from tui.doctor_devices import device_lines
 from tui.doctor_serving import serving_lines
-from tui.exits import EXIT_UNKNOWN
+from tui.etcd_options import EtcdArguments, etcd_choice
+from tui.exits import EXIT_UNKNOWN, UsageProblem
 from tui.keymap import check_keymap
 from tui.local import Access
 from tui.output import write_lines
@@ -51,24 +52,36 @@ def run_doctor(reach: Reach) -> int:
 
     Raises UsageProblem for options of etcd that cannot be used.
     """
-    checkups = [*_own_files(reach.config), *_terminal()]
+    settings, problems = _settings(reach)
+    checkups = [*_own_files(problems), *_terminal()]
     write_lines(checkup.line for checkup in checkups)
-    try:
-        settings = load_config(reach.config.expanduser() if reach.config else None)
-    except ConfigError:
-        settings = Config()  # told above; the cluster is looked at all the same
     cluster = asyncio.run(_cluster(reach.connection(settings)))
     write_lines(checkup.line for checkup in cluster)
     return EXIT_UNKNOWN if any(checkup.works is False for checkup in (*checkups, *cluster)) else 0
 
 
-def _own_files(config: Path | None) -> Iterator[Checkup]:
+def _settings(reach: Reach) -> tuple[Config, list[str]]:
+    """Return what of the configuration can be used, with which the cluster is looked at, and what is wrong with it."""
+    from tui.themes import load_themes, theme_for
+
+    file = str(reach.config_file)
     try:
-        settings = load_config(config.expanduser() if config else None)
-        problems = check_keymap(cockpit_bindings(), dict(settings.keys))
-        yield from _told("configuration", problems, "" if problems else "can be used", works=False)
+        settings = load_config(reach.config_file if reach.config else None)
     except ConfigError as error:
-        yield Checkup(False, "configuration", str(error))
+        return Config(), [str(error)]
+    problems = [f"{file}: [keys]: {problem}" for problem in check_keymap(cockpit_bindings(), dict(settings.keys))]
+    _, wrong = theme_for({}, settings.theme, [theme.name for theme in load_themes(themes_dir()).themes])
+    if wrong:
+        problems.append(f"{file}: {wrong}")
+    try:
+        etcd_choice(EtcdArguments(), settings, file)
+    except UsageProblem as problem:
+        return settings.without_etcd, [*problems, str(problem)]
+    return settings, problems
+
+
+def _own_files(problems: Sequence[str]) -> Iterator[Checkup]:
+    yield from _told("configuration", problems, "" if problems else "can be used", works=False)
     from tui.themes import load_themes
 
     themes = load_themes(themes_dir())
@@ -127,7 +140,7 @@ async def _cluster(connection: "KubernetesConnection") -> list[Checkup]:
     async with access.client or nullcontext():
         answers = False
         if access.client is not None:
-            found.append(await _probe(access.client, "API server (/version)", "/version", needed=True))
+            found.append(await _version(access.client))
             answers = bool(found[-1].works)
         if access.client is not None and answers:
             found += await _api(access.client, connection)
@@ -155,7 +168,9 @@ async def _api(client: "Client", connection: "KubernetesConnection") -> list[Che
     from collectors.gpu_devices.options import DeviceOptions
 
     namespace = connection.namespace
-    found = [await _probe(client, "readiness (/readyz)", "/readyz", needed=False)]
+    found = [await _readiness(client)]
+    if namespace:
+        found.append(await _exists(client, namespace, connection.namespace_from))
     found += await asyncio.gather(*(_may_read(client, kind, namespace) for kind in KINDS))
     found.append(await _may_read_logs(client, namespace))
     found.append(Checkup(*await metrics_line(client)))
@@ -164,16 +179,49 @@ async def _api(client: "Client", connection: "KubernetesConnection") -> list[Che
     return found + [Checkup(*line) for line in await device_lines(client, namespace, devices)]
 
 
-async def _probe(client: "Client", what: str, path: str, *, needed: bool) -> Checkup:
+async def _version(client: "Client") -> Checkup:
+    """Ask for the version: without an answer that is one there is no API server."""
     from collectors.errors import SourceError
+    from collectors.kubernetes.polls import parse_version
 
+    what = "API server (/version)"
     try:
-        status, _ = await client.get(path, accepted=(500,))
+        _, body = await client.get("/version")
+        parse_version(body, client.server)
     except SourceError as error:
-        return Checkup(False if needed else None, what, str(error))
+        return Checkup(False, what, str(error))
+    return Checkup(True, what, "answers")
+
+
+async def _readiness(client: "Client") -> Checkup:
+    from collectors.errors import SourceError
+    from collectors.kubernetes.polls import parse_readiness
+
+    what = "readiness (/readyz)"
+    try:
+        status, body = await client.get("/readyz", accepted=(500,))
+        parse_readiness(status, body, f"{client.server}/readyz")
+    except SourceError as error:
+        return Checkup(None, what, str(error))
     return Checkup(
         True if status == 200 else None, what, "answers" if status == 200 else f"answers {status}: not ready"
     )
+
+
+async def _exists(client: "Client", namespace: str, named: str) -> Checkup:
+    """Say whether the one namespace that is to be read is there; RBAC may keep that from us."""
+    from collectors.errors import AbsentError, SourceError
+    from collectors.kubernetes.lists import list_cached
+
+    what = f"namespace {namespace}"
+    try:
+        listed = await list_cached(client, BY_NAME["namespaces"], None)
+        if not listed.objects:
+            raise AbsentError("the list of namespaces is empty")
+    except SourceError as error:
+        return Checkup(None, what, f"not known whether it exists: {error}")
+    absent = absent_text(namespace, [item.name for item in listed.objects])
+    return Checkup(False, what, f"{named}: {absent}") if absent else Checkup(True, what, "exists")
 
 
 async def _may_read(client: "Client", kind: ObjectKind, namespace: str | None) -> Checkup:

@@ -39,8 +39,10 @@ class _Given(NamedTuple):
     value: str
 
 
-def etcd_choice(arguments: EtcdArguments, config: "Config") -> EtcdChoice:
-    """Return how to reach etcd. Raises UsageProblem naming option or key, for URLs and files that cannot be used.
+def etcd_choice(arguments: EtcdArguments, config: "Config", file: str) -> EtcdChoice:
+    """Return how to reach etcd. Raises UsageProblem for URLs and files that cannot be used.
+
+    It names the option, or the configuration `file` and its key.
 
     Certificate and key are taken from the same place: one from the command line and one from the configuration would
     not belong together.
@@ -49,20 +51,21 @@ def etcd_choice(arguments: EtcdArguments, config: "Config") -> EtcdChoice:
         return EtcdChoice(None)  # before the first paint nothing is imported that is not needed
     from collectors.etcd.options import EtcdOptions
 
-    cacert = _file("cacert", arguments.cacert, config.etcd_cacert)
+    keys = f"{file}: etcd_"
+    cacert = _given("cacert", arguments.cacert) if arguments.cacert else _Given(f"{keys}cacert", config.etcd_cacert)
     if arguments.cert or arguments.key:
-        cert, key = _file("cert", arguments.cert, ""), _file("key", arguments.key, "")
+        cert, key = _given("cert", arguments.cert), _given("key", arguments.key)
     else:
-        cert, key = _file("cert", None, config.etcd_cert), _file("key", None, config.etcd_key)
+        cert, key = _Given(f"{keys}cert", config.etcd_cert), _Given(f"{keys}key", config.etcd_key)
     if bool(cert.value) is not bool(key.value):
         given, lacking = (cert, key) if cert.value else (key, cert)
         raise UsageProblem(f"{given.name} {given.value} needs {lacking.name} too: certificate and key are a pair")
-    for file in (cacert, cert, key):
-        _check_file(file)
+    for pem in (cacert, cert, key):
+        _check_file(pem)
     bare = ("https", "a certificate is given") if cacert.value or cert.value else ("http", "no certificate is given")
-    endpoints = _checked(_urls("endpoints", arguments.endpoints, config.etcd_endpoints), *bare)
+    endpoints = _checked(_urls("endpoints", arguments.endpoints, config.etcd_endpoints, keys), *bare)
     plain = ("http", "metrics are served apart to be read without a certificate")
-    metrics = _checked(_urls("metrics", arguments.metrics, config.etcd_metrics), *plain)
+    metrics = _checked(_urls("metrics", arguments.metrics, config.etcd_metrics, keys), *plain)
     options = EtcdOptions(
         tuple(item.value for item in endpoints),
         cacert.value,
@@ -74,9 +77,9 @@ def etcd_choice(arguments: EtcdArguments, config: "Config") -> EtcdChoice:
     return EtcdChoice(options, tuple(item.note for item in (*endpoints, *metrics) if item.note))
 
 
-def _urls(what: str, given: tuple[str, ...], configured: tuple[str, ...]) -> list[_Given]:
+def _urls(what: str, given: tuple[str, ...], configured: tuple[str, ...], keys: str) -> list[_Given]:
     """Return the URLs one by one; like etcdctl, several may stand in one value with commas between them."""
-    name = f"--etcd-{what}" if given else f"configuration, etcd_{what}"
+    name = f"--etcd-{what}" if given else f"{keys}{what}"
     values = given or configured
     found = [_Given(name, part) for value in values for part in (item.strip() for item in value.split(",")) if part]
     if values and not found:
@@ -111,10 +114,8 @@ def _whole(given: _Given, scheme: str, why: str) -> _Url:
     return _Url(whole, "" if "://" in url else f"{name} {url}: taken as {whole}, as {why}")
 
 
-def _file(what: str, given: Path | None, configured: str) -> _Given:
-    if given is not None:
-        return _Given(f"--etcd-{what}", str(given.expanduser().absolute()))
-    return _Given(f"configuration, etcd_{what}" if configured else f"--etcd-{what}", configured)
+def _given(what: str, path: Path | None) -> _Given:
+    return _Given(f"--etcd-{what}", str(path.expanduser().absolute()) if path is not None else "")
 
 
 def _check_file(file: _Given) -> None:

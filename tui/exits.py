@@ -14,3 +14,7 @@ EXIT_TERMINATED: Final = 143
 
 class UsageProblem(Exception):  # noqa: N818 - not a fault of ours: it ends the program with its message
     """Something the caller can put right: printed as one line, exit code 64."""
+
+
+class NoSuchNamespace(UsageProblem):
+    """The one namespace that is to be read does not exist."""

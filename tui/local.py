@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -49,7 +50,13 @@ def check_control_plane_node(kubernetes_dir: Path) -> None:
 
 
 async def local_access(
-    kubeconfig: str | None, context: str | None, kubernetes_dir: Path, plugin_deadline_s: float, clock: "ClusterClock"
+    kubeconfig: str | None,
+    context: str | None,
+    kubernetes_dir: Path,
+    plugin_deadline_s: float,
+    clock: "ClusterClock",
+    *,
+    oidc_renew: bool = True,
 ) -> Access:
     """Take the kubeconfig that is named or in its usual place, else kubeadm's own if it can be read, else none.
 
@@ -60,8 +67,9 @@ async def local_access(
     from collectors.kubernetes.client import connect
 
     check_control_plane_node(kubernetes_dir)
+    connected = partial(connect, clock=clock, plugin_deadline_s=plugin_deadline_s, oidc_renew=oidc_renew)
     try:
-        client = await connect(kubeconfig, context, clock=clock, plugin_deadline_s=plugin_deadline_s)
+        client = await connected(kubeconfig, context)
         return Access(client, kubeconfig or "", (f"credentials: {client.kubeconfig}",))
     except NoKubeconfigError:
         problems: list[str] = []
@@ -72,7 +80,7 @@ async def local_access(
             problems.append(f"{path}: permission denied, run as root to use it")
         else:
             try:
-                client = await connect(str(path), context, clock=clock, plugin_deadline_s=plugin_deadline_s)
+                client = await connected(str(path), context)
                 return Access(client, str(path), (f"credentials: {path}",))
             except ConfigurationError as error:
                 problems.append(str(error))

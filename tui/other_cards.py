@@ -60,7 +60,9 @@ def _why_withdrawn(finding: Finding, when: str, situation: Situation, diagnosis:
 
 def _is_gone(ref: Ref, situation: Situation) -> bool:
     names = NAMES_OF.get(ref.kind, ())
-    return bool(names) and situation.knows(*names) and situation.get(ref) is None
+    if not names or not situation.knows(*names) or situation.get(ref) is not None:
+        return False
+    return not any(situation.is_unread(name, (ref.namespace, ref.name)) for name in names)
 
 
 def _present_state(ref: Ref, situation: Situation) -> str:

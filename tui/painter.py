@@ -32,6 +32,7 @@ from tui.view import (
     narrower,
     no_pod_matches,
     no_such_namespace,
+    nowhere,
     visible_causes,
     visible_events,
     visible_nodes,
@@ -202,7 +203,7 @@ class Painter:
         focus, wanted = self._attention.focus, self._attention.wanted
         hint = no_such_namespace(wanted, self._feed.situation, now)
         said = empty_text(what, source, now, focus, wanted, hint, unrelated)
-        return said + narrower(what, self._feed.situation)
+        return said + narrower(what, self._feed.situation) + nowhere(what, self._feed.situation, now)
 
     def nodes(self, pane: NodesPane, relation: Relation, turn: Turn | None, now: datetime) -> None:
         situation, attention = self._feed.situation, self._attention

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tui.etcd_options import EtcdArguments, etcd_choice
+from tui.paths import config_file
 
 if TYPE_CHECKING:
     from tui.config import Config
@@ -25,6 +26,11 @@ class Reach(NamedTuple):
     """The configuration file."""
 
     @property
+    def config_file(self) -> Path:
+        """The configuration file that counts, whether there is one or not."""
+        return self.config.expanduser() if self.config else config_file()
+
+    @property
     def named_sources(self) -> tuple[str, ...]:
         """Names of the sources that were asked for by name on the command line."""
         asked = {
@@ -40,7 +46,7 @@ class Reach(NamedTuple):
         from situation.readings import Configured
         from tui.connection import KubernetesConnection, device_options, path_text, serving_options
 
-        etcd, namespace = etcd_choice(self.etcd, config), self.namespace or config.namespace
+        etcd, namespace = etcd_choice(self.etcd, config, str(self.config_file)), self.namespace or config.namespace
         return KubernetesConnection(
             path_text(self.kubeconfig) or config.kubeconfig or None,
             self.context or config.context or None,
@@ -53,4 +59,5 @@ class Reach(NamedTuple):
             config.oidc_renew,
             serving_options(self.vllm, self.prometheus, config),
             Configured(config.gpu_operator_namespace, namespace),
+            namespace_from="--namespace" if self.namespace else f"{self.config_file}: namespace",
         )

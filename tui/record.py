@@ -3,12 +3,13 @@
 import asyncio
 import re
 import sys
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from situation.text import harmless
-from tui.exits import EXIT_INTERRUPTED, EXIT_UNKNOWN, UsageProblem
+from tui.exits import EXIT_INTERRUPTED, EXIT_UNKNOWN, NoSuchNamespace, UsageProblem
 from tui.output import write_lines
 from tui.reach import Reach
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tui.connection import KubernetesConnection
 
 _TURN_S: Final = 0.5
+_MISTYPED: Final = timedelta(seconds=30)
+"""A namespace that does not exist so soon after the start was mistyped. Later no recording is given up for it."""
 _GRACE_S: Final = 60.0
 """So long after its last word a tape still says what was known: nothing need have changed."""
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
@@ -40,6 +43,9 @@ def run_record(reach: Reach, file: Path, lasts: str | None) -> int:
     hearing = _Hearing()
     try:
         asyncio.run(_record(connection, hearing, path, lasts_s))
+    except NoSuchNamespace:
+        path.unlink(missing_ok=True)  # nothing is in it, and it would be in the way of the next try
+        raise
     except KeyboardInterrupt:
         pass  # the usual way to end it: what was written is whole
     if not path.exists():
@@ -79,11 +85,13 @@ async def _record(connection: "KubernetesConnection", hearing: _Hearing, path: P
     """Turn a feed as the cockpit does, because its rules say which lists are wanted; write what it hears."""
     from tape.format import TapeError
     from tape.scribe import Scribe
+    from tui.check import check_namespace
     from tui.connection import ConnectionFailed
     from tui.devices import nodes_first
     from tui.feed import Feed
 
     feed = Feed(connection.clock, lambda readings, at: scribe.write(readings, at))
+    has_looked = False
     loop = asyncio.get_running_loop()
     ends = None if lasts_s is None else loop.time() + lasts_s
     try:
@@ -97,6 +105,10 @@ async def _record(connection: "KubernetesConnection", hearing: _Hearing, path: P
                 while ends is None or loop.time() < ends:
                     feed.turn()
                     hearing.look(feed.situation)
+                    if not has_looked and feed.situation.knows("namespaces"):
+                        has_looked = True  # one that goes away later is a thing to record
+                        if feed.now() - began < _MISTYPED:
+                            check_namespace(feed, connection.namespace_from)
                     connected.want(feed.diagnosis.wanted)
                     connected.tell(feed.situation, nodes_first(feed.situation, feed.diagnosis))
                     await asyncio.sleep(_TURN_S if ends is None else max(0.0, min(_TURN_S, ends - loop.time())))
@@ -126,10 +138,13 @@ def check_tape(file: Path, at: str, *, as_json: bool) -> int:
     from tape.format import LONGEST_S, TapeError
     from tape.playhead import Playhead
     from tui.check import print_report
+    from tui.logs import log_to_file
+    from tui.paths import state_dir
     from tui.recorded import RecordedSources
     from tui.replay import second_of, target_of
     from tui.report import Report
 
+    log_to_file(state_dir())
     try:
         head = Playhead(file.expanduser(), RecordedSources)
         second = second_of(at, head)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from diagnosis.commands import shorten
 from diagnosis.control_plane_doubts import frozen_doubt
-from diagnosis.one_namespace import only_part
+from diagnosis.one_namespace import not_there, only_part
 from playbooks.commands import Target, offered
 from situation.clock import duration_text, moment_text
 from situation.findings import Command, Diagnosis, Evidence, Finding, LayerState, LayerStatus, Severity
@@ -140,8 +140,10 @@ class Report:
         """Yield what could not be read, or judged. A reason that many sources share is told once."""
         doubtful = [layer for layer in self._diagnosis.layers if layer.reason]
         layers = [f"{layer.layer.value} {layer.layer.title}" for layer in doubtful]
-        lines = [*only_part(self._situation), *frozen_doubt(self._situation, self._now)]
+        lines = [*not_there(self._situation, self._now), *only_part(self._situation)]
+        lines += frozen_doubt(self._situation, self._now)
         lines += [line for sources in self._read_sources() for line in doubt_lines(sources, self._now)]
+        lines += dict.fromkeys(layer.fault for layer in doubtful if layer.fault)
         lines = lines or [f"{layer.layer.title}: {layer.reason}" for layer in doubtful]
         if layers and not self._one_reason:
             yield ""

@@ -145,13 +145,13 @@ def appearance(options: CockpitOptions, config: Config) -> "Appearance":
     # What all screens are made of is read only where somebody has keys of their own.
     problems = check_keymap(cockpit_bindings(), dict(config.keys)) if config.keys else ()
     if problems:
-        raise UsageProblem("configuration, [keys]: " + "; ".join(problems))
+        raise UsageProblem(f"{options.reach.config_file}: [keys]: {'; '.join(problems)}")
     take_apart(config.keys.values())
     theme, wrong = theme_for(environ, options.theme or config.theme, [item.name for item in themes.themes])
     if wrong and options.theme:
         raise UsageProblem("; ".join((wrong.replace(" is used", " would be the default"), *themes.problems)))
     if wrong:
-        themes = themes._replace(problems=(*themes.problems, wrong))
+        themes = themes._replace(problems=(*themes.problems, f"{options.reach.config_file}: {wrong}"))
     return {
         "themes": themes,
         "theme": theme,

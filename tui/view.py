@@ -13,6 +13,7 @@ from situation.findings import Diagnosis, Finding, LayerState
 from situation.focus import Focus, Relation
 from situation.kinds import BY_NAME
 from situation.meta import ObjectKey
+from situation.namespaces import missing_namespace
 from situation.network import Service
 from situation.ordering import PodOrder
 from situation.pods import Pod
@@ -164,6 +165,12 @@ def narrower(kind: str, situation: Situation) -> str:
     return "; -n NAMESPACE reads one namespace alone" if BY_NAME[kind].namespaced else ""
 
 
+def nowhere(kind: str, situation: Situation, now: datetime) -> str:
+    """Say that there can be none of a kind, because the one namespace that is read does not exist; else empty."""
+    absent = missing_namespace(situation, now) if BY_NAME[kind].namespaced and situation.knows(kind) else ""
+    return f": {absent}" if absent else ""
+
+
 def empty_text(
     what: str, source: Source, now: datetime, focus: Focus, wanted: Filter, hint: str = "", unrelated: str = ""
 ) -> str:
@@ -198,6 +205,8 @@ def no_such_namespace(wanted: Filter, situation: Situation, now: datetime) -> st
     typed = wanted.namespace
     names = {name for _, name in situation.namespaces}
     if not typed or typed in names or situation.source("namespaces").state_at(now) is not SourceState.LIVE:
+        return ""
+    if situation.is_unread("namespaces", ("", typed)):
         return ""
     near = sorted(name for name in names if typed.lower() in name)[:_NAMESPACES_SHOWN]
     return f": there is no namespace “{typed}”" + (f", but {', '.join(near)}" if near else "")

@@ -16,6 +16,7 @@ import msgspec
 import yaml
 
 from collectors.errors import ConfigurationError, NoKubeconfigError
+from collectors.kubernetes.kubeconfig_types import check_cluster, check_user
 from situation.text import harmless
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -70,9 +71,10 @@ def find_kubeconfig(
         return _in_cluster(environ, context, service_account)
     looked = ", ".join(str(candidate) for candidate in candidates)
     origin = "KUBECONFIG names" if listed else "there is no"
+    looked += ", which does not exist" if listed else ""
     raise NoKubeconfigError(
-        f"no cluster configured: {origin} {looked}{', which does not exist' if listed else ''}, and this is not a pod "
-        "with a service account; pass --kubeconfig PATH, or --dump PATH to read a dump"
+        f"no cluster configured: {origin} {looked}, and this is not a pod with a service account; "
+        "pass --kubeconfig PATH; `midwatch check --dump PATH` reads a dump, `midwatch demo` needs no cluster"
     )
 
 
@@ -165,19 +167,20 @@ def _section(entry: dict[str, Any], key: str, where: str) -> dict[str, Any]:
 def _with_absolute_files(entry: _Entry, key: str, label: str) -> dict[str, Any]:
     path, data = entry
     section = dict(_section(data, key, f"{label}: {key} {data['name']!r}"))
+    (check_cluster if key == "cluster" else check_user)(section, f"{path}: {key} {data['name']!r}")
     folder = path.absolute().parent
     for file_key in _FILE_KEYS:
         # Inline data wins over a file of the same thing, as in client-go.
         if inline := section.get(f"{file_key}-data"):
-            _check_inline(str(inline), f"{path}: {key} {data['name']!r}: {file_key}-data")
+            _check_inline(inline, f"{path}: {key} {data['name']!r}: {file_key}-data")
             section.pop(file_key, None)
         elif name := section.get(file_key):
-            target = folder / str(name)
+            target = folder / name
             _check_readable(target, f"{path}: {key} {data['name']!r}: {file_key}")
             section[file_key] = str(target)
     plugin = section.get("exec")
-    if isinstance(plugin, dict) and os.sep in str(plugin.get("command") or ""):
-        section["exec"] = {**plugin, "command": str(folder / str(plugin["command"]))}
+    if plugin and os.sep in (plugin.get("command") or ""):
+        section["exec"] = {**plugin, "command": str(folder / plugin["command"])}
     return section
 
 

@@ -31,6 +31,11 @@ class LineSplitter:
         dropped, self._dropped = self._dropped, 0
         return dropped
 
+    @property
+    def rest(self) -> bytes:
+        """What came after the last line feed."""
+        return b"".join(self._parts)
+
     def _hold(self, part: bytes) -> None:
         if self._dropping or not part:
             return

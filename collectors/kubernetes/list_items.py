@@ -4,6 +4,8 @@ from typing import Any, Final
 
 import msgspec
 
+from situation.text import harmless
+
 _ITEMS: Final = b'"items":['
 _SEPARATOR: Final = b'},{"metadata"'
 
@@ -20,11 +22,20 @@ class _ListMeta(msgspec.Struct, rename="camel"):
 
 class _Document(msgspec.Struct):
     metadata: _ListMeta | None = None
-    items: list[msgspec.Raw] | None = None
-    kind: str | None = None
+    items: list[msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
+    kind: str = ""
+
+
+class _Status(msgspec.Struct):
+    """What the API answers in place of a list where it cannot; with 200, somebody in between lost the code."""
+
+    code: int = 0
+    message: str = ""
 
 
 _document: Final = msgspec.json.Decoder(_Document)
+_status: Final = msgspec.json.Decoder(_Status)
+_MESSAGE_SHOWN: Final = 200
 _raw: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -73,8 +84,8 @@ class ListSplitter:
             document = _document.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise CutListError(f"not a complete list: {error}") from error
-        if document.metadata is None and document.items is None:
-            raise CutListError(f"not a list but {document.kind or 'an object without kind'}")
+        if document.items is msgspec.UNSET:  # null stands for an empty list, but a list has items
+            raise CutListError(f"not a list but {what_came(document.kind, body)}")
         if document.metadata is not None:
             self.resource_version = document.metadata.resource_version
             self.continue_token = document.metadata.continue_
@@ -102,6 +113,17 @@ def _is_complete(item: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
+
+
+def what_came(kind: str, body: bytes) -> str:
+    """Name what came in place of a list or a watch: its kind, and the code and message of a Status."""
+    try:
+        status = _status.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        status = _Status()
+    said = ", ".join(filter(None, (str(status.code or ""), harmless(status.message)[:_MESSAGE_SHOWN])))
+    name = harmless(kind) or "an object without kind"
+    return f"{name}: {said}" if said else name
 
 
 def _closes_with_no_items(head: bytes) -> bool:

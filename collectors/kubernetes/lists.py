@@ -18,9 +18,9 @@ from collectors.errors import (
 )
 from collectors.kubernetes.client import Client
 from collectors.kubernetes.list_items import CutListError, ListSplitter
-from situation.decode import BadObjectError, checked, decode_object
+from situation.decode import BadObjectError, Name, checked, decode_object, name_of
 from situation.kinds import ObjectKind
-from situation.meta import KubernetesObject
+from situation.meta import KubernetesObject, ObjectKey
 from situation.sharing import Sharing
 
 FIRST_BYTE_S: Final = 10.0
@@ -59,37 +59,36 @@ class ObjectList(msgspec.Struct, frozen=True):
     resource_version: str
     """From here on it can be watched."""
     skipped: int
-    """Items that could not be decoded, or had to be left out and may matter."""
+    """Items of unknown name that could not be decoded, and what had to be left out and may matter."""
     continue_token: str = ""
     """Asks for the next page; empty where this is the last."""
     remaining: int = 0
     """Items after this page, where the server tells."""
     is_whole: bool = True
     """Nothing had to be left out."""
+    broken: tuple[ObjectKey, ...] = ()
+    """Names of items that could not be decoded."""
 
 
 class Decoder:
-    """Decodes objects of one kind; those that cannot be are counted, never raised."""
+    """Decodes objects of one kind; for those that cannot be it returns their name, and raises nothing."""
 
     def __init__(self, kind: ObjectKind) -> None:
         self._kind = kind
         self._sharing = Sharing()
-        self.skipped = 0
 
-    def decode(self, raw: bytes) -> KubernetesObject | None:
-        """Return the object, or None for a bad one."""
+    def decode(self, raw: bytes) -> KubernetesObject | Name | None:
+        """Return the object; for a bad one its name, or None where that cannot be read either."""
         try:
             return self._shared(decode_object(raw, self._kind))
         except (BadObjectError, RecursionError):
-            self.skipped += 1
-            return None
+            return name_of(raw)
 
     def check(self, item: KubernetesObject, raw: bytes) -> KubernetesObject | None:
         """Do for an object that is decoded already, from some part of `raw`, what `decode` does afterwards."""
         try:
             return self._shared(checked(item, self._kind, raw))
-        except BadObjectError:
-            self.skipped += 1
+        except BadObjectError:  # it has no name
             return None
 
     def _shared(self, item: KubernetesObject) -> KubernetesObject:
@@ -126,10 +125,11 @@ async def list_events(client: Client, kind: ObjectKind, namespace: str | None) -
     warnings, pages_left = await _read_pages(client, kind, namespace, _WARNINGS, EVENT_PAGES)
     others, _ = await _read_pages(client, kind, namespace, _OTHERS, pages_left)
     objects, skipped = warnings.objects + others.objects, warnings.skipped + others.skipped
+    broken = warnings.broken + others.broken
     if not warnings.is_whole:
-        skipped += max(1, len(first.objects) + first.remaining - len(objects))
+        skipped += max(1, len(first.objects) + len(first.broken) + first.remaining - len(objects) - len(broken))
     is_whole = warnings.is_whole and others.is_whole
-    return ObjectList(objects, first.resource_version, skipped, is_whole=is_whole)
+    return ObjectList(objects, first.resource_version, skipped, is_whole=is_whole, broken=broken)
 
 
 async def _read_pages(
@@ -137,6 +137,7 @@ async def _read_pages(
 ) -> tuple[ObjectList, int]:
     """Return what a field selector selects, from `pages` pages at most, and how many are left."""
     objects: list[KubernetesObject] = []
+    broken: list[ObjectKey] = []
     skipped, version, params = 0, "", {"limit": str(EVENT_PAGE), "fieldSelector": selector}
     is_whole = False
     while pages and not is_whole:
@@ -146,20 +147,20 @@ async def _read_pages(
         except ExpiredError:
             break  # the snapshot that the pages belong to is gone
         objects += page.objects
+        broken += page.broken
         skipped, version = skipped + page.skipped, version or page.resource_version
         params["continue"], is_whole = page.continue_token, not page.continue_token
-    return ObjectList(tuple(objects), version, skipped, is_whole=is_whole), pages
+    return ObjectList(tuple(objects), version, skipped, is_whole=is_whole, broken=tuple(broken)), pages
 
 
 async def _list(client: Client, kind: ObjectKind, namespace: str | None, params: dict[str, str]) -> ObjectList:
-    decoder, splitter, slicer = Decoder(kind), ListSplitter(), Slicer()
-    objects: list[KubernetesObject] = []
+    splitter, slicer, found = ListSplitter(), Slicer(), _Found(kind)
     path = kind.path(namespace)
     with refusals_named(kind, namespace, "list"):
         async with client.stream(path, params, first_byte_s=FIRST_BYTE_S) as answer:
             try:
                 while chunk := await answer.read(BODY_IDLE_S):
-                    await _decode(splitter.feed(chunk), decoder, objects, slicer)
+                    await _decode(splitter.feed(chunk), found, slicer)
             except TimeoutError as error:
                 raise UnreachableError(
                     f"{answer.url} sent nothing for {BODY_IDLE_S:g} s in the middle of a list"
@@ -168,16 +169,39 @@ async def _list(client: Client, kind: ObjectKind, namespace: str | None, params:
                 rest = splitter.finish()
             except CutListError as error:
                 raise BadAnswerError(f"{answer.url}: {error}") from error
-            await _decode(rest, decoder, objects, slicer)
+            await _decode(rest, found, slicer)
     return ObjectList(
-        tuple(objects), splitter.resource_version, decoder.skipped, splitter.continue_token, splitter.remaining
+        tuple(found.objects),
+        splitter.resource_version,
+        found.skipped,
+        splitter.continue_token,
+        splitter.remaining,
+        broken=tuple(found.broken),
     )
 
 
-async def _decode(items: list[bytes], decoder: Decoder, objects: list[KubernetesObject], slicer: Slicer) -> None:
+class _Found:
+    """The items of a list, as far as they came."""
+
+    def __init__(self, kind: ObjectKind) -> None:
+        self.objects: list[KubernetesObject] = []
+        self.broken: list[ObjectKey] = []
+        self.skipped = 0
+        self._decoder = Decoder(kind)
+
+    def add(self, raw: bytes) -> None:
+        match self._decoder.decode(raw):
+            case None:
+                self.skipped += 1
+            case Name(key):
+                self.broken.append(key)
+            case item:
+                self.objects.append(item)
+
+
+async def _decode(items: list[bytes], found: _Found, slicer: Slicer) -> None:
     for raw in items:
-        if (item := decoder.decode(raw)) is not None:
-            objects.append(item)
+        found.add(raw)
         if slicer.is_over():
             await slicer.rest()
 

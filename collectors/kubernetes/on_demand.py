@@ -53,5 +53,5 @@ class OnDemandList:
     async def collect(self) -> AsyncGenerator[Reading, None]:
         await self._wishes.until_wanted(self._kind.name)
         listed = await list_cached(self._client, self._kind, self._namespace)
-        value = Listed(self._kind.name, listed.objects, listed.skipped)
+        value = Listed(self._kind.name, listed.objects, listed.skipped, broken=listed.broken)
         yield Reading(self.name, SourceState.LIVE, self._clock(), value, fresh_for_s=FRESH_S)

@@ -6,7 +6,7 @@ Lists are not polled, except where RBAC allows to list a kind but not to watch i
 import logging
 import math
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from datetime import datetime
 from time import monotonic
@@ -21,25 +21,22 @@ from collectors.errors import (
     UnreachableError,
     WatchForbiddenError,
 )
+from collectors.kubernetes import watch_body
 from collectors.kubernetes.client import Answer, Client
-from collectors.kubernetes.failures import error_for_status, web_page
+from collectors.kubernetes.failures import error_for_status
 from collectors.kubernetes.lines import LineSplitter
-from collectors.kubernetes.lists import BODY_IDLE_S, FIRST_BYTE_S, Slicer, list_cached, list_events, refusals_named
-from collectors.kubernetes.watch_lines import WatchError, WatchLines
+from collectors.kubernetes.lists import FIRST_BYTE_S, Slicer, list_cached, list_events, refusals_named
+from collectors.kubernetes.watch_body import WatchBody
+from collectors.kubernetes.watch_lines import WatchError, WatchLines, in_place_of_events
 from collectors.kubernetes.watchless import POLL_MIN_S, Watchless
 from situation.kinds import ObjectKind
 from situation.readings import Changed, Listed, Reading, SourceState
+from situation.text import harmless
 
 PAUSE_S: Final = 0.3
 WATCH_S: Final = (300, 600)
 """Asked for as `timeoutSeconds`, at random in this range, so that watches do not all end at once (as in client-go)."""
-IDLE_S: Final = 150.0
-"""Bookmarks come about once a minute; a watch silent for longer is a dead connection."""
 CONFIRM_S: Final = 10.0
-LOOK_S: Final = 5.0
-"""So often a quiet watch looks whether the API server answers others: bookmarks come too seldom to tell it."""
-QUIET_START_S: Final = 1.0
-"""A watch that stays open this long without an ERROR event is a good one, though nothing came."""
 SHORT_S: Final = 5.0
 """A watch that breaks sooner counts as a failure, so that the runner backs off."""
 
@@ -81,6 +78,8 @@ class Reflector:
         self._confirmed_at = 0.0
         self._is_doubted = False
         """Nothing came over the watch since the API server fell silent, and that was said."""
+        self._sound_at = 0.0
+        """When the last line came that made sense, or the watch was opened."""
         self._try_plain = False
         """The last streaming list came to nothing: take the other way once."""
 
@@ -166,7 +165,7 @@ class Reflector:
         self._lines.begin(listed.objects, listed.resource_version)
         self._seen_at, self._listed_at = self._clock(), monotonic()
         self._list_took_s = self._listed_at - began
-        return Listed(self._kind.name, listed.objects, listed.skipped, listed.is_whole)
+        return Listed(self._kind.name, listed.objects, listed.skipped, listed.is_whole, listed.broken)
 
     async def _follow(self, *, initial: bool) -> AsyncGenerator[Reading, None]:
         """Watch until the server ends it; with `initial` the watch begins with all objects (streaming list)."""
@@ -182,9 +181,10 @@ class Reflector:
             params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": "0"}
         path = self._kind.path(self._namespace)
         self._confirmed_at, self._is_doubted = -math.inf, False
+        self._lines.open()
         with refusals_named(self._kind, self._namespace, "watch"):
             async with self._client.stream(path, params, first_byte_s=FIRST_BYTE_S, watch=True) as answer:
-                opened = monotonic()
+                self._sound_at = opened = monotonic()
                 try:
                     async with aclosing(self._read(answer, initial=initial)) as readings:
                         async for reading in readings:
@@ -194,35 +194,49 @@ class Reflector:
                     if type(error) is not UnreachableError or not self._lines.version or lived_s < SHORT_S:
                         raise
                     _log.debug("%s: watch broke off after %.0f s: %s", self.name, lived_s, error)
+                if self._lines.broken and not self._lines.sound:
+                    raise self._nonsense(answer)
         if self._confirmed_at == -math.inf:
             raise UnreachableError(f"{self._client.server} ended the watch on {self._kind.resource} at once")
 
     async def _read(self, answer: Answer, *, initial: bool) -> AsyncGenerator[Reading, None]:
-        splitter, slicer, body = LineSplitter(), Slicer(), _Body(answer, initial=initial)
-        failed: WatchError | None = None
+        splitter, slicer, body = LineSplitter(), Slicer(), WatchBody(answer, initial=initial)
         while (chunk := await body.next()) != b"":
             if chunk is None:
                 if (reading := self._quiet(answer, body)) is not None:
                     yield reading
                 continue
-            self._is_doubted = False
-            for line in splitter.feed(chunk):
-                if (failed := self._lines.add(line)) is not None:
-                    break
-                if slicer.is_over():
-                    await slicer.rest()
-            self._lines.skipped += splitter.take_dropped()
-            reading = self._due(body)
+            sound = self._lines.sound
+            failed = await self._add(splitter.feed(chunk), slicer)
+            self._lines.drop(splitter.take_dropped())
+            if self._lines.sound > sound:
+                self._sound_at, self._is_doubted = monotonic(), False
+                reading = self._due(body)
+            else:
+                reading = self._doubtful(answer) if failed is None else None
             # A watch that ends with an error confirms nothing, but what came before the error counts.
             if reading is not None and (failed is None or reading.value is not None):
                 yield reading
             if failed is not None:
                 raise self._failure(failed, initial=body.initial)
             del chunk  # else each watch that waits would hold its last one: a megabyte and more of all together
+        if (failed := in_place_of_events(splitter.rest)) is not None:
+            raise self._failure(failed, initial=body.initial)
         if body.initial:
+            if self._lines.broken and not self._lines.sound:
+                raise self._nonsense(answer)
             raise UnreachableError(f"{answer.url} ended before all {self._kind.resource} were sent")
 
-    def _quiet(self, answer: Answer, body: "_Body") -> Reading | None:
+    async def _add(self, lines: Iterable[bytes], slicer: Slicer) -> WatchError | None:
+        """Take lines in, up to the first that is an error, which is returned."""
+        for line in lines:
+            if (failed := self._lines.add(line)) is not None:
+                return failed
+            if slicer.is_over():
+                await slicer.rest()
+        return None
+
+    def _quiet(self, answer: Answer, body: WatchBody) -> Reading | None:
         """Return what is to be published while nothing comes, None for nothing.
 
         Raises UnreachableError once the API server answers again and the watch still brings nothing: a new one tells.
@@ -240,8 +254,8 @@ class Reflector:
         error = f"{self._client.server} does not answer, and nothing came over the watch on {self._kind.resource} since"
         return Reading(self.name, SourceState.UNREACHABLE, self._clock(), None, error)
 
-    def _due(self, body: "_Body") -> Reading | None:
-        """Return what is to be published after a chunk, None for nothing."""
+    def _due(self, body: WatchBody) -> Reading | None:
+        """Return what is to be published after a chunk with lines that make sense, None for nothing."""
         if not body.initial:
             changed = self._lines.take()
             return self._live(changed) if changed else self._confirmation()
@@ -249,11 +263,29 @@ class Reflector:
             return None
         body.initial = self._try_plain = False
         changed = self._lines.take() or Changed(self._kind.name)
-        return self._live(Listed(self._kind.name, changed.upserts, changed.skipped))
+        return self._live(Listed(self._kind.name, changed.upserts, changed.skipped, broken=changed.broken))
+
+    def _doubtful(self, answer: Answer) -> Reading | None:
+        """Return what is to be published after a chunk without any, None for nothing: it confirms nothing.
+
+        Raises BadAnswerError where nothing else has come for so long that the watch is as good as dead.
+        """
+        if self._lines.broken and monotonic() - self._sound_at >= watch_body.IDLE_S:
+            raise self._nonsense(answer, f" for {watch_body.IDLE_S:g} s")
+        if self._confirmed_at == -math.inf or (changed := self._lines.take()) is None:
+            return None
+        return Reading(self.name, SourceState.LIVE, self._seen_at, changed)
+
+    def _nonsense(self, answer: Answer, so_long: str = "") -> BadAnswerError:
+        """Return the error of a watch that brings nothing but lines that make no sense, all the time or `so_long`."""
+        count, self._lines.skipped = self._lines.broken, 0
+        first = harmless(self._lines.nonsense.decode("utf-8", "replace"))
+        what = f"broken lines{so_long} ({count}{f'; the first: {first}' if first else ''})"
+        return BadAnswerError(f"{answer.url}: the watch brought nothing but {what}")
 
     def _live(self, value: Listed | Changed | None) -> Reading:
-        self._confirmed_at = monotonic()
-        return Reading(self.name, SourceState.LIVE, self._clock(), value)
+        self._confirmed_at, self._seen_at = monotonic(), self._clock()
+        return Reading(self.name, SourceState.LIVE, self._seen_at, value)
 
     def _confirmation(self) -> Reading | None:
         """Return a reading that says the last value still holds; None if that was said less than CONFIRM_S ago."""
@@ -261,39 +293,11 @@ class Reflector:
 
     def _failure(self, error: WatchError, *, initial: bool) -> SourceError:
         url = f"{self._client.server}{self._kind.path(self._namespace)}"
+        if error.came:
+            return BadAnswerError(f"{url}: not a watch but {error.came}")
         if initial and error.code == 500:
             # Seen on 1.36 with etcd 3.5.1: the feature "RequestWatchProgress is disabled".
             return RefusedError(error.body.decode("utf-8", "replace"))
         if error.code == 0:
             return BadAnswerError(f"{url}: the watch ended with an error that says nothing")
         return error_for_status(error.code, error.body, {}, url, self._client.target)
-
-
-class _Body:
-    """The chunks of a watch, each awaited as long as the moment deserves."""
-
-    def __init__(self, answer: Answer, *, initial: bool) -> None:
-        self.initial = initial
-        """The objects there are at the start are still coming."""
-        self.heard_at = monotonic()
-        """When it brought something last, or was opened."""
-        self._answer = answer
-        self._begun = False
-        self._probed = initial
-
-    async def next(self) -> bytes | None:
-        """Return the next chunk, empty at the end; None while a watch stays quiet but open. Raises SourceError."""
-        limit_s = BODY_IDLE_S if self.initial else IDLE_S
-        wait_s = BODY_IDLE_S if self.initial else LOOK_S if self._probed else QUIET_START_S
-        try:
-            chunk = await self._answer.read(wait_s)
-        except TimeoutError as error:
-            self._probed = True
-            if monotonic() - self.heard_at < limit_s:
-                return None
-            raise UnreachableError(f"{self._answer.url}: nothing came over the watch for {limit_s:g} s") from error
-        self._probed, self.heard_at = True, monotonic()
-        if not self._begun and chunk.lstrip()[:1] == b"<":
-            raise web_page(self._answer.url)
-        self._begun = True
-        return chunk

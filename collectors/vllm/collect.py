@@ -43,15 +43,17 @@ def vllm_collectors(
     return [VllmCollector(wishes, ways, clock, servers=options.servers, prometheus=prometheus)]
 
 
-def base_url(url: str) -> str:
-    """Return the URL of a server without `/metrics`: other things are asked there too. Raises ConfigurationError.
+def base_url(url: str, option: str = URL_OPTION) -> str:
+    """Return the URL of a server without `/metrics`: other things are asked there too.
+
+    Raises ConfigurationError naming `option`.
 
     `.../v1` is how clients of the OpenAI API name a server; `/v1` stays where it was said that metrics are below it.
     """
-    parts = urlsplit(check_url(url, URL_OPTION))
+    parts = urlsplit(check_url(url, option))
     if parts.query or parts.fragment:
         raise ConfigurationError(
-            f"{URL_OPTION} {without_password(url)!r}: write it as {parts.scheme}://HOST:PORT, without ? and #"
+            f"{option} {without_password(url)!r}: write it as {parts.scheme}://HOST:PORT, without ? and #"
         )
     plain = url.rstrip("/")
     base = plain.removesuffix("/metrics").rstrip("/")

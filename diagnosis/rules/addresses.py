@@ -61,6 +61,17 @@ def _addresses(spec: PodSpec, namespace: str, situation: Situation) -> Iterator[
                 yield found
 
 
+def _is_unread(address: _Address, namespace: str, situation: Situation) -> bool:
+    """Tell whether nobody knows if there is such a Service: one could not be decoded.
+
+    Of two parts the second may also name a headless Service of the workload's own namespace.
+    """
+    keys = [(address.namespace, address.service)]
+    if keys[0] not in situation.services and address.host.count(".") == 1:
+        keys.append((namespace, address.namespace))
+    return any(key not in situation.services and situation.is_unread("services", key) for key in keys)
+
+
 def _wrong(address: _Address, situation: Situation) -> str:
     """Say what is wrong with an address, empty if nothing is or nothing can be told."""
     if not services_known(situation, address.namespace):
@@ -78,11 +89,11 @@ def _wrong(address: _Address, situation: Situation) -> str:
 def _judge_addresses(kind: str, workload: Deployment | StatefulSet, situation: Situation, now: datetime) -> Verdict:
     if not workload.spec.replicas:
         return CLEAR
-    wrong = [
-        (address, text)
-        for address in _addresses(workload.spec.template.spec, workload.namespace, situation)
-        if (text := _wrong(address, situation))
-    ]
+    addresses = list(_addresses(workload.spec.template.spec, workload.namespace, situation))
+    unread = [address for address in addresses if _is_unread(address, workload.namespace, situation)]
+    wrong = [(item, text) for item in addresses if item not in unread and (text := _wrong(item, situation))]
+    if not wrong and unread:
+        return Unknown(f"Service {unread[0].service} could not be decoded")
     if not wrong:
         return CLEAR
     if wait := wait_until(workload.metadata.creation_timestamp, APPLIED_S, now):

@@ -10,7 +10,7 @@ import msgspec
 from diagnosis.commands import fact, kubectl, shorten
 from diagnosis.node_agents import Agent, agents
 from diagnosis.on_demand import read_lately
-from diagnosis.rule import CLEAR, Rule, Verdict, rule, wait_until
+from diagnosis.rule import CLEAR, Rule, Unknown, Verdict, rule, wait_until
 from diagnosis.rules.claims_facts import Why, claim_fired, newest_event, pending
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import Ref
@@ -41,6 +41,8 @@ PROVISION_BUDGET_S: Final = 120.0
 def storage_class_missing(claim: PersistentVolumeClaim, situation: Situation, now: datetime) -> Verdict:
     """A claim asks for a StorageClass that does not exist."""
     found = pending(claim, situation, now)
+    if found is not None and found.why is Why.UNREAD:
+        return Unknown(f"StorageClass {found.text} could not be decoded")
     if found is None or found.why is not Why.CLASS:
         return CLEAR
     if wait := wait_until(claim.metadata.creation_timestamp, CLAIM_BUDGET_S, now):

@@ -30,6 +30,7 @@ _ORDINAL: Final = re.compile(r"^(?P<stem>.+-)(?P<ordinal>[1-9]\d*)$")
 
 class Why(Enum):
     CLASS = "the StorageClass does not exist"
+    UNREAD = "the StorageClass could not be decoded"
     STATIC = "no volume fits"
     FAILED = "the provisioner fails"
     SILENT = "the provisioner does not answer"
@@ -39,7 +40,7 @@ class Why(Enum):
 class Pending(msgspec.Struct, frozen=True):
     why: Why
     text: str
-    """Name of the class for CLASS, else what the event says."""
+    """Name of the class for CLASS and UNREAD, else what the event says."""
     event: Event | None
     users: tuple[Pod, ...]
 
@@ -51,12 +52,15 @@ def pending(claim: PersistentVolumeClaim, situation: Situation, now: datetime) -
     pods = situation.pods_by_claim.get(claim.key).values()
     users = tuple(pod for pod in pods if not is_finished(pod) and pod.metadata.deletion_timestamp is None)
     name = claim.spec.storage_class_name
-    if name and situation.storage_classes and ("", name) not in situation.storage_classes:
+    unread = _is_unread(name or "", situation)
+    if name and situation.storage_classes and ("", name) not in situation.storage_classes and not unread:
         failure = newest_event(claim, situation, _FAILURES)
         return Pending(Why.CLASS, name, failure, users)
     newest, failure = newest_event(claim, situation, _FAILURES + _PROGRESS), newest_event(claim, situation, _FAILURES)
     if failure is not None and (failure is newest or _is_recent(failure, now)):
         return _failed(failure, users, situation)
+    if newest is None and unread:
+        return Pending(Why.UNREAD, name or "", None, users)
     if newest is None:
         known = situation.storage_classes.get(("", name or ""))
         waits = known is not None and known.volume_binding_mode == "WaitForFirstConsumer"
@@ -64,6 +68,12 @@ def pending(claim: PersistentVolumeClaim, situation: Situation, now: datetime) -
     if newest.reason in ("ExternalProvisioning", "Provisioning"):
         return Pending(Why.SILENT, newest.message, newest, users)
     return None
+
+
+def _is_unread(name: str, situation: Situation) -> bool:
+    """Tell whether nobody knows if there is a StorageClass of that name: one could not be decoded."""
+    key = ("", name)
+    return bool(name) and key not in situation.storage_classes and situation.is_unread("storageclasses", key)
 
 
 def newest_event(claim: PersistentVolumeClaim, situation: Situation, reasons: tuple[str, ...]) -> Event | None:
@@ -79,6 +89,8 @@ def _failed(event: Event, users: tuple[Pod, ...], situation: Situation) -> Pendi
     if match := _CLASS_MISSING.search(event.message):
         if ("", match["name"]) in situation.storage_classes:
             return None  # made by now: the controller tries again within seconds
+        if _is_unread(match["name"], situation):
+            return Pending(Why.UNREAD, match["name"], event, users)
         return Pending(Why.CLASS, match["name"], event, users)
     if event.reason == "ProvisioningFailed":
         return Pending(Why.FAILED, event.message, event, users)

@@ -5,7 +5,7 @@ from typing import Final
 
 from diagnosis.commands import fact, kubectl, shorten
 from diagnosis.explaining import CERTIFICATES_OUT, ETCD_DOWN
-from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
+from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.api_server import control_plane_commands
 from diagnosis.rules.nodes import ALL_NODES
 from situation.clock import age_text, duration_text
@@ -36,6 +36,8 @@ def nodes_down_together(_: None, situation: Situation, now: datetime) -> Verdict
     nodes = situation.nodes.values()
     if len(nodes) < 2 or any(is_node_ready(node) for node in nodes):
         return CLEAR
+    if situation.has_unread("nodes"):
+        return Unknown("not all nodes could be decoded: one may be Ready")
     ready = [find_condition(node.status.conditions, "Ready") for node in nodes]
     times = sorted(item.last_transition_time for item in ready if item and item.last_transition_time)
     if len(times) < len(nodes) or times[-1] - times[0] > TOGETHER:

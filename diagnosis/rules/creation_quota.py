@@ -102,7 +102,10 @@ def _fields(what: str) -> str:
 def _quota_now(found: Refused, situation: Situation, name: str, asked: dict[str, str]) -> list[Evidence]:
     if not situation.knows("resourcequotas"):
         return [fact("resourcequotas", "quotas could not be read", Mark.OPEN)]
-    quota = situation.quotas.get((found.ref.namespace, name))
+    key = (found.ref.namespace, name)
+    quota = situation.quotas.get(key)
+    if quota is None and situation.is_unread("resourcequotas", key):
+        return [fact("resourcequotas", f"quota {name} could not be decoded", Mark.OPEN)]
     if quota is None:
         return [fact("resourcequotas", f"quota {name} is gone by now: the controller tries again by itself", Mark.OPEN)]
     lines = [

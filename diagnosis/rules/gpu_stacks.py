@@ -141,6 +141,8 @@ def gpu_devices_not_published(node: Node, situation: Situation, now: datetime) -
     ours = [item for item in situation.devices_by_node.get(node.name).values() if item.spec.driver == GPU_DRIVER]
     if any(item.spec.devices for item in ours):
         return Wait(read + LATELY)  # they are large on big clusters and change seldom
+    if situation.has_unread(SLICES):
+        return Unknown("not all ResourceSlices could be decoded", wants=SLICES)
     pods = operands_on(node.name, situation)
     driver = named(pods, "nvidia-dra-driver-kubelet-plugin")
     since = ready_since(driver) if driver else None

@@ -159,6 +159,8 @@ def gpu_driver_upgrades_wait(_: None, situation: Situation, now: datetime) -> Ve
     waiting = [name for name in waiting if not _skipped(name, situation)]
     if not waiting or STATE_BUDGET_S.keys() & states.values():
         return CLEAR
+    if situation.has_unread("nodes"):
+        return Unknown("not all nodes could be decoded: one may be upgraded now")
     nodes = [node for node in situation.nodes.values() if node.name in states or is_discovered(node)]
     moved = [event.last_seen for node in nodes for event in upgrade_events(node, situation)[-1:]]
     if wait := wait_until(max((time for time in moved if time is not None), default=None), QUIET_S, now):

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from diagnosis.commands import counted, fact, kubectl
 from diagnosis.explaining import API_BUSY, CERTIFICATES_OUT, CONTROLLERS_DOWN, ETCD_DOWN, ETCD_SLOW
-from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
+from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule, wait_until
 from diagnosis.rules.api_server import control_plane_commands
 from situation.clock import duration_text
 from situation.cluster import Lease
@@ -274,6 +274,8 @@ def deployment_not_observed(deployment: Deployment, situation: Situation, now: d
     seen = deployment.status.observed_generation
     if seen or deployment.metadata.generation <= seen or situation.replicasets_by_owner.get(ref):
         return CLEAR
+    if situation.has_unread("replicasets", deployment.namespace):
+        return Unknown(f"not all ReplicaSets of namespace {deployment.namespace} could be decoded")
     if wait := wait_until(deployment.metadata.creation_timestamp, OBSERVE_S, now):
         return wait
     return Fired(

@@ -17,7 +17,7 @@ from diagnosis.gpu_facts import (
     unready_owners,
 )
 from diagnosis.gpu_status import capacity_evidence, manager_log, manager_owners, operand_commands
-from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
+from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule, wait_until
 from situation.cluster import Node
 from situation.findings import Layer, Mark, Severity
 from situation.gpu.components import DEPLOY, MIG_CAPABLE
@@ -210,6 +210,8 @@ def mig_manager_missing(node: Node, situation: Situation, now: datetime) -> Verd
     owners = manager_owners(situation)
     if not owners or named(operands_on(node.name, situation), MIG_MANAGER) is not None:
         return CLEAR
+    if any(situation.has_unread("pods", owner.namespace) for owner in owners):
+        return Unknown("not all pods beside the MIG manager's could be decoded: one may be its")
     if wait := wait_until(node.metadata.creation_timestamp, DRIVER_START_S, now):
         return wait
     asked = labels.get(MIG_CONFIG, "all-disabled") not in ("", "all-disabled")

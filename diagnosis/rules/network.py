@@ -40,12 +40,19 @@ def _has_port(service: Service, wanted: BackendPort) -> bool:
     )
 
 
-def _dead_backends(ingress: Ingress, situation: Situation) -> list[tuple[str, str]]:
-    """Return (where from, what is wrong) for each backend without Service or port."""
+def _unread_backends(ingress: Ingress, situation: Situation) -> list[str]:
+    """Return the names of Services of which nobody knows whether they exist: some could not be decoded."""
+    names = {backend.service.name for _, backend in _backends(ingress) if backend.service is not None}
+    keys = [(ingress.namespace, name) for name in sorted(names)]
+    return [key[1] for key in keys if key not in situation.services and situation.is_unread("services", key)]
+
+
+def _dead_backends(ingress: Ingress, situation: Situation, unread: list[str]) -> list[tuple[str, str]]:
+    """Return (where from, what is wrong) for each backend without Service or port; those `unread` are passed over."""
     found = []
     for where, backend in _backends(ingress):
         target = backend.service
-        if target is None:
+        if target is None or target.name in unread:
             continue
         service = situation.services.get((ingress.namespace, target.name))
         if service is None:
@@ -74,8 +81,11 @@ def ingress_backend_missing(ingress: Ingress, situation: Situation, now: datetim
     """An Ingress leads to a Service or port that does not exist, or no controller has given it an address."""
     if not services_known(situation, ingress.namespace):
         return Unknown(f"the Services of namespace {ingress.namespace} are not known")
-    dead = _dead_backends(ingress, situation)
+    unread = _unread_backends(ingress, situation)
+    dead = _dead_backends(ingress, situation, unread)
     addressed = bool(ingress.status.load_balancer.ingress)
+    if not dead and unread:
+        return Unknown(f"Service {unread[0]} could not be decoded")
     if not dead and addressed:
         return CLEAR
     if wait := wait_until(ingress.metadata.creation_timestamp, APPLIED_S if dead else ADDRESS_S, now):
@@ -174,6 +184,8 @@ def egress_without_dns(policy: NetworkPolicy, situation: Situation, now: datetim
     pods = _cut_off(policy, situation)
     if not pods:
         return CLEAR
+    if situation.has_unread("networkpolicies", policy.namespace):
+        return Unknown(f"not all policies of namespace {policy.namespace} could be decoded: one may open port 53")
     names = ", ".join(pod.name for pod in pods[:3])
     return Fired(
         Ref("NetworkPolicy", *policy.key),

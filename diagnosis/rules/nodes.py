@@ -97,6 +97,8 @@ def _lease(
         why = " yet" if source.state is SourceState.STARTING else f": {source.error or source.state_at(now)}"
         return (fact(LEASES, f"the age of the node's lease is not known{why}", Mark.OPEN),)
     lease = situation.node_lease(node.name)
+    if lease is None and situation.is_unread(LEASES, ("kube-node-lease", node.name)):
+        return (fact(LEASES, "the node's lease could not be decoded", Mark.OPEN),)
     if lease is None or lease.spec.renew_time is None:
         return (fact(LEASES, "the node has no lease in kube-node-lease"),)
     renewed = lease.spec.renew_time

@@ -64,7 +64,7 @@ def gpus_short(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     if wait := still_young(pod, now):
         return wait
     for resource in short:
-        if not situation.nodes or not wanted(pod, resource):
+        if not situation.nodes or situation.has_unread("nodes") or not wanted(pod, resource):
             return by_message(pod, situation, now, resource, said, [commands.offers(resource)])
         if (answer := _Question(pod, resource, situation, now, said).answer()) is not None:
             return answer

@@ -29,6 +29,7 @@ _KNATIVE: Final = "serving.knative.dev/"
 _KEDA: Final = "scaledobject.keda.sh/name"
 """Label of an autoscaler that KEDA made (keda, apis/keda/v1alpha1/scaledobject_types.go)."""
 
+_SCALERS: Final = "horizontalpodautoscalers"
 _TIMED_OUT: Final = re.compile(r'ReplicaSet "(?P<name>[^"]+)" has timed out progressing')
 
 
@@ -115,15 +116,18 @@ def scaled_to_zero(deployment: Deployment, situation: Situation, now: datetime) 
     services = [service for service in _services_of(deployment, situation) if not _served(service, situation)]
     if not services:
         return Wait(now + timedelta(seconds=SCALED_RECHECK_S))
-    if not situation.knows("horizontalpodautoscalers"):
-        return Unknown("whether an autoscaler scaled it to zero", wants="horizontalpodautoscalers")
+    if not situation.knows(_SCALERS):
+        return Unknown("whether an autoscaler scaled it to zero", wants=_SCALERS)
+    for name in (_SCALERS, "pods"):
+        if situation.has_unread(name, deployment.namespace):
+            return Unknown(f"not all {name} of namespace {deployment.namespace} could be decoded", wants=_SCALERS)
     me = Ref("Deployment", deployment.namespace, deployment.name)
     if any(_may_be_zero(item) for item in autoscalers_of(me, situation)):
         return Wait(now + timedelta(seconds=SCALED_RECHECK_S))
     evidence = (
         fact("deployments", "spec.replicas is 0"),
         *(fact("services", f"Service {service.name} selects its pods and has no other") for service in services[:3]),
-        fact("horizontalpodautoscalers", "no autoscaler that goes to zero is set on it", Mark.EXCLUDES),
+        fact(_SCALERS, "no autoscaler that goes to zero is set on it", Mark.EXCLUDES),
     )
     next = (
         kubectl(
@@ -193,6 +197,8 @@ def job_failed(job: Job, situation: Situation, now: datetime) -> Verdict:
     about = situation.workload_of(job, "Job")
     if about != me and _worked_since(job, about, situation):
         return CLEAR
+    if about != me and situation.has_unread("jobs", job.namespace):
+        return Unknown(f"not all Jobs of namespace {job.namespace} could be decoded: a later one may have worked")
     failed = [pod for pod in situation.pods_of(me) if pod.status.phase == "Failed"]
     taken = [pod for pod in failed if pod.status.reason]
     evidence = [

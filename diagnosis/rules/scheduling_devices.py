@@ -16,7 +16,7 @@ from diagnosis.rules.scheduling_facts import fired, refusal, still_young
 from diagnosis.scheduler_text import RESOURCE_CLAIM
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.gpu.operator import ResourceClaim, ResourceSlice
-from situation.meta import Ref
+from situation.meta import ObjectKey, Ref
 from situation.pods import Pod
 from situation.situation import Situation
 
@@ -98,14 +98,19 @@ def _claims(pod: Pod, are_read: bool, situation: Situation) -> Iterator[Evidence
     for claim in pod.spec.resource_claims:
         if name := names[claim.name]:
             if are_read:
-                found = situation.table(CLAIMS).get((pod.namespace, name))
-                state = _state(found) if isinstance(found, ResourceClaim) else "there is none of that name"
-                yield fact(CLAIMS, f"claim {claim.name} is {name}: {state}")
+                yield fact(CLAIMS, f"claim {claim.name} is {name}: {_state_of((pod.namespace, name), situation)}")
             else:
                 yield fact("pods", f"claim {claim.name} is {name}: who has its devices is not known", Mark.OPEN)
         else:
             template = claim.resource_claim_template_name or "unnamed"
             yield fact("pods", f"claim {claim.name}: not made yet from template {template}")
+
+
+def _state_of(key: ObjectKey, situation: Situation) -> str:
+    found = situation.table(CLAIMS).get(key)
+    if isinstance(found, ResourceClaim):
+        return _state(found)
+    return "it could not be decoded" if situation.is_unread(CLAIMS, key) else "there is none of that name"
 
 
 def _state(claim: ResourceClaim) -> str:

@@ -106,6 +106,8 @@ def fired(
     lines += _autoscaler(pod, situation)
     if not situation.knows("nodes"):
         lines.append(fact("nodes", "nodes could not be read: the numbers are the scheduler's", Mark.OPEN))
+    elif situation.has_unread("nodes"):
+        lines.append(fact("nodes", "not all nodes could be decoded: one of those may do", Mark.OPEN))
     describe = kubectl("describe", "pod", pod.name, purpose="what does the scheduler say?", namespace=pod.namespace)
     return Fired(
         situation.workload_of(pod),

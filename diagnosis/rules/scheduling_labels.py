@@ -50,7 +50,9 @@ def node_selector(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         for item in _asked(pod)
         if nodes
     ]
-    if nodes and missing:
+    if situation.has_unread("nodes"):
+        title, missing = "matches no node by its node selector or affinity", []
+    elif nodes and missing:
         title = f"selects a node label that no node has: {_requirement(missing[0])}"
     elif nodes and _asked(pod):
         title = "selects a combination of node labels that no node has"

@@ -6,7 +6,7 @@ from typing import Final
 
 from diagnosis.commands import fact, kubectl
 from diagnosis.on_demand import read_lately
-from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
+from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.scheduling_facts import fired, refusal, still_young
 from diagnosis.scheduler_text import (
     CLAIM_TROUBLE,
@@ -21,7 +21,7 @@ from situation.pods import Pod
 from situation.quantity import parse_quantity
 from situation.selectors import claim_names, is_finished, is_node_ready
 from situation.situation import Situation
-from situation.storage import PersistentVolume, PersistentVolumeClaim
+from situation.storage import PersistentVolume
 
 CLAIM_BUDGET_S: Final = 15.0
 """A claim is created beside its pod and the scheduler retries as soon as it changes; more than seconds is no race."""
@@ -51,6 +51,8 @@ def claim_missing(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     claim = situation.claims.get((pod.namespace, name))
     if match["missing"] and claim is not None:
         return _not_tried_again(pod, situation, now, f"claim {name} exists")
+    if match["missing"] and situation.is_unread("persistentvolumeclaims", (pod.namespace, name)):
+        return Unknown(f"claim {name} could not be decoded, so it may exist by now")
     if wait := still_young(pod, now, CLAIM_BUDGET_S):
         return wait
     follows: tuple[Ref, ...] = (Ref("PersistentVolumeClaim", pod.namespace, name),)
@@ -114,7 +116,7 @@ def claim_unbound(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         if not unbound:
             return _not_tried_again(pod, situation, now, "its claims are bound")
         names = tuple(unbound)
-        evidence = [fact("persistentvolumeclaims", f"claim {name}: {_phase(claim)}") for name, claim in claims]
+        evidence = [_phase(pod.namespace, name, situation) for name, _ in claims]
     else:
         evidence = [fact("persistentvolumeclaims", "claims could not be read", Mark.OPEN)]
     next = [
@@ -132,8 +134,12 @@ def _not_tried_again(pod: Pod, situation: Situation, now: datetime, what: str) -
     return fired(pod, situation, now, title, severity=Severity.INFO)
 
 
-def _phase(claim: PersistentVolumeClaim | None) -> str:
-    return "does not exist" if claim is None else claim.status.phase or "no phase yet"
+def _phase(namespace: str, name: str, situation: Situation) -> Evidence:
+    claim = situation.claims.get((namespace, name))
+    if claim is None and situation.is_unread("persistentvolumeclaims", (namespace, name)):
+        return fact("persistentvolumeclaims", f"claim {name} could not be decoded", Mark.OPEN)
+    phase = "does not exist" if claim is None else claim.status.phase or "no phase yet"
+    return fact("persistentvolumeclaims", f"claim {name}: {phase}")
 
 
 @rule(
@@ -171,7 +177,7 @@ def volume_elsewhere(pod: Pod, situation: Situation, now: datetime) -> Verdict:
             evidence.append(fact("persistentvolumes", f"{volume} (claim {name}) is tied to {place}"))
         for node in nodes:
             found = situation.node(node)
-            if found is None and situation.knows("nodes"):
+            if found is None and situation.knows("nodes") and not situation.is_unread("nodes", ("", node)):
                 evidence.append(fact("nodes", f"node {node} does not exist"))
             elif found is not None and (not is_node_ready(found) or found.spec.unschedulable):
                 follows.append(Ref("Node", "", node))

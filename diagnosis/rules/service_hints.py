@@ -6,7 +6,7 @@ from typing import Final
 from diagnosis.commands import counted, fact, kubectl, said_by
 from diagnosis.endpoints import backing, first_pod, has_backend, service_ref, slices_command
 from diagnosis.probe_text import port_of
-from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
+from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule, wait_until
 from diagnosis.rules.services import NEW_SERVICE_S
 from situation.clock import age_text
 from situation.findings import Command, Layer, Mark, Severity
@@ -187,6 +187,8 @@ def local_traffic_gap(service: Service, situation: Situation, now: datetime) -> 
     without = sorted(set(nodes) - serving)
     if not serving or not without:
         return CLEAR
+    if unread := [name for name in ("endpointslices", "pods") if situation.has_unread(name, service.namespace)]:
+        return Unknown(f"not all {unread[0]} of namespace {service.namespace} could be decoded")
     if wait := wait_until(service.metadata.creation_timestamp, NEW_SERVICE_S, now):
         return wait
     return Fired(

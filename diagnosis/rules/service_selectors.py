@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from diagnosis.commands import counted, fact, kubectl
 from diagnosis.endpoints import has_backend, is_cluster_dns, service_ref
-from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
+from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule, wait_until
 from diagnosis.rules.services import NEW_SERVICE_S, list_pods
 from situation.findings import Layer, Mark, Severity
 from situation.meta import Ref
@@ -19,6 +19,8 @@ from situation.workloads import DaemonSet, Deployment, StatefulSet, selector_tex
 
 _SIMILAR: Final = 0.85
 """Ratio of SequenceMatcher from which two label values look like one and a slip of it (`checkout`, `chekout`)."""
+_BEARERS: Final = ("pods", "deployments", "statefulsets", "daemonsets")
+"""What may bear the labels that a selector wants."""
 _VERSION: Final = re.compile(r"-?v\d+$")
 
 
@@ -108,6 +110,10 @@ def selector_matches_nothing(service: Service, situation: Situation, now: dateti
     meant = _meant(service, candidates, situation)
     if meant is None:
         return CLEAR
+    if unread := [name for name in _BEARERS if situation.has_unread(name, service.namespace)]:
+        return Unknown(
+            f"not all {unread[0]} of namespace {service.namespace} could be decoded: one may have the labels"
+        )
     evidence = (
         fact("services", f"selector {selector_text(selector)} matches 0 pods in namespace {service.namespace}"),
         fact("deployments", meant.text),

@@ -17,12 +17,13 @@ from diagnosis.endpoints import (
     left_at,
     readiness_changed_at,
     ready_due,
+    serves_unseen,
     service_ref,
     slices_command,
 )
 from diagnosis.explaining import CONTROLLERS_DOWN
 from diagnosis.replicas import wants_pods
-from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule, wait_until
+from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, Wait, rule, wait_until
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER, Ref
 from situation.network import Service, ServicePort
@@ -34,6 +35,8 @@ NEW_SERVICE_S: Final = 60.0
 """A Service is often applied before its workload; an empty one is not judged earlier."""
 SLICE_LAG_S: Final = 60.0
 """The endpoint slice controller follows a pod within seconds; a minute of lag means that it does not work (L4-10)."""
+
+_UNSEEN: Final = "not all pods and endpoint slices of namespace {} could be decoded"
 
 
 def list_pods(service: Service, purpose: str) -> Command:
@@ -85,6 +88,8 @@ def named_port_missing(service: Service, situation: Situation, now: datetime) ->
     missing = [port for port in named if (port.target_port, port.protocol) not in known and not _served(port, behind)]
     if not missing:
         return CLEAR
+    if serves_unseen(service, situation):
+        return Unknown(_UNSEEN.format(service.namespace))
     if wait := wait_until(service.metadata.creation_timestamp, NEW_SERVICE_S, now):
         return wait
     names = sorted(name for name, _ in known)
@@ -138,6 +143,8 @@ def endpoints_not_updated(service: Service, situation: Situation, now: datetime)
     late = [pod for pod in absent if now - since[pod.name] >= lag]
     if not late:
         return Wait(min(since.values()) + lag) if absent else CLEAR
+    if situation.has_unread("endpointslices", service.namespace):
+        return Unknown(_UNSEEN.format(service.namespace))
     none = not behind.ready_endpoints
     oldest = min(since[pod.name] for pod in late)
     return Fired(
@@ -165,6 +172,8 @@ def _unready(service: Service, situation: Situation, now: datetime) -> Backing |
     behind = backing(service, situation)
     if not behind.pods or behind.ready_pods:
         return CLEAR
+    if serves_unseen(service, situation):
+        return Unknown(_UNSEEN.format(service.namespace))
     if _is_to_rest(behind.pods, situation):
         return Wait(now + timedelta(seconds=SETTLE_S))
     due = ready_due(behind.pods, service.metadata.creation_timestamp, situation)
@@ -251,6 +260,8 @@ def cluster_dns_down(service: Service, situation: Situation, now: datetime) -> V
     behind = backing(service, situation)
     if behind.ready_pods:
         return CLEAR
+    if serves_unseen(service, situation):
+        return Unknown(_UNSEEN.format(service.namespace))
     if wait := wait_until(service.metadata.creation_timestamp, NEW_SERVICE_S, now):
         return wait
     due = ready_due(behind.pods, None, situation)

@@ -58,6 +58,8 @@ def device_driver_gone(pod: Pod, situation: Situation, now: datetime) -> Verdict
     plugin = _plugin_on(node.name, situation)
     if not driver or (plugin is not None and is_ready(plugin)):
         return CLEAR
+    if plugin is None and (situation.source("pods").skipped or situation.has_unread(SLICES)):
+        return Unknown("not all pods and ResourceSlices could be decoded", wants=SLICES)
     if plugin is None:  # one of another name would publish devices: the kubelet deletes those of a driver that went
         are_needed = not situation.sees_all or situation.source(SLICES).state in _READABLE
         if read_lately(SLICES, situation, now) is None and are_needed:

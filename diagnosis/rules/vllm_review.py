@@ -104,7 +104,7 @@ def _beside(setup: Setup, item: Deployment | StatefulSet | ServerView, situation
         yield Point("no workload", fact(setup.kind, "a pod of its own: nothing starts it anew on another node"))
     elif min(setup.replicas, least) == 1:
         yield Point("one replica", fact(setup.kind, "one replica: a rollout or a drained node is an outage"))
-    elif situation.knows("poddisruptionbudgets") and not _has_budget(item, situation):
+    elif _knows_budgets(setup, situation) and not _has_budget(item, situation):
         text = "no PodDisruptionBudget: a drain may take all replicas at once"
         yield Point("no disruption budget", fact("poddisruptionbudgets", text))
     for scaler in autoscalers:
@@ -127,6 +127,11 @@ def _scaling(scaler: HorizontalPodAutoscaler) -> Iterator[Point]:
         yield Point("scale-down window", fact(kind, text))
 
 
+def _knows_budgets(setup: Setup, situation: Situation) -> bool:
+    name = "poddisruptionbudgets"
+    return situation.knows(name) and not situation.has_unread(name, setup.about.namespace)
+
+
 def _has_budget(item: Deployment | StatefulSet | ServerView, situation: Situation) -> bool:
     if isinstance(item, ServerView):
         return False
@@ -141,7 +146,7 @@ def _has_budget(item: Deployment | StatefulSet | ServerView, situation: Situatio
 
 
 def _not_told(setup: Setup, situation: Situation) -> Iterator[Evidence]:
-    if setup.about.kind != "Pod" and setup.replicas > 1 and not situation.knows("poddisruptionbudgets"):
+    if setup.about.kind != "Pod" and setup.replicas > 1 and not _knows_budgets(setup, situation):
         yield cannot_tell("whether a disruption budget protects it", "poddisruptionbudgets")
     if setup.about.kind != "Pod" and not situation.knows("horizontalpodautoscalers"):
         yield cannot_tell("whether and how it is scaled", "horizontalpodautoscalers")

@@ -5,7 +5,15 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from diagnosis.commands import counted, fact, kubectl
-from diagnosis.endpoints import backing, explained_by, has_backend, ready_due, services_known, slices_command
+from diagnosis.endpoints import (
+    backing,
+    explained_by,
+    has_backend,
+    ready_due,
+    serves_unseen,
+    services_known,
+    slices_command,
+)
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, Wait, rule, wait_until
 from diagnosis.webhook_reach import Reach, reach_of
 from situation.findings import Evidence, Layer, Severity
@@ -36,12 +44,18 @@ def _dead(webhook: Webhook, situation: Situation, now: datetime) -> _Dead | Verd
     ref = Ref("Service", target.namespace, target.name)
     policy = fact("services", f"webhook {webhook.name}: failurePolicy {webhook.failure_policy}")
     service = situation.services.get((target.namespace, target.name))
+    if service is None and situation.is_unread("services", (target.namespace, target.name)):
+        return Unknown(f"Service {target.namespace}/{target.name} could not be decoded")
     if service is None:
         gone = fact("services", f"Service {target.namespace}/{target.name} does not exist")
         return _Dead(webhook, (policy, gone), (ref,))
     behind = backing(service, situation)
     if behind.ready_endpoints or not has_backend(service):
         return CLEAR
+    if serves_unseen(service, situation) or (
+        behind.ready_pods and situation.has_unread("endpointslices", target.namespace)
+    ):
+        return Unknown(f"not all pods and endpoint slices of namespace {target.namespace} could be decoded")
     due = ready_due(behind.pods, service.metadata.creation_timestamp, situation)
     if due is not None and now < due:
         return Wait(due)

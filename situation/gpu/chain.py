@@ -168,6 +168,9 @@ class _Judge:
         gfd_ready = gfd is not None and gfd.state in (LinkState.READY, LinkState.NOT_WANTED)
         held = component in (Component.DRIVER, Component.TOOLKIT) and self._is_held(component)
         link = without_pod(component, self._node, self._found, self._situation, self._now, held, gfd_ready)
+        if link.state is LinkState.ABSENT and link.owner is not None:
+            if self._situation.has_unread("pods", link.owner.namespace):
+                return _with(link, LinkState.UNKNOWN, "a pod could not be decoded")
         is_blamed = link.waits_for is Component.OPERATOR and not self._blocks(Component.OPERATOR)
         if is_blamed and self._blocks(Component.NFD):  # nobody has told the operator of the node
             return _with(link, link.state, link.text, waits_for=Component.NFD)
@@ -216,6 +219,9 @@ class _Judge:
     def _overdue(self, link: Link, own: Own) -> Link:
         """A step waits though what it waits for is there: it may take a moment, then it fails itself."""
         awaited = self.links[own.awaits] if own.awaits is not None else None
+        if awaited is not None and awaited.state is LinkState.UNKNOWN and link.pod is not None:
+            if self._situation.has_unread("pods", link.pod.namespace):
+                return _with(link, LinkState.UNKNOWN, "waits for a pod that could not be decoded")
         times = [time for time in (own.since, awaited.since if awaited else None) if time is not None]
         budget = _BUDGETS.get(awaited.component, VALIDATION) if awaited else VALIDATION
         due = max(times) + budget if times else None

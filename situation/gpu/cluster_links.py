@@ -75,6 +75,8 @@ def operator_link(node: Node, found: Survey, situation: Situation, now: datetime
     mine = [pod for pod in pods if component_of(pod) is Component.OPERATOR]
     if any(map(is_ready, mine)):
         return _operator_labels(node, found, now, owner)
+    if not mine and situation.has_unread("pods", operator.namespace):
+        return Link(Component.OPERATOR, LinkState.UNKNOWN, "a pod could not be decoded", owner=owner)
     if not mine:
         return Link(Component.OPERATOR, LinkState.ABSENT, "has no pod", owner=owner)
     newest = max(mine, key=lambda pod: (pod.metadata.deletion_timestamp is None, pod.name))

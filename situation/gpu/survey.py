@@ -66,9 +66,10 @@ def _survey(situation: Situation) -> Survey:
         if component is not None and item.name != _GKE_INSTALLER:
             found[component].append(item)
     spaces = dict.fromkeys(item.namespace for items in found.values() for item in items)
+    spaces |= dict.fromkeys((operator_namespace(situation), *_NAMESPACES))
     operator = None
     masters: list[Pod] = []
-    for namespace in spaces | dict.fromkeys((operator_namespace(situation), *_NAMESPACES)):
+    for namespace in spaces:
         operator = operator or situation.deployments.get((namespace, _OPERATOR))
         pods = situation.pods_by_label.get((namespace, "role", "master")).values()
         masters += [pod for pod in pods if component_of(pod) is Component.NFD]
@@ -78,9 +79,9 @@ def _survey(situation: Situation) -> Survey:
     return Survey(
         {component: tuple(items) for component, items in found.items()},
         operator,
-        situation.knows("deployments"),
+        situation.knows("deployments") and not any(situation.has_unread("deployments", space) for space in spaces),
         tuple(masters),
-        situation.knows("daemonsets"),
+        situation.knows("daemonsets") and not any(situation.has_unread("daemonsets", space) for space in spaces),
         by_operator,
         by_operator or Component.PLUGIN in found or Component.DRIVER in found,
     )

@@ -277,6 +277,75 @@ def test_the_same_object_twice_counts_once(tmp_path: Path) -> None:
     assert len(listed.objects) == 1
 
 
+KUBECTL: dict[str, Callable[[], str]] = {
+    "list": lambda: yaml.safe_dump(as_list(*OBJECTS)),
+    "typed list": lambda: yaml.safe_dump({**as_list(*map(without_kind, OBJECTS[:2])), "kind": "PodList"}),
+    "kind first": lambda: yaml.safe_dump({"kind": "List", "items": list(OBJECTS)}, sort_keys=False),
+    "documents": lambda: yaml.safe_dump_all(OBJECTS),
+    "lists": lambda: yaml.safe_dump_all([as_list(*OBJECTS[:2]), as_list(OBJECTS[2])]),
+}
+
+
+@pytest.mark.parametrize("form", KUBECTL)
+def test_yaml_that_is_cut_off_is_no_dump_wherever_it_is_cut_in_a_line(tmp_path: Path, form: str) -> None:
+    text, file = KUBECTL[form](), tmp_path / "dump.yaml"
+    for end in range(1, len(text) - 1, 3):
+        cut = text[:end]
+        is_whole = cut.rfind("\nkind: ") > cut.rfind("items:")  # the end of a list alone is missing
+        if cut.endswith("\n") or (is_whole and "list" in form):
+            continue
+        file.write_text(cut)
+        with pytest.raises(DumpError, match=r"dump\.yaml"):
+            read_dump(file)
+    file.write_text(text)
+    assert len(known(read_dump(file)).pods) == 2
+
+
+@pytest.mark.parametrize("form", ["list", "typed list", "lists"])
+def test_a_yaml_list_that_is_cut_off_between_two_lines_is_no_dump(tmp_path: Path, form: str) -> None:
+    text, file = KUBECTL[form](), tmp_path / "dump.yaml"
+    lines = text.splitlines(keepends=True)
+    last_kind = max(number for number, line in enumerate(lines) if line.startswith("kind: "))
+    first = max([number for number, line in enumerate(lines) if line.startswith("items:")])
+    for number in range(first + 1, last_kind + 1):
+        file.write_text("".join(lines[:number]))
+        with pytest.raises(DumpError, match=r"dump\.yaml"):
+            read_dump(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "pods.yaml",
+            yaml.safe_dump(as_list(pod("a"), pod("b", owner="ReplicaSet/web"), pod("c"))).partition("kind: L")[0],
+        ),
+        ("pods.yaml", yaml.safe_dump(pod("b", owner="ReplicaSet/web"))[:-3]),
+        ("pods.yaml", yaml.safe_dump(as_list(pod("a"), pod("b", owner="ReplicaSet/web")))[:-90] + "\n  x: ["),
+        ("pods.json", json.dumps(as_list(pod("a"), pod("b", owner="ReplicaSet/web")))[:-40]),
+        ("pods.json", json.dumps([pod("a"), pod("b", owner="ReplicaSet/web")], indent=2)[:-40]),
+        ("pods.json", json.dumps({"kind": "PodList", "items": [without_kind(pod("a"))]})[:-40]),
+    ],
+)
+@pytest.mark.parametrize("others", [True, False])
+def test_the_kinds_of_a_broken_file_are_not_judged_as_if_they_were_complete(
+    tmp_path: Path, name: str, text: str, others: bool
+) -> None:
+    (tmp_path / name).write_text(text)
+    (tmp_path / "nodes.json").write_text(json.dumps(as_list(node(), *([pod("web-1")] if others else []))))
+    (tmp_path / "sets.json").write_text(json.dumps({"kind": "ReplicaSetList", "apiVersion": "apps/v1", "items": []}))
+    dump = read_dump(tmp_path)
+    source = known(dump).source("pods")
+    if others:
+        assert (source.state, source.skipped) == (SourceState.LIVE, 1)
+    else:
+        assert source.state is SourceState.ABSENT
+        assert source.error.startswith("not in the dump") and name in source.error
+    assert known(dump).source("nodes").skipped == known(dump).source("replicasets").skipped == 0
+    assert any(note.startswith(f"skipped {tmp_path / name}") for note in dump.notes)
+    assert f"not known as a whole, as {tmp_path / name} held some: pods" in dump.notes
+
+
 BROKEN: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "the file is empty"),
     "blank": (b" \n\n", "the file is empty"),

@@ -206,11 +206,16 @@ async def test_certificates_that_etcd_refuses(
     assert capfd.readouterr().err == "", "gRPC's library writes nothing over the terminal"
 
 
+def _errors(reading: Reading) -> tuple[str, ...]:
+    member = told(reading)
+    return reading.error, member.status_error, member.page_error, member.health_error
+
+
 def _is_refused(reading: Reading, state: SourceState, said: str) -> None:
     """Each part says the same, and names the endpoint."""
     member = told(reading)
     assert (reading.state, member.answers) == (state, False)
-    for error in (reading.error, member.status_error, member.page_error, member.health_error):
+    for error in _errors(reading):
         assert member.endpoint.partition("//")[2] in error
         assert re.search(said, error), error
 
@@ -230,7 +235,7 @@ async def test_a_member_whose_own_certificate_has_expired(tmp_path: Path) -> Non
         etcd.start(member)
         async with asyncio.timeout(20):
             reading = await member_reading(options_of(etcd))
-            while "refused" in reading.error:  # it is starting
+            while any("connection refused" in error for error in _errors(reading)):  # it is starting
                 reading = await member_reading(options_of(etcd))
         _is_refused(reading, SourceState.UNREACHABLE, "certificate.*is not accepted: certificate has expired")
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,70 @@ def test_broken_files_are_named_with_what_is_wrong(tmp_path: Path, case: str) ->
         find(file)
     assert str(file) in str(raised.value)
     assert said in str(raised.value)
+
+
+PLUGIN = {"command": "aws", "apiVersion": "client.authentication.k8s.io/v1"}
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        ({"exec": {**PLUGIN, "args": 5}}, "exec: args must be a list, not a number"),
+        ({"exec": {**PLUGIN, "args": "get-token"}}, "exec: args must be a list, not a text"),
+        ({"exec": {**PLUGIN, "args": ["a", 5]}}, "exec: args[1] must be a text, not a number; put it in quotes"),
+        ({"exec": {**PLUGIN, "args": [None]}}, "exec: args[0] must be a text, not empty; put it in quotes"),
+        ({"exec": {**PLUGIN, "env": 5}}, "exec: env must be a list, not a number"),
+        ({"exec": {**PLUGIN, "env": {"A": "b"}}}, "exec: env must be a list, not a mapping"),
+        ({"exec": {**PLUGIN, "env": ["A=b"]}}, "exec: env[0] must be a mapping, not a text"),
+        (
+            {"exec": {**PLUGIN, "env": [{"name": "A", "value": True}]}},
+            "exec: env[0]: value must be a text, not true or false; put it in quotes",
+        ),
+        ({"exec": {**PLUGIN, "command": ["aws", "eks"]}}, "exec: command must be a text, not a list"),
+        ({"exec": {"provideClusterInfo": "no"}}, "exec: provideClusterInfo must be true or false, not a text"),
+        ({"exec": "aws eks get-token"}, "exec must be a mapping, not a text"),
+        ({"auth-provider": "oidc"}, "auth-provider must be a mapping, not a text"),
+        ({"auth-provider": {"name": "oidc", "config": []}}, "auth-provider: config must be a mapping, not a list"),
+        ({"as": "me", "as-groups": 5}, "as-groups must be a list, not a number"),
+        ({"as": "me", "as-groups": "system:masters"}, "as-groups must be a list, not a text"),
+        ({"username": 5, "password": "x"}, "username must be a text, not a number; put it in quotes"),
+        ({"token": 5}, "token must be a text, not a number; put it in quotes"),
+        ({"token": date(2026, 11, 20)}, "token must be a text, not a date; put it in quotes"),
+        ({"token": ["secret"]}, "token must be a text, not a list"),
+        ({"client-certificate": ["a"]}, "client-certificate must be a text, not a list"),
+    ],
+)
+def test_a_user_with_a_wrong_type_is_named_with_its_key(tmp_path: Path, user: Config, said: str) -> None:
+    file = write(tmp_path / "config", config("a", user=user))
+    with pytest.raises(ConfigurationError) as raised:
+        find(file)
+    assert str(raised.value) == f"{file}: user 'a': {said}"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "said"),
+    [
+        ({"proxy-url": 5}, "proxy-url must be a text, not a number; put it in quotes"),
+        ({"proxy-url": ["http://x"]}, "proxy-url must be a text, not a list"),
+        ({"tls-server-name": 5}, "tls-server-name must be a text, not a number; put it in quotes"),
+        ({"certificate-authority": 7}, "certificate-authority must be a text, not a number; put it in quotes"),
+        ({"insecure-skip-tls-verify": "no"}, "insecure-skip-tls-verify must be true or false, not a text"),
+    ],
+)
+def test_a_cluster_with_a_wrong_type_is_named_with_its_key(tmp_path: Path, cluster: Config, said: str) -> None:
+    data = config("a")
+    data["clusters"][0]["cluster"] |= cluster
+    file = write(tmp_path / "config", data)
+    with pytest.raises(ConfigurationError) as raised:
+        find(file)
+    assert str(raised.value) == f"{file}: cluster 'a': {said}"
+
+
+def test_what_is_null_is_absent_and_other_users_do_no_harm(tmp_path: Path) -> None:
+    data = config("a", "b", user={"exec": {**PLUGIN, "args": None, "env": None}, "as-groups": None, "token": None})
+    data["users"][1]["user"] = {"exec": "aws"}
+    data["clusters"][0]["cluster"] |= {"proxy-url": None, "extensions": 5}
+    assert find(write(tmp_path / "config", data)).context == "a"
 
 
 def test_missing_file_and_unknown_context(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
 import msgspec
 import pytest
 
-from collectors.kubernetes import lists, reflector
+from collectors.kubernetes import lists, reflector, watch_body
 from collectors.kubernetes.client import Client
 from simulator.faults import Answer
 from simulator.server import Simulator
@@ -17,6 +18,10 @@ from tests.build import event, node, pod
 from tests.collectors.harness import client_of, reflecting
 
 PODS = "/api/v1/pods"
+STATUS = (
+    b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",'
+    b'"message":"upstream token expired","reason":"Unauthorized","code":401}'
+)
 
 
 @pytest.fixture
@@ -129,12 +134,12 @@ async def test_hanging_server_times_out(simulator: Simulator, client: Client, mo
 
 
 async def test_silent_watch_is_given_up(simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reflector, "IDLE_S", 0.3)
+    monkeypatch.setattr(watch_body, "IDLE_S", 0.3)
     simulator.faults.bookmark_every_s = 60
     async with reflecting(client) as heard:
         await heard.until_state(SourceState.UNREACHABLE)
         assert "nothing came over the watch" in heard.source().error
-        monkeypatch.setattr(reflector, "IDLE_S", 60.0)
+        monkeypatch.setattr(watch_body, "IDLE_S", 60.0)
         await heard.until_state(SourceState.LIVE)
 
 
@@ -246,6 +251,64 @@ async def test_answer_that_ends_at_once_is_no_success(simulator: Simulator, clie
 
 
 @pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"upstream connect error\n", "(1; the first: upstream connect error)"),
+        (b"a\x1b[31m\nb\n", "(2; the first: a␛[31m)"),
+        (b'{"type":"ADDED","object":{"metadata":{}}}\n', "(1)"),
+    ],
+)
+async def test_a_watch_of_nothing_but_broken_lines_is_no_success(
+    simulator: Simulator, client: Client, body: bytes, said: str
+) -> None:
+    client.streaming_lists = False
+    simulator.faults.answers.append(Answer(PODS, 200, body, query={"watch": "*"}, times=None))
+    simulator.cluster.put("pods", pod("web-1"))
+    async with reflecting(client) as heard:
+        await heard.until(lambda: len(heard.readings) >= 4)
+        assert heard.source().error == f"{simulator.url}{PODS}: the watch brought nothing but broken lines {said}"
+        assert [reading.state for reading in heard.readings] == [SourceState.LIVE] + 3 * [SourceState.UNREACHABLE]
+        simulator.faults.answers.clear()
+        simulator.cluster.put("pods", pod("web-2"))
+        await heard.until_pods("web-1", "web-2")
+    assert (heard.source().state, heard.source().skipped, heard.lists()) == (SourceState.LIVE, 0, 1)
+
+
+async def test_a_streaming_list_of_nothing_but_broken_lines_says_what_came(
+    simulator: Simulator, client: Client
+) -> None:
+    simulator.faults.answers.append(Answer(PODS, 200, b"no healthy upstream\n"))
+    async with reflecting(client) as heard:
+        await heard.until_state(SourceState.LIVE)
+    assert heard.readings[0].state is SourceState.UNREACHABLE
+    assert heard.readings[0].error.endswith("nothing but broken lines (1; the first: no healthy upstream)")
+
+
+async def test_part_of_a_line_confirms_nothing(simulator: Simulator, client: Client) -> None:
+    client.streaming_lists = False
+    body = b"upstream connect error"
+    simulator.faults.answers.append(Answer(PODS, 200, body, query={"watch": "*"}, times=None))
+    async with reflecting(client) as heard:
+        await heard.until(lambda: len(heard.readings) >= 3)
+    assert [reading.state for reading in heard.readings[1:]] == 2 * [SourceState.UNREACHABLE]
+
+
+async def test_broken_lines_in_a_sound_watch_are_told_and_keep_nothing_fresh(
+    simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with reflecting(client) as heard:
+        seen_at = (await heard.until_state(SourceState.LIVE)).observed_at
+        simulator.inject("pods", b"nonsense\n")
+        await heard.until(lambda: heard.source().skipped == 1)
+        assert (heard.source().state, heard.source().observed_at) == (SourceState.LIVE, seen_at)
+        monkeypatch.setattr(watch_body, "IDLE_S", 0.0)
+        simulator.inject("pods", b"nonsense\n")
+        await heard.until_state(SourceState.UNREACHABLE)
+    first = next(reading.error for reading in heard.readings if reading.state is SourceState.UNREACHABLE)
+    assert first.endswith("nothing but broken lines for 0 s (2; the first: nonsense)")
+
+
+@pytest.mark.parametrize(
     "line",
     [
         b"this is not JSON\n",
@@ -269,6 +332,93 @@ async def test_bad_line_is_skipped_and_counted(simulator: Simulator, client: Cli
         await heard.until(lambda: heard.source().skipped == 1)
     assert heard.source().state is SourceState.LIVE
     assert heard.lists() == 1
+
+
+async def test_a_time_without_a_zone_is_utc(simulator: Simulator, client: Client) -> None:
+    async with reflecting(client) as heard:
+        await heard.until_state(SourceState.LIVE)
+        line = b'{"type":"ADDED","object":{"metadata":{"name":"a","creationTimestamp":"2026-11-20T02:41:07"}}}\n'
+        simulator.inject("pods", line)
+        await heard.until_pods("a")
+    assert heard.situation.pods["", "a"].metadata.creation_timestamp == datetime(2026, 11, 20, 2, 41, 7, tzinfo=UTC)
+    assert heard.source().skipped == 0
+
+
+async def test_an_object_that_is_broken_now_is_not_what_it_was(simulator: Simulator, client: Client) -> None:
+    def broken(name: str) -> None:
+        simulator.cluster.put("pods", pod(name, status={"phase": 7}))
+
+    simulator.cluster.put("pods", pod("web-1"))
+    simulator.cluster.put("pods", pod("web-2"))
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-1", "web-2")
+        for _ in range(3):
+            broken("web-1")
+        simulator.cluster.put("pods", pod("web-3"))
+        await heard.until_pods("web-2", "web-3")
+        assert heard.source().skipped == 1, "objects are counted, not lines"
+        broken("web-4")
+        await heard.until(lambda: heard.source().skipped == 2)
+        simulator.cluster.put("pods", pod("web-1"))
+        await heard.until_pods("web-1", "web-2", "web-3")
+        assert heard.source().skipped == 1
+        simulator.cluster.delete("pods", "shop", "web-4")
+        await heard.until(lambda: heard.source().skipped == 0)
+        broken("web-2")
+        await heard.until_pods("web-1", "web-3")
+    assert heard.lists() == 1
+
+
+@pytest.mark.parametrize("way", ["ok", "refused"])
+async def test_a_broken_object_in_a_list_is_counted_until_it_is_mended(
+    simulator: Simulator, client: Client, way: str
+) -> None:
+    simulator.faults.streaming_list = way  # type: ignore[assignment]
+    simulator.cluster.put("pods", pod("web-1", status={"phase": 7}))
+    simulator.cluster.put("pods", pod("web-2"))
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-2")
+        assert heard.source().skipped == 1
+        assert heard.source().broken == {("shop", "web-1")}
+        simulator.cluster.put("pods", pod("web-1"))
+        await heard.until_pods("web-1", "web-2")
+    assert heard.source().skipped == 0
+
+
+@pytest.mark.parametrize("changed", ["MODIFIED", "DELETED"])
+async def test_a_late_event_that_is_broken_changes_nothing(simulator: Simulator, client: Client, changed: str) -> None:
+    simulator.cluster.put("pods", pod("web-1"))
+    late = pod("web-1", status={"phase": 7})
+    late["metadata"]["resourceVersion"] = "1"
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-1")
+        simulator.inject("pods", msgspec.json.encode({"type": changed, "object": late}) + b"\n")
+        simulator.cluster.put("pods", pod("web-2"))
+        await heard.until_pods("web-1", "web-2")
+    assert heard.source().skipped == 0
+
+
+@pytest.mark.parametrize("name", ["pods", "events"])
+async def test_a_status_in_a_200_answer_is_no_empty_list(simulator: Simulator, client: Client, name: str) -> None:
+    simulator.faults.answers.append(Answer("/api/v1/", 200, STATUS, times=None))
+    async with reflecting(client, name) as heard:
+        said = "not a list but Status: 401, upstream token expired"
+        await heard.until(lambda: said in heard.source(name).error)
+    assert not heard.source(name).has_value
+    assert all(" but Status: 401, upstream token expired" in reading.error for reading in heard.readings)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+async def test_a_status_in_place_of_a_watch_is_named(simulator: Simulator, client: Client, end: bytes) -> None:
+    simulator.cluster.put("pods", pod("web-1"))
+    async with reflecting(client) as heard:
+        await heard.until_pods("web-1")
+        simulator.faults.answers.append(Answer(PODS, 200, STATUS + end, query={"watch": "1"}, times=None))
+        await simulator.cut()
+        await heard.until(lambda: "not a watch but Status: 401, upstream" in heard.source().error)
+        simulator.faults.answers.clear()
+        await heard.until_state(SourceState.LIVE)
+    assert heard.source().skipped == 0
 
 
 async def test_a_line_of_two_megabytes(simulator: Simulator, client: Client) -> None:
@@ -354,7 +504,7 @@ async def test_confirmations_are_rare(simulator: Simulator, client: Client) -> N
 async def test_a_quiet_watch_proves_nothing_while_the_server_answers_nobody(
     simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reflector, "LOOK_S", 0.05)
+    monkeypatch.setattr(watch_body, "LOOK_S", 0.05)
     simulator.faults.bookmark_every_s = 60.0
     simulator.cluster.put("pods", pod("web-1"))
     silent: list[float | None] = [None]

@@ -71,11 +71,32 @@ def test_a_cut_list_is_an_error(document: dict[str, Any], cut: int) -> None:
         splitter.finish()
 
 
-@pytest.mark.parametrize("body", [b"", b"404 page not found\n", b'{"kind":"Status","code":500}', b"[]", b"[" * 10_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"404 page not found\n",
+        b'{"kind":"Status","code":500}',
+        b'{"kind":"PodList","metadata":{"resourceVersion":"7"}}',
+        b'{"metadata":{},"error":"x"}',
+        b"[]",
+        b"[" * 10_000,
+    ],
+)
 def test_what_is_no_list_is_an_error(body: bytes) -> None:
     splitter = ListSplitter()
     assert splitter.feed(body) == []
     with pytest.raises(CutListError):
+        splitter.finish()
+
+
+def test_a_status_in_place_of_a_list_is_named_with_what_it_says() -> None:
+    splitter = ListSplitter()
+    splitter.feed(
+        b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",'
+        b'"message":"token \\u001b[2Jexpired","reason":"Unauthorized","code":401}'
+    )
+    with pytest.raises(CutListError, match=r"^not a list but Status: 401, token ␛\[2Jexpired$"):
         splitter.finish()
 
 

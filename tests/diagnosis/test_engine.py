@@ -162,6 +162,7 @@ def test_a_rule_that_raises_silences_no_other_and_its_layer_is_not_called_fine(
     status = diagnosis.layers[Layer.NETWORK - 1]
     assert status.status is LayerState.UNKNOWN
     assert "internal error in raises: KeyError" in status.reason
+    assert status.fault == status.reason.partition("; ")[0]
     assert "\x1b" not in status.reason
     assert len(caplog.records) == 1, "one fault, however many objects it hits, is logged once"
     gone = known.apply(Reading("kubernetes/pods", SourceState.LIVE, NOW, Listed("pods", (made(pod("sound")),))))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -10,14 +11,15 @@ from diagnosis.catalogue import ALL
 from diagnosis.engine import diagnose
 from diagnosis.one_namespace import BY_THE_NODE, is_out_of_sight
 from simulator.scenarios import SCENARIOS, open_scenario
-from situation.findings import Diagnosis, Finding, Layer, Mark
+from situation.findings import Diagnosis, Finding, Layer, LayerState, Mark
 from situation.gpu.chain import node_chain
 from situation.gpu.links import LinkState
 from situation.kinds import BY_NAME
+from situation.namespaces import missing_namespace
 from situation.readings import CONFIGURED, Changed, Configured, Listed, Reading, SourceState
 from situation.situation import Situation
 from tape.player import play
-from tests.build import NOW, Manifest, ago, node, pod, situation
+from tests.build import NOW, Manifest, ago, made, meta, node, pod, situation
 from tests.diagnosis.unscheduled import gpu_node, held, none_of, wants
 from tests.diagnosis.unscheduled import waiting as unscheduled
 from tests.gpu_resources import device_claim, devices
@@ -62,6 +64,10 @@ def _part(value: Listed | Changed, namespace: str) -> Listed | Changed:
     )
 
 
+def namespace(name: str) -> Manifest:
+    return {"kind": "Namespace", "metadata": meta(name, ""), "status": {"phase": "Active"}}
+
+
 def limited(namespace: str, *manifests: Manifest) -> Situation:
     known = situation(*manifests)
     known.apply(only(namespace))
@@ -98,6 +104,41 @@ def test_layers_that_hang_on_other_namespaces_are_judged_in_part_only() -> None:
         Layer.CONTROL_PLANE,
         Layer.NODE,
     }
+
+
+def test_where_the_namespace_does_not_exist_its_layers_are_unknown_until_it_is_made() -> None:
+    said = "this cluster has no namespace shpo; did you mean shop?"
+    known = limited("shpo", *(namespace(name) for name in ("default", "kube-system", "shop")))
+    layers = diagnose(known, NOW).layers
+    assert {item.layer for item in layers if item.status is LayerState.UNKNOWN and said in item.reason} == {
+        Layer.APPLICATION,
+        Layer.SCHEDULING,
+        Layer.NETWORK,
+    }
+    made_since = Changed("namespaces", (made(namespace("shpo")),))
+    known.apply(Reading("kubernetes/namespaces", SourceState.LIVE, NOW, made_since))
+    assert {item.status for item in diagnose(known, NOW).layers} == {LayerState.OK}
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        limited("shpo"),
+        limited("shop", namespace("shop")),
+        limited("shpo", namespace("shop"), pod("web-1", namespace="shpo")),
+        situation(namespace("shop")),
+    ],
+)
+def test_nothing_is_claimed_of_a_namespace_that_exists_or_may_exist(known: Situation) -> None:
+    assert missing_namespace(known, NOW) == ""
+
+
+def test_what_was_read_of_namespaces_before_is_no_proof() -> None:
+    known = limited("shpo", namespace("shop"))
+    assert missing_namespace(known, NOW) != ""
+    assert missing_namespace(known, NOW + timedelta(days=1)) == ""
+    known.apply(Reading("kubernetes/namespaces", SourceState.FORBIDDEN, NOW, error="no"))
+    assert missing_namespace(known, NOW) == ""
 
 
 FULL = (

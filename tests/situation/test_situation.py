@@ -35,6 +35,24 @@ def test_a_relist_brings_only_what_differs() -> None:
     }
 
 
+def test_what_cannot_be_decoded_may_be_there_until_it_can_be_or_goes() -> None:
+    known = Situation()
+    key = ("shop", "b")
+    known.apply(reading(Listed("pods", (a_pod("a"),), broken=(key,))))
+    assert (known.source("pods").skipped, known.is_unread("pods", key)) == (1, True)
+    assert not known.is_unread("pods", ("shop", "c"))
+    revision = known.revision("pods")
+    known.apply(reading(Changed("pods", removed=(key,))))
+    assert (known.source("pods").skipped, known.is_unread("pods", key)) == (0, False)
+    assert known.revision("pods") != revision, "what was worked out from the kind is worked out again"
+    known.apply(reading(Changed("pods", removed=(("shop", "a"),), broken=(("shop", "a"),))))
+    assert not known.pods
+    known.apply(reading(Changed("pods", (a_pod("a", "2"),), skipped=1)))
+    assert (known.source("pods").skipped, known.is_unread("pods", ("shop", "anything"))) == (1, True)
+    known.apply(reading(Listed("pods", ())))
+    assert (known.source("pods").skipped, known.is_unread("pods", ("shop", "anything"))) == (0, False)
+
+
 def test_a_failing_source_keeps_its_last_value_and_says_so() -> None:
     known = Situation()
     known.apply(reading(Listed("pods", (a_pod("a"),))))

@@ -126,6 +126,17 @@ def test_objects_that_do_not_decode_are_counted(tmp_path: Path) -> None:
     assert (len(known.pods), known.source("pods").skipped) == (1, 2)
 
 
+def test_an_object_that_does_not_decode_any_more_is_not_what_it_was(tmp_path: Path) -> None:
+    bad = pod("a", status={"phase": 7})
+    path = tape(tmp_path, listed(0, pod("a"), pod("b")), event(1, "MODIFIED", bad), event(2, "MODIFIED", bad),
+                event(3, "DELETED", bad))  # fmt: skip
+    counts = []
+    for second in (0, 1, 2, 3):
+        known = folded(readings_until(path, second)[0])
+        counts.append((len(known.pods), known.source("pods").skipped))
+    assert counts == [(2, 0), (1, 1), (1, 1), (1, 0)]
+
+
 def test_text_is_made_harmless(tmp_path: Path) -> None:
     readings, _ = readings_until(tape(tmp_path, listed(0, pod("a", status={"message": "\x1b[31m"}))))
     assert folded(readings).pods["shop", "a"].status.message == "␛[31m"

@@ -161,6 +161,39 @@ def test_changes_come_back_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(
+    "value",
+    [
+        Listed("pods", (pod("web-1"),), 2, is_whole=False, broken=(("shop", "web-2"),)),
+        Listed("pods", (), broken=(("shop", "web-2"),)),
+        Changed("pods", skipped=1),
+    ],
+)
+def test_what_could_not_be_decoded_is_told(value: Listed | Changed) -> None:
+    reading = Reading("kubernetes/pods", SourceState.LIVE, NOW, value)
+    assert passed_on(reading) == [reading]
+
+
+def test_an_object_that_is_broken_now_comes_back_as_one_that_is_not_known() -> None:
+    situation = Situation()
+    situation.apply(Reading("kubernetes/pods", SourceState.LIVE, NOW, Listed("pods", (pod("web-1"), pod("web-2")))))
+    key = ("shop", "web-1")
+    for _ in range(2):
+        changed = Changed("pods", removed=(key,), broken=(key,))
+        for reading in passed_on(Reading("kubernetes/pods", SourceState.LIVE, NOW, changed)):
+            situation.apply(reading)
+    assert set(situation.pods) == {("shop", "web-2")}
+    assert (situation.source("pods").skipped, situation.is_unread("pods", key)) == (1, True)
+
+
+def test_frames_of_older_tapes_tell_of_nothing_broken() -> None:
+    list_frame = msgspec.json.decode(b'{"t":1,"source":"kubernetes/pods","list":{"items":[]}}', type=Frame)
+    said = msgspec.json.decode(b'{"t":1,"source":"kubernetes/pods","reading":{}}', type=Frame)
+    pods = BY_NAME["pods"]
+    values = [found.value for frame in (list_frame, said) if (found := reading_of(frame, NOW, pods)) is not None]
+    assert values == [Listed("pods", ()), None]
+
+
+@pytest.mark.parametrize(
     "reading",
     [b'{"type":"Surprise","value":{}}', b'{"type":"Liveness","value":{"alive":[]}}', b'{"type":"Liveness"}'],
 )

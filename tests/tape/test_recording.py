@@ -44,6 +44,14 @@ def test_a_stamp_from_the_future_does_not_move_now(tmp_path: Path) -> None:
     assert play(tmp_path).now == datetime(2026, 11, 23, 2, 40, 57, tzinfo=UTC)
 
 
+def test_a_creation_time_without_a_zone_is_utc(tmp_path: Path) -> None:
+    bare = pod("b", age_s=10)
+    bare["metadata"]["creationTimestamp"] = ago(10).removesuffix("Z")
+    came = [{"t": 3.0, "watch": {"type": "ADDED", "object": created}} for created in (pod("a", age_s=11), bare)]
+    record(tmp_path, "pods", listed(), *came)
+    assert play(tmp_path).now == datetime(2026, 11, 23, 2, 40, 57, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("status", "state"),
     [

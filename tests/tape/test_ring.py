@@ -85,6 +85,25 @@ def test_what_was_heard_plays_as_it_was(tmp_path: Path) -> None:
     assert (after.source("pods").state, after.source("pods").error) == (SourceState.UNREACHABLE, "no route to host")
 
 
+def test_what_cannot_be_decoded_is_on_the_tape_also_after_a_new_picture(tmp_path: Path) -> None:
+    recorded = Recorded()
+    broken = ("shop", "web-150")
+    many = Listed("pods", tuple(made(pod(f"web-{number}")) for number in range(150)), 2, broken=(broken,))
+    recorded.hear([Reading("kubernetes/pods", SourceState.LIVE, NOW, many)], NOW)
+    at = NOW + timedelta(minutes=5)
+    lost = Changed("pods", removed=(("shop", "web-7"),), broken=(("shop", "web-7"),))
+    recorded.hear([Reading("kubernetes/pods", SourceState.LIVE, at, lost)], at)
+    for minute in range(6, 95):
+        at = NOW + timedelta(minutes=minute)
+        recorded.hear([changed("web-1", at, restarts=minute)], at)
+        if minute in (20, 94):
+            known = played(saved(recorded.ring, tmp_path))
+            assert len(known.pods) == 149
+            assert known.source("pods").skipped == 4
+            assert known.source("pods").broken == {broken, ("shop", "web-7")}
+            assert known.is_unread("pods", ("shop", "anything")), "two have no name"
+
+
 def test_what_is_older_than_the_span_is_dropped_and_the_rest_begins_with_the_whole_picture(tmp_path: Path) -> None:
     recorded = Recorded()
     recorded.hear([listed("web-1", "web-2")], NOW)

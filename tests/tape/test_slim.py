@@ -8,7 +8,7 @@ import pytest
 
 from situation.decode import BadObjectError, decode_object
 from situation.kinds import BY_NAME
-from tape.format import Frame, ListBody, TapeError, WatchEvent
+from tape.format import Frame, ListBody, Said, TapeError, WatchEvent
 from tape.reader import Tape
 from tape.slim import main, slim_frames, slim_object
 from tests.build import pod
@@ -59,20 +59,27 @@ def test_what_is_no_object(raw: bytes) -> None:
 
 def test_frames_with_objects_that_do_not_decode() -> None:
     good, bad = msgspec.Raw(b'{"metadata":{"name":"a"}}'), msgspec.Raw(b'{"metadata":{"name":7}}')
+    broken = msgspec.Raw(b'{"metadata":{"name":"b","namespace":"shop"},"status":7}')
     frames = [
-        Frame(0, PODS.source, list=ListBody((bad, good), "5")),
+        Frame(0, PODS.source, list=ListBody((bad, good, broken), "5")),
         Frame(1, PODS.source, watch=WatchEvent("ADDED", bad)),
+        Frame(1, PODS.source, watch=WatchEvent("MODIFIED", broken)),
+        Frame(1, PODS.source, watch=WatchEvent("DELETED", broken)),
         Frame(
             2, PODS.source, watch=WatchEvent("BOOKMARK", msgspec.Raw(b'{"metadata":{"resourceVersion":"9"},"spec":{}}'))
         ),
         Frame(3, "gpu/else", text="as it is"),
     ]
-    listed, bookmark, other = slim_frames(frames)
+    listed, nameless, changed, gone, bookmark, other = slim_frames(frames)
     assert listed.list is not None
     assert (len(listed.list.items), listed.list.resource_version) == (1, "5")
+    assert (listed.list.skipped, listed.list.broken) == (1, (("shop", "b"),))
+    assert (nameless.reading, changed.reading) == (Said(skipped=1), Said(broken=(("shop", "b"),)))
+    assert gone.watch is not None
+    assert msgspec.json.decode(gone.watch.object)["metadata"] == {"name": "b", "namespace": "shop"}
     assert bookmark.watch is not None
     assert msgspec.json.decode(bookmark.watch.object)["metadata"] == {"resourceVersion": "9"}
-    assert other is frames[3]
+    assert other is frames[-1]
 
 
 def test_command_turns_a_recording_into_a_tape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

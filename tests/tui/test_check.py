@@ -13,7 +13,7 @@ from simulator.faults import Answer
 from simulator.generator import generate
 from simulator.server import Simulator
 from situation.kinds import BY_NAME
-from tests.build import ago, meta, node, pod
+from tests.build import ago, event, meta, node, pod
 from tests.tui.commands import Finished, midwatch, write_kubeconfig
 
 CRASHING = {
@@ -137,6 +137,17 @@ async def test_bad_objects_are_skipped_counted_and_said(tmp_path: Path) -> None:
     assert "pods: 1 broken object left out" in finished.out
 
 
+async def test_a_time_without_a_zone_is_utc(tmp_path: Path) -> None:
+    stamped = {"lastTimestamp": ago(30).removesuffix("Z"), "firstTimestamp": ago(90)}
+    told = {**event("Pod/checkout-1", "BackOff", "Back-off restarting failed container"), **stamped}
+    write(tmp_path / "dump.json", listed(crashing(), told, node("node-1")))
+    finished = await midwatch(tmp_path, "check", "--dump", "dump.json", "--at", ago(0).removesuffix("Z"))
+    assert (finished.code, finished.err) == (2, "")
+    assert "checkout-1 crashes" in finished.out
+    assert "skipped" not in finished.out
+    assert "internal error" not in finished.out
+
+
 @pytest.mark.parametrize("shape", ["text", "json"])
 async def test_hostile_text_is_shown_as_marks(tmp_path: Path, shape: str) -> None:
     state = {"waiting": {"reason": "CrashLoopBackOff", "message": HOSTILE}}
@@ -177,7 +188,25 @@ async def test_a_live_cluster_is_judged_without_a_word_on_standard_error(tmp_pat
         assert "  only namespace shop is read" in limited.out.splitlines()
         missing = await checked(tmp_path, simulator, "-n", "shopp")
         assert missing.code == 64
-        assert missing.complaint.endswith("no such namespace; did you mean shop?")
+        assert missing.complaint == "--namespace: this cluster has no namespace shopp; did you mean shop?"
+
+
+async def test_a_namespace_that_cannot_be_decoded_is_not_called_missing(tmp_path: Path) -> None:
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": meta("shop", ""), "status": {"phase": 5}}
+    async with Simulator(cluster_of(namespace, crashing())) as simulator:
+        finished = await checked(tmp_path, simulator, "-n", "shop")
+    assert finished.code == 2
+    assert "checkout-1 crashes" in finished.out
+
+
+async def test_a_status_in_a_200_answer_is_no_healthy_cluster(tmp_path: Path) -> None:
+    status = {"kind": "Status", "metadata": {}, "status": "Failure", "message": "token expired", "code": 401}
+    async with Simulator(cluster_of(pod())) as simulator:
+        simulator.faults.answers.append(Answer("/api/v1/pods", 200, status, times=None))
+        finished = await checked(tmp_path, simulator)
+    assert finished.code == 3
+    assert "/api/v1/pods: not a " in finished.out  # list, or watch: whichever was tried last
+    assert " but Status: 401, token expired" in finished.out
 
 
 async def test_a_forbidden_kind_does_not_hold_the_check_up(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
@@ -53,7 +54,13 @@ async def test_a_usage_error_is_one_line_and_64(tmp_path: Path, arguments: tuple
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("bogus = 1\n", "unknown key 'bogus'"), ("theme = 7\n", "theme = 7"), ("theme = [\n", "not TOML")],
+    [
+        ("bogus = 1\n", "unknown key 'bogus'"),
+        ("theme = 7\n", "theme = 7"),
+        ("theme = [\n", "not TOML"),
+        ('prometheus = "foo"\n', "prometheus = 'foo': not a URL"),
+        ('namespace = "a/b"\n', "namespace = 'a/b': not a name of a namespace"),
+    ],
 )
 async def test_a_bad_configuration_names_file_and_key(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "own.toml").write_text(text)
@@ -150,12 +157,76 @@ async def test_an_interrupt_leaves_130_and_no_traceback(tmp_path: Path) -> None:
     assert (child.returncode, out, err) == (130, b"", b"")
 
 
+async def test_keys_of_etcd_are_named_with_their_file(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('etcd_cert = "/nowhere/etcd.crt"\n')
+    finished = await midwatch(tmp_path, "check", "--config", "own.toml")
+    assert finished.code == USAGE
+    pair = "own.toml: etcd_cert /nowhere/etcd.crt needs own.toml: etcd_key too: certificate and key are a pair"
+    assert finished.complaint == pair
+
+
+def test_keys_that_cannot_be_used_are_named_with_their_file(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('[keys]\n"table.nope" = "j"\n')
+    with on_terminal([*PROGRAM, "--config", str(own)], environment(tmp_path)) as terminal:
+        said = terminal.read_to_end().decode()
+        assert terminal.child.wait() == USAGE
+    assert f"midwatch: {own}: [keys]: keys.table.nope: there is no such binding" in said
+
+
 def test_an_unknown_theme_is_said_on_terminal(tmp_path: Path) -> None:
     with on_terminal([*PROGRAM, "--theme", "nothing"], environment(tmp_path)) as terminal:
         said = terminal.read_to_end().decode()
     assert "midwatch: " in said
     assert "nothing" in said
     assert "\x1b" not in said
+
+
+BROKEN = """
+from tui.cli import app, main
+@app.command()
+def broken() -> int:
+    return {}["a\x1b[31m"]
+main()
+"""
+
+
+@pytest.mark.parametrize("can_log", [True, False])
+async def test_what_nobody_foresaw_is_one_line_and_3_and_a_traceback_in_the_log(tmp_path: Path, can_log: bool) -> None:
+    """1 would mean "warnings"."""
+    state = tmp_path / "state"
+    if not can_log:
+        state.write_text("no folder")
+    environ = environment(tmp_path, {"XDG_STATE_HOME": str(state)})
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", BROKEN, "broken", stdout=PIPE, stderr=PIPE, env=environ
+    )
+    async with asyncio.timeout(DEADLINE_S):
+        out, err = await child.communicate()
+    log = state / "midwatch" / "midwatch.log"
+    assert (child.returncode, out) == (3, b"")
+    first, *more = err.decode().splitlines()
+    assert first.startswith("midwatch: internal error: KeyError: ")
+    assert b"\x1b" not in err
+    if can_log:
+        assert first.endswith(f"; the traceback is in {log}")
+        assert more == []
+        assert "Traceback" in log.read_text()
+    else:
+        assert first.endswith("so here is the traceback")
+        assert "Traceback" in more[0]
+
+
+async def test_a_kubeconfig_with_a_wrong_type_is_a_usage_error_for_all_who_connect(tmp_path: Path) -> None:
+    user = {"exec": {"command": "true", "apiVersion": "client.authentication.k8s.io/v1", "args": 5}}
+    path = write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:1", user=user)
+    said = f"{path}: user 'me': exec: args must be a list, not a number"
+    for command in (("check",), ("record", "t.tape")):
+        finished = await midwatch(tmp_path, *command, "--kubeconfig", str(path))
+        assert (finished.code, finished.complaint) == (USAGE, said)
+    finished = await midwatch(tmp_path, "doctor", "--kubeconfig", str(path))
+    assert (finished.code, finished.err) == (3, "")
+    assert "✗ kubeconfig" in finished.out and said in finished.out
 
 
 async def test_help_and_version_need_nothing(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from simulator.cluster import Cluster
 from simulator.faults import Answer
+from simulator.generator import generate
 from simulator.server import Simulator
 from situation.certificates import Certificate
 from situation.etcd.members import EtcdMember
@@ -87,6 +90,25 @@ async def test_each_step_that_fails_says_why_and_ends_the_rest(tmp_path: Path) -
     assert "not a name of a namespace" in name.out
 
 
+async def test_a_namespace_that_does_not_exist_is_a_cross(tmp_path: Path) -> None:
+    async with Simulator(generate(nodes=1, pods=1)) as simulator:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        mistyped = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "-n", "kube-sytem")
+        (tmp_path / "own.toml").write_text('namespace = "kube-sytem"\n')
+        from_file = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "--config", "own.toml")
+        there = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "-n", "kube-system")
+        simulator.faults.forbid.add("namespaces")
+        hidden = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "-n", "kube-sytem")
+    said = "this cluster has no namespace kube-sytem; did you mean kube-system?"
+    assert (mistyped.code, from_file.code, there.code, hidden.code) == (3, 3, 0, 0)
+    assert line_of(mistyped, "namespace kube-sytem").startswith("✗ ")
+    assert line_of(mistyped, "namespace kube-sytem").endswith(f" --namespace: {said}")
+    assert line_of(from_file, "namespace kube-sytem").endswith(f" own.toml: namespace: {said}")
+    assert line_of(there, "namespace kube-system").endswith(" exists")
+    assert line_of(hidden, "namespace kube-sytem").startswith("● ")
+    assert "not known whether it exists: cannot list namespaces" in hidden.out
+
+
 async def test_a_login_page_and_a_bad_configuration_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text("bogus = 1\n")
     async with Simulator(Cluster()) as simulator:
@@ -96,6 +118,44 @@ async def test_a_login_page_and_a_bad_configuration_are_told_apart(tmp_path: Pat
     assert finished.code == 3
     assert "own.toml: unknown key 'bogus'" in line_of(finished, "configuration")
     assert "a web page, not the Kubernetes API" in line_of(finished, "API server (/version)")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('prometheus = "foo"', "own.toml: prometheus = 'foo': not a URL"),
+        ('namespace = "Shop"', "own.toml: namespace = 'Shop': not a name of a namespace"),
+        ('theme = "midwatch-drak"', "own.toml: there is no theme 'midwatch-drak'; did you mean 'midwatch-dark'?"),
+        ('[keys]\n"table.nope" = "j"', "own.toml: [keys]: keys.table.nope: there is no such binding"),
+        ('etcd_endpoints = ["ftp://x"]', "own.toml: etcd_endpoints 'ftp://x': not a URL"),
+        ('etcd_cacert = "/nowhere/ca.crt"', "own.toml: etcd_cacert /nowhere/ca.crt: cannot be read: No such file"),
+    ],
+)
+async def test_what_of_the_configuration_cannot_be_used_is_a_cross(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "own.toml").write_text(f"{text}\n")
+    async with Simulator(Cluster()) as simulator:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        finished = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig", "--config", "own.toml")
+    assert (finished.code, finished.err) == (3, "")
+    assert line_of(finished, "configuration").startswith("✗ ")
+    assert said in line_of(finished, "configuration")
+    assert line_of(finished, "may read pods").endswith("yes"), "the rest is looked at all the same"
+
+
+async def test_a_status_in_a_200_answer_is_no_yes(tmp_path: Path) -> None:
+    status = {"kind": "Status", "metadata": {}, "status": "Failure", "message": "token expired", "code": 401}
+    async with Simulator(Cluster()) as simulator:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        simulator.faults.answers.append(Answer("/api/v1/pods", 200, status, times=None))
+        pods = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig")
+        simulator.faults.answers.append(Answer("/", 200, status, times=None))
+        everything = await midwatch(tmp_path, "doctor", "--kubeconfig", "kubeconfig")
+    assert (pods.code, everything.code) == (3, 3)
+    assert line_of(pods, "may read pods").startswith("✗ ")
+    assert "/api/v1/pods: not a list but Status: 401, token expired" in line_of(pods, "may read pods")
+    assert line_of(pods, "may read nodes").endswith("yes")
+    assert line_of(everything, "API server (/version)").startswith("✗ ")
+    assert "may read" not in everything.out
 
 
 async def test_each_playbook_and_theme_that_cannot_be_used_has_a_line_of_its_own(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 def chosen(config: Config | None = None, **given: Any) -> EtcdChoice:
-    return etcd_choice(EtcdArguments(**given), config or Config())
+    return etcd_choice(EtcdArguments(**given), config or Config(), "/etc/own.toml")
 
 
 def endpoints(choice: EtcdChoice) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ def test_the_command_line_wins_over_the_configuration(files: dict[str, Path]) ->
     assert choice.options.endpoints == ("https://given:2379",)
     assert choice.options.cacert == str(files["ca"])
     assert choice.options.metrics_urls == ("http://conf:2381",)
-    assert choice.notes[0].startswith("configuration, etcd_metrics conf:2381: taken as")
+    assert choice.notes[0].startswith("/etc/own.toml: etcd_metrics conf:2381: taken as")
 
 
 def test_certificate_and_key_come_from_the_same_place(files: dict[str, Path]) -> None:
@@ -64,7 +64,7 @@ def test_certificate_and_key_come_from_the_same_place(files: dict[str, Path]) ->
     assert chosen(config).options is not None
     with pytest.raises(UsageProblem, match=r"--etcd-cert .*/cert needs --etcd-key too"):
         chosen(config, cert=files["cert"])
-    with pytest.raises(UsageProblem, match=r"configuration, etcd_key .*/key needs --etcd-cert too"):
+    with pytest.raises(UsageProblem, match=r"^/etc/own.toml: etcd_key .*/key needs /etc/own.toml: etcd_cert too"):
         chosen(Config(etcd_key=str(files["key"])))
 
 
@@ -92,7 +92,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path, files: dict[str, Pa
     files["cert"].write_bytes(b"\x30\x82\x01")
     with pytest.raises(UsageProblem, match=r"--etcd-cert .*/cert: not a PEM file"):
         chosen(cert=files["cert"], key=files["key"])
-    with pytest.raises(UsageProblem, match=r"configuration, etcd_cacert .*: cannot be read: Is a directory"):
+    with pytest.raises(UsageProblem, match=r"^/etc/own.toml: etcd_cacert .*: cannot be read: Is a directory"):
         chosen(Config(etcd_cacert=str(tmp_path)))
 
 

@@ -353,6 +353,16 @@ async def test_who_records_is_told_that_nothing_is_heard(
     assert done.err.splitlines()[-1] == "midwatch: nothing was heard: no source of the cluster has answered"
 
 
+async def test_a_mistyped_namespace_is_not_recorded(tmp_path: Path) -> None:
+    tape, kubeconfig = tmp_path / "tape.jsonl.gz", tmp_path / "kubeconfig"
+    with simulated_cluster(["faults_a"], kubeconfig):
+        options = ("--for", "20s", "--kubeconfig", str(kubeconfig), "-n", "shpo")
+        done = await midwatch(tmp_path, "record", str(tape), *options)
+    assert (done.code, done.out) == (64, "")
+    assert done.err.endswith("midwatch: --namespace: this cluster has no namespace shpo; did you mean shop?\n")
+    assert not tape.exists()
+
+
 @pytest.mark.parametrize("command", [("replay", "{}", "--check", "+0:10"), ("check", "--dump", "{}", "--at", "{at}")])
 async def test_that_a_tape_is_cut_off_stands_at_the_top(command: tuple[str, ...], tmp_path: Path) -> None:
     """Also where the moment that is asked for lies before the cut."""

@@ -207,6 +207,14 @@ def test_why_a_layer_is_judged_in_part_is_said_also_where_all_was_read() -> None
     assert list(report(of_layers=partly).text())[-2:] == ["not judged in full: 1 application", f"  application: {once}"]
 
 
+def test_an_error_of_ours_is_said_beside_what_was_not_read() -> None:
+    fault = "internal error in image-pull: TypeError: x (see the log)"
+    broken = (LayerStatus(Layer.APPLICATION, LayerState.UNKNOWN, f"{fault}; leases: forbidden", fault=fault),)
+    forbidden = Reading("kubernetes/leases", SourceState.FORBIDDEN, NOW, error="no")
+    text = list(report(of_layers=(*broken, *layers()[1:]), readings=(forbidden,)).text())
+    assert text[-3:] == ["not judged in full: 1 application", "  leases: forbidden (no)", f"  {fault}"]
+
+
 def test_a_reason_that_many_sources_share_is_told_once() -> None:
     down = [Reading(f"kubernetes/{n}", SourceState.UNREACHABLE, NOW, error="refused") for n in ("pods", "nodes")]
     assert list(doubt_lines(situation_with(*down).sources.values(), NOW)) == ["all 2 sources: unreachable (refused)"]

@@ -13,7 +13,8 @@ from situation.network import Service
 from situation.ordering import PodOrder
 from situation.readings import CONFIGURED, Configured, Reading, Source, SourceState
 from situation.situation import Situation
-from tests.build import NOW, event, made, node, pod, situation
+from tests.build import NOW, event, made, meta, node, pod, situation
+from tests.build import broken as not_decoded
 from tests.diagnosis.objects import service
 from tui.view import (
     EVENTS_SHOWN,
@@ -21,6 +22,7 @@ from tui.view import (
     empty_causes_text,
     empty_text,
     no_pod_matches,
+    nowhere,
     parse_filter,
     visible_causes,
     visible_events,
@@ -216,6 +218,14 @@ def test_an_empty_table_says_why(case: str) -> None:
     assert empty_text("pods", known, NOW, focus, parse_filter(typed)) == said
 
 
+def test_an_empty_table_of_a_namespace_that_does_not_exist_says_so() -> None:
+    known = situation({"kind": "Namespace", "metadata": meta("shop", "")}, missing={"events": SourceState.FORBIDDEN})
+    assert nowhere("pods", known, NOW) == ""
+    known.apply(Reading(CONFIGURED, SourceState.LIVE, NOW, Configured(only_namespace="shpo")))
+    assert nowhere("pods", known, NOW) == ": this cluster has no namespace shpo; did you mean shop?"
+    assert nowhere("nodes", known, NOW) == nowhere("events", known, NOW) == ""
+
+
 def test_a_focus_on_services_that_select_no_pod_says_so() -> None:
     one, other = (cast(Service, made(service(name, selector={"app": name, "tier": "v2"}))) for name in ("a", "b"))
     live = source(SourceState.LIVE, age_s=1)
@@ -271,6 +281,8 @@ def test_no_cause_that_passes_the_filter_is_not_no_cause() -> None:
     assert empty_causes_text(diagnosis, sick, NOW, parse_filter("pay")) == "no cause matches “pay”"
     said = "no cause matches “ns:pay”: there is no namespace “pay”"
     assert empty_causes_text(diagnosis, sick, NOW, parse_filter("ns:pay")) == said
+    unread = not_decoded(sick, "namespaces", ("", "pay"))
+    assert empty_causes_text(diagnosis, unread, NOW, parse_filter("ns:pay")) == "no cause matches “ns:pay”"
 
 
 def test_nothing_found_in_an_old_picture_is_not_called_well() -> None:

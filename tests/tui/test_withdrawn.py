@@ -12,7 +12,7 @@ from diagnosis.engine import diagnose
 from situation.findings import Diagnosis, Finding
 from situation.focus import Focus
 from situation.readings import Changed, Listed, Reading, SourceState
-from tests.build import NOW, Manifest, made, pod, situation
+from tests.build import NOW, Manifest, broken, made, pod, situation
 from tests.tui.cockpits import Cluster, cluster_readings, open_cockpit, screen_text, until
 from tests.tui.test_cockpit import PULL, SECRET, incident, rows, screen
 from tui.attention import Attention
@@ -138,6 +138,14 @@ def test_what_cannot_be_judged_any_more_is_not_called_recovered() -> None:
     finding = msgspec.structs.replace(cause_of(BROKEN), rule="node-not-ready")
     said = notice(finding, pod("search-1"), missing={"nodes": SourceState.FORBIDDEN})
     assert said.startswith("withdrawn at 02:43:10 UTC: it cannot be judged now (nodes: forbidden")
+
+
+def test_an_object_that_cannot_be_decoded_any_more_is_not_called_gone() -> None:
+    finding = cause_of(BROKEN)
+    known = broken(situation(now=LATER), "pods", ("shop", "search-1"), now=LATER)
+    card = withdrawn_card(finding, LATER, known, diagnose(known, LATER), LATER)
+    assert card.notice == "withdrawn at 02:43:10 UTC: it cannot be judged now (pods: 1 not read)"
+    assert "gone" not in " ".join(line.text for line in card.lines)
 
 
 def test_the_card_of_what_was_withdrawn_offers_no_command_and_tells_the_state_of_its_objects() -> None:
