@@ -17,6 +17,8 @@ SETTLE_S: Final = 30.0
 """A pod that turned unready has this long before its Service is called broken: one failed probe period or two."""
 DEFAULT_GRACE_S: Final = 30
 """Of a pod that is deleted, where the object does not say (core/v1, terminationGracePeriodSeconds)."""
+DNS_NAMESPACE: Final = "kube-system"
+"""Of the Service that pods ask for names."""
 CREATE_S: Final = 120.0
 """A scheduled pod may take this long to pull its image and start before its Service is called broken."""
 
@@ -97,7 +99,7 @@ def has_backend(service: Service) -> bool:
 
 def is_cluster_dns(service: Service) -> bool:
     """Tell whether this is the Service that pods ask for names (kubeadm, kops, RKE2 and most others keep its label)."""
-    return service.namespace == "kube-system" and (
+    return service.namespace == DNS_NAMESPACE and (
         service.metadata.labels.get("k8s-app") == "kube-dns" or service.name in ("kube-dns", "coredns")
     )
 

@@ -32,5 +32,6 @@ def wants_pods(workload: Ref, situation: Situation) -> bool:
             return found.spec.replicas > 0 and found.metadata.deletion_timestamp is None
         case KubernetesObject() as found:
             return found.metadata.deletion_timestamp is None
-    names = NAMES_OF.get(workload.kind, ())
-    return not names or not situation.knows(*names) or not situation.sees(workload.namespace)
+    names, key = NAMES_OF.get(workload.kind, ()), (workload.namespace, workload.name)
+    is_seen = bool(names) and situation.knows(*names) and situation.sees(workload.namespace)
+    return not is_seen or any(situation.is_unread(name, key) for name in names)

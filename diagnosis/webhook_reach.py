@@ -78,7 +78,8 @@ def reach_of(webhook: Webhook, situation: Situation) -> Reach:
 
     The namespaces are known where the list holds `default`, which every API server keeps: a dump may be that of a few.
     """
-    if not situation.sees_all or ("", "default") not in situation.namespaces:
+    is_whole = ("", "default") in situation.namespaces and not situation.has_unread("namespaces")
+    if not is_whole or not situation.sees_all:
         return Reach(webhook, None, 0)
     total, selector = len(situation.namespaces), webhook.namespace_selector
     if _selects_all(selector):

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl
-from diagnosis.endpoints import is_cluster_dns, service_ref, services_known
+from diagnosis.endpoints import DNS_NAMESPACE, is_cluster_dns, service_ref, services_known
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule, wait_until
 from situation.findings import Layer, Mark, Severity
 from situation.meta import Ref
@@ -19,6 +19,8 @@ APPLIED_S: Final = 60.0
 DNS_PORT: Final = 53
 ELSEWHERE: Final = frozenset({5353})
 """Where DNS pods answer on OpenShift (cluster-dns-operator, dns-default)."""
+_TELL_DNS: Final = ("services", "endpointslices")
+"""Kinds that tell where the cluster's DNS answers."""
 ADDRESS_S: Final = 300.0
 """An Ingress controller writes the address within minutes."""
 
@@ -131,7 +133,7 @@ def _opens_dns(entry: PolicyRule, situation: Situation) -> bool:
     """Tell whether an egress rule may let DNS queries through (a port of DNS, or a named port that speaks of it)."""
     if not entry.ports:
         return not entry.peers_to or any(peer.keys() & {"namespaceSelector", "ipBlock"} for peer in entry.peers_to)
-    wanted = situation.while_same(("services", "endpointslices"), "ports of DNS", lambda: _dns_ports(situation))
+    wanted = situation.while_same(_TELL_DNS, "ports of DNS", lambda: _dns_ports(situation))
     return any(_covers(port, wanted) for port in entry.ports)
 
 
@@ -184,6 +186,8 @@ def egress_without_dns(policy: NetworkPolicy, situation: Situation, now: datetim
     pods = _cut_off(policy, situation)
     if not pods:
         return CLEAR
+    if any(situation.has_unread(name, DNS_NAMESPACE) for name in _TELL_DNS):
+        return Unknown("not all that tells the ports of the cluster's DNS could be decoded")
     if situation.has_unread("networkpolicies", policy.namespace):
         return Unknown(f"not all policies of namespace {policy.namespace} could be decoded: one may open port 53")
     names = ", ".join(pod.name for pod in pods[:3])

@@ -118,7 +118,7 @@ def scaled_to_zero(deployment: Deployment, situation: Situation, now: datetime) 
         return Wait(now + timedelta(seconds=SCALED_RECHECK_S))
     if not situation.knows(_SCALERS):
         return Unknown("whether an autoscaler scaled it to zero", wants=_SCALERS)
-    for name in (_SCALERS, "pods"):
+    for name in (_SCALERS, "pods", "deployments"):
         if situation.has_unread(name, deployment.namespace):
             return Unknown(f"not all {name} of namespace {deployment.namespace} could be decoded", wants=_SCALERS)
     me = Ref("Deployment", deployment.namespace, deployment.name)
