@@ -116,6 +116,12 @@ def group_path(pod: Pod, name: str, what: str) -> str:
     return f"{{.spec.{_group(pod, name)}[*].{what}}}"
 
 
+def every_path(pod: Pod, what: str) -> str:
+    """Return a JSONPath to a field of all containers of the pod, the init containers first where it has some."""
+    inits = f"{{.spec.initContainers[*].{what}}}" if pod.spec.init_containers else ""
+    return f"{inits}{{.spec.containers[*].{what}}}"
+
+
 def _group(pod: Pod, name: str) -> str:
     """Return where a container stands: a sidecar that is restarted for ever is among the init containers too."""
     return "initContainers" if any(item.name == name for item in pod.spec.init_containers) else "containers"

@@ -10,6 +10,7 @@ from diagnosis.container_facts import (
     container_path,
     crash_loops,
     describe,
+    every_path,
     exit_text,
     field,
     group_path,
@@ -129,10 +130,9 @@ def memory_limit_too_small(pod: Pod, situation: Situation, now: datetime) -> Ver
 
 def _resources_path(pod: Pod, names: Sequence[str]) -> str:
     """Return a JSONPath to the limits of these containers; of all where it is not known which one it is."""
-    if names:
-        return "".join(dict.fromkeys(group_path(pod, name, "resources") for name in names))
-    inits = "{.spec.initContainers[*].resources}" if pod.spec.init_containers else ""
-    return f"{inits}{{.spec.containers[*].resources}}"
+    if not names:
+        return every_path(pod, "resources")
+    return "".join(dict.fromkeys(group_path(pod, name, "resources") for name in names))
 
 
 @rule(

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl
+from diagnosis.container_facts import every_path, field
 from diagnosis.endpoints import (
     SETTLE_S,
     Backing,
@@ -102,10 +103,7 @@ def named_port_missing(service: Service, situation: Situation, now: datetime) ->
             fact("pods", f"its pods ({len(behind.pods)}) define: {', '.join(names) or 'no named port'}"),
         ),
         (
-            kubectl(
-                "get", "pod", pod.name, "-o", "jsonpath={.spec.containers[*].ports}",
-                purpose="which ports do the pods name?", namespace=service.namespace,
-            ),
+            field(pod, every_path(pod, "ports"), "which ports do the pods name?"),
             kubectl("describe", "service", service.name, purpose="endpoints without a port?",
                     namespace=service.namespace),
         ),

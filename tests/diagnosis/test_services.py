@@ -214,6 +214,15 @@ def test_a_named_port_that_no_pod_defines() -> None:
     assert first_command(finding) == "kubectl -n shop get pod web-1 -o 'jsonpath={.spec.containers[*].ports}'"
 
 
+def test_the_ports_of_sidecars_are_shown_too() -> None:
+    sidecar = {"name": "proxy", "restartPolicy": "Always", "ports": [{"name": "envoy", "containerPort": 15001}]}
+    web = ready(spec={"initContainers": [sidecar]})
+    finding = found(service(ports=NAMED), endpoints("web", {"web-1": True}, ports=[]), web)["named-port-missing"]
+    assert "its pods (1) define: envoy" in [line.text for line in finding.evidence]
+    path = "{.spec.initContainers[*].ports}{.spec.containers[*].ports}"
+    assert first_command(finding) == f"kubectl -n shop get pod web-1 -o 'jsonpath={path}'"
+
+
 @pytest.mark.parametrize(
     ("svc", "ports"),
     [
