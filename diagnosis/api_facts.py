@@ -54,6 +54,15 @@ def no_window(situation: Situation, now: datetime) -> str:
     return "the API server's metrics were read only once: nothing is known of a window yet" if once else ""
 
 
+def unavailable_apis(situation: Situation) -> tuple[str, ...]:
+    """Return the APIServices that do not answer by the last two pages of metrics; a finding about them names the first.
+
+    One page is not enough: an API may be asked just while its pod is replaced.
+    """
+    last = [page.unavailable_apis for _, page in situation.api_server.pages()[-2:]]
+    return tuple(name for name in last[1] if name in last[0]) if len(last) == 2 else ()
+
+
 def enough(latencies: Mapping[K, Latency] | None, at_least: int = MIN_REQUESTS) -> dict[K, Latency]:
     """Return those latencies of which enough was observed for a p99 to mean something."""
     return {key: item for key, item in (latencies or {}).items() if item.requests >= at_least}

@@ -106,7 +106,22 @@ def field(pod: Pod, path: str, purpose: str) -> Command:
     return kubectl("get", "pod", pod.name, "-o", f"jsonpath={path}", purpose=purpose, namespace=pod.namespace)
 
 
-def container_path(name: str, init: bool, what: str) -> str:
-    """Return a JSONPath to a field of one container by its name."""
-    group = "initContainers" if init else "containers"
-    return f'{{.spec.{group}[?(@.name=="{name}")].{what}}}'
+def container_path(pod: Pod, name: str, what: str) -> str:
+    """Return a JSONPath to a field of one container of the pod by its name."""
+    return f'{{.spec.{_group(pod, name)}[?(@.name=="{name}")].{what}}}'
+
+
+def group_path(pod: Pod, name: str, what: str) -> str:
+    """Return a JSONPath to a field of this container and of all that stand beside it in the pod."""
+    return f"{{.spec.{_group(pod, name)}[*].{what}}}"
+
+
+def every_path(pod: Pod, what: str) -> str:
+    """Return a JSONPath to a field of all containers of the pod, the init containers first where it has some."""
+    inits = f"{{.spec.initContainers[*].{what}}}" if pod.spec.init_containers else ""
+    return f"{inits}{{.spec.containers[*].{what}}}"
+
+
+def _group(pod: Pod, name: str) -> str:
+    """Return where a container stands: a sidecar that is restarted for ever is among the init containers too."""
+    return "initContainers" if any(item.name == name for item in pod.spec.init_containers) else "containers"

@@ -15,6 +15,10 @@ from situation.situation import Situation
 
 SETTLE_S: Final = 30.0
 """A pod that turned unready has this long before its Service is called broken: one failed probe period or two."""
+DEFAULT_GRACE_S: Final = 30
+"""Of a pod that is deleted, where the object does not say (core/v1, terminationGracePeriodSeconds)."""
+DNS_NAMESPACE: Final = "kube-system"
+"""Of the Service that pods ask for names."""
 CREATE_S: Final = 120.0
 """A scheduled pod may take this long to pull its image and start before its Service is called broken."""
 
@@ -40,6 +44,14 @@ class Backing(NamedTuple):
 def is_serving(pod: Pod) -> bool:
     """Tell whether a pod should be an endpoint: Ready, and not on its way out."""
     return pod.metadata.deletion_timestamp is None and is_ready(pod)
+
+
+def left_at(pod: Pod) -> datetime | None:
+    """When a pod ceased to be an endpoint: when it was deleted if it is Ready still, else when it turned unready."""
+    gone_by, grace_s = pod.metadata.deletion_timestamp, pod.metadata.deletion_grace_period_seconds
+    if gone_by is None or not is_ready(pod):
+        return readiness_changed_at(pod)
+    return gone_by - timedelta(seconds=DEFAULT_GRACE_S if grace_s is None else grace_s)
 
 
 def backing(service: Service, situation: Situation) -> Backing:
@@ -87,7 +99,7 @@ def has_backend(service: Service) -> bool:
 
 def is_cluster_dns(service: Service) -> bool:
     """Tell whether this is the Service that pods ask for names (kubeadm, kops, RKE2 and most others keep its label)."""
-    return service.namespace == "kube-system" and (
+    return service.namespace == DNS_NAMESPACE and (
         service.metadata.labels.get("k8s-app") == "kube-dns" or service.name in ("kube-dns", "coredns")
     )
 
@@ -123,7 +135,8 @@ def ready_due(pods: Iterable[Pod], not_before: datetime | None, situation: Situa
     """Return when the last of these unready pods has used up its time to become ready, None if no time is known.
 
     A container that runs for the first time has its startup and readiness probes' budgets, a pod that is being made has
-    CREATE_S, any other SETTLE_S; all have until their node has been back for a while.
+    CREATE_S, any other SETTLE_S, one that is Ready but Terminating since it was deleted; all have until their node has
+    been back for a while.
     """
     times = [due for pod in pods for due in (_due(pod), back_at(pod, situation)) if due is not None]
     if not_before is not None:
@@ -132,10 +145,12 @@ def ready_due(pods: Iterable[Pod], not_before: datetime | None, situation: Situa
 
 
 def _due(pod: Pod) -> datetime | None:
-    since = readiness_changed_at(pod)
+    since = left_at(pod)
     if since is None:
         return None
     due = since + timedelta(seconds=SETTLE_S)
+    if pod.metadata.deletion_timestamp is not None:
+        return due
     if pod.status.phase == "Pending" and pod.spec.node_name:
         placed = find_condition(pod.status.conditions, "PodScheduled")
         due = max(since, (placed.last_transition_time if placed else None) or since) + timedelta(seconds=CREATE_S)

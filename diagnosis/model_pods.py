@@ -59,10 +59,10 @@ class ServerCrash(NamedTuple):
         return logs(self.pod, self.spec.container.name, self.loop.status, purpose)
 
     def arguments(self, purpose: str) -> Command:
-        return field(self.pod, container_path(self.spec.container.name, False, "args"), purpose)
+        return field(self.pod, container_path(self.pod, self.spec.container.name, "args"), purpose)
 
     def limits(self, purpose: str) -> Command:
-        return field(self.pod, container_path(self.spec.container.name, False, "resources"), purpose)
+        return field(self.pod, container_path(self.pod, self.spec.container.name, "resources"), purpose)
 
     def described(self, purpose: str) -> Command:
         return describe(self.pod, purpose)

@@ -65,6 +65,8 @@ class ObjectMeta(Wire, frozen=True):
     generation: int = 0
     creation_timestamp: Time | None = None
     deletion_timestamp: Time | None = None
+    """When it is to be gone: of a pod, when it was deleted and its grace period."""
+    deletion_grace_period_seconds: int | None = None
     labels: dict[str, str] = {}
     annotations: Annotations = _NO_ANNOTATIONS
     owner_references: tuple[OwnerReference, ...] = ()

@@ -167,6 +167,14 @@ class WebhookRule(Wire, frozen=True):
     api_groups: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
     operations: tuple[str, ...] = ()
+    scope: str = "*"
+    """`Cluster`, `Namespaced`, or `*` for both."""
+
+
+class MatchCondition(Wire, frozen=True):
+    """An expression that a request has to meet; what it says is not read."""
+
+    name: str = ""
 
 
 class Webhook(Wire, frozen=True):
@@ -174,6 +182,10 @@ class Webhook(Wire, frozen=True):
     failure_policy: str = "Fail"
     client_config: WebhookClientConfig = WebhookClientConfig()
     rules: tuple[WebhookRule, ...] = ()
+    namespace_selector: LabelSelector = LabelSelector()
+    """Of the namespace that a request is about; it says nothing of requests outside of namespaces."""
+    object_selector: LabelSelector = LabelSelector()
+    match_conditions: tuple[MatchCondition, ...] = ()
     timeout_seconds: int = 10
 
 

@@ -170,3 +170,17 @@ WORKLOAD_KINDS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSe
 def selector_text(selector: dict[str, str]) -> str:
     """Return a label selector as kubectl takes it: `a=b,c=d`."""
     return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+
+
+def label_selector_text(selector: LabelSelector) -> str:
+    """Return a selector with expressions as kubectl takes it: `a=b,c in (d,e),!f`; empty for one that selects all."""
+    parts = [selector_text(selector.match_labels)] if selector.match_labels else []
+    for item in selector.match_expressions:
+        match item.operator:
+            case "Exists":
+                parts.append(item.key)
+            case "DoesNotExist":
+                parts.append(f"!{item.key}")
+            case _:
+                parts.append(f"{item.key} {item.operator.lower()} ({','.join(item.values)})")
+    return ",".join(parts)

@@ -74,7 +74,7 @@ def aggregated_api_down(_: None, situation: Situation, now: datetime) -> Verdict
         return CLEAR
     if len(pages := situation.api_server.pages()) < 2:
         return Unknown(f"{page.unavailable_apis[0]} was found unavailable, but only once")
-    names = [name for name in page.unavailable_apis if name in pages[-2][1].unavailable_apis]
+    names = facts.unavailable_apis(situation)
     if not names:
         return CLEAR
     since = f"since {pages[-2][0]:%H:%M:%S} at least"

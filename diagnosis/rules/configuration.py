@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from diagnosis.commands import fact, kubectl, said_by, shorten
-from diagnosis.container_facts import describe, field
+from diagnosis.container_facts import describe, field, group_path
 from diagnosis.pod_verdict import fired
 from diagnosis.rule import CLEAR, Rule, Verdict, rule, wait_until
 from diagnosis.rules.images import waiting_statuses
@@ -199,7 +199,8 @@ def run_as_non_root(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         if "non-numeric" in text:
             title = "must not run as root, but its image names its user by a word, not a number"
         evidence = [fact("pods", f"container {container}: CreateContainerConfigError: {shorten(text, 240)}")]
-        command = field(pod, "{.spec.securityContext}{.spec.containers[*].securityContext}", "which security context?")
+        path = "{.spec.securityContext}" + group_path(pod, container, "securityContext")
+        command = field(pod, path, "which security context?")
         return fired(pod, situation, now, title, evidence, (command,))
     return CLEAR
 

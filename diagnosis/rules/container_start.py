@@ -1,7 +1,7 @@
 """Layer 1: containers that the runtime cannot start at all (L1-03, L1-15)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -10,8 +10,10 @@ from diagnosis.container_facts import (
     container_path,
     crash_loops,
     describe,
+    every_path,
     exit_text,
     field,
+    group_path,
     logs,
     one_of_many,
     run_text,
@@ -120,10 +122,17 @@ def memory_limit_too_small(pod: Pod, situation: Situation, now: datetime) -> Ver
         f"cannot start: memory limit{limit} is too small",
         evidence,
         (
-            field(pod, "{.spec.containers[*].resources}", "which limits?"),
+            field(pod, _resources_path(pod, names), "which limits?"),
             describe(pod, "what did the runtime say?"),
         ),
     )
+
+
+def _resources_path(pod: Pod, names: Sequence[str]) -> str:
+    """Return a JSONPath to the limits of these containers; of all where it is not known which one it is."""
+    if not names:
+        return every_path(pod, "resources")
+    return "".join(dict.fromkeys(group_path(pod, name, "resources") for name in names))
 
 
 @rule(
@@ -143,7 +152,7 @@ def memory_limit_too_small(pod: Pod, situation: Situation, now: datetime) -> Ver
 )
 def bad_command(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     """A container's command does not exist in its image, or cannot be executed."""
-    for container, _status, init, text in start_failures(pod):
+    for container, _, _, text in start_failures(pod):
         found = _EXEC.search(text) or _CRUN.search(text)
         if found is None or is_nvidia_text(text):
             continue
@@ -152,7 +161,7 @@ def bad_command(pod: Pod, situation: Situation, now: datetime) -> Verdict:
             fact("pods", f"container {container.name}: {shorten(innermost(text), 240)}"),
             fact("pods", "the text does not name the NVIDIA runtime", Mark.EXCLUDES),
         ]
-        command = field(pod, container_path(container.name, init, "command"), "which command?")
+        command = field(pod, container_path(pod, container.name, "command"), "which command?")
         return fired(
             pod, situation, now, f"cannot start: {shorten(found['command'], 30)} {why}", evidence,
             (command, describe(pod, "what did the runtime say?")),
@@ -160,7 +169,7 @@ def bad_command(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     for loop in crash_loops(pod, now)[0]:
         end = loop.end
         if end is not None and end.exit_code in (126, 127) and loop.run_s is not None and loop.run_s <= SHELL_FAILURE_S:
-            command = field(pod, container_path(loop.container.name, loop.init, "command"), "which command?")
+            command = field(pod, container_path(pod, loop.container.name, "command"), "which command?")
             log = logs(pod, loop.container.name, loop.status, "which command does the shell miss?")
             title = f"cannot run its command{one_of_many(pod, loop.container.name)}: {exit_text(end)}"
             evidence = [fact("pods", run_text(loop), at=end.finished_at)]

@@ -70,9 +70,7 @@ def _oom(loop: Loop, by_node: Event | None, pod: Pod, situation: Situation, now:
     limit = loop.container.resources.limits.get("memory")
     which = one_of_many(pod, loop.container.name)
     evidence = run_evidence(loop, pod, situation)
-    limits = field(
-        pod, container_path(loop.container.name, loop.init, "resources.limits.memory"), "which memory limit?"
-    )
+    limits = field(pod, container_path(pod, loop.container.name, "resources.limits.memory"), "which memory limit?")
     top = kubectl("top", "pod", pod.name, "--containers", purpose="how much does it use?", namespace=pod.namespace)
     if by_node is not None:
         evidence.append(said_by(by_node))
@@ -142,7 +140,7 @@ def liveness_kill(pod: Pod, situation: Situation, now: datetime) -> Verdict:
 def probe_commands(loop: Loop, pod: Pod, name: str) -> tuple[Command, ...]:
     """Return how to see a probe (`livenessProbe`), and what the container did before it was killed."""
     return (
-        field(pod, container_path(loop.container.name, loop.init, name), "what does the probe ask, and how often?"),
+        field(pod, container_path(pod, loop.container.name, name), "what does the probe ask, and how often?"),
         logs(pod, loop.container.name, loop.status, "what did it do before it was killed?"),
     )
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl, on_node, said_by, shorten
+from diagnosis.container_facts import field, group_path
 from diagnosis.node_agents import home_layer
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from situation.cluster import Event
@@ -122,7 +123,7 @@ def image_pull(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         situation.workload_of(pod),
         _TITLES[why].format(image=_short(image)),
         tuple(evidence),
-        _pull_commands(pod, why),
+        _pull_commands(pod, status.name, why),
         layer=home_layer(pod),
         node=pod.spec.node_name,
     )
@@ -200,11 +201,8 @@ def _secret_evidence(missing: bool) -> Evidence:
     return fact("pods", "no pull secret is reported missing: it is wrong, or not referenced", Mark.OPEN)
 
 
-def _pull_commands(pod: Pod, why: str) -> tuple[Command, ...]:
-    images = kubectl(
-        "get", "pod", pod.name, "-o", "jsonpath={.spec.containers[*].image}",
-        purpose="which image is asked for?", namespace=pod.namespace,
-    )  # fmt: skip
+def _pull_commands(pod: Pod, container: str, why: str) -> tuple[Command, ...]:
+    images = field(pod, group_path(pod, container, "image"), "which image is asked for?")
     describe = kubectl("describe", "pod", pod.name, purpose="what did the pull say?", namespace=pod.namespace)
     if why == "auth":
         if pod.spec.image_pull_secrets:
@@ -251,15 +249,14 @@ def image_never_pulled(pod: Pod, situation: Situation, now: datetime) -> Verdict
         situation.workload_of(pod),
         title,
         (fact("pods", f"container {failing[0].name}: {waiting.reason}: {shorten(waiting.message, 240)}"),),
-        (
-            kubectl(
-                "get", "pod", pod.name, "-o", "jsonpath={.spec.containers[*]['image','imagePullPolicy']}",
-                purpose="which image and pull policy?", namespace=pod.namespace,
-            ),
-        ),
+        (field(pod, _policy_path(pod, failing[0].name), "which image and pull policy?"),),
         layer=home_layer(pod),
         node=pod.spec.node_name,
     )  # fmt: skip
+
+
+def _policy_path(pod: Pod, container: str) -> str:
+    return f'{group_path(pod, container, "image")}{{" "}}{group_path(pod, container, "imagePullPolicy")}'
 
 
 RULES: Final[tuple[Rule, ...]] = (image_pull, image_never_pulled)

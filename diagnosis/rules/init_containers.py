@@ -18,6 +18,9 @@ from situation.situation import Situation
 WAIT_S: Final = 300.0
 """An init container may take this long: migrations, downloads. Ours: the catalogue gives no number (L1-20)."""
 
+_DOWNLOADS_MODEL: Final = "storage-initializer"
+"""KServe's init container (pkg/constants, StorageInitializerContainerName); a custom one has it in its image's name."""
+
 CLUSTER_DNS: Final = Ref("Service", "kube-system", "kube-dns")
 
 
@@ -69,12 +72,13 @@ def _running_init(pod: Pod) -> tuple[Container, ContainerStatus] | None:
     looks_at="Init containers that run: for how long (5 minutes), and their restarts.",
     look_alikes={
         "init-crash": "there the init container ends again and again",
+        "KServe's storage-initializer": "it waits for nothing: it downloads the model, and is told of as that",
         "gpu-link-waits": "a GPU operand waits for one before it: judged by its node's chain",
         "cluster DNS down": "an init container that waits for a name: then the finding follows the DNS service",
     },
 )
 def init_waiting(pod: Pod, situation: Situation, now: datetime) -> Verdict:
-    """An init container runs on and on: what it waits for does not come."""
+    """An init container runs on and on: what it waits for does not come, or the model that it downloads is large."""
     found = _running_init(pod)
     if found is None:
         return CLEAR
@@ -94,18 +98,22 @@ def _waits(container: Container, status: ContainerStatus, pod: Pod, situation: S
             "pods", f"init container {container.name} ({number + 1} of {len(pod.spec.init_containers)}) runs for {age}"
         ),
     ]
+    downloads = container.name == _DOWNLOADS_MODEL or _DOWNLOADS_MODEL in container.image
     if status.restart_count == 0:
-        evidence.append(fact("pods", "no restarts: it waits for a dependency, it does not crash", Mark.EXCLUDES))
+        does = "downloads the model, and has not failed" if downloads else "waits for a dependency, it does not crash"
+        evidence.append(fact("pods", f"no restarts: it {does}", Mark.EXCLUDES))
     services = _services_named(container, pod, situation)
     if services:
         evidence.append(fact("pods", f"its environment names {', '.join(ref.name for ref in services)}"))
-    evidence.append(fact("pods", "its log says what it waits for", Mark.OPEN))
+    says = "from where, and how far it is" if downloads else "what it waits for"
+    evidence.append(fact("pods", f"its log says {says}", Mark.OPEN))
+    asks = "how far is the download?" if downloads else "what does it wait for?"
     before = needed_sets(pod, situation) or (CLUSTER_DNS, *services)
     return Fired(
         situation.workload_of(pod),
-        f"waits in init container {container.name}",
+        f"{'downloads its model' if downloads else 'waits'} in init container {container.name}",
         tuple(evidence),
-        (logs(pod, container.name, None, "what does it wait for?"), describe(pod, "what do the events say?")),
+        (logs(pod, container.name, None, asks), describe(pod, "what do the events say?")),
         layer=agent_layer(pod),
         follows=before,
         node=pod.spec.node_name,

@@ -5,17 +5,22 @@ from datetime import datetime
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl
-from diagnosis.endpoints import services_known
+from diagnosis.endpoints import DNS_NAMESPACE, is_cluster_dns, service_ref, services_known
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule, wait_until
 from situation.findings import Layer, Mark, Severity
 from situation.meta import Ref
-from situation.network import BackendPort, Ingress, IngressBackend, NetworkPolicy, PolicyRule, Service
+from situation.network import BackendPort, Ingress, IngressBackend, NetworkPolicy, PolicyPort, PolicyRule, Service
 from situation.pods import Pod
 from situation.selectors import is_finished
 from situation.situation import Situation
 
 APPLIED_S: Final = 60.0
 """Objects that refer to each other are applied together; the last may come this much later."""
+DNS_PORT: Final = 53
+ELSEWHERE: Final = frozenset({5353})
+"""Where DNS pods answer on OpenShift (cluster-dns-operator, dns-default)."""
+_TELL_DNS: Final = ("services", "endpointslices")
+"""Kinds that tell where the cluster's DNS answers."""
 ADDRESS_S: Final = 300.0
 """An Ingress controller writes the address within minutes."""
 
@@ -111,21 +116,32 @@ def ingress_backend_missing(ingress: Ingress, situation: Situation, now: datetim
     )  # fmt: skip
 
 
-def _opens_dns(entry: PolicyRule) -> bool:
-    """Tell whether an egress rule may let DNS queries through (port 53, or a named port that speaks of DNS)."""
-    ports = entry.ports
-    if ports and not any(
-        port.port is None
-        or "dns" in str(port.port)
-        or (isinstance(port.port, int) and port.port <= 53 <= (port.end_port or port.port))
-        for port in ports
-    ):
-        return False
-    return (
-        bool(ports)
-        or not entry.peers_to
-        or any(peer.keys() & {"namespaceSelector", "ipBlock"} for peer in entry.peers_to)
+def _dns_ports(situation: Situation) -> frozenset[int]:
+    """Return the ports on which pods of the cluster's DNS answer: a policy sees those, not the port of the Service."""
+    own = frozenset(
+        port.port
+        for service in situation.services.values()
+        if is_cluster_dns(service)
+        for part in situation.slices_by_service.get(service_ref(service)).values()
+        for port in part.ports
+        if port.port is not None and port.name in {entry.name for entry in service.spec.ports if entry.port == DNS_PORT}
     )
+    return (own or ELSEWHERE) | {DNS_PORT}
+
+
+def _opens_dns(entry: PolicyRule, situation: Situation) -> bool:
+    """Tell whether an egress rule may let DNS queries through (a port of DNS, or a named port that speaks of it)."""
+    if not entry.ports:
+        return not entry.peers_to or any(peer.keys() & {"namespaceSelector", "ipBlock"} for peer in entry.peers_to)
+    wanted = situation.while_same(_TELL_DNS, "ports of DNS", lambda: _dns_ports(situation))
+    return any(_covers(port, wanted) for port in entry.ports)
+
+
+def _covers(port: PolicyPort, wanted: frozenset[int]) -> bool:
+    first = port.port
+    if isinstance(first, int):
+        return any(first <= number <= (port.end_port or first) for number in wanted)
+    return first is None or "dns" in first
 
 
 def _limits_egress(policy: NetworkPolicy) -> bool:
@@ -137,7 +153,7 @@ def _cut_off(policy: NetworkPolicy, situation: Situation) -> list[Pod]:
     open_to = [
         other.spec.pod_selector
         for other in situation.policies_by_namespace.get(policy.namespace).values()
-        if _limits_egress(other) and any(_opens_dns(entry) for entry in other.spec.egress)
+        if _limits_egress(other) and any(_opens_dns(entry, situation) for entry in other.spec.egress)
     ]
     return [
         pod
@@ -156,16 +172,22 @@ def _cut_off(policy: NetworkPolicy, situation: Situation) -> list[Pod]:
     severity=Severity.INFO,
     kind="NetworkPolicy",
     needs=("networkpolicies", "pods"),
-    looks_at="policies of type Egress that do not open port 53, and whether another one opens it for the same pods.",
-    look_alikes={"cluster-dns-down": "there no pod of any namespace can resolve names"},
+    looks_at="policies of type Egress that do not open port 53, or the port of the cluster's DNS pods by its slices; "
+    "whether another one opens it for the same pods.",
+    look_alikes={
+        "cluster-dns-down": "there no pod of any namespace can resolve names",
+        "DNS on port 5353": "where no DNS Service is known in kube-system, as on OpenShift, that is taken for it too",
+    },
 )
 def egress_without_dns(policy: NetworkPolicy, situation: Situation, now: datetime) -> Verdict:
     """A policy denies egress and leaves no way to DNS for some pods: they can resolve no name."""
-    if not _limits_egress(policy) or any(_opens_dns(entry) for entry in policy.spec.egress):
+    if not _limits_egress(policy) or any(_opens_dns(entry, situation) for entry in policy.spec.egress):
         return CLEAR
     pods = _cut_off(policy, situation)
     if not pods:
         return CLEAR
+    if any(situation.has_unread(name, DNS_NAMESPACE) for name in _TELL_DNS):
+        return Unknown("not all that tells the ports of the cluster's DNS could be decoded")
     if situation.has_unread("networkpolicies", policy.namespace):
         return Unknown(f"not all policies of namespace {policy.namespace} could be decoded: one may open port 53")
     names = ", ".join(pod.name for pod in pods[:3])

@@ -121,7 +121,7 @@ def _unready(container: Container, status: ContainerStatus, pod: Pod, situation:
         [*_evidence(container, status, since, was_ready, failure, pod, situation)],
         (
             first,
-            field(pod, container_path(container.name, _is_init(container, pod), name), "what does the probe ask?"),
+            field(pod, container_path(pod, container.name, name), "what does the probe ask?"),
             logs(pod, container.name, None, "what does the server say?"),
         ),
         severity,

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Final
 
+from diagnosis.autoscalers import autoscalers_of
 from diagnosis.commands import counted, fact, kubectl, shorten
 from diagnosis.replicas import gravity
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, Wait, rule, wait_until
@@ -22,6 +23,11 @@ JOB_NEWS_S: Final = 6 * 3600.0
 """A Job that failed longer ago is history, worth knowing but nobody's page."""
 SCALED_RECHECK_S: Final = 60.0
 """A Service may come to point at a Deployment without pods without the Deployment itself changing."""
+
+_KNATIVE: Final = "serving.knative.dev/"
+"""Labels of a revision's Deployment and its pods start so (knative.dev/serving, pkg/apis/serving/register.go)."""
+_KEDA: Final = "scaledobject.keda.sh/name"
+"""Label of an autoscaler that KEDA made (keda, apis/keda/v1alpha1/scaledobject_types.go)."""
 
 _SCALERS: Final = "horizontalpodautoscalers"
 _TIMED_OUT: Final = re.compile(r'ReplicaSet "(?P<name>[^"]+)" has timed out progressing')
@@ -91,9 +97,12 @@ def rollout_stuck(deployment: Deployment, situation: Situation, now: datetime) -
     severity=Severity.INFO,
     kind="Deployment",
     needs=("deployments", "services", "pods"),
-    looks_at="spec.replicas 0 while a Service selects its pods and has no other pod behind it; autoscalers.",
+    looks_at="spec.replicas 0 while a Service selects its pods and has no other pod behind it; autoscalers; labels of "
+    "Knative; a Deployment NAME-primary.",
     look_alikes={
         "an autoscaler at zero": "an autoscaler that may go to zero, or KEDA's, did it on purpose: silent",
+        "an idle revision of Knative": "its activator takes the requests and scales it up: silent",
+        "a target of Flagger": "between two releases only NAME-primary runs: silent",
         "selector-matches-nothing": "there pods exist and the selector misses them",
         "controller manager down": "there replicas are wanted and no pod is made",
     },
@@ -102,15 +111,18 @@ def scaled_to_zero(deployment: Deployment, situation: Situation, now: datetime) 
     """A Deployment is scaled to zero although a Service still points at it."""
     if deployment.spec.replicas != 0 or deployment.metadata.deletion_timestamp is not None:
         return CLEAR
+    if _is_knative(deployment) or _is_flagger_target(deployment, situation):
+        return Wait(now + timedelta(seconds=SCALED_RECHECK_S))
     services = [service for service in _services_of(deployment, situation) if not _served(service, situation)]
     if not services:
         return Wait(now + timedelta(seconds=SCALED_RECHECK_S))
     if not situation.knows(_SCALERS):
         return Unknown("whether an autoscaler scaled it to zero", wants=_SCALERS)
-    for name in (_SCALERS, "pods"):
+    for name in (_SCALERS, "pods", "deployments"):
         if situation.has_unread(name, deployment.namespace):
             return Unknown(f"not all {name} of namespace {deployment.namespace} could be decoded", wants=_SCALERS)
-    if any(_may_be_zero(item) for item in _autoscalers_of(deployment, situation)):
+    me = Ref("Deployment", deployment.namespace, deployment.name)
+    if any(_may_be_zero(item) for item in autoscalers_of(me, situation)):
         return Wait(now + timedelta(seconds=SCALED_RECHECK_S))
     evidence = (
         fact("deployments", "spec.replicas is 0"),
@@ -127,7 +139,6 @@ def scaled_to_zero(deployment: Deployment, situation: Situation, now: datetime) 
             purpose="what was changed?", namespace=deployment.namespace,
         ),
     )  # fmt: skip
-    me = Ref("Deployment", deployment.namespace, deployment.name)
     return Fired(me, f"is scaled to zero, but Service {services[0].name} points at it", evidence, next)
 
 
@@ -145,19 +156,22 @@ def _served(service: Service, situation: Situation) -> bool:
     return any(not is_finished(pod) and pod.metadata.deletion_timestamp is None for pod in pods)
 
 
-def _autoscalers_of(deployment: Deployment, situation: Situation) -> list[HorizontalPodAutoscaler]:
-    return [
-        item
-        for item in situation.table("horizontalpodautoscalers").values()
-        if isinstance(item, HorizontalPodAutoscaler)
-        and item.namespace == deployment.namespace
-        and (item.spec.scale_target_ref.kind, item.spec.scale_target_ref.name) == ("Deployment", deployment.name)
-    ]
+def _is_knative(deployment: Deployment) -> bool:
+    """Tell whether this is a revision of Knative, which is at zero while nobody asks it."""
+    labels = (*deployment.metadata.labels, *deployment.spec.template.metadata.labels)
+    return any(key.startswith(_KNATIVE) for key in labels)
+
+
+def _is_flagger_target(deployment: Deployment, situation: Situation) -> bool:
+    """Tell whether Flagger runs a copy in place of this Deployment, which it scales up for the next release only."""
+    primary = situation.deployments.get((deployment.namespace, f"{deployment.name}-primary"))
+    return primary is not None and primary.spec.replicas > 0
 
 
 def _may_be_zero(item: HorizontalPodAutoscaler) -> bool:
-    """KEDA itself scales between zero and one; its autoscaler only says at least one."""
-    return item.spec.min_replicas == 0 or item.name.startswith("keda-hpa-")
+    """KEDA itself scales between zero and one; its autoscaler only says at least one, and may have any name."""
+    of_keda = _KEDA in item.metadata.labels or item.name.startswith("keda-hpa-")
+    return item.spec.min_replicas == 0 or of_keda
 
 
 @rule(

@@ -4,6 +4,7 @@ import re
 from datetime import datetime
 from typing import Final
 
+from diagnosis.api_facts import unavailable_apis
 from diagnosis.commands import counted, fact, kubectl, shorten
 from diagnosis.placement import OLD_CORDON, cordoned_since
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule, wait_until
@@ -16,6 +17,7 @@ from situation.workloads import HorizontalPodAutoscaler, PodDisruptionBudget
 
 METRICS_BUDGET_S: Final = 120.0
 """New pods have no metrics for up to two scrapes of metrics-server (metric-resolution 60 s at most in practice)."""
+_RESOURCE_METRICS: Final = "v1beta1.metrics.k8s.io"
 _NO_REQUEST: Final = re.compile(r"missing request for (?P<what>\S+)(?: in container (?P<container>\S+))?")
 
 
@@ -60,12 +62,27 @@ def autoscaler_blind(item: HorizontalPodAutoscaler, situation: Situation, now: d
     else:
         title = "is blind: no metrics come back"
         layer = Layer.CONTROL_PLANE
-        name = "v1beta1.metrics.k8s.io" if "Resource" in condition.reason else "v1beta1.custom.metrics.k8s.io"
-        server = tuple(Ref(kind, "kube-system", "metrics-server") for kind in ("Deployment", "Service"))
-        follows = (*server, Ref("APIService", "", name))
+        name = _api_of(condition.reason)
+        follows = _servers_of(name, situation)
         next.append(kubectl("get", "apiservice", name, purpose="does the metrics API answer?"))
     about = Ref("HorizontalPodAutoscaler", item.namespace, item.name)
     return Fired(about, title, tuple(evidence), tuple(next), layer=layer, follows=follows)
+
+
+def _api_of(reason: str) -> str:
+    """Return the APIService that an autoscaler asks for the metric that it misses (podautoscaler/horizontal.go)."""
+    if "Resource" in reason:
+        return _RESOURCE_METRICS
+    return "v1beta1.external.metrics.k8s.io" if "External" in reason else "v1beta1.custom.metrics.k8s.io"
+
+
+def _servers_of(api: str, situation: Situation) -> tuple[Ref, ...]:
+    """Return what stands behind an API of metrics: metrics-server serves those of resources, adapters all others."""
+    down = unavailable_apis(situation)
+    apis = (Ref("APIService", "", down[0] if api in down else api),)
+    if api != _RESOURCE_METRICS:
+        return apis
+    return (*(Ref(kind, "kube-system", "metrics-server") for kind in ("Deployment", "Service")), *apis)
 
 
 def _blind(item: HorizontalPodAutoscaler) -> Condition | None:

@@ -16,7 +16,7 @@ from situation.meta import LabelSelector
 from situation.pods import Pod
 from situation.selectors import is_finished
 from situation.situation import Situation
-from situation.workloads import selector_text
+from situation.workloads import label_selector_text, selector_text
 
 
 def _terms(pod: Pod, anti: bool) -> tuple[PodAffinityTerm, ...]:
@@ -28,11 +28,7 @@ def _terms(pod: Pod, anti: bool) -> tuple[PodAffinityTerm, ...]:
 
 
 def _selector_text(selector: LabelSelector | None) -> str:
-    if selector is None:
-        return "no pod"
-    parts = [selector_text(selector.match_labels)] if selector.match_labels else []
-    parts += [f"{item.key} {item.operator} {','.join(item.values)}".strip() for item in selector.match_expressions]
-    return "; ".join(parts) or "any pod"
+    return "no pod" if selector is None else label_selector_text(selector) or "any pod"
 
 
 def _term_evidence(pod: Pod, terms: tuple[PodAffinityTerm, ...], situation: Situation, verb: str) -> Iterator[Evidence]:

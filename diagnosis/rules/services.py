@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from diagnosis.commands import counted, fact, kubectl
+from diagnosis.container_facts import every_path, field
 from diagnosis.endpoints import (
+    SETTLE_S,
     Backing,
     backing,
     explained_by,
@@ -13,6 +15,7 @@ from diagnosis.endpoints import (
     has_ready_endpoint,
     is_cluster_dns,
     is_serving,
+    left_at,
     readiness_changed_at,
     ready_due,
     serves_unseen,
@@ -20,6 +23,7 @@ from diagnosis.endpoints import (
     slices_command,
 )
 from diagnosis.explaining import CONTROLLERS_DOWN
+from diagnosis.replicas import wants_pods
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, Wait, rule, wait_until
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import CLUSTER, Ref
@@ -99,10 +103,7 @@ def named_port_missing(service: Service, situation: Situation, now: datetime) ->
             fact("pods", f"its pods ({len(behind.pods)}) define: {', '.join(names) or 'no named port'}"),
         ),
         (
-            kubectl(
-                "get", "pod", pod.name, "-o", "jsonpath={.spec.containers[*].ports}",
-                purpose="which ports do the pods name?", namespace=service.namespace,
-            ),
+            field(pod, every_path(pod, "ports"), "which ports do the pods name?"),
             kubectl("describe", "service", service.name, purpose="endpoints without a port?",
                     namespace=service.namespace),
         ),
@@ -171,14 +172,29 @@ def _unready(service: Service, situation: Situation, now: datetime) -> Backing |
         return CLEAR
     if serves_unseen(service, situation):
         return Unknown(_UNSEEN.format(service.namespace))
+    if _is_to_rest(behind.pods, situation):
+        return Wait(now + timedelta(seconds=SETTLE_S))
     due = ready_due(behind.pods, service.metadata.creation_timestamp, situation)
     return Wait(due) if due is not None and now < due else behind
 
 
+def _is_to_rest(pods: tuple[Pod, ...], situation: Situation) -> bool:
+    """Tell whether all these pods go away and none is wanted in their place: scaled to zero, or deleted."""
+    return not _staying(pods) and not any(wants_pods(situation.workload_of(pod), situation) for pod in pods)
+
+
+def _staying(pods: tuple[Pod, ...]) -> tuple[Pod, ...]:
+    return tuple(pod for pod in pods if pod.metadata.deletion_timestamp is None)
+
+
+def _state_text(pod: Pod) -> str:
+    return f"{pod.status.phase}, not ready" if pod.metadata.deletion_timestamp is None else "Terminating"
+
+
 def _pod_evidence(behind: Backing) -> tuple[Evidence, ...]:
-    phases = ", ".join(f"{pod.name} {pod.status.phase}, not ready" for pod in behind.pods[:3])
+    phases = ", ".join(f"{pod.name} {_state_text(pod)}" for pod in behind.pods[:3])
     more = f" and {len(behind.pods) - 3} more" if len(behind.pods) > 3 else ""
-    since = max((time for pod in behind.pods if (time := readiness_changed_at(pod))), default=None)
+    since = max((time for pod in behind.pods if (time := left_at(pod))), default=None)
     return (
         fact("endpointslices", f"{counted(len(behind.endpoints), 'endpoint')}, 0 ready"),
         fact("pods", f"{phases}{more}", at=since),
@@ -193,8 +209,10 @@ def _pod_evidence(behind: Backing) -> tuple[Evidence, ...]:
     severity=Severity.WARNING,
     kind="Service",
     needs=("services", "pods", "endpointslices"),
-    looks_at="the Service's slices (endpoints with ready: false) and the Ready conditions of the selected pods.",
+    looks_at="the Service's slices (endpoints with ready: false), the Ready conditions and deletion times of the "
+    "selected pods, and whether their workloads want pods.",
     look_alikes={
+        "scaled down to zero": "its last pods are Terminating and no workload wants others: silent",
         "selector-matches-nothing": "there the selector finds no pod at all",
         "endpoints-not-updated": "there pods are ready, but the slices do not say so",
     },
@@ -206,9 +224,11 @@ def no_ready_endpoint(service: Service, situation: Situation, now: datetime) -> 
     behind = _unready(service, situation, now)
     if not isinstance(behind, Backing):
         return behind
+    staying = _staying(behind.pods)
+    why = f"0 of {counted(len(staying), 'pod')} ready" if staying else "all its pods are Terminating"
     return Fired(
         service_ref(service),
-        f"has no ready endpoint: 0 of {counted(len(behind.pods), 'pod')} ready",
+        f"has no ready endpoint: {why}",
         _pod_evidence(behind),
         (
             list_pods(service, "why is none of its pods ready?"),

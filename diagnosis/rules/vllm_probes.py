@@ -60,7 +60,7 @@ def vllm_killed_before_ready(pod: Pod, situation: Situation, now: datetime) -> V
     window = kill.window.budget_s
     ran = run_seconds(last_end(kill.status))
     evidence = [*_window(spec, kill, ran), *_changes(spec, kill, ran), *_events(pod, spec, kill, situation)]
-    path = container_path(spec.container.name, False, f"{kill.probe}Probe")
+    path = container_path(pod, spec.container.name, f"{kill.probe}Probe")
     commands = (
         logs(pod, spec.container.name, kill.status, "does the log stop while it loads, without an error?"),
         field(pod, path, "what does the probe ask, and how often?"),

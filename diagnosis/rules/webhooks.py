@@ -15,6 +15,7 @@ from diagnosis.endpoints import (
     slices_command,
 )
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, Wait, rule, wait_until
+from diagnosis.webhook_reach import Reach, reach_of
 from situation.findings import Evidence, Layer, Severity
 from situation.meta import Ref
 from situation.network import MutatingWebhookConfiguration, ValidatingWebhookConfiguration, Webhook
@@ -22,8 +23,6 @@ from situation.situation import Situation
 
 INSTALL_S: Final = 120.0
 """Configuration, Service and pods of a webhook are applied together; the pods need this long to start."""
-_WORKLOADS: Final = frozenset({"*", "pods", "deployments", "replicasets", "statefulsets", "daemonsets", "jobs"})
-_CREATES: Final = frozenset({"*", "CREATE", "UPDATE"})
 
 Configuration = ValidatingWebhookConfiguration | MutatingWebhookConfiguration
 
@@ -34,14 +33,6 @@ class _Dead(NamedTuple):
     webhook: Webhook
     evidence: tuple[Evidence, ...]
     follows: tuple[Ref, ...]
-
-
-def _stops_workloads(webhook: Webhook) -> bool:
-    """Tell whether new pods or workloads are refused while this webhook fails."""
-    return any(
-        _WORKLOADS & {resource.partition("/")[0] for resource in rule.resources} and _CREATES & set(rule.operations)
-        for rule in webhook.rules
-    )
 
 
 def _dead(webhook: Webhook, situation: Situation, now: datetime) -> _Dead | Verdict:
@@ -91,21 +82,29 @@ def _judge(kind: str, configuration: Configuration, situation: Situation, now: d
         return wait
     service = dead[0].webhook.client_config.service
     assert service is not None  # noqa: S101 - by construction of _dead
-    what = sorted({name for item in dead for rule in item.webhook.rules for name in rule.resources})
+    reaches = sorted((reach_of(item.webhook, situation) for item in dead), key=lambda reach: _severity(reach).rank)
+    severity = _severity(reaches[0])
+    verb = "would block" if severity is Severity.INFO else "blocks"
     return Fired(
         Ref(kind, "", configuration.name),
-        f"blocks requests: its Service {service.name} does not answer",
+        f"{verb} requests: its Service {service.name} does not answer",
         (
             *(line for item in dead[:3] for line in item.evidence),
-            fact(f"{kind.lower()}s", f"requests for {', '.join(what[:6]) or 'nothing'} are refused"),
+            *(fact(f"{kind.lower()}s", text) for text in [*dict.fromkeys(reach.text() for reach in reaches)][:3]),
         ),
         (
             slices_command(service.namespace, service.name, "has the webhook's Service an endpoint?"),
             kubectl("get", kind.lower(), configuration.name, "-o", "yaml", purpose="what does the webhook guard?"),
         ),
-        severity=Severity.CRITICAL if any(_stops_workloads(item.webhook) for item in dead) else Severity.WARNING,
+        severity=severity,
         follows=tuple(dict.fromkeys(_follows(dead))),
     )
+
+
+def _severity(reach: Reach) -> Severity:
+    if reach.is_empty:
+        return Severity.INFO
+    return Severity.CRITICAL if reach.stops_workloads else Severity.WARNING
 
 
 def _follows(dead: list[_Dead]) -> Iterator[Ref]:
@@ -113,9 +112,13 @@ def _follows(dead: list[_Dead]) -> Iterator[Ref]:
         yield from item.follows
 
 
-_LOOKS_AT: Final = "failurePolicy and the Service of every webhook; that Service's slices and pods. Needs no event."
+_LOOKS_AT: Final = (
+    "failurePolicy and the Service of every webhook; that Service's slices and pods; which namespaces and objects it "
+    "selects. Needs no event."
+)
 _LOOK_ALIKES: Final = {
     "failurePolicy Ignore": "the API server goes on without the webhook: silent",
+    "a webhook that no namespace asked for": "its namespaceSelector selects none: a hint, nothing is refused now",
     "a webhook that denies": "it answers: `admission webhook ... denied the request`",
     "quota or Pod Security": "their refusals name no webhook",
 }

@@ -56,6 +56,22 @@ def test_an_aggregated_api_explains_stuck_namespaces_and_blind_autoscalers() -> 
     assert {item.rule for item in finding.consequences} == {"namespace-stuck", "autoscaler-blind"}
 
 
+@pytest.mark.parametrize("first", ["v1beta1.external.metrics.k8s.io", "v1.flaky.example"])
+def test_an_aggregated_api_explains_autoscalers_that_ask_it_even_if_another_one_is_named_first(first: str) -> None:
+    external = "v1beta1.external.metrics.k8s.io"
+    blind = {
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": meta("keda-hpa-web"),
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "web"}, "minReplicas": 1, "maxReplicas": 5},
+        "status": {"conditions": [{"type": "ScalingActive", "status": "False", "reason": "FailedGetExternalMetric",
+                                   "message": "no metrics returned", "lastTransitionTime": ago(600)}]},
+    }  # fmt: skip
+    known = scraped(situation(blind), *[ApiServerPage(unavailable_apis=tuple(dict.fromkeys((first, external))))] * 2)
+    causes = causes_of((*RULES, *rollouts.RULES), known)
+    assert list(causes) == ["aggregated-api-down"]
+    assert [item.rule for item in causes["aggregated-api-down"].consequences] == ["autoscaler-blind"]
+
+
 GONE: Final = ("v1beta1.metrics.k8s.io",)
 
 

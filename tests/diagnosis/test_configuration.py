@@ -145,6 +145,15 @@ def test_first_commands() -> None:
     ]
 
 
+def test_an_init_container_that_runs_as_root_is_looked_for_among_its_like() -> None:
+    init = {"name": "setup", **status(waiting("CreateContainerConfigError", ROOT))}
+    spec = {"initContainers": [{"name": "setup"}]}
+    found = fault(pod(**OWNED, phase="Pending", ready=False, spec=spec, status={"initContainerStatuses": [init]}))
+    assert found is not None and found.rule == "run-as-non-root"
+    path = "{.spec.securityContext}{.spec.initContainers[*].securityContext}"
+    assert first_command(found) == f"kubectl -n shop get pod web-1 -o 'jsonpath={path}'"
+
+
 def test_evidence_says_where_it_is_used() -> None:
     env = {"env": [{"name": "DB_PASS", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}]}
     found = fault(config_error('secret "db" not found', container=env))

@@ -96,11 +96,32 @@ def test_subject_layer_and_first_commands() -> None:
     assert first_command(shell) == "kubectl -n shop logs web-1 --previous --tail=100"
 
 
+@pytest.mark.parametrize("sidecar", [{}, {"restartPolicy": "Always"}], ids=["init container", "native sidecar"])
+@pytest.mark.parametrize(
+    ("said", "path"),
+    [
+        (OOM_TEXT, "{.spec.initContainers[*].resources}"),
+        (NOT_IN_PATH, '{.spec.initContainers[?(@.name=="setup")].command}'),
+    ],
+)
+def test_an_init_container_that_cannot_start_is_looked_for_among_its_like(
+    said: str, path: str, sidecar: Manifest
+) -> None:
+    spec = {"initContainers": [{"name": "setup", **sidecar}]}
+    statuses = {"initContainerStatuses": [{"name": "setup", **looping(start_error(said))}]}
+    found = fault(pod(**OWNED, phase="Pending", ready=False, spec=spec, status=statuses), node())
+    assert found is not None
+    assert first_command(found) == f"kubectl -n shop get pod web-1 -o 'jsonpath={path}'"
+
+
 def test_a_sandbox_that_is_oom_killed_is_the_limit_not_the_network() -> None:
     sandbox = event("Pod/web-1", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {OOM_TEXT}")
     found = fault(creating(container=LIMIT), node(), sandbox)
     assert found is not None
     assert (found.rule, found.title) == ("memory-limit-too-small", "web cannot start: memory limit 4Mi is too small")
+    either = fault(creating(container=LIMIT, spec={"initContainers": [{"name": "setup"}]}), node(), sandbox)
+    path = "{.spec.initContainers[*].resources}{.spec.containers[*].resources}"
+    assert either is not None and first_command(either).endswith(f"'jsonpath={path}'")
 
 
 @pytest.mark.parametrize(

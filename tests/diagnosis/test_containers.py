@@ -2,6 +2,7 @@
 
 import pytest
 
+from playbooks.commands import Target, render
 from situation.findings import Layer, Mark, Severity
 from situation.meta import Ref
 from situation.readings import SourceState
@@ -272,6 +273,31 @@ def test_first_commands() -> None:
     path = '{.spec.containers[?(@.name=="app")].%s}'
     assert first_command(oom) == f"kubectl -n shop get pod web-1 -o 'jsonpath={path % 'resources.limits.memory'}'"
     assert first_command(liveness) == f"kubectl -n shop get pod web-1 -o 'jsonpath={path % 'livenessProbe'}'"
+
+
+@pytest.mark.parametrize(
+    ("fields", "last", "killed", "number", "what"),
+    [
+        (LIMIT, OOM, [], 0, "resources.limits.memory"),
+        (LIVENESS, ended(137, ran_s=60), [kill()], 0, "livenessProbe"),
+        (STARTUP, ended(137, ran_s=60), [kill(STARTUP_KILLED)], 1, "startupProbe"),
+    ],
+)
+def test_a_native_sidecar_is_looked_for_among_the_init_containers(
+    fields: Manifest, last: Manifest, killed: list[Manifest], number: int, what: str
+) -> None:
+    spec = {
+        "initContainers": [{"name": "app", "restartPolicy": "Always", **fields}],
+        "containers": [{"name": "server", "resources": {"limits": {"memory": "4Gi"}}}],
+    }
+    statuses = {
+        "initContainerStatuses": [{"name": "app", **looping(last)}],
+        "containerStatuses": [{"name": "server", **status(running(600), ready=True)}],
+    }
+    found = fault(pod(**OWNED, ready=False, spec=spec, status=statuses), node(), *killed)
+    assert found is not None
+    path = f'{{.spec.initContainers[?(@.name=="app")].{what}}}'
+    assert render(found.next[number], Target()) == f"kubectl -n shop get pod web-1 -o 'jsonpath={path}'"
 
 
 def two_containers() -> Manifest:

@@ -86,6 +86,12 @@ def test_an_init_container_pulls_too() -> None:
     found = fault(pod(**OWNED, phase="Pending", ready=False, spec=spec, status={"initContainerStatuses": [init]}))
     assert found is not None
     assert found.title == "web cannot pull shop/migrate:7: no such image or tag"
+    assert first_command(found) == "kubectl -n shop get pod web-1 -o 'jsonpath={.spec.initContainers[*].image}'"
+    init["state"] = waiting("ErrImageNeverPull", "no")
+    found = fault(pod(**OWNED, phase="Pending", ready=False, spec=spec, status={"initContainerStatuses": [init]}))
+    assert found is not None and found.rule == "image-never-pulled"
+    path = '{.spec.initContainers[*].image}{" "}{.spec.initContainers[*].imagePullPolicy}'
+    assert first_command(found) == f"kubectl -n shop get pod web-1 -o 'jsonpath={path}'"
 
 
 @pytest.mark.parametrize(

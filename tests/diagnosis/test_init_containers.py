@@ -96,6 +96,25 @@ def test_first_commands() -> None:
     assert first_command(wait) == "kubectl -n shop logs web-1 -c wait-db --tail=100"
 
 
+@pytest.mark.parametrize(
+    "init",
+    [{"name": "storage-initializer", "image": "kserve/storage-initializer:v0.15"},
+     {"name": "fetch", "image": "registry.example.com/kserve/storage-initializer:v0.15"}],
+)  # fmt: skip
+def test_kserve_downloads_the_model_and_waits_for_nothing(init: Manifest) -> None:
+    statuses = {"initContainerStatuses": [{"name": init["name"], **status(running(400))}]}
+    found = fault(init_pod({}, spec={"initContainers": [init]}, status=statuses), node())
+    assert found is not None
+    assert found.title == f"web downloads its model in init container {init['name']}"
+    assert [line.text for line in found.evidence] == [
+        f"init container {init['name']} (1 of 1) runs for 6m40s",
+        "no restarts: it downloads the model, and has not failed",
+        "its log says from where, and how far it is",
+    ]
+    assert first_command(found) == f"kubectl -n shop logs web-1 -c {init['name']} --tail=100"
+    assert found.next[0].purpose == "how far is the download?"
+
+
 def test_waiting_for_a_service_names_it() -> None:
     service = {"kind": "Service", "metadata": meta("db"), "spec": {"selector": {"app": "db"}}}
     found = fault(init_pod(status(running(400)), init={"env": [{"name": "DB", "value": "db:5432"}]}), node(), service)

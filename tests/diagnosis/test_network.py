@@ -195,6 +195,24 @@ def test_policies_without_a_way_to_dns(manifests: list[Manifest], fires: bool) -
         assert first_command(causes["egress-without-dns"]) == "kubectl -n shop get networkpolicies -o yaml"
 
 
+@pytest.mark.parametrize(
+    ("opened", "answers", "fires"),
+    [(5353, None, False), (5353, 53, True), (5353, 5353, False), (1053, 1053, False), (53, 1053, False),
+     (9153, 53, True)],
+    ids=["OpenShift", "port of another cluster", "a Service that maps 53", "a port of its own", "and 53", "metrics"],
+)  # fmt: skip
+def test_a_policy_opens_the_port_that_dns_pods_answer_on(opened: int, answers: int | None, fires: bool) -> None:
+    manifests = [policy("dns", {"ports": [{"protocol": "UDP", "port": opened}]}), pod()]
+    if answers is not None:
+        ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "metrics", "port": 9153}]
+        named = [{"name": "dns", "port": answers, "protocol": "UDP"}, {"name": "metrics", "port": 9153}]
+        manifests += [
+            service("kube-dns", namespace="kube-system", ports=ports, labels={"k8s-app": "kube-dns"}),
+            endpoints("kube-dns", {"coredns-1": True}, namespace="kube-system", ports=named),
+        ]
+    assert ("egress-without-dns" in found(*manifests)) is fires
+
+
 def test_a_service_that_goes_makes_its_callers_be_judged_again() -> None:
     known = situation(KUBERNETES, namespace("shop"), ORDERS, ingress(), workload("caller", env={"A": "orders:80"}))
     engine = Engine(RULES)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from diagnosis.rule import Unknown
+from diagnosis.rule import Unknown, Wait
 from diagnosis.rules import rollouts, rollouts_scaling
 from playbooks.commands import Target, render
 from situation.findings import Finding, Layer, Mark, Severity
@@ -101,6 +101,17 @@ def autoscaler(name: str = "web", *, least: int = 1, **over: Any) -> Manifest:
     }
 
 
+def primary(wants: int) -> Manifest:
+    """Return the Deployment that Flagger runs in place of web."""
+    labels = {"app": "web-primary"}
+    return {
+        "kind": "Deployment",
+        "metadata": meta("web-primary"),
+        "spec": {"replicas": wants, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}}},
+        "status": {"readyReplicas": wants},
+    }
+
+
 def test_scaled_to_zero_with_a_service() -> None:
     zero = deployment(0, stuck=False, wants=0)
     [finding] = ours(zero, SERVICE)
@@ -119,11 +130,28 @@ def test_scaled_to_zero_with_a_service() -> None:
         [SERVICE, pod("blue", labels={"app": "web"})],
         [SERVICE, autoscaler(least=0)],
         [SERVICE, autoscaler("keda-hpa-web")],
+        [SERVICE, {**autoscaler(), "metadata": meta("scale", labels={"scaledobject.keda.sh/name": "web"})}],
+        [SERVICE, primary(2)],
     ],
-    ids=["no service", "another service", "no selector", "other pods behind it", "autoscaler at zero", "KEDA"],
-)
+    ids=["no service", "another service", "no selector", "other pods behind it", "autoscaler at zero", "KEDA",
+         "KEDA by a name of its own", "Flagger"],
+)  # fmt: skip
 def test_scaled_to_zero_on_purpose(others: list[Manifest]) -> None:
     assert ours(deployment(0, stuck=False, wants=0), *others) == []
+
+
+def test_a_target_of_flagger_whose_copy_is_at_zero_too() -> None:
+    assert [item.rule for item in ours(deployment(0, stuck=False, wants=0), SERVICE, primary(0))] == ["scaled-to-zero"]
+
+
+@pytest.mark.parametrize("of_pods", [True, False])
+def test_an_idle_revision_of_knative_is_at_zero_on_purpose(of_pods: bool) -> None:
+    labels = {"app": "web", "serving.knative.dev/revision": "web-00001"}
+    revision = deployment(0, stuck=False, wants=0)
+    of = revision["spec"]["template"] if of_pods else revision
+    of["metadata"] = {**of["metadata"], "labels": labels}
+    known = situation(revision, SERVICE, missing={"horizontalpodautoscalers": SourceState.STARTING})
+    assert isinstance(rollouts.scaled_to_zero.judge(made(revision), known, NOW), Wait)
 
 
 def test_scaled_to_zero_asks_for_autoscalers_first() -> None:
@@ -225,6 +253,27 @@ def test_a_blind_autoscaler(kind: str, reason: str, message: str, title: str, la
     assert render(finding.next[0], Target()) == "kubectl -n shop describe hpa web"
     assert ours(autoscaler(conditions=[condition(kind, "False", reason, message, age_s=30)])) == []
     assert ours(autoscaler(conditions=[condition(kind, "True", "ValidMetricFound")])) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "api", "of_metrics_server"),
+    [
+        ("FailedGetResourceMetric", "v1beta1.metrics.k8s.io", True),
+        ("FailedGetContainerResourceMetric", "v1beta1.metrics.k8s.io", True),
+        ("FailedGetPodsMetric", "v1beta1.custom.metrics.k8s.io", False),
+        ("FailedGetObjectMetric", "v1beta1.custom.metrics.k8s.io", False),
+        ("FailedGetExternalMetric", "v1beta1.external.metrics.k8s.io", False),
+    ],
+)
+def test_each_kind_of_metric_has_an_api_of_its_own(reason: str, api: str, of_metrics_server: bool) -> None:
+    blind = autoscaler(conditions=[condition("ScalingActive", "False", reason, "no metrics returned")])
+    stuck = deployment(0)
+    stuck["metadata"] = meta("metrics-server", "kube-system", generation=2)
+    [cause, *others] = judged(blind, stuck).causes
+    assert cause.rule == "rollout-stuck"
+    [finding] = cause.consequences if of_metrics_server else others
+    assert finding.rule == "autoscaler-blind"
+    assert render(finding.next[1], Target()) == f"kubectl get apiservice {api}"
 
 
 def test_an_autoscaler_of_a_target_at_zero_is_not_blind() -> None:

@@ -7,6 +7,7 @@ import pytest
 from diagnosis.rules import service_hints, service_selectors, services
 from situation.findings import Layer, Mark, Severity
 from situation.meta import Ref
+from situation.readings import SourceState
 from tests.build import Manifest, ago, event, node, pod, situation
 from tests.diagnosis.objects import causes_of, endpoints, first_command, service, workload
 
@@ -124,6 +125,58 @@ def test_when_a_service_counts_as_without_endpoint(behind: list[Manifest], fires
     assert ("no-ready-endpoint" in found(service(), slices, *behind)) is fires
 
 
+def going(name: str = "web-1", *, since_s: float = 5, grace_s: int = 600, **fields: Any) -> Manifest:
+    """Return a Ready pod that was deleted `since_s` seconds ago."""
+    made = ready(name, **fields)
+    made["metadata"] |= {"deletionTimestamp": ago(since_s - grace_s), "deletionGracePeriodSeconds": grace_s}
+    return made
+
+
+OF_WEB: Manifest = {"owner": "ReplicaSet/web-5d8", "labels": {"app": "web", "pod-template-hash": "5d8"}}
+TERMINATING = endpoints("web", {"web-1": False})
+
+
+@pytest.mark.parametrize(
+    "manifests",
+    [
+        (going(since_s=500, **OF_WEB), workload("web", replicas=0)),
+        (going(since_s=500, **OF_WEB),),
+        (going(since_s=500),),
+        (going(**OF_WEB), workload("web")),
+        (going(since_s=20, grace_s=30, **OF_WEB), unready("web-2", phase="Pending", age_s=60), workload("web")),
+    ],
+    ids=["scaled to zero", "its workload is deleted", "a pod by hand", "deleted just now", "its successor comes"],
+)
+def test_the_last_pods_on_their_way_out_are_no_fault(manifests: tuple[Manifest, ...]) -> None:
+    assert not found(service(), TERMINATING, *manifests)
+
+
+@pytest.mark.parametrize(
+    ("manifests", "title", "states"),
+    [
+        ((going(since_s=60, **OF_WEB), workload("web")), "all its pods are Terminating", "web-1 Terminating"),
+        ((going(since_s=60, owner="Cluster/pg"),), "all its pods are Terminating", "web-1 Terminating"),
+        (
+            (going(since_s=60, **OF_WEB), unready("web-2"), workload("web")),
+            "0 of 1 pod ready",
+            "web-1 Terminating, web-2 Running, not ready",
+        ),
+    ],
+    ids=["its workload wants pods", "whether its owner does is not known", "its successor is not ready"],
+)
+def test_a_service_whose_pods_went_and_are_missed(manifests: tuple[Manifest, ...], title: str, states: str) -> None:
+    finding = found(service(), TERMINATING, *manifests)["no-ready-endpoint"]
+    assert finding.title == f"web has no ready endpoint: {title}"
+    assert states in [line.text for line in finding.evidence]
+
+
+def test_a_workload_that_could_not_be_read_may_want_pods() -> None:
+    known = situation(
+        service(), TERMINATING, going(since_s=60, **OF_WEB), missing={"deployments": SourceState.FORBIDDEN}
+    )
+    assert list(causes_of(RULES, known)) == ["no-ready-endpoint"]
+
+
 def test_published_unready_addresses_are_meant() -> None:
     assert not found(service(publishNotReadyAddresses=True), endpoints("web", {"web-1": False}), unready())
 
@@ -161,6 +214,15 @@ def test_a_named_port_that_no_pod_defines() -> None:
     assert first_command(finding) == "kubectl -n shop get pod web-1 -o 'jsonpath={.spec.containers[*].ports}'"
 
 
+def test_the_ports_of_sidecars_are_shown_too() -> None:
+    sidecar = {"name": "proxy", "restartPolicy": "Always", "ports": [{"name": "envoy", "containerPort": 15001}]}
+    web = ready(spec={"initContainers": [sidecar]})
+    finding = found(service(ports=NAMED), endpoints("web", {"web-1": True}, ports=[]), web)["named-port-missing"]
+    assert "its pods (1) define: envoy" in [line.text for line in finding.evidence]
+    path = "{.spec.initContainers[*].ports}{.spec.containers[*].ports}"
+    assert first_command(finding) == f"kubectl -n shop get pod web-1 -o 'jsonpath={path}'"
+
+
 @pytest.mark.parametrize(
     ("svc", "ports"),
     [
@@ -190,8 +252,10 @@ def dns_pod(*, is_ready: bool, age_s: float = 600) -> Manifest:
         ([], True),
         ([dns_pod(is_ready=True), endpoints("kube-dns", {"coredns-1": True}, namespace="kube-system")], False),
         ([dns_pod(is_ready=False, age_s=10)], False),
+        ([going("coredns-1", namespace="kube-system", labels={"k8s-app": "kube-dns"})], False),
+        ([going("coredns-1", since_s=60, namespace="kube-system", labels={"k8s-app": "kube-dns"})], True),
     ],
-    ids=["unready", "no pod", "well", "just restarted"],
+    ids=["unready", "no pod", "well", "just restarted", "just deleted", "deleted a minute ago"],
 )
 def test_cluster_dns(behind: list[Manifest], fires: bool) -> None:
     causes = found(DNS, *behind)

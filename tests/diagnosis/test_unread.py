@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from diagnosis.engine import RECHECK, Engine, diagnose
-from situation.findings import Layer, LayerState
+from situation.findings import Layer, LayerState, Severity
 from situation.gpu.chain import BROKEN, node_chain
 from situation.kinds import kind_of
 from situation.meta import ObjectKey
@@ -19,8 +19,8 @@ from tests.diagnosis.test_claims import claim, storage_class
 from tests.diagnosis.test_claims import user as claim_user
 from tests.diagnosis.test_control_plane import down, new_deployment
 from tests.diagnosis.test_network import DNS, KUBERNETES, ingress, namespace, policy
-from tests.diagnosis.test_services import ORDERS, ORDERS_POD
-from tests.diagnosis.test_webhooks import GUARD, configuration, guard_pod
+from tests.diagnosis.test_services import OF_WEB, ORDERS, ORDERS_POD, TERMINATING, going
+from tests.diagnosis.test_webhooks import GUARD, INJECTED, PLAIN, configuration, guard_pod, selecting
 from tests.diagnosis.unscheduled import none_of, waiting, wants
 from tests.gpu_objects import gpu_node, operand_sets, operands
 
@@ -80,6 +80,8 @@ ROWS: Final = (
     Row("selector-matches-nothing", (ORDERS, workload("orders"), ORDERS_POD), "pods", ("shop", "orders-v2")),
     Row("selector-matches-nothing", (ORDERS, workload("orders"), ORDERS_POD), "deployments", ("shop", "orders-v2")),
     Row("egress-without-dns", (policy(), pod("web-1")), "networkpolicies", ("shop", "dns")),
+    Row("egress-without-dns", (policy(), pod("web-1")), "endpointslices", ("kube-system", "kube-dns-x1")),
+    Row("scaled-to-zero", (service("web"), workload("web", replicas=0)), "deployments", ("shop", "web-primary")),
     Row("deployment-not-observed", (new_deployment(age_s=60),), "replicasets", ("shop", "web-1")),
     Row("nodes-down-together", (down("a", 300), down("b", 280)), "nodes", ("", "c")),
     Row("job-failed", (job("report-1", "Failed", 300),), "jobs", ("shop", "report-2")),
@@ -132,6 +134,22 @@ def test_the_cluster_dns_is_not_down_while_its_pods_and_slices_may_be_there() ->
     assert "cluster-dns-down" in told(known), "the slices alone tell that nobody is ready"
     broken(known, "endpointslices", ("kube-system", "kube-dns-x1"))
     assert "cluster-dns-down" not in told(known)
+
+
+def test_a_workload_that_could_not_be_decoded_may_want_pods() -> None:
+    known = situation(KUBERNETES, service("web"), TERMINATING, going(since_s=60, **OF_WEB))
+    assert told(known) == set()
+    assert told(broken(known, "deployments", ("shop", "other"))) == set()
+    assert told(broken(known, "deployments", ("shop", "web"))) == {"no-ready-endpoint"}
+
+
+def test_a_namespace_that_could_not_be_decoded_may_ask_for_a_webhook() -> None:
+    known = situation(KUBERNETES, selecting(configuration(), **INJECTED), *PLAIN)
+    (finding,) = diagnose(known, NOW).causes
+    assert finding.severity is Severity.INFO
+    (finding,) = diagnose(broken(known, "namespaces", ("", "dev")), NOW).causes
+    assert finding.severity is Severity.CRITICAL
+    assert finding.evidence[-1].text == "requests for pods in namespaces with inject=true are refused"
 
 
 def test_with_a_node_unread_the_numbers_are_the_scheduler_s() -> None:

@@ -57,6 +57,71 @@ def test_how_grave_a_dead_webhook_is(made: Manifest, severity: Severity) -> None
     assert first_command(finding) == "kubectl -n shop get endpointslices -l kubernetes.io/service-name=guard"
 
 
+def namespace(name: str, **labels: str) -> Manifest:
+    return {"kind": "Namespace", "metadata": meta(name, "", labels={"kubernetes.io/metadata.name": name, **labels})}
+
+
+def selecting(made: Manifest, **fields: Any) -> Manifest:
+    """Return a configuration whose webhook has these fields too."""
+    return {**made, "webhooks": [{**made["webhooks"][0], **fields}]}
+
+
+INJECTED = {"namespaceSelector": {"matchLabels": {"inject": "true"}}}
+EXPRESSIONS = {"matchExpressions": [
+    {"key": "tier", "operator": "In", "values": ["web", "api"]}, {"key": "skip", "operator": "DoesNotExist"},
+    {"key": "team", "operator": "Exists"}]}  # fmt: skip
+PLAIN = (namespace("default"), namespace("shop"))
+ASKED = (*PLAIN, namespace("dev", inject="true"))
+NOT_NAMESPACED = [{"apiGroups": ["*"], "resources": ["pods", "nodes"], "operations": ["CREATE"]}]
+ANY_SCOPE = [{"apiGroups": ["*"], "resources": ["*"], "operations": ["*"]}]
+IN_NAMESPACES = [{"apiGroups": ["*"], "resources": ["*"], "operations": ["*"], "scope": "Namespaced"}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "namespaces", "severity", "text"),
+    [
+        ({}, PLAIN, Severity.CRITICAL, "requests for pods are refused"),
+        (INJECTED, PLAIN, Severity.INFO, "nothing is refused now: none of 2 namespaces has inject=true"),
+        (INJECTED, ASKED, Severity.CRITICAL, "requests for pods in 1 of 3 namespaces (dev) are refused"),
+        (INJECTED, (), Severity.CRITICAL, "requests for pods in namespaces with inject=true are refused"),
+        (INJECTED, PLAIN[1:], Severity.CRITICAL, "requests for pods in namespaces with inject=true are refused"),
+        ({**INJECTED, "rules": NOT_NAMESPACED}, PLAIN, Severity.WARNING,
+         "requests for nodes, pods in 0 of 2 namespaces and outside of all are refused"),
+        ({**INJECTED, "rules": ANY_SCOPE}, ASKED, Severity.CRITICAL,
+         "requests for * in 1 of 3 namespaces (dev) and outside of all are refused"),
+        ({**INJECTED, "rules": IN_NAMESPACES}, PLAIN, Severity.INFO,
+         "nothing is refused now: none of 2 namespaces has inject=true"),
+        ({"objectSelector": EXPRESSIONS}, PLAIN, Severity.CRITICAL,
+         "requests for pods labelled tier in (web,api),!skip,team are refused"),
+        ({"matchConditions": [{"name": "no-leases", "expression": "true"}]}, PLAIN, Severity.CRITICAL,
+         "requests for pods that meet its conditions (no-leases) are refused"),
+    ],
+    ids=["all", "no namespace", "some", "not known", "a dump of few", "nodes too", "any kind", "any kind in namespaces",
+         "some objects", "some requests"],
+)  # fmt: skip
+def test_whom_a_dead_webhook_concerns(
+    fields: Manifest, namespaces: tuple[Manifest, ...], severity: Severity, text: str
+) -> None:
+    finding = found(selecting(configuration(), **fields), GUARD, EMPTY, guard_pod(), *namespaces)[
+        "validating-webhook-down"
+    ]
+    assert finding.severity is severity
+    assert finding.evidence[-1].text == text
+    verb = "would block" if severity is Severity.INFO else "blocks"
+    assert finding.title == f"guard {verb} requests: its Service guard does not answer"
+
+
+def test_of_several_webhooks_the_one_that_stops_most_counts() -> None:
+    made = configuration()
+    made["webhooks"] = [{**made["webhooks"][0], "name": "opt-in.guard.io", **INJECTED}, *made["webhooks"]]
+    finding = found(made, GUARD, EMPTY, guard_pod(), *PLAIN)["validating-webhook-down"]
+    assert finding.severity is Severity.CRITICAL
+    assert [line.text for line in finding.evidence[-2:]] == [
+        "requests for pods are refused",
+        "nothing is refused now: none of 2 namespaces has inject=true",
+    ]
+
+
 def test_a_dead_webhook_that_may_fail_is_silent() -> None:
     assert not found(configuration(policy="Ignore"), GUARD, EMPTY, guard_pod())
 
