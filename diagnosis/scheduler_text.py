@@ -38,9 +38,12 @@ RESOURCE_CLAIM: Final = re.compile(
     r"|resource claim .*in the process of being allocated|resourceclaim"
 )
 CLAIM_UNBOUND: Final = re.compile(r"unbound immediate PersistentVolumeClaims")
-CLAIM_TROUBLE: Final = re.compile(
+_CLAIM_TROUBLE: Final = re.compile(
     r'persistentvolumeclaim "(?P<claim>[^"]+)" '
     r'(?:(?P<missing>not found)|bound to non-existent persistentvolume "(?P<volume>[^"]+)"|(?P<going>is being deleted))'
+)
+_CLAIM_UNMADE: Final = re.compile(
+    r'ephemeral volume controller to create the (?P<missing>persistentvolumeclaim) "(?P<claim>[^"]+)"'
 )
 """Reasons as of 1.36, with the wordings of older releases where they differ (fault_signatures L2 and 0.4)."""
 
@@ -91,6 +94,11 @@ class SchedulerMessage(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """The reasons as one text, without what was tried afterwards."""
         return self.rejected or ", ".join(f"{reason.nodes} {reason.text}" for reason in self.reasons)
+
+
+def claim_trouble(said: SchedulerMessage) -> re.Match[str] | None:
+    """Return the `claim` that a pod is rejected for, with the group `missing` filled if it does not exist."""
+    return _CLAIM_UNMADE.search(said.text) or _CLAIM_TROUBLE.search(said.text)
 
 
 @lru_cache(maxsize=1024)

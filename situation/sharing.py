@@ -149,4 +149,4 @@ def _is_looked_into(container: Container) -> bool:
 
 
 def _refers(volume: Volume) -> bool:
-    return any((volume.persistent_volume_claim, volume.config_map, volume.secret))
+    return any((volume.persistent_volume_claim, volume.ephemeral, volume.config_map, volume.secret))

@@ -10,7 +10,7 @@ from playbooks.commands import Target, render
 from situation.findings import Layer, Mark, Severity
 from situation.meta import CLUSTER, Ref
 from situation.readings import SourceState
-from tests.build import NOW, Manifest, ago, event, made, meta, node, pod, situation
+from tests.build import NOW, Manifest, ago, event, judged, made, meta, node, pod, situation
 from tests.diagnosis.unscheduled import GPU, first, gpu_node, none_of, ours, texts, waiting, wants
 
 NO_GPU = none_of(2, f"2 Insufficient {GPU}")
@@ -363,6 +363,28 @@ def test_an_unbound_claim_is_followed_and_a_bound_one_is_no_reason() -> None:
     )
     blind = first(subject, missing={"persistentvolumeclaims": SourceState.FORBIDDEN})
     assert blind is not None and any(line.mark is Mark.OPEN for line in blind[1].evidence)
+
+
+def test_no_claim_is_said_to_be_bound_where_none_is_known() -> None:
+    found = first(waiting(UNBOUND))
+    assert found is not None
+    assert (found[0].id, found[1].title) == ("claim-unbound", "waits for a claim that is not bound")
+    assert [line.mark for line in found[1].evidence] == [Mark.SUPPORTS, Mark.OPEN]
+
+
+def test_the_claim_of_an_ephemeral_volume_is_the_cause() -> None:
+    """Its name is that of the pod and the volume; the pod names it nowhere."""
+    template = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Ti"}}}}
+    spec = {"volumes": [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}]}
+    made_for_it = {**claim("Pending"), "metadata": meta("llm-1-scratch", owner="Pod/llm-1")}
+    failed = event("PersistentVolumeClaim/llm-1-scratch", "ProvisioningFailed", "VolumeLimitExceeded")
+    [cause] = judged(waiting(UNBOUND, spec=spec), made_for_it, failed, node()).causes
+    assert (cause.rule, cause.subject.name) == ("provisioning-fails", "llm-1-scratch")
+    assert [item.title for item in cause.consequences] == ["llm-1 waits for claim llm-1-scratch"]
+    message = 'waiting for ephemeral volume controller to create the persistentvolumeclaim "llm-1-scratch"'
+    unmade = first(waiting(f"0/1 nodes are available: {message}. not found", spec=spec), node())
+    assert unmade is not None
+    assert (unmade[0].id, unmade[1].title) == ("claim-missing", "wants claim llm-1-scratch, which does not exist")
 
 
 @pytest.mark.parametrize(
