@@ -78,6 +78,7 @@ class Sharing:
             text = getattr(spec, name)
             force_setattr(spec, name, word(text, text))
         force_setattr(spec, "tolerations", part(spec.tolerations, spec.tolerations))
+        self._share_quantities(spec, "overhead")
         for container in (*spec.init_containers, *spec.containers):
             for name in _CONTAINER_PARTS:
                 own = getattr(container, name)

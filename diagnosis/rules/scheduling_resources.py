@@ -12,6 +12,7 @@ from diagnosis.placement import (
     amount_text,
     capacity,
     number_text,
+    overhead,
 )
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules.scheduling_facts import (
@@ -97,7 +98,8 @@ def _never_fits(pod: Pod, situation: Situation, now: datetime, survey: Survey) -
         fact(
             "nodes",
             f"wants {wants}; the most a node offers is {most} ({survey.largest.name} of {total})",
-        )
+        ),
+        *_overhead(pod, resource),
     ]
     losers = [node for node in survey.lost if capacity(node, resource) >= survey.wants]
     if losers:
@@ -137,6 +139,7 @@ def _full(
         fact("nodes", f"{name}: {number_text(resource, taken)} of {number_text(resource, offered)} requested")
         for name, (taken, offered) in roomiest
     ]
+    evidence += _overhead(pod, resource)
     if len(free) == LOOKED_AT:
         evidence.append(fact("nodes", f"the {SHOWN} freest of the {LOOKED_AT} nodes looked at", Mark.OPEN))
     if fits_somewhere(survey, free):
@@ -146,6 +149,13 @@ def _full(
     title = f"wants {wants}: no node has that much free"
     fullest = situation.node(roomiest[0][0]) if roomiest else None
     return fired(pod, situation, now, title, evidence, _commands(resource, fullest))
+
+
+def _overhead(pod: Pod, resource: str) -> list[Evidence]:
+    """Say what of the wish no container names, so that the numbers of the pod and of the title agree."""
+    if not (more := overhead(pod, resource)):
+        return []
+    return [fact("pods", f"{amount_text(resource, more)} of it is overhead of class {pod.spec.runtime_class_name}")]
 
 
 def _commands(resource: str, node: Node | None = None) -> tuple[Command, ...]:

@@ -117,6 +117,22 @@ def test_cpu_and_memory(container: Manifest, title: str) -> None:
     assert (found[0].id, found[1].title) == ("resources-short", title)
 
 
+def test_what_a_pod_asks_for_as_a_whole_counts() -> None:
+    """And so does what its runtime class needs beside it, for the pods on the nodes too."""
+    message = none_of(1, "1 Insufficient cpu")
+    whole = {"resources": {"requests": {"cpu": "16"}, "limits": {"cpu": "16"}}}
+    found = first(waiting(message, spec=whole, container=wants(cpu="1")), node())
+    assert found is not None
+    assert (found[0].id, found[1].title) == ("resources-short", "wants 16 cpu: the largest node offers 8")
+    kata = {"runtimeClassName": "kata", "overhead": {"cpu": "500m"}}
+    busy = pod("a", spec={"resources": {"requests": {"cpu": "1"}}, "overhead": {"cpu": "250m"}})
+    found = first(waiting(message, spec=kata, container=wants(cpu="7")), node(), busy)
+    assert found is not None
+    assert found[1].title == "wants 7.5 cpu: no node has that much free"
+    assert "node-1: 1.25 of 8 requested" in texts(found[1])
+    assert "0.5 cpu of it is overhead of class kata" in texts(found[1])
+
+
 def test_gpus_behind_a_taint_are_a_matter_of_the_taint() -> None:
     message = none_of(2, f"1 Insufficient {GPU}", "1 node(s) had untolerated taint(s)")
     tainted = gpu_node("g1", spec={"taints": [{"key": "dedicated", "value": "ml", "effect": "NoSchedule"}]})
