@@ -89,22 +89,23 @@ def _judge(pod: Pod, situation: Situation, now: datetime, said: SchedulerMessage
 
 def _never_fits(pod: Pod, situation: Situation, now: datetime, survey: Survey) -> Fired:
     resource, wants = survey.resource, amount_text(survey.resource, survey.wants)
-    total = len(situation.nodes)
+    chosen = " that it selects" if survey.narrowed else ""
     if survey.largest is None:
-        evidence = [fact("nodes", f"wants {wants}; the most a node offers is 0 of {counted(total, 'node')}")]
-        return fired(pod, situation, now, f"wants {wants}: no node offers any", evidence, _commands(resource))
+        text = f"wants {wants}; the most a node offers is 0 of {counted(survey.asked, 'node')}{chosen}"
+        evidence = [fact("nodes", text)]
+        return fired(pod, situation, now, f"wants {wants}: no node{chosen} offers any", evidence, _commands(resource))
     most = number_text(resource, allocatable(survey.largest, resource))
     evidence = [
         fact(
             "nodes",
-            f"wants {wants}; the most a node offers is {most} ({survey.largest.name} of {total})",
+            f"wants {wants}; the most a node offers is {most} ({survey.largest.name} of {survey.asked}{chosen})",
         ),
         *_overhead(pod, resource),
     ]
     losers = [node for node in survey.lost if capacity(node, resource) >= survey.wants]
     if losers:
         return _lost(pod, situation, now, survey, losers, evidence)
-    title = f"wants {wants}: the largest node offers {most}"
+    title = f"wants {wants}: the largest node{chosen} offers {most}"
     return fired(pod, situation, now, title, evidence, _commands(resource, survey.largest))
 
 
@@ -146,7 +147,7 @@ def _full(
         evidence.append(
             fact("pods", "pods that can be seen leave room: others hold it, or it was freed just now", Mark.OPEN)
         )
-    title = f"wants {wants}: no node has that much free"
+    title = f"wants {wants}: no node{' that it selects' if survey.narrowed else ''} has that much free"
     fullest = situation.node(roomiest[0][0]) if roomiest else None
     return fired(pod, situation, now, title, evidence, _commands(resource, fullest))
 

@@ -117,6 +117,50 @@ def test_cpu_and_memory(container: Manifest, title: str) -> None:
     assert (found[0].id, found[1].title) == ("resources-short", title)
 
 
+SMALL, LARGE = {"cpu": "8", "memory": "32Gi"}, {"cpu": "64", "memory": "64Gi"}
+TWO_POOLS = [
+    *(node(name, labels={"pool": "gp"}, status={"capacity": SMALL, "allocatable": SMALL}) for name in ("a1", "a2")),
+    *(node(name, labels={"pool": "xl"}, status={"capacity": LARGE, "allocatable": LARGE}) for name in ("b1", "b2")),
+]
+ONLY_A1 = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a1"]}]}]
+DAEMON = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": ONLY_A1}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "cpu", "others", "title", "evidence"),
+    [
+        pytest.param({"nodeSelector": {"pool": "gp"}}, "16", [], "the largest node that it selects offers 8",
+                     "the most a node offers is 8 (a1 of 2 that it selects)", id="too small"),
+        pytest.param({"affinity": DAEMON}, "10", [], "the largest node that it selects offers 8",
+                     "the most a node offers is 8 (a1 of 1 that it selects)", id="a daemon of one node"),
+        pytest.param({"nodeSelector": {"pool": "gp"}}, "6", [pod(f"on-{name}", node=name, container=wants(cpu="4"))
+                     for name in ("a1", "a2")], "no node that it selects has that much free",
+                     "a1: 4 of 8 requested", id="full"),
+    ],
+)  # fmt: skip
+def test_only_the_nodes_that_a_pod_selects_matter_to_it(
+    spec: Manifest, cpu: str, others: list[Manifest], title: str, evidence: str
+) -> None:
+    message = none_of(4, "2 Insufficient cpu", "2 node(s) didn't match Pod's node affinity/selector")
+    found = first(waiting(message, spec=spec, container=wants(cpu=cpu)), *TWO_POOLS, *others)
+    assert found is not None
+    assert (found[0].id, found[1].title) == ("resources-short", f"wants {cpu} cpu: {title}")
+    assert evidence in texts(found[1])
+
+
+def test_labels_that_a_node_has_by_now_are_not_said_to_be_missing() -> None:
+    spec, message = {"nodeSelector": {"a": "b"}}, "1 node(s) didn't match Pod's node affinity/selector"
+    subject = waiting(none_of(1, message), spec=spec)
+    found = first(subject, node(labels={"a": "b"}))
+    assert found is not None
+    assert (found[0].id, found[1].title) == ("node-selector", "matches no node by its node selector or affinity")
+    assert "has what the pod asks for: node-1" in texts(found[1])
+    both = waiting(none_of(2, message, "1 node(s) had something new"), spec=spec)
+    found = first(both, node(labels={"a": "b"}), node("other"))
+    assert found is not None
+    assert found[0].id == "unschedulable"
+
+
 def test_what_a_pod_asks_for_as_a_whole_counts() -> None:
     """And so does what its runtime class needs beside it, for the pods on the nodes too."""
     message = none_of(1, "1 Insufficient cpu")
