@@ -53,6 +53,8 @@ from situation.situation import Situation
     look_alikes={
         "gpus-short": "there the missing resource is a GPU",
         "quota-refused": "there no pod is Pending: it was never created",
+        "preemption under way": "status.nominatedNodeName, and pods leave that node: a warning until these should be "
+        "gone",
         "taints": "the nodes that are large enough have a taint the pod does not tolerate",
     },
 )

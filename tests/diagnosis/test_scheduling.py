@@ -161,6 +161,31 @@ def test_labels_that_a_node_has_by_now_are_not_said_to_be_missing() -> None:
     assert found[0].id == "unschedulable"
 
 
+@pytest.mark.parametrize(
+    ("gone_in_s", "severity", "line"),
+    [
+        (200, Severity.WARNING, "the scheduler waits for 1 pod to leave node-1: gone by 02:44:27"),
+        (-300, Severity.CRITICAL, "the scheduler waits for 1 pod to leave node-1: should have been gone by 02:36:07"),
+        (None, Severity.CRITICAL, ""),
+    ],
+    ids=["preemption under way", "a victim that does not go", "nobody leaves"],
+)
+def test_a_pod_that_waits_for_its_victims_is_not_down_yet(
+    gone_in_s: float | None, severity: Severity, line: str
+) -> None:
+    victim = pod("batch-0", container=wants(cpu="8"))
+    if gone_in_s is not None:
+        victim["metadata"]["deletionTimestamp"] = ago(-gone_in_s)
+    owner = {"kind": "StatefulSet", "metadata": meta("high"), "status": {"readyReplicas": 0}}
+    subject = waiting(none_of(1, "1 Insufficient cpu"), owner="StatefulSet/high", container=wants(cpu="4"))
+    subject["status"]["nominatedNodeName"] = "node-1"
+    found = first(subject, owner, node(), victim)
+    assert found is not None
+    assert (found[0].id, found[1].severity) == ("resources-short", severity)
+    assert line in texts(found[1])
+    assert ("to leave" in texts(found[1])) == bool(line)
+
+
 def test_what_a_pod_asks_for_as_a_whole_counts() -> None:
     """And so does what its runtime class needs beside it, for the pods on the nodes too."""
     message = none_of(1, "1 Insufficient cpu")
