@@ -29,8 +29,9 @@ HOST_PORT: Final = re.compile(r"didn't have free ports")
 POD_COUNT: Final = re.compile(r"^Too many pods")
 VOLUME_PLACE: Final = re.compile(
     r"PersistentVolume's node affinity|no available volume zone|volume node affinity conflict"
-    r"|didn't find available persistent volumes to bind|did not have enough free storage"
 )
+NO_VOLUME: Final = re.compile(r"didn't find available persistent volumes to bind")
+NO_STORAGE: Final = re.compile(r"did not have enough free storage")
 ONE_POD_VOLUME: Final = re.compile(r"ReadWriteOncePod")
 VOLUME_COUNT: Final = re.compile(r"exceed max volume count")
 RESOURCE_CLAIM: Final = re.compile(

@@ -148,7 +148,10 @@ def _phase(claim: PersistentVolumeClaim | None) -> str:
     needs=("pods",),
     looks_at="PodScheduled with 'didn't match PersistentVolume's node affinity', 'no available volume zone' or older "
     "texts; the pod's claims, their volumes and the nodes these are tied to.",
-    look_alikes={"node-selector": "there the pod's own selector, not its volume, rules the nodes out"},
+    look_alikes={
+        "node-selector": "there the pod's own selector, not its volume, rules the nodes out",
+        "no-volume-to-bind": "there its claim has no volume yet",
+    },
 )
 def volume_elsewhere(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     """A pod's volume is tied to nodes or a zone where the pod cannot run."""
@@ -169,7 +172,7 @@ def volume_elsewhere(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         next.append(
             kubectl("get", "pv", volume, "-o", "jsonpath={.spec.nodeAffinity}", purpose="which nodes can reach it?")
         )
-        place, nodes = _place(volumes.get(("", volume)) if volumes is not None else None)
+        place, nodes = place_of(volumes.get(("", volume)) if volumes is not None else None)
         if place:
             evidence.append(fact("persistentvolumes", f"{volume} (claim {name}) is tied to {place}"))
         for node in nodes:
@@ -184,7 +187,7 @@ def volume_elsewhere(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     return fired(pod, situation, now, title, evidence, next, follows=tuple(follows), wants="persistentvolumes")
 
 
-def _place(volume: object) -> tuple[str, tuple[str, ...]]:
+def place_of(volume: object) -> tuple[str, tuple[str, ...]]:
     """Return what a volume is tied to, in words, and the names of nodes among it."""
     if not isinstance(volume, PersistentVolume) or volume.spec.node_affinity is None:
         return "", ()

@@ -522,6 +522,57 @@ def test_a_volume_tied_to_a_node_that_is_cordoned() -> None:
     assert unread is not None and unread[1].wants == "persistentvolumes"
 
 
+NONE_TO_BIND = none_of(1, "1 node(s) didn't find available persistent volumes to bind")
+
+
+def storage_class(name: str, provisioner: str) -> Manifest:
+    mode = "WaitForFirstConsumer"
+    return {"kind": "StorageClass", "metadata": meta(name, ""), "provisioner": provisioner, "volumeBindingMode": mode}
+
+
+def test_no_volume_on_any_node_is_told_from_a_volume_elsewhere() -> None:
+    """The claim has no volume that a node could fail to reach."""
+    by_hand = storage_class("local", "kubernetes.io/no-provisioner")
+    asked = claim("Pending", storageClassName="local", resources={"requests": {"storage": "10Gi"}})
+    small = {
+        "kind": "PersistentVolume",
+        "metadata": meta("pv-1", ""),
+        "spec": {"storageClassName": "local", "capacity": {"storage": "5Gi"}},
+        "status": {"phase": "Available"},
+    }
+    subject = waiting(NONE_TO_BIND, spec=CLAIM_SPEC)
+    for volumes, line in (
+        ([], "there is no unbound volume of class local"),
+        ([small], "pv-1: has 5Gi, asked are 10Gi"),
+    ):
+        found = first(subject, by_hand, asked, *volumes)
+        assert found is not None
+        assert (found[0].id, found[1].title) == (
+            "no-volume-to-bind",
+            "finds no volume for claim data on the nodes it may run on",
+        )
+        assert line in texts(found[1])
+        assert "class local makes no volumes" in texts(found[1])
+        assert render(found[1].next[0], Target()) == "kubectl get pv"
+    unread = first(subject, by_hand, asked, missing={"persistentvolumes": SourceState.STARTING})
+    assert unread is not None
+    assert (unread[1].wants, unread[1].evidence[-1].mark) == ("persistentvolumes", Mark.OPEN)
+    made_there = first(subject, storage_class("local", "csi.example"), asked)
+    assert made_there is not None
+    assert (
+        render(made_there[1].next[0], Target()) == "kubectl get storageclass local -o 'jsonpath={.allowedTopologies}'"
+    )
+
+
+def test_storage_that_is_full_on_all_nodes() -> None:
+    asked = claim("Pending", storageClassName="lvm", resources={"requests": {"storage": "10Gi"}})
+    found = first(waiting(none_of(1, "1 node(s) did not have enough free storage"), spec=CLAIM_SPEC), asked)
+    assert found is not None
+    assert (found[0].id, found[1].title) == ("no-free-storage", "finds no node with free storage for claim data")
+    assert "claim data asks for 10Gi" in texts(found[1])
+    assert render(found[1].next[0], Target()) == "kubectl get csistoragecapacities -A"
+
+
 def test_a_claim_for_one_pod_only() -> None:
     reason = "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by"
     message = none_of(1, f"1 {reason} another pod")
