@@ -7,6 +7,7 @@ from situation.findings import Command, Effect, Evidence, Mark
 from situation.kinds import BY_NAME
 from situation.logs import LogTarget
 from situation.quantity import counted as counted
+from situation.text import halved
 
 
 def kubectl(
@@ -37,10 +38,14 @@ def fact(kind: str, text: str, mark: Mark = Mark.SUPPORTS, at: datetime | None =
     return Evidence(text, BY_NAME[kind].source, at, mark)
 
 
-def said_by(event: Event, *, limit: int = 300) -> Evidence:
-    """Return an event as evidence: reason, how often, message shortened to `limit` characters."""
+def said_by(event: Event, *, limit: int = 300, both_ends: bool = False) -> Evidence:
+    """Return an event as evidence: reason, how often, message shortened to `limit` characters.
+
+    A wrapped error has its reason last: with `both_ends` the message is cut in its middle.
+    """
     times = f" ×{event.times}" if event.times > 1 else ""
-    return Evidence(f"{event.reason}{times}: {shorten(event.message, limit)}", "kubernetes/events", event.last_seen)
+    message = halved(event.message.strip(), limit) if both_ends else shorten(event.message, limit)
+    return Evidence(f"{event.reason}{times}: {message}", "kubernetes/events", event.last_seen)
 
 
 def shorten(text: str, limit: int) -> str:

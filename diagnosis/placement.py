@@ -86,9 +86,22 @@ def _extended(pod: Pod) -> set[str]:
 def wanted(pod: Pod, resource: str) -> float:
     """Return how much of a resource the pod requests; limits stand in for requests that are not given.
 
-    As in component-helpers (PodRequests): containers and sidecars together, or the largest init container with the
-    sidecars started before it if that is more.
+    As in component-helpers (PodRequests): what the pod requests as a whole, else what its containers do, and in both
+    cases the overhead of its runtime class.
     """
+    whole = pod.spec.resources.requests.get(resource)
+    amount = _of_containers(pod, resource) if whole is None else parse_quantity(whole) or 0.0
+    return amount + overhead(pod, resource)
+
+
+def overhead(pod: Pod, resource: str) -> float:
+    """Return how much of a resource the pod's runtime class needs beside its containers."""
+    raw = pod.spec.overhead.get(resource)
+    return (parse_quantity(raw) or 0.0) if raw is not None else 0.0
+
+
+def _of_containers(pod: Pod, resource: str) -> float:
+    """Add up containers and sidecars, or the largest init container with the sidecars started before it if more."""
     running = sum(_of_container(container, resource) for container in pod.spec.containers)
     sidecars = peak = 0.0
     for container in pod.spec.init_containers:

@@ -29,8 +29,9 @@ HOST_PORT: Final = re.compile(r"didn't have free ports")
 POD_COUNT: Final = re.compile(r"^Too many pods")
 VOLUME_PLACE: Final = re.compile(
     r"PersistentVolume's node affinity|no available volume zone|volume node affinity conflict"
-    r"|didn't find available persistent volumes to bind|did not have enough free storage"
 )
+NO_VOLUME: Final = re.compile(r"didn't find available persistent volumes to bind")
+NO_STORAGE: Final = re.compile(r"did not have enough free storage")
 ONE_POD_VOLUME: Final = re.compile(r"ReadWriteOncePod")
 VOLUME_COUNT: Final = re.compile(r"exceed max volume count")
 RESOURCE_CLAIM: Final = re.compile(
@@ -38,9 +39,12 @@ RESOURCE_CLAIM: Final = re.compile(
     r"|resource claim .*in the process of being allocated|resourceclaim"
 )
 CLAIM_UNBOUND: Final = re.compile(r"unbound immediate PersistentVolumeClaims")
-CLAIM_TROUBLE: Final = re.compile(
+_CLAIM_TROUBLE: Final = re.compile(
     r'persistentvolumeclaim "(?P<claim>[^"]+)" '
     r'(?:(?P<missing>not found)|bound to non-existent persistentvolume "(?P<volume>[^"]+)"|(?P<going>is being deleted))'
+)
+_CLAIM_UNMADE: Final = re.compile(
+    r'ephemeral volume controller to create the (?P<missing>persistentvolumeclaim) "(?P<claim>[^"]+)"'
 )
 """Reasons as of 1.36, with the wordings of older releases where they differ (fault_signatures L2 and 0.4)."""
 
@@ -91,6 +95,11 @@ class SchedulerMessage(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """The reasons as one text, without what was tried afterwards."""
         return self.rejected or ", ".join(f"{reason.nodes} {reason.text}" for reason in self.reasons)
+
+
+def claim_trouble(said: SchedulerMessage) -> re.Match[str] | None:
+    """Return the `claim` that a pod is rejected for, with the group `missing` filled if it does not exist."""
+    return _CLAIM_UNMADE.search(said.text) or _CLAIM_TROUBLE.search(said.text)
 
 
 @lru_cache(maxsize=1024)

@@ -171,6 +171,10 @@ class PodSpec(Wire, frozen=True):
     node_name: str = ""
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
+    resources: ResourceRequirements = ResourceRequirements()
+    """What the pod asks for as a whole; where it says something it stands for what its containers say."""
+    overhead: Quantities = {}
+    """What its runtime class needs beside its containers."""
     volumes: tuple[Volume, ...] = ()
     node_selector: dict[str, str] = {}
     affinity: Affinity | None = None

@@ -183,7 +183,14 @@ def is_control_plane(node: Node) -> bool:
 
 
 def claim_names(pod: Pod) -> tuple[str, ...]:
-    """Return the names of the claims that a pod mounts."""
+    """Return the names of the claims that a pod mounts: those that it names, and those made for it alone.
+
+    The claim of an ephemeral volume is called POD-VOLUME (component-helpers, storage/ephemeral, VolumeClaimName).
+    """
+    if not pod.spec.volumes:  # mostly, and every pod that changes is asked
+        return ()
     return tuple(
-        volume.persistent_volume_claim.claim_name for volume in pod.spec.volumes if volume.persistent_volume_claim
+        volume.persistent_volume_claim.claim_name if volume.persistent_volume_claim else f"{pod.name}-{volume.name}"
+        for volume in pod.spec.volumes
+        if volume.persistent_volume_claim or volume.ephemeral
     )

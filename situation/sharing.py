@@ -78,6 +78,7 @@ class Sharing:
             text = getattr(spec, name)
             force_setattr(spec, name, word(text, text))
         force_setattr(spec, "tolerations", part(spec.tolerations, spec.tolerations))
+        self._share_quantities(spec, "overhead")
         for container in (*spec.init_containers, *spec.containers):
             for name in _CONTAINER_PARTS:
                 own = getattr(container, name)
@@ -149,4 +150,4 @@ def _is_looked_into(container: Container) -> bool:
 
 
 def _refers(volume: Volume) -> bool:
-    return any((volume.persistent_volume_claim, volume.config_map, volume.secret))
+    return any((volume.persistent_volume_claim, volume.ephemeral, volume.config_map, volume.secret))

@@ -91,7 +91,8 @@ def _is_attached_since(event: Event, attached: Mapping[str, datetime], pod: Pod)
         since = attached.get(found[1])
     elif event.reason == "FailedMount" and (lacking := _UNMOUNTED.search(event.message)) is not None:
         names = lacking[1].split()
-        claims = {volume.name for volume in pod.spec.volumes if volume.persistent_volume_claim}
+        volumes = pod.spec.volumes
+        claims = {volume.name for volume in volumes if volume.persistent_volume_claim or volume.ephemeral}
         if claims.issuperset(names) and len(attached) >= len(names):  # a ConfigMap is mounted by no attachment
             since = max(attached.values())
     return since is not None and at is not None and at <= since

@@ -12,6 +12,7 @@ from situation.meta import KubernetesObject, ObjectKey, Ref
 from situation.network import EndpointSlice, NetworkPolicy, Service
 from situation.placing import target_node
 from situation.pods import Pod
+from situation.selectors import claim_names
 from situation.serving.pods import serves_models
 from situation.storage import PersistentVolumeClaim, StorageClass
 from situation.workloads import DaemonSet, Deployment, Job, ReplicaSet, StatefulSet
@@ -64,11 +65,7 @@ class Store:
             lambda pod: [(pod.namespace, key, value) for key, value in pod.metadata.labels.items()]
         )
         self.pods_by_claim: Index[tuple[str, str], Pod] = Index(
-            lambda pod: [
-                (pod.namespace, volume.persistent_volume_claim.claim_name)
-                for volume in pod.spec.volumes
-                if volume.persistent_volume_claim
-            ]
+            lambda pod: [(pod.namespace, name) for name in claim_names(pod)]
         )
         self.unscheduled_pods: Index[bool, Pod] = Index(
             lambda pod: (True,) if not pod.spec.node_name and pod.status.phase == "Pending" else ()

@@ -31,7 +31,7 @@ _SUSPICIOUS_JSON: Final = re.compile(
 
 
 def halved(name: str, length: int) -> str:
-    """Return a name in `length` characters at most, cut in its middle: both ends of it tell one from another."""
+    """Return a name or a wrapped error in `length` characters at most, cut in its middle: both ends of it tell."""
     if len(name) <= length:
         return name
     end = length // 2

@@ -7,6 +7,10 @@ class ClaimVolume(Wire, frozen=True):
     claim_name: str = ""
 
 
+class EphemeralVolume(Wire, frozen=True):
+    """A volume that lives as long as its pod, through a claim made for it: its template says no more than the claim."""
+
+
 class ConfigMapVolume(Wire, frozen=True):
     name: str = ""
     optional: bool = False
@@ -27,6 +31,7 @@ class Volume(Wire, frozen=True):
     name: str
     empty_dir: EmptyDirVolume | None = None
     persistent_volume_claim: ClaimVolume | None = None
+    ephemeral: EphemeralVolume | None = None
     config_map: ConfigMapVolume | None = None
     secret: SecretVolume | None = None
 

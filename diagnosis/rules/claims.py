@@ -11,10 +11,9 @@ from diagnosis.commands import fact, kubectl, shorten
 from diagnosis.node_agents import Agent, agents
 from diagnosis.on_demand import read_lately
 from diagnosis.rule import CLEAR, Rule, Unknown, Verdict, rule, wait_until
-from diagnosis.rules.claims_facts import Why, claim_fired, newest_event, pending
+from diagnosis.rules.claims_facts import Why, claim_fired, misfit, newest_event, pending
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import Ref
-from situation.quantity import parse_quantity
 from situation.selectors import is_finished
 from situation.situation import Situation
 from situation.storage import PersistentVolume, PersistentVolumeClaim
@@ -99,29 +98,10 @@ def _candidates(claim: PersistentVolumeClaim, situation: Situation) -> Iterator[
     for volume in situation.table("persistentvolumes").values():
         if not isinstance(volume, PersistentVolume) or volume.status.phase == "Bound":
             continue
-        why = _misfit(claim, volume)
+        why = misfit(claim, volume)
         if why and shown < 3:
             shown += 1
             yield fact("persistentvolumes", f"{volume.name}: {why}")
-
-
-def _misfit(claim: PersistentVolumeClaim, volume: PersistentVolume) -> str:
-    """Return the first reason why a volume does not fit, in the order of the volume controller's checks."""
-    owner = volume.spec.claim_ref
-    has = parse_quantity(volume.spec.capacity.get("storage", 0))
-    asks = parse_quantity(claim.spec.resources.requests.get("storage", 0))
-    if owner is not None and (owner.namespace, owner.name) != claim.key:
-        return f"{volume.status.phase}, kept for claim {owner.namespace}/{owner.name}"
-    if volume.status.phase != "Available":
-        return f"is {volume.status.phase or 'without phase'}"
-    if volume.spec.storage_class_name != (claim.spec.storage_class_name or ""):
-        return f"has class {volume.spec.storage_class_name or 'none'}"
-    missing = [mode for mode in claim.spec.access_modes if mode not in volume.spec.access_modes]
-    if missing:
-        return f"does not offer {', '.join(missing)}"
-    if has is not None and asks is not None and has < asks:
-        return f"has {volume.spec.capacity.get('storage')}, asked are {claim.spec.resources.requests.get('storage')}"
-    return "the claim has a selector" if claim.spec.selector is not None else ""
 
 
 @rule(

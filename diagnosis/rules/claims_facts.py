@@ -14,9 +14,10 @@ from situation.cluster import Event
 from situation.findings import Command, Evidence, Severity
 from situation.meta import Ref
 from situation.pods import Pod
+from situation.quantity import parse_quantity
 from situation.selectors import is_finished
 from situation.situation import Situation
-from situation.storage import PersistentVolumeClaim
+from situation.storage import PersistentVolume, PersistentVolumeClaim
 
 FAILURE_CURRENT_S: Final = 600.0
 """A failure counts this long although later events of other reasons came: a provisioner that backs off tries again
@@ -95,6 +96,25 @@ def _failed(event: Event, users: tuple[Pod, ...], situation: Situation) -> Pendi
     if event.reason == "ProvisioningFailed":
         return Pending(Why.FAILED, event.message, event, users)
     return Pending(Why.STATIC, event.message, event, users)
+
+
+def misfit(claim: PersistentVolumeClaim, volume: PersistentVolume) -> str:
+    """Return the first reason why a volume does not fit, in the order of the volume controller's checks."""
+    owner = volume.spec.claim_ref
+    has = parse_quantity(volume.spec.capacity.get("storage", 0))
+    asks = parse_quantity(claim.spec.resources.requests.get("storage", 0))
+    if owner is not None and (owner.namespace, owner.name) != claim.key:
+        return f"{volume.status.phase}, kept for claim {owner.namespace}/{owner.name}"
+    if volume.status.phase != "Available":
+        return f"is {volume.status.phase or 'without phase'}"
+    if volume.spec.storage_class_name != (claim.spec.storage_class_name or ""):
+        return f"has class {volume.spec.storage_class_name or 'none'}"
+    missing = [mode for mode in claim.spec.access_modes if mode not in volume.spec.access_modes]
+    if missing:
+        return f"does not offer {', '.join(missing)}"
+    if has is not None and asks is not None and has < asks:
+        return f"has {volume.spec.capacity.get('storage')}, asked are {claim.spec.resources.requests.get('storage')}"
+    return "the claim has a selector" if claim.spec.selector is not None else ""
 
 
 def claim_fired(

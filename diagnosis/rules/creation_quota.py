@@ -11,7 +11,7 @@ from diagnosis.rules.creation_facts import CREATORS, Refused, refused, refused_f
 from diagnosis.rules.pending_gpus_evidence import quota_numbers
 from diagnosis.rules.scheduling_facts import refusal
 from diagnosis.rules.scheduling_volumes import used_up_storage
-from diagnosis.scheduler_text import CLAIM_TROUBLE
+from diagnosis.scheduler_text import claim_trouble
 from situation.cluster import ResourceQuota
 from situation.findings import Evidence, Layer, Mark, Severity
 from situation.gpu.requests import is_gpu
@@ -172,7 +172,7 @@ def storage_quota_full(quota: ResourceQuota, situation: Situation, now: datetime
     waiting = []
     for pod in situation.unscheduled_pods.get(True).values():
         said = refusal(pod) if pod.namespace == quota.namespace else None
-        match = CLAIM_TROUBLE.search(said.text) if said is not None else None
+        match = claim_trouble(said) if said is not None else None
         if match is not None and match["missing"]:
             waiting.append(f"{pod.name} waits for claim {match['claim']}")
     if not waiting:

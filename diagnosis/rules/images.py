@@ -1,5 +1,6 @@
 """Layer 1: the image cannot be pulled (L1-07 to L1-10)."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -8,11 +9,13 @@ from diagnosis.commands import counted, fact, kubectl, on_node, said_by, shorten
 from diagnosis.container_facts import field, group_path
 from diagnosis.node_agents import home_layer
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
+from diagnosis.rules.container_start import innermost
 from situation.cluster import Event
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import Ref
 from situation.pods import ContainerStatus, Pod
 from situation.situation import Situation
+from situation.text import halved
 
 PULL_FAILURES: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError"})
 """`state.waiting.reason` while the kubelet cannot get an image (kubelet images/types.go)."""
@@ -21,13 +24,23 @@ NO_PULL_TRIED: Final = frozenset({"ErrImageNeverPull", "InvalidImageName"})
 _AUTH_WORDS: Final = (
     "401 unauthorized",
     "403 forbidden",
-    "failed to authorize",
     "authentication required",
+    "no basic auth credentials",
+    "insufficient_scope",
     "pull access denied",
 )
+"""Containerd's "failed to authorize" is not among them: it says only that no token came, perhaps for want of a way."""
 _NOT_FOUND_WORDS: Final = ("not found", "manifest unknown", "name unknown", "does not exist")
+_PLATFORM_WORDS: Final = ("no match for platform", "no matching manifest for")
 _DNS_WORDS: Final = ("no such host", "server misbehaving")
-_NETWORK_WORDS: Final = ("i/o timeout", "connection refused", "no route to host", "registry is unavailable")
+_NETWORK_WORDS: Final = (
+    "i/o timeout",
+    "connection refused",
+    "no route to host",
+    "network is unreachable",
+    "tls handshake timeout",
+    "registry is unavailable",
+)
 
 
 REGISTRIES: Final = Ref("Cluster", "", "registries")
@@ -35,6 +48,11 @@ REGISTRIES: Final = Ref("Cluster", "", "registries")
 _DEFAULT_REGISTRY: Final = "docker.io"
 _LONG_IMAGE: Final = 40
 """Characters of an image's name from which a title shows its last part only."""
+_LONG_REASON: Final = 48
+"""Characters of the runtime's own words in a title."""
+_LONG_MESSAGE: Final = 300
+_PREAMBLE: Final = re.compile(r'^(?:Back-off pulling|Failed to pull) image "[^"]*"(?:: *|$)(?:ErrImagePull: *)?')
+"""What the kubelet puts before the runtime's words (kubelet images/image_manager.go)."""
 
 
 def waiting_statuses(pod: Pod, reasons: frozenset[str]) -> tuple[ContainerStatus, ...]:
@@ -47,12 +65,13 @@ def waiting_statuses(pod: Pod, reasons: frozenset[str]) -> tuple[ContainerStatus
 
 
 def _why(message: str) -> str:
-    """Classify the text of a failed pull: `auth`, `name`, `network`, `missing`, or empty when it does not say."""
+    """Classify the text of a failed pull by a key of `_TITLES`, empty when it does not say."""
     text = message.lower()
     for label, words in (
         ("auth", _AUTH_WORDS),
         ("name", _DNS_WORDS),
         ("network", _NETWORK_WORDS),
+        ("platform", _PLATFORM_WORDS),
         ("missing", _NOT_FOUND_WORDS),
     ):
         if any(word in text for word in words):
@@ -67,6 +86,7 @@ _TITLES: Final = {
     "auth": "cannot pull {image}: the registry refuses access",
     "name": "cannot pull {image}: the registry's name does not resolve",
     "network": "cannot pull {image}: the registry does not answer",
+    "platform": "cannot pull {image}: it is not built for the node's platform",
     "missing": "cannot pull {image}: no such image or tag",
     "": "cannot pull {image}",
 }
@@ -111,17 +131,18 @@ def image_pull(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     pulls = _pulls(pod, situation)
     secret_missing = situation.events_of(pod, "Pod", "FailedToRetrieveImagePullSecret")
     why = _why_of(status, pulls)
-    evidence = [fact("pods", f"container {status.name}: {waiting.reason}: {shorten(waiting.message, 240)}")]
+    said = halved(waiting.message.strip(), _LONG_MESSAGE)
+    evidence = [fact("pods", f"container {status.name}: {waiting.reason}: {said}")]
     if _short(image) != image and image not in waiting.message:
         evidence.append(fact("pods", f"image {image}"))
-    evidence += [said_by(event) for event in (*pulls[-1:], *secret_missing[-1:])]
+    evidence += [said_by(event, limit=_LONG_MESSAGE, both_ends=True) for event in (*pulls[-1:], *secret_missing[-1:])]
     if why == "auth":
         evidence.append(_secret_evidence(bool(secret_missing)))
     if why in _UNREACHED and len(registries := situation.once("registries", lambda: _unreached(situation))) > 1:
         return _many(pod, evidence, registries, situation)
     return Fired(
         situation.workload_of(pod),
-        _TITLES[why].format(image=_short(image)),
+        _TITLES[why].format(image=_short(image)) + ("" if why else _own_words(status, pulls)),
         tuple(evidence),
         _pull_commands(pod, status.name, why),
         layer=home_layer(pod),
@@ -139,6 +160,19 @@ def _why_of(status: ContainerStatus, pulls: Sequence[Event]) -> str:
     """Return why an image is not there: what the container says, else what its pod's last event says."""
     waiting = status.state.waiting
     return _why(waiting.message if waiting else "") or _why(pulls[-1].message if pulls else "")
+
+
+def _own_words(status: ContainerStatus, pulls: Sequence[Event]) -> str:
+    """Return the innermost part of what the runtime says, to be put after a title; empty when it says nothing.
+
+    The file or address where it went wrong is left to the evidence: a title has no room for it.
+    """
+    waiting = status.state.waiting
+    for message in (waiting.message if waiting else "", pulls[-1].message if pulls else ""):
+        if words := innermost(_PREAMBLE.sub("", message)):
+            where, _, what = words.rpartition(": ")
+            return f": {shorten(what if '/' in where else words, _LONG_REASON)}"
+    return ""
 
 
 def _some(names: Sequence[str]) -> str:
@@ -221,7 +255,13 @@ def _pull_commands(pod: Pod, container: str, why: str) -> tuple[Command, ...]:
             purpose="one image, or many images and nodes?",
         )  # fmt: skip
         return (describe, others)
-    return (images, describe)
+    if why == "platform":
+        platform = kubectl(
+            "get", "node", pod.spec.node_name, "-o", "jsonpath={.status.nodeInfo['operatingSystem','architecture']}",
+            purpose="which platform has the node?",
+        )  # fmt: skip
+        return (images, platform, describe)
+    return (images, describe) if why else (describe, images)
 
 
 @rule(

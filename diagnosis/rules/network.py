@@ -21,6 +21,9 @@ ELSEWHERE: Final = frozenset({5353})
 """Where DNS pods answer on OpenShift (cluster-dns-operator, dns-default)."""
 _TELL_DNS: Final = ("services", "endpointslices")
 """Kinds that tell where the cluster's DNS answers."""
+_BY_ANNOTATION: Final = "use-annotation"
+"""Port name by which the AWS load balancer controller marks a backend that is an action of its annotations
+(`alb.ingress.kubernetes.io/actions.NAME`): a redirect, a fixed answer, weighted targets. It names no Service."""
 ADDRESS_S: Final = 300.0
 """An Ingress controller writes the address within minutes."""
 
@@ -54,7 +57,7 @@ def _dead_backends(ingress: Ingress, situation: Situation, unread: list[str]) ->
     found = []
     for where, backend in _backends(ingress):
         target = backend.service
-        if target is None or target.name in unread:
+        if target is None or target.name in unread or target.port.name == _BY_ANNOTATION:
             continue
         service = situation.services.get((ingress.namespace, target.name))
         if service is None:
@@ -76,6 +79,7 @@ def _dead_backends(ingress: Ingress, situation: Situation, unread: list[str]) ->
     looks_at="backends of each Ingress against the Services of its namespace and their ports; status.loadBalancer.",
     look_alikes={
         "no-ready-endpoint": "there the Service exists, but nothing behind it is ready",
+        "an action of the AWS load balancer controller": "port name use-annotation: such a backend names no Service",
         "an Ingress without address": "its backends exist; perhaps no controller serves its class: a hint only",
     },
 )

@@ -18,6 +18,7 @@ from diagnosis.rules import (
     scheduling_labels,
     scheduling_neighbours,
     scheduling_resources,
+    scheduling_storage,
     scheduling_taints,
     scheduling_volumes,
 )
@@ -143,6 +144,7 @@ def unschedulable(pod: Pod, situation: Situation, now: datetime) -> Verdict:
 def _rules() -> Iterator[Rule]:
     yield from (scheduling_gates, nobody_schedules)
     for family in (
+        scheduling_storage,
         scheduling_volumes,
         scheduling_devices,
         scheduling_neighbours,

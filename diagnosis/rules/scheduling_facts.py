@@ -10,11 +10,14 @@ from diagnosis.placement import amount_text, down_nodes, is_cordoned, wanted
 from diagnosis.replacements import lost_nodes
 from diagnosis.replicas import gravity
 from diagnosis.rule import Fired, Wait, wait_until
+from diagnosis.rules.terminating import OVERDUE_S
 from diagnosis.scheduler_text import CORDON, TAINT, SchedulerMessage, parse_scheduler_message
+from situation.clock import moment_text
 from situation.cluster import Event, Node
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import Condition, Ref, find_condition
 from situation.pods import Pod
+from situation.selectors import is_finished
 from situation.situation import Situation
 
 UNSCHEDULED_BUDGET_S: Final = 30.0
@@ -96,7 +99,7 @@ def fired(
     """
     said = refusal(pod)
     down = list(islice(down_nodes(pod, situation), LISTED)) if said is not None and said.count(TAINT) else []
-    lines = [*_said(pod, situation), *evidence, *_cordoned(said, situation)]
+    lines = [*_said(pod, situation), *_room_made(pod, situation, now), *evidence, *_cordoned(said, situation)]
     if down:
         lines.append(fact("nodes", f"would be asked but for their own state: {names(down)}"))
     lost = lost_nodes(pod, situation)
@@ -143,11 +146,40 @@ def by_message(
 def _severity(pod: Pod, situation: Situation, now: datetime) -> Severity:
     if wait_until(waiting_since(pod), CRITICAL_AFTER_S, now) is not None:
         return Severity.WARNING
+    leaving = _leaving(pod, situation)
+    if leaving and wait_until(_last_end(leaving), OVERDUE_S, now) is not None:
+        return Severity.WARNING
     scaling = situation.events_of(pod, "Pod", *_SCALING_UP, *_NOT_SCALING_UP)
     if scaling and scaling[-1].reason in _SCALING_UP:
         if wait_until(scaling[-1].last_seen, SCALE_UP_BUDGET_S, now) is not None:
             return Severity.WARNING
     return gravity(situation.workload_of(pod), situation)
+
+
+def _leaving(pod: Pod, situation: Situation) -> list[Pod]:
+    """Return the pods that leave the node which the scheduler has picked for a pod: it waits until they are gone.
+
+    Source: kube-scheduler, DefaultPreemption, PodEligibleToPreemptOthers.
+    """
+    if not (node := pod.status.nominated_node_name):
+        return []
+    there = situation.pods_by_node.get(node).values()
+    return [other for other in there if other.metadata.deletion_timestamp is not None and not is_finished(other)]
+
+
+def _last_end(leaving: list[Pod]) -> datetime | None:
+    """Return when the last of them has to be gone; a deletionTimestamp holds the grace period."""
+    return max((pod.metadata.deletion_timestamp for pod in leaving if pod.metadata.deletion_timestamp), default=None)
+
+
+def _room_made(pod: Pod, situation: Situation, now: datetime) -> list[Evidence]:
+    leaving = _leaving(pod, situation)
+    if (end := _last_end(leaving)) is None:
+        return []
+    due = "should have been gone by" if end < now else "gone by"
+    where = f"{counted(len(leaving), 'pod')} to leave {pod.status.nominated_node_name}"
+    text = f"the scheduler waits for {where}: {due} {moment_text(end, now)}"
+    return [fact("pods", text, at=end if end < now else None)]
 
 
 def _said(pod: Pod, situation: Situation) -> list[Evidence]:

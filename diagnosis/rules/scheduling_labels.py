@@ -9,10 +9,10 @@ from diagnosis.node_agents import Agent, agents
 from diagnosis.placement import affinity_terms, selects
 from diagnosis.rule import CLEAR, Rule, Verdict, rule
 from diagnosis.rules.pending_gpus_evidence import gpu_numbers
-from diagnosis.rules.scheduling_facts import fired, refusal, still_young
-from diagnosis.scheduler_text import CORDON, NODE_NAME, SELECTOR, TAINT
+from diagnosis.rules.scheduling_facts import fired, names, refusal, still_young
+from diagnosis.scheduler_text import NODE_NAME, SELECTOR
 from situation.cluster import Node
-from situation.findings import Layer, Severity
+from situation.findings import Layer, Mark, Severity
 from situation.gpu.offer import PRESENT, gpu_resources
 from situation.meta import Ref, SelectorRequirement
 from situation.pods import Pod
@@ -31,6 +31,7 @@ from situation.situation import Situation
     look_alikes={
         "volume-elsewhere": "there the volume's affinity rules the nodes out",
         "taints": "nodes with the labels exist but repel the pod",
+        "resources-short": "nodes with the labels exist but are too small, or full",
         "GPU labels not set yet": "nodes with GPUs lack the label: the GPU operator's daemons are followed",
     },
 )
@@ -42,9 +43,11 @@ def node_selector(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     if wait := still_young(pod, now):
         return wait
     nodes = situation.nodes.values()
-    if any(selects(pod, node) for node in nodes) and (said.count(TAINT) or said.count(CORDON)):
-        return CLEAR
-    missing = [item for item in _asked(pod) if not any(item.matches(node.metadata.labels) for node in nodes)]
+    chosen = [node for node in nodes if selects(pod, node)] if said.mentions(SELECTOR) else []
+    if chosen and len(said.reasons) > 1:
+        return CLEAR  # nodes with the labels exist: what keeps the pod from those is another matter
+    asked = () if chosen else _asked(pod)
+    missing = [item for item in asked if not any(item.matches(node.metadata.labels) for node in nodes)]
     evidence = [
         fact("nodes", f"{_requirement(item)}: met by {_met_by(item, situation)} of {counted(len(nodes), 'node')}")
         for item in _asked(pod)
@@ -54,10 +57,13 @@ def node_selector(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         title, missing = "matches no node by its node selector or affinity", []
     elif nodes and missing:
         title = f"selects a node label that no node has: {_requirement(missing[0])}"
-    elif nodes and _asked(pod):
+    elif nodes and asked:
         title = "selects a combination of node labels that no node has"
     else:
         title = "matches no node by its node selector or affinity"
+    if chosen:
+        text = "labelled just now, or the scheduler asks for more than the pod does"
+        evidence.append(fact("nodes", f"has what the pod asks for: {names(chosen)}; {text}", Mark.OPEN))
     for item in missing:
         evidence += [fact("nodes", text) for text in near_misses(item, situation)]
     evidence += gpu_numbers(pod, situation)

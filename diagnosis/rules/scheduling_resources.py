@@ -12,6 +12,7 @@ from diagnosis.placement import (
     amount_text,
     capacity,
     number_text,
+    overhead,
 )
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, rule
 from diagnosis.rules.scheduling_facts import (
@@ -52,6 +53,8 @@ from situation.situation import Situation
     look_alikes={
         "gpus-short": "there the missing resource is a GPU",
         "quota-refused": "there no pod is Pending: it was never created",
+        "preemption under way": "status.nominatedNodeName, and pods leave that node: a warning until these should be "
+        "gone",
         "taints": "the nodes that are large enough have a taint the pod does not tolerate",
     },
 )
@@ -88,21 +91,23 @@ def _judge(pod: Pod, situation: Situation, now: datetime, said: SchedulerMessage
 
 def _never_fits(pod: Pod, situation: Situation, now: datetime, survey: Survey) -> Fired:
     resource, wants = survey.resource, amount_text(survey.resource, survey.wants)
-    total = len(situation.nodes)
+    chosen = " that it selects" if survey.narrowed else ""
     if survey.largest is None:
-        evidence = [fact("nodes", f"wants {wants}; the most a node offers is 0 of {counted(total, 'node')}")]
-        return fired(pod, situation, now, f"wants {wants}: no node offers any", evidence, _commands(resource))
+        text = f"wants {wants}; the most a node offers is 0 of {counted(survey.asked, 'node')}{chosen}"
+        evidence = [fact("nodes", text)]
+        return fired(pod, situation, now, f"wants {wants}: no node{chosen} offers any", evidence, _commands(resource))
     most = number_text(resource, allocatable(survey.largest, resource))
     evidence = [
         fact(
             "nodes",
-            f"wants {wants}; the most a node offers is {most} ({survey.largest.name} of {total})",
-        )
+            f"wants {wants}; the most a node offers is {most} ({survey.largest.name} of {survey.asked}{chosen})",
+        ),
+        *_overhead(pod, resource),
     ]
     losers = [node for node in survey.lost if capacity(node, resource) >= survey.wants]
     if losers:
         return _lost(pod, situation, now, survey, losers, evidence)
-    title = f"wants {wants}: the largest node offers {most}"
+    title = f"wants {wants}: the largest node{chosen} offers {most}"
     return fired(pod, situation, now, title, evidence, _commands(resource, survey.largest))
 
 
@@ -137,15 +142,23 @@ def _full(
         fact("nodes", f"{name}: {number_text(resource, taken)} of {number_text(resource, offered)} requested")
         for name, (taken, offered) in roomiest
     ]
+    evidence += _overhead(pod, resource)
     if len(free) == LOOKED_AT:
         evidence.append(fact("nodes", f"the {SHOWN} freest of the {LOOKED_AT} nodes looked at", Mark.OPEN))
     if fits_somewhere(survey, free):
         evidence.append(
             fact("pods", "pods that can be seen leave room: others hold it, or it was freed just now", Mark.OPEN)
         )
-    title = f"wants {wants}: no node has that much free"
+    title = f"wants {wants}: no node{' that it selects' if survey.narrowed else ''} has that much free"
     fullest = situation.node(roomiest[0][0]) if roomiest else None
     return fired(pod, situation, now, title, evidence, _commands(resource, fullest))
+
+
+def _overhead(pod: Pod, resource: str) -> list[Evidence]:
+    """Say what of the wish no container names, so that the numbers of the pod and of the title agree."""
+    if not (more := overhead(pod, resource)):
+        return []
+    return [fact("pods", f"{amount_text(resource, more)} of it is overhead of class {pod.spec.runtime_class_name}")]
 
 
 def _commands(resource: str, node: Node | None = None) -> tuple[Command, ...]:

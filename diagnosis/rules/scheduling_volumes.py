@@ -9,11 +9,11 @@ from diagnosis.on_demand import read_lately
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, rule
 from diagnosis.rules.scheduling_facts import fired, refusal, still_young
 from diagnosis.scheduler_text import (
-    CLAIM_TROUBLE,
     CLAIM_UNBOUND,
     ONE_POD_VOLUME,
     VOLUME_COUNT,
     VOLUME_PLACE,
+    claim_trouble,
 )
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import Ref
@@ -34,8 +34,9 @@ CLAIM_BUDGET_S: Final = 15.0
     severity=Severity.CRITICAL,
     kind="Pod",
     needs=("pods",),
-    looks_at="PodScheduled with 'persistentvolumeclaim \"x\" not found', '... bound to non-existent persistentvolume' "
-    "or '... is being deleted'; the claims and quotas of the namespace.",
+    looks_at="PodScheduled with 'persistentvolumeclaim \"x\" not found', '... bound to non-existent persistentvolume', "
+    "'... is being deleted' or 'waiting for ephemeral volume controller to create the ...'; the claims and quotas of "
+    "the namespace.",
     look_alikes={
         "claim-unbound": "there the claim exists and is not bound",
         "quota-refused": "a storage quota refused the claim: its controller has the event",
@@ -44,7 +45,7 @@ CLAIM_BUDGET_S: Final = 15.0
 def claim_missing(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     """A pod mounts a claim that does not exist, is being deleted, or has lost its volume."""
     said = refusal(pod)
-    match = CLAIM_TROUBLE.search(said.rejected or said.text) if said is not None else None
+    match = claim_trouble(said) if said is not None else None
     if match is None:
         return CLEAR
     name = match["claim"]
@@ -113,7 +114,7 @@ def claim_unbound(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     if situation.knows("persistentvolumeclaims"):
         claims = [(name, situation.claims.get((pod.namespace, name))) for name in names]
         unbound = [name for name, claim in claims if claim is None or claim.status.phase != "Bound"]
-        if not unbound:
+        if names and not unbound:
             return _not_tried_again(pod, situation, now, "its claims are bound")
         names = tuple(unbound)
         evidence = [_phase(pod.namespace, name, situation) for name, _ in claims]
@@ -122,6 +123,8 @@ def claim_unbound(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     next = [
         kubectl("describe", "pvc", name, purpose="why is it not bound?", namespace=pod.namespace) for name in names[:2]
     ]
+    if not names:
+        evidence.append(fact("pods", "which claim it waits for is not told: no volume of the pod names one", Mark.OPEN))
     follows = tuple(Ref("PersistentVolumeClaim", pod.namespace, name) for name in names)
     noun = "claim" if len(names) == 1 else "claims"
     title = f"waits for {noun} {', '.join(names)}" if names else "waits for a claim that is not bound"
@@ -151,7 +154,10 @@ def _phase(namespace: str, name: str, situation: Situation) -> Evidence:
     needs=("pods",),
     looks_at="PodScheduled with 'didn't match PersistentVolume's node affinity', 'no available volume zone' or older "
     "texts; the pod's claims, their volumes and the nodes these are tied to.",
-    look_alikes={"node-selector": "there the pod's own selector, not its volume, rules the nodes out"},
+    look_alikes={
+        "node-selector": "there the pod's own selector, not its volume, rules the nodes out",
+        "no-volume-to-bind": "there its claim has no volume yet",
+    },
 )
 def volume_elsewhere(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     """A pod's volume is tied to nodes or a zone where the pod cannot run."""
@@ -172,7 +178,7 @@ def volume_elsewhere(pod: Pod, situation: Situation, now: datetime) -> Verdict:
         next.append(
             kubectl("get", "pv", volume, "-o", "jsonpath={.spec.nodeAffinity}", purpose="which nodes can reach it?")
         )
-        place, nodes = _place(volumes.get(("", volume)) if volumes is not None else None)
+        place, nodes = place_of(volumes.get(("", volume)) if volumes is not None else None)
         if place:
             evidence.append(fact("persistentvolumes", f"{volume} (claim {name}) is tied to {place}"))
         for node in nodes:
@@ -187,7 +193,7 @@ def volume_elsewhere(pod: Pod, situation: Situation, now: datetime) -> Verdict:
     return fired(pod, situation, now, title, evidence, next, follows=tuple(follows), wants="persistentvolumes")
 
 
-def _place(volume: object) -> tuple[str, tuple[str, ...]]:
+def place_of(volume: object) -> tuple[str, tuple[str, ...]]:
     """Return what a volume is tied to, in words, and the names of nodes among it."""
     if not isinstance(volume, PersistentVolume) or volume.spec.node_affinity is None:
         return "", ()

@@ -14,6 +14,13 @@ TOKEN = "Unknown desc = failed to authorize: failed to fetch anonymous token: 40
 MIRROR = "Unknown desc = unexpected status from HEAD request to https://mirror.example.com/v2/web: 403 Forbidden"
 NO_HOST = 'Unknown desc = failed to do request: Head "https://reg.example.com/v2/": dial tcp: lookup: no such host'
 NO_WAY = 'Unknown desc = failed to do request: Head "https://reg.example.com/v2/": dial tcp: i/o timeout'
+TOKEN_URL = "https://auth.example.com/token?scope=repository%3Aweb%3Apull&service=example.com"
+NO_TOKEN = f"failed to authorize: failed to fetch anonymous token: unexpected status from GET request to {TOKEN_URL}"
+NO_ANSWER = f'failed to authorize: failed to fetch anonymous token: Get "{TOKEN_URL}": dial tcp'
+TOO_MANY = "429 Too Many Requests"
+FULL = (
+    "write /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/812/fs/usr/libcudnn.so.9: no space left on device"
+)
 NO_SECRET = "Unable to retrieve some image pull secrets (reg); attempting to pull the image may not succeed."
 
 
@@ -31,9 +38,42 @@ def pulling(said: str = "", **more: Manifest) -> Manifest:
         (MIRROR, "web cannot pull shop/web:1: the registry refuses access"),
         (NO_HOST, "web cannot pull shop/web:1: the registry's name does not resolve"),
         (NO_WAY, "web cannot pull shop/web:1: the registry does not answer"),
-        ("Unknown desc = short read", "web cannot pull shop/web:1"),
+        (f"Unknown desc = {NO_TOKEN}: {TOO_MANY}", f"web cannot pull shop/web:1: {TOO_MANY}"),
+        (f"Unknown desc = {NO_TOKEN}: 503 Busy", "web cannot pull shop/web:1: 503 Busy"),
+        (f"Unknown desc = {NO_ANSWER}: i/o timeout", "web cannot pull shop/web:1: the registry does not answer"),
+        (
+            f"Unknown desc = {NO_ANSWER}: no such host",
+            "web cannot pull shop/web:1: the registry's name does not resolve",
+        ),
+        (
+            f"Unknown desc = failed to extract layer: {FULL}: unknown",
+            "web cannot pull shop/web:1: no space left on device",
+        ),
+        (
+            "Unknown desc = tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            "web cannot pull shop/web:1: x509: certificate signed by unknown authority",
+        ),
+        (
+            "NotFound desc = failed to pull and unpack image: no match for platform in manifest: not found",
+            "web cannot pull shop/web:1: it is not built for the node's platform",
+        ),
+        ("Unknown desc = short read", "web cannot pull shop/web:1: short read"),
     ],
-    ids=["L1-07", "L1-08", "a mirror turns not found into forbidden", "L1-09", "L1-09 no way", "not said"],
+    ids=[
+        "L1-07",
+        "L1-08",
+        "a mirror turns not found into forbidden",
+        "L1-09",
+        "L1-09 no way",
+        "token limit",
+        "token server ill",
+        "token server not reached",
+        "token server without a name",
+        "disk full",
+        "certificate",
+        "another platform",
+        "anything else",
+    ],
 )
 @pytest.mark.parametrize("in_event", [False, True], ids=["in the status", "in the event alone"])
 def test_the_text_says_why(said: str, title: str, in_event: bool) -> None:
@@ -46,6 +86,24 @@ def test_the_text_says_why(said: str, title: str, in_event: bool) -> None:
     assert found.severity is Severity.CRITICAL
 
 
+def test_what_is_not_said_is_not_guessed() -> None:
+    found = fault(pulling(), node())
+    assert found is not None
+    assert found.title == "web cannot pull shop/web:1"
+
+
+def test_the_end_of_a_long_message_is_shown() -> None:
+    """Containerd wraps the reason in all that it was about to do."""
+    digest = "sha256:" + 64 * "a"
+    url = f"https://registry-1.docker.io/v2/library/nginx/manifests/{digest}"
+    wrapped = f"Unknown desc = failed to copy: {3 * (url + ': ')}{TOO_MANY} - Server message: toomanyrequests"
+    found = fault(pulling(wrapped), node(), event("Pod/web-1", "Failed", FAILED + wrapped))
+    assert found is not None
+    assert found.title == "web cannot pull shop/web:1: 429 Too Many Requests - Server message: toomany…"
+    assert [line.text.endswith("toomanyrequests") for line in found.evidence] == [True, True]
+    assert found.evidence[0].text.startswith("container app: ImagePullBackOff: Back-off pulling image")
+
+
 def test_first_commands() -> None:
     def first(said: str, **more: Manifest) -> str:
         found = fault(pulling(said, **more))
@@ -56,6 +114,7 @@ def test_first_commands() -> None:
     assert first(TOKEN) == "kubectl -n shop get serviceaccount default -o yaml"
     assert first(TOKEN, spec={"imagePullSecrets": [{"name": "reg"}]}) == "kubectl -n shop get secret reg"
     assert first(NO_HOST) == "kubectl -n shop describe pod web-1"
+    assert first("Unknown desc = short read") == "kubectl -n shop describe pod web-1"
 
 
 def test_a_pull_secret_that_is_missing_is_told_from_one_that_is_wrong() -> None:

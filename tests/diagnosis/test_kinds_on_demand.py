@@ -131,6 +131,9 @@ STOOD_ON: Final[dict[str, tuple[str, list[Manifest]]]] = {
         waiting(none_of(1, "1 node(s) didn't match PersistentVolume's node affinity"), spec=CLAIM_SPEC), node(),
         claim(phase="Bound", volumeName="pv-1"), volume("pv-1", nodeAffinity={"required": {"nodeSelectorTerms": [
             {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]}})]),
+    "no-volume-to-bind": ("persistentvolumes", [
+        waiting(none_of(1, "1 node(s) didn't find available persistent volumes to bind"), spec=CLAIM_SPEC), node(),
+        claim(), volume("pv-1", "Released")]),
     "device-claim": ("resourceslices", [waiting(none_of(1, "cannot allocate all claims")), node(), devices()]),
     "gpu-devices-not-published": ("resourceslices", [DRA]),
 }  # fmt: skip

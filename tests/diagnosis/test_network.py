@@ -70,8 +70,10 @@ def test_ingresses_that_lead_nowhere(
         (ingress(age_s=20), []),
         (ingress(address=False, age_s=100), [ORDERS]),
         (ingress(), [service("orders", type="ExternalName", ports=[])]),
+        (ingress("ssl-redirect", {"name": "use-annotation"}), [ORDERS]),
+        (ingress("orders", {"name": "use-annotation"}), [ORDERS]),
     ],
-    ids=["well", "named port", "young", "no address yet", "alias"],
+    ids=["well", "named port", "young", "no address yet", "alias", "action of a load balancer", "weighted Service"],
 )
 def test_ingresses_that_are_fine(manifest: Manifest, present: list[Manifest]) -> None:
     assert not found(manifest, *present)

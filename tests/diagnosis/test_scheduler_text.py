@@ -92,6 +92,8 @@ def test_real_messages(
         ("node(s) didn't match PersistentVolume's node affinity", text.VOLUME_PLACE),
         ("node(s) had volume node affinity conflict", text.VOLUME_PLACE),
         ("node(s) had no available volume zone", text.VOLUME_PLACE),
+        ("node(s) didn't find available persistent volumes to bind", text.NO_VOLUME),
+        ("node(s) did not have enough free storage", text.NO_STORAGE),
         (
             "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by "
             "another pod",

@@ -10,7 +10,7 @@ from playbooks.commands import Target, render
 from situation.findings import Layer, Mark, Severity
 from situation.meta import CLUSTER, Ref
 from situation.readings import SourceState
-from tests.build import NOW, Manifest, ago, event, made, meta, node, pod, situation
+from tests.build import NOW, Manifest, ago, event, judged, made, meta, node, pod, situation
 from tests.diagnosis.unscheduled import GPU, first, gpu_node, none_of, ours, texts, waiting, wants
 
 NO_GPU = none_of(2, f"2 Insufficient {GPU}")
@@ -115,6 +115,91 @@ def test_cpu_and_memory(container: Manifest, title: str) -> None:
     found = first(waiting(none_of(1, f"1 Insufficient {resource}"), container=container), node(), busy, done)
     assert found is not None
     assert (found[0].id, found[1].title) == ("resources-short", title)
+
+
+SMALL, LARGE = {"cpu": "8", "memory": "32Gi"}, {"cpu": "64", "memory": "64Gi"}
+TWO_POOLS = [
+    *(node(name, labels={"pool": "gp"}, status={"capacity": SMALL, "allocatable": SMALL}) for name in ("a1", "a2")),
+    *(node(name, labels={"pool": "xl"}, status={"capacity": LARGE, "allocatable": LARGE}) for name in ("b1", "b2")),
+]
+ONLY_A1 = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a1"]}]}]
+DAEMON = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": ONLY_A1}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "cpu", "others", "title", "evidence"),
+    [
+        pytest.param({"nodeSelector": {"pool": "gp"}}, "16", [], "the largest node that it selects offers 8",
+                     "the most a node offers is 8 (a1 of 2 that it selects)", id="too small"),
+        pytest.param({"affinity": DAEMON}, "10", [], "the largest node that it selects offers 8",
+                     "the most a node offers is 8 (a1 of 1 that it selects)", id="a daemon of one node"),
+        pytest.param({"nodeSelector": {"pool": "gp"}}, "6", [pod(f"on-{name}", node=name, container=wants(cpu="4"))
+                     for name in ("a1", "a2")], "no node that it selects has that much free",
+                     "a1: 4 of 8 requested", id="full"),
+    ],
+)  # fmt: skip
+def test_only_the_nodes_that_a_pod_selects_matter_to_it(
+    spec: Manifest, cpu: str, others: list[Manifest], title: str, evidence: str
+) -> None:
+    message = none_of(4, "2 Insufficient cpu", "2 node(s) didn't match Pod's node affinity/selector")
+    found = first(waiting(message, spec=spec, container=wants(cpu=cpu)), *TWO_POOLS, *others)
+    assert found is not None
+    assert (found[0].id, found[1].title) == ("resources-short", f"wants {cpu} cpu: {title}")
+    assert evidence in texts(found[1])
+
+
+def test_labels_that_a_node_has_by_now_are_not_said_to_be_missing() -> None:
+    spec, message = {"nodeSelector": {"a": "b"}}, "1 node(s) didn't match Pod's node affinity/selector"
+    subject = waiting(none_of(1, message), spec=spec)
+    found = first(subject, node(labels={"a": "b"}))
+    assert found is not None
+    assert (found[0].id, found[1].title) == ("node-selector", "matches no node by its node selector or affinity")
+    assert "has what the pod asks for: node-1" in texts(found[1])
+    both = waiting(none_of(2, message, "1 node(s) had something new"), spec=spec)
+    found = first(both, node(labels={"a": "b"}), node("other"))
+    assert found is not None
+    assert found[0].id == "unschedulable"
+
+
+@pytest.mark.parametrize(
+    ("gone_in_s", "severity", "line"),
+    [
+        (200, Severity.WARNING, "the scheduler waits for 1 pod to leave node-1: gone by 02:44:27"),
+        (-300, Severity.CRITICAL, "the scheduler waits for 1 pod to leave node-1: should have been gone by 02:36:07"),
+        (None, Severity.CRITICAL, ""),
+    ],
+    ids=["preemption under way", "a victim that does not go", "nobody leaves"],
+)
+def test_a_pod_that_waits_for_its_victims_is_not_down_yet(
+    gone_in_s: float | None, severity: Severity, line: str
+) -> None:
+    victim = pod("batch-0", container=wants(cpu="8"))
+    if gone_in_s is not None:
+        victim["metadata"]["deletionTimestamp"] = ago(-gone_in_s)
+    owner = {"kind": "StatefulSet", "metadata": meta("high"), "status": {"readyReplicas": 0}}
+    subject = waiting(none_of(1, "1 Insufficient cpu"), owner="StatefulSet/high", container=wants(cpu="4"))
+    subject["status"]["nominatedNodeName"] = "node-1"
+    found = first(subject, owner, node(), victim)
+    assert found is not None
+    assert (found[0].id, found[1].severity) == ("resources-short", severity)
+    assert line in texts(found[1])
+    assert ("to leave" in texts(found[1])) == bool(line)
+
+
+def test_what_a_pod_asks_for_as_a_whole_counts() -> None:
+    """And so does what its runtime class needs beside it, for the pods on the nodes too."""
+    message = none_of(1, "1 Insufficient cpu")
+    whole = {"resources": {"requests": {"cpu": "16"}, "limits": {"cpu": "16"}}}
+    found = first(waiting(message, spec=whole, container=wants(cpu="1")), node())
+    assert found is not None
+    assert (found[0].id, found[1].title) == ("resources-short", "wants 16 cpu: the largest node offers 8")
+    kata = {"runtimeClassName": "kata", "overhead": {"cpu": "500m"}}
+    busy = pod("a", spec={"resources": {"requests": {"cpu": "1"}}, "overhead": {"cpu": "250m"}})
+    found = first(waiting(message, spec=kata, container=wants(cpu="7")), node(), busy)
+    assert found is not None
+    assert found[1].title == "wants 7.5 cpu: no node has that much free"
+    assert "node-1: 1.25 of 8 requested" in texts(found[1])
+    assert "0.5 cpu of it is overhead of class kata" in texts(found[1])
 
 
 def test_gpus_behind_a_taint_are_a_matter_of_the_taint() -> None:
@@ -365,6 +450,28 @@ def test_an_unbound_claim_is_followed_and_a_bound_one_is_no_reason() -> None:
     assert blind is not None and any(line.mark is Mark.OPEN for line in blind[1].evidence)
 
 
+def test_no_claim_is_said_to_be_bound_where_none_is_known() -> None:
+    found = first(waiting(UNBOUND))
+    assert found is not None
+    assert (found[0].id, found[1].title) == ("claim-unbound", "waits for a claim that is not bound")
+    assert [line.mark for line in found[1].evidence] == [Mark.SUPPORTS, Mark.OPEN]
+
+
+def test_the_claim_of_an_ephemeral_volume_is_the_cause() -> None:
+    """Its name is that of the pod and the volume; the pod names it nowhere."""
+    template = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Ti"}}}}
+    spec = {"volumes": [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}]}
+    made_for_it = {**claim("Pending"), "metadata": meta("llm-1-scratch", owner="Pod/llm-1")}
+    failed = event("PersistentVolumeClaim/llm-1-scratch", "ProvisioningFailed", "VolumeLimitExceeded")
+    [cause] = judged(waiting(UNBOUND, spec=spec), made_for_it, failed, node()).causes
+    assert (cause.rule, cause.subject.name) == ("provisioning-fails", "llm-1-scratch")
+    assert [item.title for item in cause.consequences] == ["llm-1 waits for claim llm-1-scratch"]
+    message = 'waiting for ephemeral volume controller to create the persistentvolumeclaim "llm-1-scratch"'
+    unmade = first(waiting(f"0/1 nodes are available: {message}. not found", spec=spec), node())
+    assert unmade is not None
+    assert (unmade[0].id, unmade[1].title) == ("claim-missing", "wants claim llm-1-scratch, which does not exist")
+
+
 @pytest.mark.parametrize(
     ("message", "title"),
     [
@@ -413,6 +520,57 @@ def test_a_volume_tied_to_a_node_that_is_cordoned() -> None:
     assert "pv-1 (claim data) is tied to kubernetes.io/hostname In n1" in texts(found[1])
     unread = first(subject, *others, missing={"persistentvolumes": SourceState.STARTING})
     assert unread is not None and unread[1].wants == "persistentvolumes"
+
+
+NONE_TO_BIND = none_of(1, "1 node(s) didn't find available persistent volumes to bind")
+
+
+def storage_class(name: str, provisioner: str) -> Manifest:
+    mode = "WaitForFirstConsumer"
+    return {"kind": "StorageClass", "metadata": meta(name, ""), "provisioner": provisioner, "volumeBindingMode": mode}
+
+
+def test_no_volume_on_any_node_is_told_from_a_volume_elsewhere() -> None:
+    """The claim has no volume that a node could fail to reach."""
+    by_hand = storage_class("local", "kubernetes.io/no-provisioner")
+    asked = claim("Pending", storageClassName="local", resources={"requests": {"storage": "10Gi"}})
+    small = {
+        "kind": "PersistentVolume",
+        "metadata": meta("pv-1", ""),
+        "spec": {"storageClassName": "local", "capacity": {"storage": "5Gi"}},
+        "status": {"phase": "Available"},
+    }
+    subject = waiting(NONE_TO_BIND, spec=CLAIM_SPEC)
+    for volumes, line in (
+        ([], "there is no unbound volume of class local"),
+        ([small], "pv-1: has 5Gi, asked are 10Gi"),
+    ):
+        found = first(subject, by_hand, asked, *volumes)
+        assert found is not None
+        assert (found[0].id, found[1].title) == (
+            "no-volume-to-bind",
+            "finds no volume for claim data on the nodes it may run on",
+        )
+        assert line in texts(found[1])
+        assert "class local makes no volumes" in texts(found[1])
+        assert render(found[1].next[0], Target()) == "kubectl get pv"
+    unread = first(subject, by_hand, asked, missing={"persistentvolumes": SourceState.STARTING})
+    assert unread is not None
+    assert (unread[1].wants, unread[1].evidence[-1].mark) == ("persistentvolumes", Mark.OPEN)
+    made_there = first(subject, storage_class("local", "csi.example"), asked)
+    assert made_there is not None
+    assert (
+        render(made_there[1].next[0], Target()) == "kubectl get storageclass local -o 'jsonpath={.allowedTopologies}'"
+    )
+
+
+def test_storage_that_is_full_on_all_nodes() -> None:
+    asked = claim("Pending", storageClassName="lvm", resources={"requests": {"storage": "10Gi"}})
+    found = first(waiting(none_of(1, "1 node(s) did not have enough free storage"), spec=CLAIM_SPEC), asked)
+    assert found is not None
+    assert (found[0].id, found[1].title) == ("no-free-storage", "finds no node with free storage for claim data")
+    assert "claim data asks for 10Gi" in texts(found[1])
+    assert render(found[1].next[0], Target()) == "kubectl get csistoragecapacities -A"
 
 
 def test_a_claim_for_one_pod_only() -> None:

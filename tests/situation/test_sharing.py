@@ -12,6 +12,7 @@ from situation.decode import decode_object
 from situation.kinds import BY_NAME, KINDS
 from situation.meta import KubernetesObject
 from situation.pods import Pod
+from situation.selectors import claim_names
 from situation.sharing import Sharing
 from situation.workloads import Deployment
 from tests.build import NOW, meta, node, pod
@@ -65,6 +66,13 @@ def test_objects_say_the_same_shared_or_not() -> None:
             assert as_json(item) == as_json(alone)
             seen += 1
     assert seen > 400
+
+
+def test_volumes_that_claims_are_made_for_are_kept() -> None:
+    [kept] = shared("pods", pod(spec={"volumes": [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": {}}}]}))
+    [dropped] = shared("pods", pod(spec={"volumes": [{"name": "token", "projected": {}}]}))
+    assert claim_names(kept) == ("web-1-scratch",)
+    assert (dropped.spec.volumes, claim_names(dropped)) == ((), ())
 
 
 def test_replicas_differ_in_their_nodes_alone() -> None:
