@@ -22,7 +22,6 @@ from situation.clock import utc_now
 from situation.readings import Reading
 from situation.steps import Steps
 from situation.text import harmless
-from tui.backpressure import TerminalPressure
 from tui.clipboard import copy
 from tui.cockpit_screen import CockpitScreen
 from tui.connection import Connected, ConnectionFailed
@@ -113,7 +112,6 @@ class Cockpit(KeepingApp):
         self.tape = TapeKeeper(clock, lambda: self.feed.situation, state_dir) if records else None
         self.feed = Feed(clock, self.tape.hear if self.tape else None)
         self.cockpit = self.make_screen(target, mode)
-        self._pressure = TerminalPressure(self)
         self._keys_first = KeysFirst()
         self._unpainted: list[Turn] = []
         self._touched_at = clock()
@@ -187,11 +185,12 @@ class Cockpit(KeepingApp):
         self._unpainted.append(await self._keys_first.finish(self._turning()))
         is_first = self._is_judged and not was_judged
         await self._keys_first.finish(self.write_down())
+        self.redraw_if_owed()
         if not gc.isenabled() and self._is_judged:
             gc.freeze()  # the first picture lives long: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLDS)
             gc.enable()
-        if self.cockpit.is_mounted and (is_first or self._is_redraw_due()) and not self._pressure.is_backed_up():
+        if self.cockpit.is_mounted and (is_first or self._is_redraw_due()) and not self.pressure.is_backed_up():
             self._painted_at = monotonic()
             turn = _merged(self._unpainted)
             self._unpainted.clear()

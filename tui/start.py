@@ -181,6 +181,7 @@ def cockpit_bindings() -> "list[Binding]":
     from tui.filter_line import FilterLine
     from tui.log_screen import LogScreen
     from tui.note_line import NoteLine
+    from tui.redraw import RedrawnApp
     from tui.replay_app import PlaceScreen, ReplayScreen
     from tui.timeline_screen import TimelineScreen
     from widgets.checklist import ChecklistPane, NoteInput
@@ -193,6 +194,6 @@ def cockpit_bindings() -> "list[Binding]":
     screens = (CockpitScreen, TimelineScreen, ReplayScreen, DrillScreen, LogScreen)
     panes = (RowTable, EvidencePane.Body, ChecklistPane.Body, NoteInput, TimelinePane, FilterLine, NoteLine, LogView)
     dialogs = (HelpScreen, ChooseScreen, CommandList, ChoiceScreen, PlaceScreen, AskScreen, Choices, ScoreScreen)
-    for owner in (Cockpit, *screens, *panes, *dialogs):
+    for owner in (Cockpit, RedrawnApp, *screens, *panes, *dialogs):
         made += [binding for binding in owner.BINDINGS if isinstance(binding, Binding)]
     return made
