@@ -31,6 +31,7 @@ from tui.dialogs import ChooseScreen, HelpRow, HelpScreen
 from tui.feed import Feed, Turn
 from tui.keeping_app import KeepingApp
 from tui.keys_first import KeysFirst
+from tui.kiosk import Idleness
 from tui.log_desk import log_screen
 from tui.log_screen import LogScreen
 from tui.notices import COPIED, PARTLY_COPIED
@@ -53,8 +54,6 @@ _GC_THRESHOLDS: Final = (700, 10, 1000)
 """As Python's own but for full collections, which pause for 30 ms: what the cluster consists of is not tracked by the
 collector and has no cycles, so at a thousand events a second one every few minutes is enough, not one every five
 seconds."""
-_KIOSK_IDLE_S: Final = 60.0
-"""A kiosk that nobody touched for this long shows the whole cluster again."""
 _NOTICE_CHARS: Final = 300
 """So much of a command is repeated in the notice: what became of it, below, must stay on the screen."""
 
@@ -114,7 +113,7 @@ class Cockpit(KeepingApp):
         self.cockpit = self.make_screen(target, mode)
         self._keys_first = KeysFirst()
         self._unpainted: list[Turn] = []
-        self._touched_at = clock()
+        self._idleness = Idleness(clock())
         self._connected: Connected | None = None
         self._problems = themes.problems
         for item in themes.themes:
@@ -197,17 +196,22 @@ class Cockpit(KeepingApp):
             await self._keys_first.finish(self.cockpit.painting(turn))
         if is_first and self.cockpit.is_mounted:
             self.cockpit.call_after_refresh(self.cockpit.read_playbooks)  # not while the picture is being drawn
-        if self._kiosk and (self._clock() - self._touched_at).total_seconds() > _KIOSK_IDLE_S:
-            self.cockpit.attention.reset()
+        if self._kiosk and self.cockpit.is_mounted and self._idleness.was_left(self._clock()):
+            self._show_everything()
 
     def _turning(self) -> Steps[Turn]:
         return self.feed.turning()
 
     async def on_event(self, event: events.Event) -> None:
         self._keys_first.note(event)
-        if isinstance(event, events.Key | events.Paste | events.MouseEvent):
-            self._touched_at = self._clock()
+        self._idleness.note(event, self._clock())
         await super().on_event(event)
+
+    def _show_everything(self) -> None:
+        """Show the whole cluster on a screen that was left, whatever was opened over it."""
+        while self.screen is not self.cockpit:
+            self.screen.dismiss()
+        self.cockpit.show_everything()
 
     @property
     def _is_judged(self) -> bool:
