@@ -7,12 +7,15 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
+from widgets.pasted_line import PastedLine
+
 NOTE_CHARS: Final = 500
 
 
-class NoteLine(Input):
+class NoteLine(PastedLine):
     """One line of text, hidden until it is opened."""
 
+    BETWEEN = " / "
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "give_up", "Close", show=False, id="note.close", tooltip="Close the note without keeping it"),
     ]

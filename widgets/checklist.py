@@ -15,6 +15,7 @@ from situation.findings import Effect
 from widgets.checklist_text import drawn, keys_line
 from widgets.key_hints import shown_keys
 from widgets.pane import Pane
+from widgets.pasted_line import PastedLine
 
 WAY_KEYS: Final = "asdf"
 """Keys of the answers that lead somewhere, in their order."""
@@ -80,9 +81,10 @@ class ChecklistView(msgspec.Struct, frozen=True):
         return f"{self.done} of {len(self.steps)}"
 
 
-class NoteInput(Input):
+class NoteInput(PastedLine):
     """The line in which a note on a step is written; hidden until it is opened."""
 
+    BETWEEN = " / "
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "give_up", "Close", show=False, id="checklist.note-close", tooltip="Leave the note as it was")
     ]
