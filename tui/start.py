@@ -14,6 +14,7 @@ from tui.logs import log_to_file
 from tui.paths import state_dir, themes_dir
 from tui.reach import Reach
 from tui.signals import ended_by_sigterm
+from tui.terminal import why_not_drawn
 
 if TYPE_CHECKING:
     from textual.binding import Binding
@@ -83,8 +84,8 @@ def open_cockpit(options: CockpitOptions) -> int:
 def _need_terminal() -> None:
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageProblem("the cockpit needs a terminal (also for errors); without one use `midwatch check`")
-    if os.environ.get("TERM") == "dumb":
-        raise UsageProblem("TERM=dumb: nothing can be drawn on such a terminal; use `midwatch check`")
+    if problem := why_not_drawn(os.environ, sys.stderr.encoding):  # Textual draws on standard error
+        raise UsageProblem(problem)
 
 
 def run_replay(replay: "Replay", options: CockpitOptions) -> int:
