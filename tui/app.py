@@ -34,6 +34,7 @@ from tui.keys_first import KeysFirst
 from tui.kiosk import Idleness
 from tui.log_desk import log_screen
 from tui.log_screen import LogScreen
+from tui.no_room import survive_without_room
 from tui.notices import COPIED, PARTLY_COPIED
 from tui.palette import cockpit_commands
 from tui.recorder import Recorder
@@ -99,6 +100,7 @@ class Cockpit(KeepingApp):
     ) -> None:
         """`records`: write the log of the incident, and keep the last half hour so that it can be saved as a tape."""
         super().__init__(ansi_color=ansi_color)
+        survive_without_room()
         self._connection = connection
         self._clock = clock
         self._redraw_s = 1.0 / hz
