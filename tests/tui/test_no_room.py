@@ -19,10 +19,11 @@ async def test_paging_in_what_has_no_room_ends_nothing(tmp_path: Path, size: tup
         for key in ("down", "pageup", "pagedown", "pageup", "end", "home"):
             await pilot.press(key)
         await pilot.resize_terminal(80, 24)
-        while pilot.app.screen is not screen(pilot):
+        assert pilot.app.is_running
+        for _ in range(3):
             await pilot.press("escape")
             await pilot.pause()
-        await pilot.press("escape", "escape")
+        assert pilot.app.screen is screen(pilot)
         await until(pilot, lambda: "search cannot pull" in screen_text(pilot))
 
 
