@@ -22,7 +22,6 @@ from situation.clock import utc_now
 from situation.readings import Reading
 from situation.steps import Steps
 from situation.text import harmless
-from tui.backpressure import TerminalPressure
 from tui.clipboard import copy
 from tui.cockpit_screen import CockpitScreen
 from tui.connection import Connected, ConnectionFailed
@@ -32,8 +31,10 @@ from tui.dialogs import ChooseScreen, HelpRow, HelpScreen
 from tui.feed import Feed, Turn
 from tui.keeping_app import KeepingApp
 from tui.keys_first import KeysFirst
+from tui.kiosk import Idleness
 from tui.log_desk import log_screen
 from tui.log_screen import LogScreen
+from tui.no_room import survive_without_room
 from tui.notices import COPIED, PARTLY_COPIED
 from tui.palette import cockpit_commands
 from tui.recorder import Recorder
@@ -54,8 +55,6 @@ _GC_THRESHOLDS: Final = (700, 10, 1000)
 """As Python's own but for full collections, which pause for 30 ms: what the cluster consists of is not tracked by the
 collector and has no cycles, so at a thousand events a second one every few minutes is enough, not one every five
 seconds."""
-_KIOSK_IDLE_S: Final = 60.0
-"""A kiosk that nobody touched for this long shows the whole cluster again."""
 _NOTICE_CHARS: Final = 300
 """So much of a command is repeated in the notice: what became of it, below, must stay on the screen."""
 
@@ -101,6 +100,7 @@ class Cockpit(KeepingApp):
     ) -> None:
         """`records`: write the log of the incident, and keep the last half hour so that it can be saved as a tape."""
         super().__init__(ansi_color=ansi_color)
+        survive_without_room()
         self._connection = connection
         self._clock = clock
         self._redraw_s = 1.0 / hz
@@ -113,10 +113,9 @@ class Cockpit(KeepingApp):
         self.tape = TapeKeeper(clock, lambda: self.feed.situation, state_dir) if records else None
         self.feed = Feed(clock, self.tape.hear if self.tape else None)
         self.cockpit = self.make_screen(target, mode)
-        self._pressure = TerminalPressure(self)
         self._keys_first = KeysFirst()
         self._unpainted: list[Turn] = []
-        self._touched_at = clock()
+        self._idleness = Idleness(clock())
         self._connected: Connected | None = None
         self._problems = themes.problems
         for item in themes.themes:
@@ -187,28 +186,34 @@ class Cockpit(KeepingApp):
         self._unpainted.append(await self._keys_first.finish(self._turning()))
         is_first = self._is_judged and not was_judged
         await self._keys_first.finish(self.write_down())
+        self.redraw_if_owed()
         if not gc.isenabled() and self._is_judged:
             gc.freeze()  # the first picture lives long: later collections need not walk it
             gc.set_threshold(*_GC_THRESHOLDS)
             gc.enable()
-        if self.cockpit.is_mounted and (is_first or self._is_redraw_due()) and not self._pressure.is_backed_up():
+        if self.cockpit.is_mounted and (is_first or self._is_redraw_due()) and not self.pressure.is_backed_up():
             self._painted_at = monotonic()
             turn = _merged(self._unpainted)
             self._unpainted.clear()
             await self._keys_first.finish(self.cockpit.painting(turn))
         if is_first and self.cockpit.is_mounted:
             self.cockpit.call_after_refresh(self.cockpit.read_playbooks)  # not while the picture is being drawn
-        if self._kiosk and (self._clock() - self._touched_at).total_seconds() > _KIOSK_IDLE_S:
-            self.cockpit.attention.reset()
+        if self._kiosk and self.cockpit.is_mounted and self._idleness.was_left(self._clock()):
+            self._show_everything()
 
     def _turning(self) -> Steps[Turn]:
         return self.feed.turning()
 
     async def on_event(self, event: events.Event) -> None:
         self._keys_first.note(event)
-        if isinstance(event, events.Key | events.Paste | events.MouseEvent):
-            self._touched_at = self._clock()
+        self._idleness.note(event, self._clock())
         await super().on_event(event)
+
+    def _show_everything(self) -> None:
+        """Show the whole cluster on a screen that was left, whatever was opened over it."""
+        while self.screen is not self.cockpit:
+            self.screen.dismiss()
+        self.cockpit.show_everything()
 
     @property
     def _is_judged(self) -> bool:

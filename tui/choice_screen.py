@@ -12,6 +12,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
+from widgets.pasted_line import PastedLine
+
 _SHOWN: Final = 200
 """So many are listed at once: who wants another types a part of its name."""
 _SHORT: Final = 40
@@ -50,7 +52,7 @@ class ChoiceScreen(ModalScreen[Choosable | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="choice"):
-            yield Input(placeholder=f"{self._what}: type to narrow, enter takes it, esc closes", compact=True)
+            yield PastedLine(placeholder=f"{self._what}: type to narrow, enter takes it, esc closes", compact=True)
             yield OptionList(markup=False)
 
     def on_mount(self) -> None:

@@ -12,7 +12,7 @@ from situation.version import VERSION
 from tui.cli_options import FilePath, Number, config_option, reach_options, theme_option
 from tui.exits import EXIT_INTERRUPTED, EXIT_UNKNOWN, EXIT_USAGE, UsageProblem
 from tui.incident_cli import export, incidents
-from tui.output import make_printable, write_lines
+from tui.output import make_printable, open_streams, write_lines
 from tui.reach import Reach
 
 _EPILOG: Final = "Midwatch only reads. It never changes the cluster and never runs a command: it copies it."
@@ -280,6 +280,7 @@ def _internal_error(error: Exception) -> int:
 
 def _run() -> int:
     try:
+        open_streams()
         # Not `app.main`: it would answer an interrupt with an empty line.
         with app.make_context("midwatch", sys.argv[1:]) as context:
             return int(app.invoke(context) or 0)

@@ -9,6 +9,7 @@ from tui.copying import ChooseCommand, CopyCommand, why_no_command
 from tui.filter_line import FilterLine
 from tui.linked_screen import LinkedScreen
 from tui.log_choice import OpenLog
+from tui.note_line import NoteLine
 from tui.view import Filter
 from widgets.causes import CausesPane
 from widgets.checklist import ChecklistPane
@@ -109,6 +110,20 @@ class CockpitScreen(LinkedScreen):
             self.action_checklist()
         else:
             self.close_timeline()
+
+    def show_everything(self) -> None:
+        """Show the whole cluster as in the beginning; what was written of a note is kept for who opens it again."""
+        self.query_one(NoteLine).put_away()
+        self.query_one(FilterLine).write(Filter())
+        self.query_one(FilterLine).close()
+        checklist = self.query_one(ChecklistPane)
+        checklist.put_note_away()
+        checklist.display = False
+        self.close_timeline()
+        self.attention.reset()
+        self.tab = 0
+        self.query_one(CausesPane).table.focus()  # last: those that closed gave the keyboard back
+        self.paint(None)
 
     def action_filter(self) -> None:
         """Open the filter line."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -22,7 +23,7 @@ from tui.output import write_lines
 from tui.paths import ensure_private, playbooks_dir, state_dir, themes_dir
 from tui.reach import Reach
 from tui.start import cockpit_bindings
-from tui.terminal import has_no_clipboard, inside_screen, inside_tmux, over_ssh
+from tui.terminal import has_no_clipboard, inside_screen, inside_tmux, over_ssh, why_not_drawn
 
 if TYPE_CHECKING:
     from collectors.kubernetes.client import Client
@@ -113,7 +114,10 @@ def _told(what: str, problems: Iterable[str], usable: str, *, works: bool | None
 
 def _terminal() -> Iterator[Checkup]:
     environ = dict(os.environ)
-    yield Checkup(True, "terminal", f"TERM={environ.get('TERM', '')} COLORTERM={environ.get('COLORTERM', '')}")
+    if problem := why_not_drawn(environ, sys.stderr.encoding):
+        yield Checkup(None, "terminal", problem)
+    else:
+        yield Checkup(True, "terminal", f"TERM={environ.get('TERM', '')} COLORTERM={environ.get('COLORTERM', '')}")
     if inside_tmux(environ):
         way = "tmux: `tmux load-buffer -w`"
     elif inside_screen(environ):

@@ -8,9 +8,10 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from tui.view import Filter, parse_filter
+from widgets.pasted_line import PastedLine
 
 
-class FilterLine(Input):
+class FilterLine(PastedLine):
     """One line of text, hidden until it is opened."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -10,10 +10,11 @@ from functools import partial
 from typing import Final
 
 from textual import events
-from textual.app import App
 from textual.message_pump import MessagePump
 from textual.screen import Screen
 from textual.widgets import Input
+
+from tui.redraw import RedrawnApp
 
 _HELD_DOWN: Final = frozenset(("up", "down", "left", "right", "pageup", "pagedown", "j", "k", "J", "K"))
 """Keys that move something: a second one goes the same way. Others may open a line, where a second one is text."""
@@ -25,7 +26,7 @@ _MOST_ROUNDS: Final = 5
 """An action may open a screen, whose first focus is part of the answer."""
 
 
-class InOrderApp(App[int]):
+class InOrderApp(RedrawnApp):
     """Holds a key back until the one before was answered: its action was run, and what that asked for was done."""
 
     def __init__(self, *, ansi_color: bool | None = None) -> None:

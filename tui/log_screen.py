@@ -32,6 +32,7 @@ from widgets.evidence import Card, CardBody
 from widgets.glyphs import color
 from widgets.key_hints import KeyHints
 from widgets.log_view import LogRow, LogView
+from widgets.pasted_line import PastedLine
 
 
 class SignatureBody(CardBody):
@@ -105,7 +106,7 @@ class LogScreen(Screen[None]):
         yield Static(id="log-title", markup=False)
         yield SignatureBody()
         yield LogView(id="log-view")
-        yield Input(placeholder="words in the log · enter keeps, esc clears", id="log-search", compact=True)
+        yield PastedLine(placeholder="words in the log · enter keeps, esc clears", id="log-search", compact=True)
         yield KeyHints()
 
     def on_mount(self) -> None:

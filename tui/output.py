@@ -1,4 +1,4 @@
-"""Standard output that may be a pipe which nobody reads any more, a full disk, or no UTF-8."""
+"""Standard output that may be a pipe which nobody reads any more, a full disk, no UTF-8, or closed."""
 
 import io
 import os
@@ -23,6 +23,20 @@ def write_lines(lines: Iterable[str]) -> None:
     except OSError as error:
         _drop_the_rest()
         raise UsageProblem(f"cannot write to standard output: {error.strerror}") from error
+
+
+def open_streams() -> None:
+    """Put the null device where a standard stream is closed: it is None then, and its number goes to the next file.
+
+    Raises UsageProblem where that is standard output: all that was asked for would be lost.
+    """
+    lost = sys.stdout is None
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            handle = os.open(os.devnull, os.O_WRONLY)  # to read what is closed fails, where it would seem to be empty
+            setattr(sys, name, open(handle, mode, encoding="utf-8", closefd=False))
+    if lost:
+        raise UsageProblem(f"standard output is closed; for the exit code alone send it to {os.devnull}")
 
 
 def make_printable() -> None:

@@ -19,6 +19,7 @@ from tui.cockpit_screen import CockpitScreen
 from tui.feed import Turn
 from tui.replay import Mark, Replay, look_through, second_of
 from widgets.key_hints import shown_keys
+from widgets.pasted_line import PastedLine
 from widgets.scrubber import Scrubber, TapeFacts
 
 _ADVANCE_S: Final = 0.1
@@ -38,7 +39,7 @@ class PlaceScreen(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         with Container():
             yield Static("Go to: 12:30 from the start, or 02:41:07 (UTC)", markup=False)
-            yield Input(compact=True)
+            yield PastedLine(compact=True)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.dismiss(event.value)

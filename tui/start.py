@@ -14,6 +14,7 @@ from tui.logs import log_to_file
 from tui.paths import state_dir, themes_dir
 from tui.reach import Reach
 from tui.signals import ended_by_sigterm
+from tui.terminal import why_not_drawn
 
 if TYPE_CHECKING:
     from textual.binding import Binding
@@ -83,8 +84,8 @@ def open_cockpit(options: CockpitOptions) -> int:
 def _need_terminal() -> None:
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageProblem("the cockpit needs a terminal (also for errors); without one use `midwatch check`")
-    if os.environ.get("TERM") == "dumb":
-        raise UsageProblem("TERM=dumb: nothing can be drawn on such a terminal; use `midwatch check`")
+    if problem := why_not_drawn(os.environ, sys.stderr.encoding):  # Textual draws on standard error
+        raise UsageProblem(problem)
 
 
 def run_replay(replay: "Replay", options: CockpitOptions) -> int:
@@ -181,6 +182,7 @@ def cockpit_bindings() -> "list[Binding]":
     from tui.filter_line import FilterLine
     from tui.log_screen import LogScreen
     from tui.note_line import NoteLine
+    from tui.redraw import RedrawnApp
     from tui.replay_app import PlaceScreen, ReplayScreen
     from tui.timeline_screen import TimelineScreen
     from widgets.checklist import ChecklistPane, NoteInput
@@ -193,6 +195,6 @@ def cockpit_bindings() -> "list[Binding]":
     screens = (CockpitScreen, TimelineScreen, ReplayScreen, DrillScreen, LogScreen)
     panes = (RowTable, EvidencePane.Body, ChecklistPane.Body, NoteInput, TimelinePane, FilterLine, NoteLine, LogView)
     dialogs = (HelpScreen, ChooseScreen, CommandList, ChoiceScreen, PlaceScreen, AskScreen, Choices, ScoreScreen)
-    for owner in (Cockpit, *screens, *panes, *dialogs):
+    for owner in (Cockpit, RedrawnApp, *screens, *panes, *dialogs):
         made += [binding for binding in owner.BINDINGS if isinstance(binding, Binding)]
     return made

@@ -15,6 +15,7 @@ from situation.findings import Effect
 from widgets.checklist_text import drawn, keys_line
 from widgets.key_hints import shown_keys
 from widgets.pane import Pane
+from widgets.pasted_line import PastedLine
 
 WAY_KEYS: Final = "asdf"
 """Keys of the answers that lead somewhere, in their order."""
@@ -80,9 +81,10 @@ class ChecklistView(msgspec.Struct, frozen=True):
         return f"{self.done} of {len(self.steps)}"
 
 
-class NoteInput(Input):
+class NoteInput(PastedLine):
     """The line in which a note on a step is written; hidden until it is opened."""
 
+    BETWEEN = " / "
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "give_up", "Close", show=False, id="checklist.note-close", tooltip="Leave the note as it was")
     ]
@@ -178,6 +180,8 @@ class ChecklistPane(Pane):
         super().__init__(id=id)
         self._view = ChecklistView()
         self._shown: tuple[str, int] = ("", -1)
+        self._drafts: dict[tuple[str, str, str], str] = {}
+        """Notes that nobody kept yet, by where they were written."""
         self._mapped: dict[str, str] = {}
         """Keys by the name of their binding, as they were seen last: some are there only with the keyboard."""
 
@@ -203,9 +207,21 @@ class ChecklistPane(Pane):
         if (step := self.step) is None:
             return
         line = self.query_one(NoteInput)
-        line.value = step.note
+        line.value = self._drafts.pop(self._place, step.note)
         line.display = True
         line.focus()
+
+    def put_note_away(self) -> None:
+        """Close the note, as nobody is there; what was written is there when it is opened again."""
+        line = self.query_one(NoteInput)
+        if line.display:
+            self._drafts[self._place] = line.value
+            self._close_note()
+
+    @property
+    def _place(self) -> tuple[str, str, str]:
+        step = self.step
+        return (self._view.title, self._view.subject, step.id if step is not None else "")
 
     def on_note_input_given_up(self) -> None:
         self._close_note()

@@ -1,6 +1,7 @@
 """The command line: usage errors, broken pipes, and what is said without a terminal."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -9,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.build import node
 from tests.tui.commands import DEADLINE_S, PROGRAM, environment, midwatch, write_kubeconfig
 from tests.tui.ptys import on_terminal
 
 USAGE = 64
+CANNOT_TELL = 3
+NO_OUTPUT = "standard output is closed; for the exit code alone send it to /dev/null"
 
 
 @pytest.mark.parametrize(
@@ -112,6 +116,33 @@ async def test_a_full_disk_is_said(tmp_path: Path) -> None:
         _, err = await child.communicate()
     assert child.returncode == USAGE
     assert err.decode() == "midwatch: cannot write to standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code", "said"),
+    [
+        (">&-", ("check", "--dump", "empty"), USAGE, NO_OUTPUT),
+        (">&-", ("--version",), USAGE, NO_OUTPUT),
+        ("<&-", (), USAGE, "the cockpit needs a terminal (also for errors); without one use `midwatch check`"),
+        ("<&-", ("explain", "--log", "-"), USAGE, "standard input: cannot read it: Bad file descriptor"),
+        ("<&-", ("check", "--dump", "-"), USAGE, "/dev/stdin: the file is empty"),
+        ("<&-", ("check", "--dump", "nodes.json"), CANNOT_TELL, ""),
+        ("2>&-", ("check", "--dump", "nodes.json"), CANNOT_TELL, ""),
+        ("2>&-", ("check", "--dump", "missing"), USAGE, ""),
+    ],
+)
+async def test_a_stream_that_is_closed_is_said_where_it_is_needed(
+    tmp_path: Path, closed: str, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    (tmp_path / "nodes.json").write_text(json.dumps({"kind": "List", "items": [node("n1")]}))
+    child = await asyncio.create_subprocess_exec(
+        "sh", "-c", f'exec "$@" {closed}', "sh", *PROGRAM, *arguments,
+        cwd=tmp_path, stdout=PIPE, stderr=PIPE, env=environment(tmp_path),
+    )  # fmt: skip
+    async with asyncio.timeout(DEADLINE_S):
+        out, err = await child.communicate()
+    assert (child.returncode, err.decode()) == (code, f"midwatch: {said}\n" if said else "")
+    assert bool(out) is (code == CANNOT_TELL)
 
 
 async def test_a_locale_without_glyphs_gets_escapes(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The cockpit as a person uses it: keys in, screen out."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -283,18 +282,6 @@ async def test_resizing_keeps_everything_usable(cluster: Cluster, tmp_path: Path
             await pilot.resize_terminal(*size)
             await pilot.pause()
             assert "search cannot pull" in screen_text(pilot), size
-
-
-async def test_a_kiosk_returns_to_the_whole_cluster_when_left_alone(cluster: Cluster, tmp_path: Path) -> None:
-    now = [NOW]
-    async with open_cockpit(cluster, tmp_path, kiosk=True) as pilot:
-        app = pilot.app
-        assert isinstance(app, Cockpit)
-        app._clock = lambda: now[0]
-        await pilot.press("1")
-        assert not screen(pilot).attention.focus.is_cluster
-        now[0] = NOW + timedelta(seconds=90)
-        await until(pilot, lambda: screen(pilot).attention.focus.is_cluster)
 
 
 async def test_markup_in_names_is_text(tmp_path: Path) -> None:

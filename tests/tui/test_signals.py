@@ -11,7 +11,7 @@ import pytest
 
 from tests.tui.commands import PROGRAM, environment
 from tests.tui.ptys import DEADLINE_S, Terminal, on_terminal
-from tui.exits import EXIT_TERMINATED, EXIT_USAGE
+from tui.exits import EXIT_TERMINATED
 
 _ENTERED = b"\x1b[?1049h"
 _LEFT = b"\x1b[?1049l"
@@ -63,12 +63,3 @@ def _wait_for_kubeconfig(home: Path) -> None:
     while not list(home.glob("midwatch-demo-*/kubeconfig")):
         if time.monotonic() > end:
             pytest.fail(f"no kubeconfig in {os.listdir(home)}")
-
-
-def test_a_terminal_that_cannot_draw_is_told_so(tmp_path: Path) -> None:
-    environ = environment(tmp_path, {"TERM": "dumb"})
-    with on_terminal([*PROGRAM, "demo", "faults_a"], environ) as terminal:
-        said = terminal.read_to_end()
-        assert terminal.child.wait() == EXIT_USAGE
-    assert b"TERM=dumb: nothing can be drawn" in said
-    assert _ENTERED not in said
