@@ -234,7 +234,9 @@ _SAMPLE: Final = """\
 # (no colours at all), or the name of your own: a TOML file in the folder `themes` beside this file.
 # theme = "midwatch-dark"
 
-# The cluster. Empty means what kubectl would take. The options of the command line win.
+# The cluster. Empty means what kubectl would take. The options of the command line win. What leads to servers of a
+# cluster (dcgm, prometheus, vllm and what begins with etcd_, below) is then used for the cluster that is set here and
+# for no other; if none is set here, for every one, and a note says so.
 # kubeconfig = ""
 # context = ""
 
@@ -253,7 +255,8 @@ _SAMPLE: Final = """\
 # gpu_operator_namespace = ""
 
 # DCGM exporters to be asked directly, and a Prometheus that scrapes them (and the model servers below): for rights that
-# do not reach pods/proxy, and for large clusters. USER:PASSWORD@ in the URL is sent; a file may hold a bearer token.
+# do not reach pods/proxy, and for large clusters. USER:PASSWORD@ in the URL is sent; a file may hold a bearer token, for
+# the prometheus that is set here and for no other.
 # dcgm = []
 # prometheus = ""
 # prometheus_token_file = ""

@@ -44,8 +44,10 @@ class Reach(NamedTuple):
     def connection(self, config: "Config", plugin_deadline_s: float | None = None) -> "KubernetesConnection":
         """Return the way to the cluster; `plugin_deadline_s` are seconds for an exec plugin. Raises UsageProblem."""
         from situation.readings import Configured
+        from tui.cluster_keys import counted
         from tui.connection import KubernetesConnection, device_options, path_text, serving_options
 
+        config, notes = counted(config, self)
         etcd, namespace = etcd_choice(self.etcd, config, str(self.config_file)), self.namespace or config.namespace
         return KubernetesConnection(
             path_text(self.kubeconfig) or config.kubeconfig or None,
@@ -55,7 +57,7 @@ class Reach(NamedTuple):
             device_options(self.dcgm, self.prometheus, config),
             etcd.options,
             self.local,
-            etcd.notes,
+            (*notes, *etcd.notes),
             config.oidc_renew,
             serving_options(self.vllm, self.prometheus, config),
             Configured(config.gpu_operator_namespace, namespace),
