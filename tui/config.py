@@ -103,6 +103,17 @@ class Config(msgspec.Struct, frozen=True):
         default = Config()
         return msgspec.structs.replace(self, **{key: getattr(default, key) for key in _ETCD})
 
+    @property
+    def look(self) -> "Config":
+        """What of it concerns screen and keys alone, and leads to no cluster."""
+        return Config(
+            theme=self.theme,
+            refresh_hz=self.refresh_hz,
+            mouse=self.mouse,
+            animations=self.animations,
+            keys=self.keys,
+        )
+
     def redraws_per_s(self, environ: Mapping[str, str]) -> float:
         """Return the highest rate of redraws in Hz for this terminal."""
         if self.refresh_hz is not None:
@@ -255,8 +266,8 @@ _SAMPLE: Final = """\
 # gpu_operator_namespace = ""
 
 # DCGM exporters to be asked directly, and a Prometheus that scrapes them (and the model servers below): for rights that
-# do not reach pods/proxy, and for large clusters. USER:PASSWORD@ in the URL is sent; a file may hold a bearer token, for
-# the prometheus that is set here and for no other.
+# do not reach pods/proxy, and for large clusters. USER:PASSWORD@ in the URL is sent; a file may hold a bearer token,
+# which goes to the prometheus that is set here and to no other.
 # dcgm = []
 # prometheus = ""
 # prometheus_token_file = ""

@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 
 import msgspec
 
@@ -40,6 +40,15 @@ class Appearance(TypedDict):
     keymap: dict[str, str]
 
 
+class Demo(NamedTuple):
+    """A simulated cluster. Of the configuration only what concerns the screen counts: all else leads elsewhere."""
+
+    command: str
+    """What it was started with."""
+    folder: Path
+    """Its own files; those of this host are another cluster's."""
+
+
 class CockpitOptions(msgspec.Struct, frozen=True):
     """What the command line asked for; it wins over the configuration."""
 
@@ -53,6 +62,7 @@ class CockpitOptions(msgspec.Struct, frozen=True):
     """Incident whose log goes on; empty: the last of this context that was left open; None: a new one."""
     drill: str = ""
     """Name of the incident whose diagnosis is to be guessed."""
+    demo: Demo | None = None
 
 
 def read_config(path: Path | None) -> Config:
@@ -68,6 +78,8 @@ def open_cockpit(options: CockpitOptions) -> int:
     _need_terminal()
     gc.disable()  # until the first picture is complete: all that is allocated before stays
     config = read_config(options.reach.config)
+    if options.demo is not None:
+        config = msgspec.structs.replace(config.look, kubernetes_dir=str(options.demo.folder))
     os.environ.setdefault("TEXTUAL_FPS", str(_FRAMES_PER_S))  # read when textual is imported
     app = build_app(options, config)
     log_to_file(state_dir())
