@@ -119,12 +119,18 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
     from tui.app import Cockpit
 
     connection = options.reach.connection(config)
-    look = appearance(options, config)
+    look, simulated = appearance(options, config), options.demo.command if options.demo else ""
     if options.drill:
         from tui.drill_app import DrillCockpit
 
         return DrillCockpit(
-            connection, connection.target, scenario=options.drill, mode="drill", who=_who(options), **look
+            connection,
+            connection.target,
+            scenario=options.drill,
+            mode="drill",
+            who=_who(options),
+            simulated=simulated,
+            **look,
         )
     app = Cockpit(
         connection,
@@ -134,6 +140,7 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
         who=_who(options),
         resume=options.resume,
         clock=connection.clock,
+        simulated=simulated,
         **look,
     )
     app.animation_level = "full" if config.animates(dict(os.environ)) else "none"

@@ -73,6 +73,27 @@ async def test_export_writes_json_and_a_private_file(tmp_path: Path, folder: Pat
     assert (tmp_path / "draft.md").read_text() == text
 
 
+async def test_the_log_of_a_demo_says_so_wherever_it_is_shown(tmp_path: Path, folder: Path) -> None:
+    store = Store.create(folder, "demo", NOW, "midwatch demo gpu_lost")
+    store.put(0, begun(5))
+    store.close()
+    listed, shown, markdown, data = [
+        (await midwatch(tmp_path, *command)).out
+        for command in (
+            ("incidents",),
+            ("incidents", "show", store.id),
+            ("export", store.id, "--redact"),
+            ("export", store.id, "-o", "json"),
+        )
+    ]
+    (row,) = (line for line in listed.splitlines() if store.id in line)
+    assert " demo (simulated) " in row
+    assert listed.count("simulated") == 1
+    assert shown.splitlines()[0] == f"{store.id} · context demo · simulated: midwatch demo gpu_lost"
+    assert "| **Cluster** | simulated: `midwatch demo gpu_lost` |" in markdown
+    assert json.loads(data)["simulated"] == "midwatch demo gpu_lost"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

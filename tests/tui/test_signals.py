@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from incidents.shelf import kept
 from tests.tui.commands import PROGRAM, environment
 from tests.tui.ptys import DEADLINE_S, Terminal, on_terminal
 from tui.exits import EXIT_TERMINATED, EXIT_USAGE
@@ -40,6 +41,18 @@ def test_sigterm_gives_the_terminal_back(tmp_path: Path) -> None:
     assert said.rindex(_CURSOR) > said.rindex(_ENTERED)
     assert b"Traceback" not in said
     assert not list(tmp_path.glob("midwatch-demo-*"))
+
+
+def test_the_log_of_a_demo_is_kept_as_one(tmp_path: Path) -> None:
+    folder = tmp_path / ".local" / "state" / "midwatch" / "incidents"
+    with demo(tmp_path) as terminal:
+        terminal.type("mhello\r")
+        terminal.read_until(lambda _: bool(kept(folder)))
+        terminal.child.send_signal(signal.SIGTERM)
+        terminal.read_to_end()
+    (item,) = kept(folder)
+    assert item.incident is not None
+    assert item.incident.simulated == "midwatch demo faults_a"
 
 
 def test_a_demo_asks_nobody_that_the_configuration_names(tmp_path: Path) -> None:
