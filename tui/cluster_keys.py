@@ -48,7 +48,7 @@ def counted(config: Config, reach: "Reach") -> Counted:
         notes = (f"{file}: for {belongs_to}, so not used here: {', '.join(told)}",) if told else ()
         return Counted(_without(config, given), notes)
     notes = ()
-    if config.prometheus_token_file and reach.prometheus and not _same_url(reach.prometheus, config.prometheus):
+    if "prometheus_token_file" in told and reach.prometheus and not _same_url(reach.prometheus, config.prometheus):
         from collectors.urls import without_password
 
         url = without_password(reach.prometheus)
@@ -69,7 +69,8 @@ def _overruled(reach: "Reach") -> Iterator[str]:
         "etcd_cert": etcd.cert or etcd.key,
         "etcd_key": etcd.cert or etcd.key,
         "etcd_metrics": etcd.metrics,
-        "prometheus": reach.prometheus,
+        "prometheus": reach.prometheus is not None,
+        "prometheus_token_file": reach.prometheus == "",
         "dcgm": reach.dcgm,
         "vllm": reach.vllm,
     }

@@ -245,9 +245,9 @@ _SAMPLE: Final = """\
 # (no colours at all), or the name of your own: a TOML file in the folder `themes` beside this file.
 # theme = "midwatch-dark"
 
-# The cluster. Empty means what kubectl would take. The options of the command line win. What leads to servers of a
-# cluster (dcgm, prometheus, vllm and what begins with etcd_, below) is then used for the cluster that is set here and
-# for no other; if none is set here, for every one, and a note says so.
+# The cluster. Empty means what kubectl would take. The options of the command line win, also empty ones: -n "" reads
+# all namespaces. What leads to servers of a cluster (dcgm, prometheus, vllm and what begins with etcd_, below) is used
+# for the cluster that is set here and for no other; if none is set here, for every one, and a note says so.
 # kubeconfig = ""
 # context = ""
 

@@ -7,6 +7,7 @@ import pytest
 
 from simulator.cluster import Cluster
 from simulator.server import Simulator
+from situation.readings import Configured
 from tests.collectors.test_scheduler import Prometheus
 from tests.tui.commands import midwatch
 from tests.tui.test_doctor import line_of
@@ -62,6 +63,20 @@ def test_a_token_goes_to_the_prometheus_beside_it_and_to_no_other() -> None:
     assert (found.config.prometheus_token_file, found.config.prometheus) == ("", "https://prom/")
     said = f"{FILE}: prometheus_token_file is not sent to http://other:9090, only to the prometheus of the same file"
     assert found.notes == (said,)
+
+
+def test_an_empty_option_empties_what_the_configuration_says() -> None:
+    own = Config(context="prod", namespace="serving", prometheus="http://prom", prometheus_token_file="/etc/token")
+    of_file = Reach(config=FILE).connection(own)
+    assert (of_file.context, of_file.namespace, of_file.namespace_from) == ("prod", "serving", f"{FILE}: namespace")
+    emptied = Reach(namespace="", prometheus="", config=FILE).connection(own)
+    assert (emptied.context, emptied.namespace, emptied.notes) == ("prod", None, ())
+    assert emptied.devices is not None and emptied.serving is not None
+    assert (emptied.devices.prometheus, emptied.serving.prometheus) == ("", "")
+    assert emptied.configured == Configured()
+    current = Reach(context="", config=FILE).connection(own)
+    assert current.context is None
+    assert current.notes == (f"{FILE}: for context prod, so not used here: prometheus, prometheus_token_file",)
 
 
 async def test_check_and_doctor_do_not_ask_one_clusters_etcd_for_the_other(tmp_path: Path) -> None:
