@@ -242,7 +242,8 @@ _SAMPLE: Final = """\
 # Midwatch. Every line is optional; what is commented out shows the default.
 
 # Colour theme: midwatch-dark, midwatch-light, midwatch-contrast, midwatch-safe (for colour-blindness), midwatch-plain
-# (no colours at all), or the name of your own: a TOML file in the folder `themes` beside this file.
+# (no colours at all), or the name of your own: a TOML file in the folder `themes` beside this file. One that has the
+# name of a shipped theme takes its place.
 # theme = "midwatch-dark"
 
 # The cluster. Empty means what kubectl would take. The options of the command line win, also empty ones: -n "" reads

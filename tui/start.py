@@ -160,7 +160,7 @@ def appearance(options: CockpitOptions, config: Config) -> "Appearance":
     from tui.themes import ansi_color, load_themes, theme_for
 
     environ = dict(os.environ)
-    themes = load_themes(themes_dir())
+    themes = load_themes(themes_dir(options.reach.config))
     # What all screens are made of is read only where somebody has keys of their own.
     problems = check_keymap(cockpit_bindings(), dict(config.keys)) if config.keys else ()
     if problems:
