@@ -15,15 +15,13 @@ from situation.scheduler import SCHEDULER
 from situation.situation import Situation
 
 ACCESS: Final = "etcd/access"
-NAMED: Final = "--etcd-endpoints"
-"""`EtcdAccess.found_by` of members that somebody has named."""
 _ERROR_CHARS: Final = 60
 _FINE: Final = frozenset({SourceState.LIVE, SourceState.STARTING, SourceState.ABSENT})
 
 
 def not_reached(situation: Situation, now: datetime) -> Iterator[str]:
     """Yield why layer 4 cannot be called fine although nothing is found: etcd was named and no member answers."""
-    if situation.etcd_access.found_by != NAMED:
+    if not situation.etcd_access.is_named:
         return
     if etcd_of(situation, now).answering:
         return

@@ -25,6 +25,7 @@ def as_json(incident: Incident) -> dict[str, Any]:
         "version": JSON_VERSION,
         "id": incident.id,
         "context": incident.context,
+        "simulated": incident.simulated or None,
         "began": _time(incident.began),
         "ended": _time(incident.ended),
         "live": incident.live,

@@ -124,6 +124,18 @@ class Incident(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...] = ()
     live: bool = False
     """A cockpit writes it right now."""
+    origin: str | None = ""
+    """URL of the API server, empty where none was asked; of a simulated cluster the command that began it, such as
+    `midwatch demo faults_a`. None in files that do not say it: earlier versions did not write it."""
+
+    @property
+    def simulated(self) -> str:
+        """The command that began the simulated cluster; empty for a real one."""
+        return self.origin if self.origin and "://" not in self.origin else ""
+
+    def is_of(self, context: str, origin: str) -> bool:
+        """Tell whether it is of this cluster: those of kubeadm all have the same context, so the server counts too."""
+        return self.context == context and self.origin in (None, origin)
 
     @property
     def people(self) -> tuple[str, ...]:

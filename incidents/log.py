@@ -32,12 +32,17 @@ class Log:
         folder: Path,
         context: str = "",
         *,
+        origin: str = "",
         resumed: Incident | None = None,
         path: Path | None = None,
         entry_limit: int = ENTRY_LIMIT,
     ) -> None:
-        """Keep new incidents in `folder`, or go on with the one `resumed`, which is the file `path`."""
+        """Keep new incidents in `folder`, or go on with the one `resumed`, which is the file `path`.
+
+        `context` and `origin` are those of `Incident`.
+        """
         self.context = context
+        self.origin = origin
         self.revision = 0
         """Another number after each change."""
         self._folder = folder
@@ -55,7 +60,7 @@ class Log:
         """When a grave cause stood, or somebody did something, last."""
         if resumed is not None:
             self._begun = self._index()
-            self._writer = Writer(folder, context, resumed.began, resumed=path, on_disk=resumed.entries)
+            self._writer = Writer(folder, context, resumed.began, origin=origin, resumed=path, on_disk=resumed.entries)
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -108,7 +113,7 @@ class Log:
         return {entry.key: number for number, entry in enumerate(self._entries) if entry.kind.begins_cause}
 
     def _begin(self, entry: Entry) -> None:
-        self._writer = Writer(self._folder, self.context, entry.at)
+        self._writer = Writer(self._folder, self.context, entry.at, origin=self.origin)
         self._begun = self._index()
         for number in range(len(self._entries)):
             self._put(number)

@@ -55,7 +55,7 @@ def _overview(
     open_ones = sum(story.cleared is None for story in causes)
     also = f"; {counted(len(noticed), 'weak point')} noticed besides" if noticed else ""
     rows = [
-        ("Cluster", f"`{incident.context}`" if incident.context else "that which Midwatch ran in"),
+        ("Cluster", f"simulated: `{incident.simulated}`" if incident.simulated else _cluster(incident)),
         ("Began", times.full(incident.began)),
         ("Log ended", f"{times.full(end)}, {ending(incident)}"),
         ("Lasted", span(incident.began, end)),
@@ -70,6 +70,10 @@ def _overview(
     yield "|---|---|"
     yield from (f"| **{name}** | {value} |" for name, value in rows)
     yield ""
+
+
+def _cluster(incident: Incident) -> str:
+    return f"`{incident.context}`" if incident.context else "that which Midwatch ran in"
 
 
 def _summary(causes: Sequence[Story], times: Times) -> Iterator[str]:

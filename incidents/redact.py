@@ -56,7 +56,7 @@ def redacted(incident: Incident) -> Incident:
     begun = incident.id[:15] if re.match(r"\d{4}-\d\d-\d\d-\d{4}", incident.id) else "incident"
     return msgspec.structs.replace(
         incident, id=f"{begun}-{words.of('cluster', incident.context)}", context=words.of("cluster", incident.context),
-        entries=entries,
+        entries=entries, origin=incident.simulated or None,
     )  # fmt: skip
 
 

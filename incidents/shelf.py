@@ -44,10 +44,13 @@ def path_of(folder: Path, name: str) -> Path:
     raise StoreError(f"no incident {name!r} in {folder}{hint}")
 
 
-def left_open(folder: Path, context: str) -> Kept | None:
-    """Return the newest incident of this context that was not closed and that nobody writes now; None without one."""
+def left_open(folder: Path, context: str, origin: str = "") -> Kept | None:
+    """Return the newest incident of this cluster that was not closed and that nobody writes now; None without one.
+
+    `context` and `origin` are those of `Incident`.
+    """
     for item in kept(folder):
         incident = item.incident
-        if incident is not None and incident.context == context and incident.ended is None and not incident.live:
+        if incident is not None and incident.is_of(context, origin) and incident.ended is None and not incident.live:
             return item
     return None

@@ -27,7 +27,7 @@ SUFFIX: Final = ".db"
 _APPLICATION: Final = 0x4D574943
 """`PRAGMA application_id`: "MWIC"."""
 _TABLES: Final = """
-CREATE TABLE incident (id TEXT NOT NULL, context TEXT NOT NULL, began TEXT NOT NULL, ended TEXT);
+CREATE TABLE incident (id TEXT NOT NULL, context TEXT NOT NULL, began TEXT NOT NULL, ended TEXT, origin TEXT);
 CREATE TABLE entry (
     number INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, who TEXT NOT NULL, text TEXT NOT NULL,
     json BLOB NOT NULL
@@ -79,8 +79,11 @@ class Store:
         self._inode = path.stat().st_ino
 
     @classmethod
-    def create(cls, folder: Path, context: str, began: datetime) -> "Store":
-        """Make the file of a new incident; one that is there is never taken. Raises StoreError."""
+    def create(cls, folder: Path, context: str, began: datetime, origin: str = "") -> "Store":
+        """Make the file of a new incident; one that is there is never taken. Raises StoreError.
+
+        `origin` is that of `Incident`.
+        """
         with _mapped(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             wanted = incident_id(began, context)
@@ -90,11 +93,11 @@ class Store:
                     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _PRIVATE))
                 except FileExistsError:
                     continue
-                return cls._made(path, context, began)
+                return cls._made(path, context, began, origin)
         raise StoreError(f"{folder}: too many incidents named {wanted}")
 
     @classmethod
-    def _made(cls, path: Path, context: str, began: datetime) -> "Store":
+    def _made(cls, path: Path, context: str, began: datetime, origin: str) -> "Store":
         lock = -1
         try:
             lock = _locked(path)
@@ -104,7 +107,7 @@ class Store:
                     f"BEGIN; PRAGMA application_id={_APPLICATION}; PRAGMA user_version={SCHEMA}; {_TABLES} COMMIT;"
                 )
                 connection.execute(
-                    "INSERT INTO incident VALUES (?, ?, ?, NULL)", (path.stem, context, began.isoformat())
+                    "INSERT INTO incident VALUES (?, ?, ?, NULL, ?)", (path.stem, context, began.isoformat(), origin)
                 )
                 return cls(path, connection, lock)
         except StoreError:
@@ -175,7 +178,9 @@ def read(path: Path) -> Incident:
     """Read an incident, entries in the order of their numbers. Raises StoreError."""
     with _reading(path) as connection:
         _check_schema(path, connection)
-        row = connection.execute("SELECT context, began, ended FROM incident").fetchone()
+        columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(incident)")]
+        origin = "origin" if "origin" in columns else "NULL"  # files of earlier versions
+        row = connection.execute(f"SELECT context, began, ended, {origin} FROM incident").fetchone()  # noqa: S608 - ours
         if row is None:
             raise DamagedError(f"{path}: it says nothing of an incident")
         rows = connection.execute("SELECT json FROM entry ORDER BY number").fetchall()
@@ -184,7 +189,8 @@ def read(path: Path) -> Incident:
             began, ended = datetime.fromisoformat(row[1]), datetime.fromisoformat(row[2]) if row[2] else None
         except (ValueError, TypeError, msgspec.MsgspecError) as error:
             raise DamagedError(f"{path}: an entry that nobody can read: {harmless(str(error))}") from error
-    return Incident(path.stem, harmless(str(row[0])), began, ended, entries, is_live(path))
+    said = None if row[3] is None else harmless(str(row[3]))
+    return Incident(path.stem, harmless(str(row[0])), began, ended, entries, is_live(path), said)
 
 
 def _harmless(entry: Entry) -> Entry:

@@ -55,14 +55,19 @@ class Writer:
         context: str,
         began: datetime,
         *,
+        origin: str = "",
         resumed: Path | None = None,
         on_disk: tuple[Entry, ...] = (),
         retry_s: float = RETRY_S,
         size_limit_bytes: int = SIZE_LIMIT_BYTES,
     ) -> None:
-        """Begin a new file, or go on with the one `resumed`, in which `on_disk` stand already."""
+        """Begin a new file, or go on with the one `resumed`, in which `on_disk` stand already.
+
+        `origin` is that of `Incident`.
+        """
         self.written = Written(resumed.stem if resumed else "")
         self._folder, self._context, self._began, self._resumed = folder, context, began, resumed
+        self._origin = origin
         self._retry_s, self._size_limit_bytes = retry_s, size_limit_bytes
         self._queue: SimpleQueue[_Put | _End] = SimpleQueue()
         self._all: dict[int, Entry] = dict(enumerate(on_disk))
@@ -127,9 +132,10 @@ class Writer:
     def _opened(self) -> "Store":
         from incidents.store import Store
 
-        if self._store is None:
-            resumed = self._resumed
-            self._store = Store.resume(resumed) if resumed else Store.create(self._folder, self._context, self._began)
+        if self._store is None and self._resumed is not None:
+            self._store = Store.resume(self._resumed)
+        elif self._store is None:
+            self._store = Store.create(self._folder, self._context, self._began, self._origin)
         return self._store
 
     def _begin_anew(self, problem: str, ended: datetime | None) -> None:

@@ -16,6 +16,7 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from collectors.urls import without_password
 from incidents.store import StoreError
 from playbooks.commands import Target
 from situation.clock import utc_now
@@ -97,8 +98,12 @@ class Cockpit(KeepingApp):
         ansi_color: bool | None = None,
         clock: Callable[[], datetime] = utc_now,
         records: bool = True,
+        simulated: str = "",
     ) -> None:
-        """`records`: write the log of the incident, and keep the last half hour so that it can be saved as a tape."""
+        """`records`: write the log of the incident, and keep the last half hour so that it can be saved as a tape.
+
+        `simulated` is the command that began the simulated cluster, empty for a real one.
+        """
         super().__init__(ansi_color=ansi_color)
         survive_without_room()
         self._connection = connection
@@ -109,6 +114,7 @@ class Cockpit(KeepingApp):
         self._state_dir = state_dir
         self._environ = environ
         self._kiosk = kiosk
+        self._simulated = simulated
         self.recorder = self.make_recorder(who, resume)
         self.tape = TapeKeeper(clock, lambda: self.feed.situation, state_dir) if records else None
         self.feed = Feed(clock, self.tape.hear if self.tape else None)
@@ -123,6 +129,11 @@ class Cockpit(KeepingApp):
         self.theme = theme
         if keymap:
             self.set_keymap(keymap)
+
+    @property
+    def origin(self) -> str:
+        server = self._connected.server if self._connected else ""
+        return self._simulated or without_password(server)
 
     def make_recorder(self, who: str, resume: str | None) -> Recorder:
         """Return what keeps the log that the timeline shows."""

@@ -103,6 +103,17 @@ class Config(msgspec.Struct, frozen=True):
         default = Config()
         return msgspec.structs.replace(self, **{key: getattr(default, key) for key in _ETCD})
 
+    @property
+    def look(self) -> "Config":
+        """What of it concerns screen and keys alone, and leads to no cluster."""
+        return Config(
+            theme=self.theme,
+            refresh_hz=self.refresh_hz,
+            mouse=self.mouse,
+            animations=self.animations,
+            keys=self.keys,
+        )
+
     def redraws_per_s(self, environ: Mapping[str, str]) -> float:
         """Return the highest rate of redraws in Hz for this terminal."""
         if self.refresh_hz is not None:
@@ -231,10 +242,13 @@ _SAMPLE: Final = """\
 # Midwatch. Every line is optional; what is commented out shows the default.
 
 # Colour theme: midwatch-dark, midwatch-light, midwatch-contrast, midwatch-safe (for colour-blindness), midwatch-plain
-# (no colours at all), or the name of your own: a TOML file in the folder `themes` beside this file.
+# (no colours at all), or the name of your own: a TOML file in the folder `themes` beside this file. One that has the
+# name of a shipped theme takes its place.
 # theme = "midwatch-dark"
 
-# The cluster. Empty means what kubectl would take. The options of the command line win.
+# The cluster. Empty means what kubectl would take. The options of the command line win, also empty ones: -n "" reads
+# all namespaces. What leads to servers of a cluster (dcgm, prometheus, vllm and what begins with etcd_, below) is used
+# for the cluster that is set here and for no other; if none is set here, for every one, and a note says so.
 # kubeconfig = ""
 # context = ""
 
@@ -253,7 +267,8 @@ _SAMPLE: Final = """\
 # gpu_operator_namespace = ""
 
 # DCGM exporters to be asked directly, and a Prometheus that scrapes them (and the model servers below): for rights that
-# do not reach pods/proxy, and for large clusters. USER:PASSWORD@ in the URL is sent; a file may hold a bearer token.
+# do not reach pods/proxy, and for large clusters. USER:PASSWORD@ in the URL is sent; a file may hold a bearer token,
+# which goes to the prometheus that is set here and to no other.
 # dcgm = []
 # prometheus = ""
 # prometheus_token_file = ""

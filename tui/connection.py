@@ -244,7 +244,7 @@ def device_options(dcgm: Iterable[str], prometheus: str | None, config: "Config"
 
     return DeviceOptions(
         tuple(dcgm) or config.dcgm,
-        prometheus or config.prometheus,
+        config.prometheus if prometheus is None else prometheus,
         config.prometheus_token_file,
         config.gpu_nodes,
     )
@@ -256,7 +256,7 @@ def serving_options(vllm: Iterable[str], prometheus: str | None, config: "Config
 
     return VllmOptions(
         tuple(vllm) or config.vllm,
-        prometheus or config.prometheus,
+        config.prometheus if prometheus is None else prometheus,
         config.prometheus_token_file,
         config.vllm_servers,
         config.vllm_pods,

@@ -13,7 +13,7 @@ from tui.etcd_options import EtcdArguments
 from tui.exits import UsageProblem
 from tui.reach import Reach
 from tui.signals import removed_when_killed
-from tui.start import CockpitOptions, open_cockpit
+from tui.start import CockpitOptions, Demo, open_cockpit
 
 _READY: Final = "ready "
 _ETCD: Final = "etcd "
@@ -46,8 +46,10 @@ def open_demo(scenario: str, speed: float, theme: str | None, *, drill: bool = F
         kubeconfig = Path(folder) / "kubeconfig"
         with simulated_cluster([scenario, "--speed", str(speed)], kubeconfig) as simulated:
             reach = Reach(kubeconfig, etcd=simulated.etcd)
-            options = CockpitOptions(reach, theme, mode="demo · read-only", drill=scenario if drill else "")
-            return open_cockpit(options)
+            demo = Demo(f"midwatch demo {scenario}{' --drill' if drill else ''}", Path(folder))
+            return open_cockpit(
+                CockpitOptions(reach, theme, mode="demo · read-only", drill=scenario if drill else "", demo=demo)
+            )
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from situation.kinds import BY_NAME, KINDS, ObjectKind
@@ -54,7 +55,7 @@ def run_doctor(reach: Reach) -> int:
     Raises UsageProblem for options of etcd that cannot be used.
     """
     settings, problems = _settings(reach)
-    checkups = [*_own_files(problems), *_terminal()]
+    checkups = [*_own_files(problems, themes_dir(reach.config)), *_terminal()]
     write_lines(checkup.line for checkup in checkups)
     cluster = asyncio.run(_cluster(reach.connection(settings)))
     write_lines(checkup.line for checkup in cluster)
@@ -71,7 +72,7 @@ def _settings(reach: Reach) -> tuple[Config, list[str]]:
     except ConfigError as error:
         return Config(), [str(error)]
     problems = [f"{file}: [keys]: {problem}" for problem in check_keymap(cockpit_bindings(), dict(settings.keys))]
-    _, wrong = theme_for({}, settings.theme, [theme.name for theme in load_themes(themes_dir()).themes])
+    _, wrong = theme_for({}, settings.theme, [theme.name for theme in load_themes(themes_dir(reach.config)).themes])
     if wrong:
         problems.append(f"{file}: {wrong}")
     try:
@@ -81,12 +82,12 @@ def _settings(reach: Reach) -> tuple[Config, list[str]]:
     return settings, problems
 
 
-def _own_files(problems: Sequence[str]) -> Iterator[Checkup]:
+def _own_files(problems: Sequence[str], own_themes: Path) -> Iterator[Checkup]:
     yield from _told("configuration", problems, "" if problems else "can be used", works=False)
     from tui.themes import load_themes
 
-    themes = load_themes(themes_dir())
-    yield from _told("themes", themes.problems, f"{len(themes.themes)} usable")
+    themes = load_themes(own_themes)
+    yield from _told("themes", themes.problems, _usable(len(themes.themes), themes.replaced))
     yield from _playbooks()
     try:
         yield Checkup(True, "state directory", str(ensure_private(state_dir())))
@@ -98,10 +99,12 @@ def _playbooks() -> Iterator[Checkup]:
     from playbooks.loading import load_playbooks
 
     library = load_playbooks(playbooks_dir())
-    usable = f"{len(library.playbooks)} usable"
-    if library.replaced:
-        usable += f"; your own replace {', '.join(library.replaced)}"
-    yield from _told("playbooks", library.problems, usable)
+    yield from _told("playbooks", library.problems, _usable(len(library.playbooks), library.replaced))
+
+
+def _usable(count: int, replaced: Sequence[str]) -> str:
+    own = f"; your own replace {', '.join(replaced)}" if replaced else ""
+    return f"{count} usable{own}"
 
 
 def _told(what: str, problems: Iterable[str], usable: str, *, works: bool | None = None) -> Iterator[Checkup]:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 SOON: Final = timedelta(days=30)
 """A certificate that ends earlier is worth a word, as to the rule `certificate-expires`."""
 _METRICS: Final = "may read /metrics"
-_NONE: Final = "none: "
 _PAGE: Final = re.compile(r"(https?://[^\s/]+)/(?:metrics|health)\b")
 _FIRST_BYTE_S: Final = 10.0
 _SHOWN: Final = 3
@@ -63,7 +62,7 @@ async def scheduler_lines(prometheus: str, token_file: str) -> AsyncIterator[Lin
             error = not_a_url
     told = "its attempts and queues are told" if error is None else str(error)
     absent = isinstance(error, AbsentError)
-    yield (True if error is None or absent else None), "scheduler in Prometheus", f"{_NONE}{told}" if absent else told
+    yield (True if error is None or absent else None), "scheduler in Prometheus", f"none: {told}" if absent else told
 
 
 def clock_line(clock: ServerClock | None) -> Line:
@@ -103,7 +102,7 @@ async def control_plane_lines(client: "Client | None", options: "EtcdOptions | N
         for collector in collectors:
             readings, ended = await one_pass(collector)
             for line in _etcd_lines(collector, readings, ended, failed):
-                if not any(line[2].removeprefix(_NONE) in text for text in told):
+                if not any(line[2] in text for text in told):
                     yield line
                 told.append(line[2])
             endpoints += tuple(item.value.member.endpoint for item in readings if isinstance(item.value, EtcdReading))
@@ -151,10 +150,9 @@ def _etcd_lines(
             case EtcdAccess() as access if access.found_by and not reading.error:
                 yield True, "etcd", f"found by {access.found_by}"
             case _ if reading.error and reading.state is not SourceState.LIVE:
-                yield (True if reading.state is SourceState.ABSENT else failed), _short(reading.source), reading.error
+                yield failed, _short(reading.source), reading.error
     if ended is not None:
-        absent = getattr(ended, "state", None) is SourceState.ABSENT
-        yield (True if absent else failed), _short(collector.name), f"{_NONE}{ended}" if absent else str(ended)
+        yield failed, _short(collector.name), str(ended)
 
 
 def _short(source: str) -> str:

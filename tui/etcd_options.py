@@ -73,6 +73,7 @@ def etcd_choice(arguments: EtcdArguments, config: "Config", file: str) -> EtcdCh
         key.value,
         tuple(item.value for item in metrics),
         Path(config.kubernetes_dir),
+        "--etcd-endpoints" if arguments.endpoints else f"{keys}endpoints",
     )
     return EtcdChoice(options, tuple(item.note for item in (*endpoints, *metrics) if item.note))
 

@@ -1,11 +1,15 @@
 """The commands on logs of incidents. Imports nothing heavy: `--help` must answer at once."""
 
 from pathlib import Path
+from typing import Final
 
 import click
 
 from tui.cli_options import FilePath
+from tui.exits import UsageProblem
 from tui.output import write_lines
+
+_SHAPES: Final = ("md", "json")
 
 
 @click.group(invoke_without_command=True)
@@ -44,19 +48,24 @@ def delete(incident: str, yes: bool) -> int:
     "-o",
     "--format",
     "shape",
-    type=click.Choice(["md", "json"]),
+    type=click.Choice(_SHAPES),
     default="md",
     show_default=True,
     help="Markdown, the draft of a post-mortem; or JSON.",
 )
 @click.option("--redact", is_flag=True, help="Replace names of clusters, namespaces, nodes, pods, images, people.")
-@click.option("--output", type=FilePath(), help="Write to this file, which must not exist; else to standard output.")
-def export(incident: str, shape: str, redact: bool, output: Path | None) -> None:
+@click.option(
+    "--file", "--output", type=FilePath(), help="Write to this file, which must not exist; else to standard output."
+)
+def export(incident: str, shape: str, redact: bool, file: Path | None) -> None:
     """Write an incident as the draft of a post-mortem. ID is what `midwatch incidents` lists."""
     from tui.incident_commands import exported, write_file
 
+    if str(file) in _SHAPES:  # of other commands --output is the shape
+        raise UsageProblem(f"--output {file} would name a file: give --format {file}, or the whole path of the file")
+
     lines = exported(incident, as_data=shape == "json", redact=redact)
-    if output is None:
+    if file is None:
         write_lines(lines)
     else:
-        write_file(output, lines)
+        write_file(file, lines)

@@ -67,7 +67,7 @@ def _row(incident: Incident) -> tuple[str, ...]:
     state = "" if incident.ended else " (being written)" if incident.live else " (left open)"
     return (
         incident.id,
-        incident.context or "-",
+        f"{incident.context or '-'}{' (simulated)' if incident.simulated else ''}",
         f"{incident.began.astimezone(UTC):%Y-%m-%d %H:%M}",
         span(incident.began, incident.until(utc_now())) + state,
         f"{len(told)}{critical}",
@@ -80,7 +80,8 @@ def show_incident(name: str) -> Iterator[str]:
     incident = _read(name)
     times = Times(incident, None)
     lasted = span(incident.began, incident.until(utc_now()))
-    yield f"{incident.id} · context {incident.context or 'of the cluster it ran in'}"
+    simulated = f" · simulated: {incident.simulated}" if incident.simulated else ""
+    yield f"{incident.id} · context {incident.context or 'of the cluster it ran in'}{simulated}"
     yield f"began {times.full(incident.began)} · lasted {lasted} · {ending(incident)}"
     yield ""
     for entry in in_order(incident):

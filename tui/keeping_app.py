@@ -32,11 +32,16 @@ class KeepingApp(InOrderApp):
         super().__init__(ansi_color=ansi_color)
         self._log_boundary = Boundary()
 
+    @property
+    def origin(self) -> str:
+        """Where what is told comes from, as `Incident` has it."""
+        raise NotImplementedError
+
     async def open_log(self, context: str) -> tuple[str, ...]:
         """Open the log of this context, and return what people should know of that. Raises StoreError."""
         if self.tape is None:
             return ()
-        notes = await self.recorder.connect(context)
+        notes = await self.recorder.connect(context, self.origin)
         self.cockpit.resume_checklist()
         return notes
 

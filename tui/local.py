@@ -1,6 +1,5 @@
 """`--local`: the cockpit on a control-plane node, with whatever credentials there are, or none."""
 
-import os
 from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
@@ -76,14 +75,13 @@ async def local_access(
     for path in (kubernetes_dir / name for name in _CREDENTIALS):
         if not path.exists():
             problems.append(f"{path} does not exist")
-        elif not os.access(path, os.R_OK):
-            problems.append(f"{path}: permission denied, run as root to use it")
         else:
             try:
                 client = await connected(str(path), context)
                 return Access(client, str(path), (f"credentials: {path}",))
             except ConfigurationError as error:
-                problems.append(str(error))
+                hint = "; run as root to use it" if isinstance(error.__cause__, PermissionError) else ""
+                problems.append(f"{error}{hint}")
     return Access(None, notes=(f"no credentials, so the API server is not asked: {'; '.join(problems)}",))
 
 

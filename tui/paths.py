@@ -24,9 +24,10 @@ def config_file() -> Path:
     return config_dir() / "config.toml"
 
 
-def themes_dir() -> Path:
-    """Return the directory of the user's own themes. It need not exist."""
-    return config_dir() / "themes"
+def themes_dir(config: Path | None = None) -> Path:
+    """Return the directory of the user's own themes: beside the configuration file that is read, `config` if one is
+    named. It need not exist."""
+    return (config or config_file()).expanduser().absolute().parent / "themes"
 
 
 def playbooks_dir() -> Path:

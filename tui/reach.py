@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Reach(NamedTuple):
-    """What was given wins over the configuration; the rest is taken from there."""
+    """What was given wins over the configuration, also where it is empty; the rest is taken from there."""
 
     kubeconfig: Path | None = None
     context: str | None = None
@@ -44,20 +44,24 @@ class Reach(NamedTuple):
     def connection(self, config: "Config", plugin_deadline_s: float | None = None) -> "KubernetesConnection":
         """Return the way to the cluster; `plugin_deadline_s` are seconds for an exec plugin. Raises UsageProblem."""
         from situation.readings import Configured
+        from tui.cluster_keys import counted
         from tui.connection import KubernetesConnection, device_options, path_text, serving_options
 
-        etcd, namespace = etcd_choice(self.etcd, config, str(self.config_file)), self.namespace or config.namespace
+        config, notes = counted(config, self)
+        etcd = etcd_choice(self.etcd, config, str(self.config_file))
+        context = config.context if self.context is None else self.context
+        namespace = config.namespace if self.namespace is None else self.namespace
         return KubernetesConnection(
             path_text(self.kubeconfig) or config.kubeconfig or None,
-            self.context or config.context or None,
+            context or None,
             namespace or None,
             plugin_deadline_s,
             device_options(self.dcgm, self.prometheus, config),
             etcd.options,
             self.local,
-            etcd.notes,
+            (*notes, *etcd.notes),
             config.oidc_renew,
             serving_options(self.vllm, self.prometheus, config),
             Configured(config.gpu_operator_namespace, namespace),
-            namespace_from="--namespace" if self.namespace else f"{self.config_file}: namespace",
+            namespace_from="--namespace" if self.namespace is not None else f"{self.config_file}: namespace",
         )

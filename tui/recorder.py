@@ -43,14 +43,14 @@ def login_name(environ: Mapping[str, str]) -> str:
         return ""
 
 
-def to_resume(folder: Path, wanted: str, context: str) -> Kept | None:
+def to_resume(folder: Path, wanted: str, context: str, origin: str = "") -> Kept | None:
     """Return the incident to go on with: `wanted`, or without it the last that was left open; None without one.
 
-    Raises StoreError for one that is not there, of another context, being written, or of a newer version. A damaged one
-    comes with its problem: it is left as it is.
+    `context` and `origin` are those of `Incident`. Raises StoreError for one that is not there, of another cluster,
+    being written, or of a newer version. A damaged one comes with its problem: it is left as it is.
     """
     if not wanted:
-        return left_open(folder, context)
+        return left_open(folder, context, origin)
     path = path_of(folder, wanted)
     try:
         check(path)
@@ -59,9 +59,16 @@ def to_resume(folder: Path, wanted: str, context: str) -> Kept | None:
         return Kept(path, None, str(error))
     if incident.live:
         raise BusyError(f"{wanted}: another cockpit is writing it")
+    if incident.simulated:
+        raise StoreError(
+            f"{wanted} is the log of a simulated incident ({incident.simulated}): no other goes on with it"
+        )
     if incident.context != context:
         of, here = incident.context or "no context", context or "no context"
         raise StoreError(f"{wanted} is the log of {of}, this is {here}: give --context")
+    if not incident.is_of(context, origin):
+        of, here = incident.origin or "no API server", origin or "no API server"
+        raise StoreError(f"{wanted} is the log of {of}, this is {here}: give --kubeconfig")
     return Kept(path, incident)
 
 
@@ -85,20 +92,22 @@ class Recorder:
         self._looked_at: datetime | None = None
         self._is_closed = False
 
-    async def connect(self, context: str) -> tuple[str, ...]:
-        """Open the log of this context, or go on with the one that is wanted; return what people should know of that.
+    async def connect(self, context: str, origin: str = "") -> tuple[str, ...]:
+        """Open the log of this cluster, or go on with the one that is wanted; return what people should know of that.
 
-        Raises StoreError where the one that is wanted must not be gone on with.
+        `context` and `origin` are those of `Incident`. Raises StoreError where the one that is wanted must not be gone
+        on with.
         """
         resumed, notes = None, []
         if self._wanted is not None:
-            resumed = await asyncio.to_thread(to_resume, self._folder, self._wanted, context)
+            resumed = await asyncio.to_thread(to_resume, self._folder, self._wanted, context, origin)
             if resumed is None:
                 notes.append("no log of this context was left open: a new one begins")
             elif resumed.incident is None:
                 notes.append(f"{resumed.problem}; it is left as it is, a new log begins")
         before = resumed.incident if resumed else None
-        self._log = Log(self._folder, context, resumed=before, path=resumed.path if resumed and before else None)
+        path = resumed.path if resumed and before else None
+        self._log = Log(self._folder, context, origin=origin, resumed=before, path=path)
         if before is not None:
             self._causes = CauseFollower(before.standing, before.last_at)
             self._sources = SourceFollower(before.lost)

@@ -12,11 +12,12 @@ def theme_lines(config: Path | None) -> Iterator[str]:
     """Yield the names of all themes, the configured one marked, and what is wrong with those that cannot be used."""
     from tui.themes import load_themes
 
-    chosen = read_config(config).theme
-    themes = load_themes(themes_dir())
+    chosen, folder = read_config(config).theme, themes_dir(config)
+    themes = load_themes(folder)
     for theme in themes.themes:
-        yield f"{'*' if theme.name == chosen else ' '} {theme.name}"
-    yield f"your own: {themes_dir()}/*.toml"
+        replaces = "  (your own, in place of the shipped one)" if theme.name in themes.replaced else ""
+        yield f"{'*' if theme.name == chosen else ' '} {theme.name}{replaces}"
+    yield f"your own: {folder}/*.toml"
     for problem in themes.problems:
         yield f"not usable: {problem}"
 

@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 
 import msgspec
 
@@ -41,6 +41,15 @@ class Appearance(TypedDict):
     keymap: dict[str, str]
 
 
+class Demo(NamedTuple):
+    """A simulated cluster. Of the configuration only what concerns the screen counts: all else leads elsewhere."""
+
+    command: str
+    """What it was started with."""
+    folder: Path
+    """Its own files; those of this host are another cluster's."""
+
+
 class CockpitOptions(msgspec.Struct, frozen=True):
     """What the command line asked for; it wins over the configuration."""
 
@@ -54,6 +63,7 @@ class CockpitOptions(msgspec.Struct, frozen=True):
     """Incident whose log goes on; empty: the last of this context that was left open; None: a new one."""
     drill: str = ""
     """Name of the incident whose diagnosis is to be guessed."""
+    demo: Demo | None = None
 
 
 def read_config(path: Path | None) -> Config:
@@ -69,6 +79,8 @@ def open_cockpit(options: CockpitOptions) -> int:
     _need_terminal()
     gc.disable()  # until the first picture is complete: all that is allocated before stays
     config = read_config(options.reach.config)
+    if options.demo is not None:
+        config = msgspec.structs.replace(config.look, kubernetes_dir=str(options.demo.folder))
     os.environ.setdefault("TEXTUAL_FPS", str(_FRAMES_PER_S))  # read when textual is imported
     app = build_app(options, config)
     log_to_file(state_dir())
@@ -108,12 +120,18 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
     from tui.app import Cockpit
 
     connection = options.reach.connection(config)
-    look = appearance(options, config)
+    look, simulated = appearance(options, config), options.demo.command if options.demo else ""
     if options.drill:
         from tui.drill_app import DrillCockpit
 
         return DrillCockpit(
-            connection, connection.target, scenario=options.drill, mode="drill", who=_who(options), **look
+            connection,
+            connection.target,
+            scenario=options.drill,
+            mode="drill",
+            who=_who(options),
+            simulated=simulated,
+            **look,
         )
     app = Cockpit(
         connection,
@@ -123,6 +141,7 @@ def build_app(options: CockpitOptions, config: Config) -> "Cockpit":
         who=_who(options),
         resume=options.resume,
         clock=connection.clock,
+        simulated=simulated,
         **look,
     )
     app.animation_level = "full" if config.animates(dict(os.environ)) else "none"
@@ -142,7 +161,7 @@ def appearance(options: CockpitOptions, config: Config) -> "Appearance":
     from tui.themes import ansi_color, load_themes, theme_for
 
     environ = dict(os.environ)
-    themes = load_themes(themes_dir())
+    themes = load_themes(themes_dir(options.reach.config))
     # What all screens are made of is read only where somebody has keys of their own.
     problems = check_keymap(cockpit_bindings(), dict(config.keys)) if config.keys else ()
     if problems:

@@ -62,6 +62,8 @@ class Themes(NamedTuple):
     themes: tuple[Theme, ...]
     problems: tuple[str, ...]
     """Each names the file and the key."""
+    replaced: tuple[str, ...] = ()
+    """Names of shipped themes in whose place the user's own are used."""
 
 
 class _ThemeError(ValueError):
@@ -74,9 +76,9 @@ def load_themes(user_dir: Path | None = None) -> Themes:
     A theme of the user replaces a shipped one of the same name.
     """
     problems: list[str] = []
-    loaded = _load(_shipped, problems)
-    loaded |= _load(lambda: _of_user(user_dir), problems)
-    return Themes(tuple(loaded.values()), tuple(problems))
+    shipped = _load(_shipped, problems)
+    own = _load(lambda: _of_user(user_dir), problems)
+    return Themes(tuple((shipped | own).values()), tuple(problems), tuple(sorted(shipped.keys() & own.keys())))
 
 
 def _load(files: Callable[[], list[Traversable]], problems: list[str]) -> dict[str, Theme]:

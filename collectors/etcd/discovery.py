@@ -73,7 +73,7 @@ class Discovery:
         if self._options.endpoints:
             given = self._options.with_metrics().items()
             targets = tuple(Target(url, metrics, *self._names(url, listed)) for url, metrics in given)
-            return self._with_credentials(targets, self._files(), ENDPOINTS)
+            return self._with_credentials(targets, self._files(), self._options.named_by, is_named=True)
         try:
             if (content := self._content(self._manifest_path)) is not None:
                 flags = parse_manifest(content, str(self._manifest_path))
@@ -144,8 +144,10 @@ class Discovery:
         wanted = obstacle is None and (any(self._options.files) or bool(self._options.metrics_urls))
         return Found((), None, None, SourceState.UNREACHABLE if wanted else _state(obstacle), error)
 
-    def _with_credentials(self, targets: tuple[Target, ...], files: Files, found_by: str) -> Found:
-        access = EtcdAccess(*files, found_by=found_by)
+    def _with_credentials(
+        self, targets: tuple[Target, ...], files: Files, found_by: str, *, is_named: bool = False
+    ) -> Found:
+        access = EtcdAccess(*files, found_by=found_by, is_named=is_named)
         try:
             credentials = self._keeper.current(files)
         except SourceError as error:

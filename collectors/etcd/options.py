@@ -28,6 +28,8 @@ class EtcdOptions(msgspec.Struct, frozen=True):
     order, or of the same hosts."""
     kubernetes_dir: Path = Path("/etc/kubernetes")
     """Where kubeadm keeps manifests and certificates on a control plane node."""
+    named_by: str = ENDPOINTS
+    """What the endpoints were named with, for people: the option, or a configuration's file and key."""
 
     @property
     def files(self) -> Files:

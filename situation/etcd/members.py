@@ -156,6 +156,8 @@ class EtcdAccess(msgspec.Struct, frozen=True):
     on_node: str = ""
     """The control plane node that the paths are valid on, if it is not this host."""
     found_by: str = ""
-    """`--etcd-endpoints`, `/etc/kubernetes/manifests/etcd.yaml`, `pods in kube-system`."""
+    """`--etcd-endpoints`, `/etc/kubernetes/manifests/etcd.yaml`, `pods in kube-system`; for people."""
+    is_named: bool = False
+    """Somebody has named the members, so they are expected to answer."""
     asked: int = 0
     """How many members are asked, or about to be."""

@@ -55,7 +55,7 @@ async def test_a_healthy_cluster_is_read_whole_and_nothing_is_left_behind(etcd: 
     assert {item.name for item in heard.situation.etcd_list} == {"etcd-0", "etcd-1", "etcd-2"}
     assert heard.situation.etcd_alarms == ()
     assert heard.situation.etcd_access == EtcdAccess(
-        etcd.cacert, etcd.cert, etcd.key, found_by="--etcd-endpoints", asked=3
+        etcd.cacert, etcd.cert, etcd.key, found_by="--etcd-endpoints", is_named=True, asked=3
     )
 
 

@@ -20,9 +20,9 @@ def scraped(known: Situation, after_s: float = 0.0) -> None:
     known.apply(Reading("control-plane/metrics", SourceState.LIVE, at, value))
 
 
-def named(known: Situation, found_by: str = "--etcd-endpoints", error: str = "") -> None:
+def named(known: Situation, error: str = "", *, is_named: bool = True) -> None:
     state = SourceState.UNREACHABLE if error else SourceState.LIVE
-    known.apply(Reading("etcd/access", state, NOW, EtcdAccess(found_by=found_by), error))
+    known.apply(Reading("etcd/access", state, NOW, EtcdAccess(is_named=is_named), error))
 
 
 def silent(known: Situation, host: str) -> None:
@@ -77,6 +77,6 @@ def test_credentials_that_cannot_be_used_are_the_reason() -> None:
 
 def test_members_that_were_only_found_are_not_promised_to_answer() -> None:
     known = Situation()
-    named(known, "pods in kube-system")
+    named(known, is_named=False)
     silent(known, "a")
     assert list(not_reached(known, NOW)) == []

@@ -3,6 +3,7 @@
 import json
 import re
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,11 @@ def test_the_same_name_is_the_same_number_in_all_entries() -> None:
         "pod-1 on node-1",
         "ns-1/pod-1: workload-1, node-1.",
     ]
+
+
+def test_the_server_goes_and_that_all_was_simulated_stays() -> None:
+    for origin, left in (("https://10.0.0.1:6443", None), ("midwatch demo faults_a", "midwatch demo faults_a")):
+        assert redacted(msgspec.structs.replace(incident(), origin=origin)).origin == left
 
 
 def test_a_word_that_holds_a_name_goes_too_and_one_that_only_looks_like_it_stays() -> None:

@@ -89,6 +89,43 @@ def test_one_that_is_written_can_be_read_and_not_deleted_or_written_by_another(f
     assert not list(folder.iterdir())
 
 
+def as_before(path: Path) -> None:
+    """Make the file one of an earlier version, which did not write where a log comes from."""
+    connection = sqlite3.connect(path)
+    connection.execute("ALTER TABLE incident DROP COLUMN origin")
+    connection.close()
+
+
+def test_where_it_comes_from_is_kept_and_files_of_earlier_versions_do_not_say_it(folder: Path) -> None:
+    store = Store.create(folder, "prod", NOW, "https://10.0.0.1:6443")
+    store.close()
+    assert (read(store.path).origin, read(store.path).simulated) == ("https://10.0.0.1:6443", "")
+    as_before(store.path)
+    check(store.path)
+    assert read(store.path).origin is None
+    Store.resume(store.path).close()
+
+
+@pytest.mark.parametrize(
+    ("origin", "here", "is_found"),
+    [
+        ("https://a", "https://a", True),
+        ("https://a", "https://b", False),
+        ("https://a", "", False),
+        ("midwatch demo faults_a", "https://a", False),
+        (None, "https://a", True),
+    ],
+)
+def test_two_clusters_may_have_contexts_of_one_name(
+    folder: Path, origin: str | None, here: str, is_found: bool
+) -> None:
+    store = Store.create(folder, "kubernetes-admin@kubernetes", NOW, origin or "")
+    store.close()
+    if origin is None:
+        as_before(store.path)
+    assert (left_open(folder, "kubernetes-admin@kubernetes", here) is not None) is is_found
+
+
 def test_the_one_left_open_is_found_by_its_context(folder: Path) -> None:
     closed(folder)
     path = closed(folder, ended=False)

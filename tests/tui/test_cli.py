@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.build import node
-from tests.tui.commands import DEADLINE_S, PROGRAM, environment, midwatch, write_kubeconfig
+from tests.tui.commands import DEADLINE_S, PROGRAM, ROOT, environment, midwatch, write_kubeconfig
 from tests.tui.ptys import on_terminal
 
 USAGE = 64
@@ -84,6 +84,27 @@ async def test_a_theme_without_a_colour_is_named_and_the_others_stay(tmp_path: P
     assert "not usable: " in finished.out
     assert "mine.toml" in finished.out
     assert "midwatch-dark" in finished.out
+
+
+async def test_own_themes_stand_beside_the_configuration_that_is_read_and_replaced_ones_are_marked(
+    tmp_path: Path,
+) -> None:
+    shipped = (ROOT / "themes" / "midwatch-light.toml").read_text()
+    (tmp_path / "etc" / "themes").mkdir(parents=True)
+    (tmp_path / "etc" / "own.toml").write_text('theme = "mine"\n')
+    (tmp_path / "etc" / "themes" / "copy.toml").write_text(shipped)
+    mine = shipped.replace("midwatch-light", "mine")
+    (tmp_path / "etc" / "themes" / "mine.toml").write_text(mine)
+    listed = await midwatch(tmp_path, "themes", "--config", "etc/own.toml")
+    doctor = await midwatch(tmp_path, "doctor", "--config", "etc/own.toml", "--kubeconfig", "nowhere")
+    elsewhere = await midwatch(tmp_path, "themes")
+    assert "* mine" in listed.out.splitlines()
+    assert "  midwatch-light  (your own, in place of the shipped one)" in listed.out.splitlines()
+    assert f"your own: {tmp_path / 'etc' / 'themes'}/*.toml" in listed.out
+    assert "; your own replace midwatch-light" in doctor.out
+    assert "there is no theme" not in doctor.out
+    assert "  midwatch-light" in elsewhere.out.splitlines()
+    assert "mine" not in elsewhere.out
 
 
 async def test_escape_sequences_in_a_name_are_shown_and_not_sent(tmp_path: Path) -> None:

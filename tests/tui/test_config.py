@@ -121,6 +121,11 @@ def test_what_is_wrong_is_named_with_file_and_key(tmp_path: Path, text: str, sai
     assert said in str(caught.value)
 
 
+def test_of_the_look_nothing_leads_to_a_cluster() -> None:
+    own = Config("midwatch-light", "/k", "prod", "shop", 5.0, True, False, {"copy": "y"}, ("http://d",), "http://p")
+    assert own.look == Config("midwatch-light", refresh_hz=5.0, mouse=True, animations=False, keys={"copy": "y"})
+
+
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gone\.toml: no such file"):
         load_config(tmp_path / "gone.toml")

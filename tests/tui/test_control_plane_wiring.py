@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -189,6 +190,24 @@ async def test_local_takes_the_credentials_of_kubeadm_and_says_so(tmp_path: Path
     assert report["notes"] == [f"credentials: {tmp_path / 'kubernetes' / 'super-admin.conf'}"]
     assert states(report)["kubernetes/pods"] == "live"
     assert report["context"] == "demo"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs rights that the real user of the process does not have")
+async def test_local_takes_credentials_that_the_process_may_read_whoever_started_it(tmp_path: Path) -> None:
+    """As with the capability of the kiosk's unit: asked for the user, the system would say no."""
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "etcd.yaml").touch()
+    path = write_kubeconfig(tmp_path / "admin.conf", NOWHERE)
+    path.chmod(0o600)
+    os.setreuid(65534, 0)
+    try:
+        assert not os.access(path, os.R_OK)
+        access = await KubernetesConnection(local=True, etcd=EtcdOptions(kubernetes_dir=tmp_path)).access()
+    finally:
+        os.setreuid(0, 0)
+    assert access.client is not None
+    async with access.client:
+        assert access.notes == (f"credentials: {path}",)
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,28 @@ async def test_the_right_to_read_logs_is_an_extra_and_nobodys_log_is_read_to_fin
     assert "RBAC needs get on pods/log in namespace shop" in line_of(may_not, "may read pods/log")
 
 
+async def test_an_etcd_that_is_not_found_or_cannot_be_asked_is_no_tick(tmp_path: Path) -> None:
+    cluster = Cluster()
+    (tmp_path / "own.toml").write_text(f'kubernetes_dir = "{tmp_path}"\n')
+    given = ("doctor", "--kubeconfig", "kubeconfig", "--config", "own.toml")
+    async with Simulator(cluster) as simulator:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        nowhere = await midwatch(tmp_path, *given)
+        labels = {"component": "etcd", "tier": "control-plane"}
+        cluster.put("pods", pod("etcd-cp-1", namespace="kube-system", labels=labels, status={"hostIP": "10.0.0.1"}))
+        closed = await midwatch(tmp_path, *given)
+    assert (nowhere.code, closed.code) == (0, 0)
+    assert line_of(nowhere, "etcd  ").startswith("● ")
+    assert "etcd was not found" in line_of(nowhere, "etcd  ")
+    assert line_of(closed, "etcd  ").startswith("● ")
+    assert "etcd runs in pod etcd-cp-1, but a client certificate is needed" in line_of(closed, "etcd  ")
+
+
+async def test_the_help_says_what_marks_and_exit_codes_mean(tmp_path: Path) -> None:
+    said = " ".join((await midwatch(tmp_path, "doctor", "--help")).out.split())
+    assert "✗ is needed and does not work. The exit code is 0 without a ✗, 3 with one." in said
+
+
 def test_a_member_that_fails_in_one_way_says_so_once() -> None:
     why = "cannot connect to https://10.0.0.1:2379{}: connection refused"
     member = EtcdMember(

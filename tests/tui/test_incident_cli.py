@@ -60,15 +60,38 @@ def test_show_prints_the_timeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 async def test_export_writes_json_and_a_private_file(tmp_path: Path, folder: Path) -> None:
     data = json.loads((await midwatch(tmp_path, "export", ID, "-o", "json")).out)
     assert (data["version"], data["id"]) == (1, ID)
-    redacted = await midwatch(tmp_path, "export", ID, "--redact", "--output", "draft.md")
+    redacted = await midwatch(tmp_path, "export", ID, "--redact", "--file", "draft.md")
     assert (redacted.code, redacted.out, redacted.err) == (0, "", "")
     text = (tmp_path / "draft.md").read_text()
     assert not [name for name in ("web-1", "shop", "anna", "ben", "prod-h100") if name in text]
     assert "pod-1 crashes" in text
     assert stat.S_IMODE((tmp_path / "draft.md").stat().st_mode) == 0o600
+    named = await midwatch(tmp_path, "export", ID, "--output", str(tmp_path / "json"))
+    assert (named.code, (tmp_path / "json").read_text().splitlines()[0]) == (0, f"# Incident {ID}")
     with pytest.raises(UsageProblem, match="there is such a file already; it is left as it is"):
         write_file(tmp_path / "draft.md", ["other"])
     assert (tmp_path / "draft.md").read_text() == text
+
+
+async def test_the_log_of_a_demo_says_so_wherever_it_is_shown(tmp_path: Path, folder: Path) -> None:
+    store = Store.create(folder, "demo", NOW, "midwatch demo gpu_lost")
+    store.put(0, begun(5))
+    store.close()
+    listed, shown, markdown, data = [
+        (await midwatch(tmp_path, *command)).out
+        for command in (
+            ("incidents",),
+            ("incidents", "show", store.id),
+            ("export", store.id, "--redact"),
+            ("export", store.id, "-o", "json"),
+        )
+    ]
+    (row,) = (line for line in listed.splitlines() if store.id in line)
+    assert " demo (simulated) " in row
+    assert listed.count("simulated") == 1
+    assert shown.splitlines()[0] == f"{store.id} · context demo · simulated: midwatch demo gpu_lost"
+    assert "| **Cluster** | simulated: `midwatch demo gpu_lost` |" in markdown
+    assert json.loads(data)["simulated"] == "midwatch demo gpu_lost"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +102,8 @@ async def test_export_writes_json_and_a_private_file(tmp_path: Path, folder: Pat
         (("incidents", "delete", ID), "give --yes"),
         (("--as", "x", "check"), "--as is no option of `midwatch check`"),
         (("export", ID, "--output", "no/where"), "no/where: cannot write it"),
+        (("export", ID, "--output", "json"), "--output json would name a file: give --format json, or the whole path"),
+        (("export", ID, "--output", "md"), "give --format md"),
     ],
 )
 async def test_what_cannot_be_is_said_in_a_line(
@@ -88,6 +113,7 @@ async def test_what_cannot_be_is_said_in_a_line(
     assert finished.code == 64
     assert said in finished.complaint
     assert (folder / f"{ID}.db").exists()
+    assert not [name for name in ("json", "md") if (tmp_path / name).exists()]
 
 
 async def test_delete_with_yes(tmp_path: Path, folder: Path) -> None:

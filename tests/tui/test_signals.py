@@ -1,7 +1,9 @@
-"""What a demo leaves behind when it is told to end from outside: a terminal as it was, and no folder."""
+"""A demo from outside: what it leaves behind when it is told to end is a terminal as it was, and no folder; and it asks
+nobody but its own cluster."""
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from incidents.shelf import kept
 from tests.tui.commands import PROGRAM, environment
 from tests.tui.ptys import DEADLINE_S, Terminal, on_terminal
 from tui.exits import EXIT_TERMINATED
@@ -38,6 +41,39 @@ def test_sigterm_gives_the_terminal_back(tmp_path: Path) -> None:
     assert said.rindex(_CURSOR) > said.rindex(_ENTERED)
     assert b"Traceback" not in said
     assert not list(tmp_path.glob("midwatch-demo-*"))
+
+
+def test_the_log_of_a_demo_is_kept_as_one(tmp_path: Path) -> None:
+    folder = tmp_path / ".local" / "state" / "midwatch" / "incidents"
+    with demo(tmp_path) as terminal:
+        terminal.type("mhello\r")
+        terminal.read_until(lambda _: bool(kept(folder)))
+        terminal.child.send_signal(signal.SIGTERM)
+        terminal.read_to_end()
+    (item,) = kept(folder)
+    assert item.incident is not None
+    assert item.incident.simulated == "midwatch demo faults_a"
+
+
+def test_a_demo_asks_nobody_that_the_configuration_names(tmp_path: Path) -> None:
+    own = tmp_path / ".config" / "midwatch" / "config.toml"
+    own.parent.mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as production:
+        url = f"http://127.0.0.1:{production.getsockname()[1]}"
+        keys = ("dcgm", "vllm", "etcd_endpoints", "etcd_metrics")
+        lines = ['context = "prod"', 'namespace = "serving"', f'prometheus = "{url}"']
+        lines += [f'{key} = ["{url}"]' for key in keys] + ["[keys]", 'help = "f9"']
+        own.write_text("\n".join(lines))
+        with demo(tmp_path) as terminal:
+            terminal.read_until(lambda seen: b"checkout" in seen)
+            terminal.type("\x1b[20~")
+            terminal.read_until(lambda seen: b"the id for the configuration file" in seen)
+            terminal.child.send_signal(signal.SIGTERM)
+            terminal.read_to_end()
+            assert terminal.child.wait() == EXIT_TERMINATED
+        production.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            production.accept()
 
 
 def test_sigterm_before_the_cockpit_opens(tmp_path: Path) -> None:

@@ -1,16 +1,20 @@
 """The log in the cockpit: recorded while things happen, shown as a timeline, gone on with after an end."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 
 from incidents.entries import Entry, Kind
 from incidents.shelf import kept
-from incidents.store import Store, read
+from incidents.store import Store, StoreError, read
+from simulator.cluster import Cluster as SimulatedCluster
+from simulator.server import Simulator
 from situation.findings import Layer, Severity
 from situation.focus import Focus
 from situation.meta import Ref
@@ -22,6 +26,7 @@ from tests.tui.cockpits import TARGET, Cluster, Left, cluster_readings, screen_t
 from tests.tui.test_cockpit import incident, screen
 from tui.app import Cockpit
 from tui.clipboard import copy
+from tui.connection import KubernetesConnection
 from tui.recorder import Recorder
 from tui.themes import load_themes
 from tui.timeline_rows import TimelineRows, timeline_row
@@ -301,6 +306,48 @@ async def test_the_log_of_another_context_is_refused(tmp_path: Path) -> None:
     await connection.wait()
     assert app.return_code == 64
     assert len(read(path).entries) == 2
+
+
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [
+        ("https://other:6443", "is the log of https://other:6443, this is https://here:6443: give --kubeconfig"),
+        ("midwatch demo faults_a", "is the log of a simulated incident (midwatch demo faults_a)"),
+    ],
+)
+async def test_nobody_goes_on_with_the_log_of_another_server_or_of_a_demo(
+    tmp_path: Path, origin: str, said: str
+) -> None:
+    store = Store.create(tmp_path / "incidents", TARGET.context, NOW, origin)
+    store.close()
+    named = Recorder(tmp_path, "anna", lambda: NOW, store.id)
+    with pytest.raises(StoreError, match=re.escape(f"{store.id} {said}")):
+        await named.connect(TARGET.context, "https://here:6443")
+    last = Recorder(tmp_path, "anna", lambda: NOW, "")
+    (note,) = await last.connect(TARGET.context, "https://here:6443")
+    assert note == "no log of this context was left open: a new one begins"
+    last.close()
+    assert read(store.path).entries == ()
+
+
+@pytest.mark.parametrize("simulated", ["", "midwatch demo faults_a"])
+async def test_a_log_says_where_it_comes_from(tmp_path: Path, simulated: str) -> None:
+    async with Simulator(SimulatedCluster()) as simulator:
+        simulator.write_kubeconfig(tmp_path / "kubeconfig")
+        way = KubernetesConnection(str(tmp_path / "kubeconfig"))
+        connection = Left(way)
+        app = Cockpit(
+            connection, TARGET, load_themes(None), theme="midwatch-dark", hz=5, mode="read-only", environ={},
+            state_dir=tmp_path, clock=way.clock, simulated=simulated,
+        )  # fmt: skip
+        async with app.run_test() as pilot:
+            await until(pilot, lambda: bool(app.recorder.entries))
+            await pilot.press("m", *"hello", "enter")
+            await until(pilot, lambda: bool(app.recorder.id))
+        await connection.wait()
+    (item,) = kept(tmp_path / "incidents")
+    assert item.incident is not None
+    assert item.incident.origin == (simulated or simulator.url)
 
 
 def test_what_came_nowhere_was_not_copied(tmp_path: Path) -> None:
