@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 import pytest
@@ -30,6 +30,14 @@ LONGEST_ID: Final = 300
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Tell long values by their size: an id goes into each report, and between processes."""
     return f"{val[:20]!r}-{len(val)}" if isinstance(val, str | bytes) and len(val) > LONGEST_ID else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the log of what runs within the tests out of the folder of who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.fixture

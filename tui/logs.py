@@ -20,7 +20,10 @@ def log_to_file(directory: Path) -> Path | None:
     logging.raiseExceptions = False  # a full disk is told where something is lost by it, not with each line of the log
     root = logging.getLogger()
     root.setLevel(logging.INFO)
-    root.handlers.clear()
+    for before in root.handlers[:]:
+        root.removeHandler(before)
+        if isinstance(before, RotatingFileHandler):
+            before.close()
     try:
         handler: logging.Handler = RotatingFileHandler(
             ensure_private(directory) / _FILE, maxBytes=_LIMIT_BYTES, backupCount=1, encoding="utf-8"
