@@ -96,6 +96,7 @@ class Engine:
             subjects[CLUSTER] = None
             if MODEL_SERVER in self._rules:
                 subjects |= dict.fromkeys(self._due_servers(situation, now))
+            yield
             self._serving = serving_doubts(situation, now)
         for ref in subjects:
             yield
