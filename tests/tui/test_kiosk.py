@@ -75,7 +75,7 @@ async def test_a_kiosk_that_is_left_alone_returns_to_the_whole_cluster(
         await until(pilot, lambda: not is_as_in_the_beginning(pilot))
         now[0] += timedelta(seconds=90)
         await until(pilot, lambda: is_as_in_the_beginning(pilot))
-        assert "search cannot pull" in screen_text(pilot)
+        await until(pilot, lambda: "search cannot pull" in screen_text(pilot))  # painted after that
         await pilot.press("tab")  # somebody is there again
         await until(pilot, lambda: not is_as_in_the_beginning(pilot))
 
