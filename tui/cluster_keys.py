@@ -7,25 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-
-from tui.config import Config
+from tui.config import ETCD_KEYS, Config
 
 if TYPE_CHECKING:
     from tui.reach import Reach
 
-KEYS: Final = (
-    "etcd_endpoints",
-    "etcd_cacert",
-    "etcd_cert",
-    "etcd_key",
-    "etcd_metrics",
-    "prometheus",
-    "prometheus_token_file",
-    "dcgm",
-    "vllm",
-    "vllm_cacert",
-)
+KEYS: Final = (*ETCD_KEYS, "prometheus", "prometheus_token_file", "dcgm", "vllm", "vllm_cacert")
 
 
 class Counted(NamedTuple):
@@ -42,18 +29,18 @@ def counted(config: Config, reach: "Reach") -> Counted:
     note says so. A token is sent to the Prometheus that stands beside it, to no other.
     """
     file = reach.config_file
-    given = [key for key in KEYS if getattr(config, key) != getattr(Config(), key)]
+    given = config.given(KEYS)
     told = [key for key in given if key not in set(_overruled(reach))]
     if belongs_to := _other_than(config, reach):
         notes = (f"{file}: for {belongs_to}, so not used here: {', '.join(told)}",) if told else ()
-        return Counted(_without(config, given), notes)
+        return Counted(config.without(given), notes)
     notes = ()
     if "prometheus_token_file" in told and reach.prometheus and not _same_url(reach.prometheus, config.prometheus):
         from collectors.urls import without_password
 
         url = without_password(reach.prometheus)
         notes = (f"{file}: prometheus_token_file is not sent to {url}, only to the prometheus of the same file",)
-        config = _without(config, ["prometheus_token_file"])
+        config = config.without(["prometheus_token_file"])
         told.remove("prometheus_token_file")
     if told and (lacking := _lacking(config, reach)):
         notes = (*notes, f"from {file}, which sets no {lacking}: {', '.join(told)}")
@@ -92,11 +79,6 @@ def _lacking(config: Config, reach: "Reach") -> str:
     if not config.context:
         return "context"
     return "kubeconfig" if reach.kubeconfig is not None and not config.kubeconfig else ""
-
-
-def _without(config: Config, keys: list[str]) -> Config:
-    default = Config()
-    return msgspec.structs.replace(config, **{key: getattr(default, key) for key in keys})
 
 
 def _same_url(one: str, other: str) -> bool:

@@ -30,7 +30,7 @@ _PATHS: Final = (
     "etcd_key",
     "kubernetes_dir",
 )
-_ETCD: Final = ("etcd_endpoints", "etcd_cacert", "etcd_cert", "etcd_key", "etcd_metrics")
+ETCD_KEYS: Final = ("etcd_endpoints", "etcd_cacert", "etcd_cert", "etcd_key", "etcd_metrics")
 
 
 class ConfigError(ValueError):
@@ -94,14 +94,17 @@ class Config(msgspec.Struct, frozen=True):
     @property
     def speaks_of_etcd(self) -> bool:
         """Tell whether anything is set that concerns etcd, or where its files are."""
-        default = Config()
-        return any(getattr(self, key) != getattr(default, key) for key in (*_ETCD, "kubernetes_dir"))
+        return bool(self.given((*ETCD_KEYS, "kubernetes_dir")))
 
-    @property
-    def without_etcd(self) -> "Config":
-        """The same, but for what is said of the ways to etcd."""
+    def given(self, keys: Iterable[str]) -> list[str]:
+        """Return those of the keys that are set to something."""
         default = Config()
-        return msgspec.structs.replace(self, **{key: getattr(default, key) for key in _ETCD})
+        return [key for key in keys if getattr(self, key) != getattr(default, key)]
+
+    def without(self, keys: Iterable[str]) -> "Config":
+        """Return the same without what is said under these keys."""
+        default = Config()
+        return msgspec.structs.replace(self, **{key: getattr(default, key) for key in keys})
 
     @property
     def look(self) -> "Config":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from situation.kinds import BY_NAME, KINDS, ObjectKind
 from situation.namespaces import absent_text
 from situation.text import harmless
-from tui.config import Config, ConfigError, load_config
+from tui.config import ETCD_KEYS, Config, ConfigError, load_config
 from tui.connection import ConnectionFailed, check_namespace_name
 from tui.doctor_control_plane import clock_line, control_plane_lines, metrics_line, scheduler_lines
 from tui.doctor_devices import device_lines
@@ -78,7 +78,7 @@ def _settings(reach: Reach) -> tuple[Config, list[str]]:
     try:
         etcd_choice(EtcdArguments(), settings, file)
     except UsageProblem as problem:
-        return settings.without_etcd, [*problems, str(problem)]
+        return settings.without(ETCD_KEYS), [*problems, str(problem)]
     return settings, problems
 
 

@@ -19,14 +19,16 @@ from diagnosis.etcd_facts import (
     unless_known,
 )
 from diagnosis.explaining import CERTIFICATES_OUT
+from diagnosis.node_services import journal, kubelet_unit
 from diagnosis.rule import CLEAR, Fired, Rule, Verdict, Wait, rule
 from situation.clock import age_text
+from situation.cluster import Node
 from situation.etcd.answers import CORRUPT
 from situation.etcd.cluster import ETCD, EtcdCluster, etcd_of, raisers
 from situation.etcd.view import MemberView, Standing
 from situation.etcd.way import way_to
 from situation.findings import Command, Evidence, Layer, Mark, Severity
-from situation.meta import CLUSTER, Ref
+from situation.meta import CLUSTER, ObjectMeta, Ref
 from situation.situation import Situation
 
 DOWN_WITH: Final = (
@@ -42,16 +44,16 @@ DOWN_WITH: Final = (
 """Rules about a member's node or pod that explain its silence; what a probe says of the pod is the silence itself."""
 
 
-def _process_commands(members: tuple[MemberView, ...]) -> tuple[Command, ...]:
+def _process_commands(members: tuple[MemberView, ...], situation: Situation) -> tuple[Command, ...]:
     """Return commands that tell on a member's node whether etcd runs there."""
-    node = next((member.node for member in members if member.node), "")
-    if not node:
+    name = next((member.node for member in members if member.node), "")
+    if not name:
         return ()
+    node = situation.node(name) or Node(metadata=ObjectMeta(name=name))
     return (
-        on_node(node, "crictl", "ps", "-a", "--name", "etcd", purpose="does etcd run there, how often did it restart?"),
-        on_node(node, "journalctl", "-u", "kubelet", "--since", "-15min", "--no-pager",
-                purpose="why does the kubelet not keep it running?"),
-    )  # fmt: skip
+        on_node(name, "crictl", "ps", "-a", "--name", "etcd", purpose="does etcd run there, how often did it restart?"),
+        journal(node, kubelet_unit(node), "why does the kubelet not keep it running?"),
+    )
 
 
 @rule(
@@ -86,7 +88,7 @@ def etcd_quorum_lost(_: None, situation: Situation, now: datetime) -> Verdict:
         ETCD,
         f"has lost quorum: {quorum_text(cluster)}",
         (*evidence, *frozen_evidence(cluster)),
-        (*looks(situation, cluster), *_process_commands(cluster.silent)),
+        (*looks(situation, cluster), *_process_commands(cluster.silent, situation)),
         follows=(CLUSTER,) if expired else (),
         follows_only=CERTIFICATES_OUT,
     )
@@ -127,7 +129,7 @@ def etcd_no_leader(_: None, situation: Situation, now: datetime) -> Verdict:
         ETCD,
         f"has had no leader for {age_text(since, now)}: {quorum_text(cluster)}",
         (*evidence, *expired, *quorum_evidence(cluster), *silence(cluster.silent), *frozen_evidence(cluster)),
-        (*looks(situation, cluster), *_process_commands(leaderless)),
+        (*looks(situation, cluster), *_process_commands(leaderless, situation)),
         follows=(CLUSTER,) if expired else (),
         follows_only=CERTIFICATES_OUT,
     )
@@ -190,7 +192,7 @@ def etcd_member_down(_: None, situation: Situation, now: datetime) -> Verdict:
         ETCD,
         f"{'has' if len(down) == 1 else 'have'} not answered for {age_text(since, now)}{can_lose}",
         (*silence(down), *quorum_evidence(cluster), *_as_peers_see_it(cluster)),
-        (*looks(situation, cluster), *_process_commands(down)),
+        (*looks(situation, cluster), *_process_commands(down, situation)),
         follows=tuple(
             ref for node in nodes for ref in (Ref("Node", "", node), Ref("Pod", "kube-system", f"etcd-{node}"))
         ),
@@ -236,7 +238,7 @@ def etcd_member_apart(_: None, situation: Situation, now: datetime) -> Verdict:
             *(said(member, "answers and sees no leader", at=member.leaderless_since) for member in apart),
             *quorum_evidence(cluster),
         ),
-        (*looks(situation, cluster), *_process_commands(apart)),
+        (*looks(situation, cluster), *_process_commands(apart, situation)),
         who=(f"etcd: {named(apart)}",),
     )
 
