@@ -12,12 +12,13 @@ from typing import Final, NamedTuple
 from diagnosis.commands import fact, kubectl, on_node
 from diagnosis.on_demand import read_lately
 from diagnosis.rule import CLEAR, Fired, Rule, Unknown, Verdict, Wait, rule
-from diagnosis.rules.nodes import LEASE_GRACE_S, LEASES
+from diagnosis.rules.nodes import LEASE_GRACE_S
 from situation.clock import duration_text
 from situation.cluster import Node
 from situation.findings import Evidence, Layer, Severity
 from situation.leases import at_work_since, renewals
 from situation.meta import Ref, find_condition
+from situation.renewals import NODE_LEASES
 from situation.selectors import is_node_ready
 from situation.server_clock import cluster_now, measured
 from situation.situation import Situation
@@ -53,7 +54,7 @@ class _Off(NamedTuple):
 def _off(node: Node, situation: Situation, now: datetime) -> _Off | Unknown | None:
     """Return how a node's clock is off: by its lease where that was read lately, else by its status."""
     there = cluster_now(situation, now)
-    read, lease = read_lately(LEASES, situation, now), situation.node_lease(node.name)
+    read, lease = read_lately(NODE_LEASES, situation, now), situation.node_lease(node.name)
     if read is not None and lease is not None and lease.spec.renew_time is not None:
         return _off_by_lease(node, lease.spec.renew_time, read + (there - now), _watched(situation, there))
     ready = find_condition(node.status.conditions, "Ready")
@@ -64,7 +65,7 @@ def _off(node: Node, situation: Situation, now: datetime) -> _Off | Unknown | No
         said = f"its kubelet has dated its status {heard:%H:%M:%S} by its own clock; it is {there:%H:%M:%S}"
         return _Off(_Side.AHEAD, f"at least {duration_text(ahead_s)}", fact("nodes", said))
     if -ahead_s > SILENT_S and is_node_ready(node):
-        return Unknown(f"{node.name} is Ready, and dates its status {duration_text(-ahead_s)} ago", LEASES)
+        return Unknown(f"{node.name} is Ready, and dates its status {duration_text(-ahead_s)} ago", NODE_LEASES)
     return None
 
 
@@ -85,10 +86,10 @@ def _off_by_lease(node: Node, renewed: datetime, read: datetime, watched: bool) 
     said = f"its kubelet renewed its lease at {renewed:%H:%M:%S} by its own clock; it was read at {read:%H:%M:%S}"
     ahead_s = (renewed - read).total_seconds()
     if ahead_s > ALLOWED_S:
-        return _Off(_Side.AHEAD, duration_text(ahead_s), fact(LEASES, said))
+        return _Off(_Side.AHEAD, duration_text(ahead_s), fact(NODE_LEASES, said))
     if -ahead_s <= ALLOWED_S + LEASE_GRACE_S or not watched or not is_node_ready(node):
         return None
-    return _Off(_Side.BEHIND, duration_text(-ahead_s), fact(LEASES, said))
+    return _Off(_Side.BEHIND, duration_text(-ahead_s), fact(NODE_LEASES, said))
 
 
 def _sides(situation: Situation, now: datetime) -> Counter[_Side]:
@@ -142,7 +143,7 @@ def node_clock_off(node: Node, situation: Situation, now: datetime) -> Verdict:
             on_node(node.name, "chronyc", "tracking", purpose="with which server, and how far off?"),
         ),
         node="" if is_servers else node.name,
-        wants=LEASES,
+        wants=NODE_LEASES,
         who=("the API server",) if is_servers else (),
     )  # fmt: skip
 

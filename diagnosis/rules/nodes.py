@@ -15,6 +15,7 @@ from situation.cluster import Node
 from situation.findings import Command, Evidence, Layer, Mark, Severity
 from situation.meta import Condition, Ref, find_condition
 from situation.readings import SourceState
+from situation.renewals import NODE_LEASES
 from situation.selectors import is_finished, is_ready
 from situation.situation import Situation
 
@@ -24,7 +25,6 @@ JOIN_S: Final = 180.0
 """A new node may take this long until its runtime and network plugin are up."""
 FALSE_SETTLE_S: Final = 15.0
 """Ready turns False for seconds when a kubelet or runtime restarts; Unknown has had a grace of 50 s already."""
-LEASES: Final = "nodeleases"
 LEASE_GRACE_S: Final = 40.0
 """The kubelet renews its lease every 10 s (leaseDurationSeconds 40): an older one was missed several times."""
 
@@ -91,28 +91,28 @@ def _judge(
 def _lease(
     node: Node, situation: Situation, now: datetime, wanted: State, since: datetime | None
 ) -> tuple[Evidence, ...]:
-    read = read_lately(LEASES, situation, now)
+    read = read_lately(NODE_LEASES, situation, now)
     if read is None:
-        source = situation.source(LEASES)
+        source = situation.source(NODE_LEASES)
         why = " yet" if source.state is SourceState.STARTING else f": {source.error or source.state_at(now)}"
-        return (fact(LEASES, f"the age of the node's lease is not known{why}", Mark.OPEN),)
+        return (fact(NODE_LEASES, f"the age of the node's lease is not known{why}", Mark.OPEN),)
     lease = situation.node_lease(node.name)
-    if lease is None and situation.is_unread(LEASES, ("kube-node-lease", node.name)):
-        return (fact(LEASES, "the node's lease could not be decoded", Mark.OPEN),)
+    if lease is None and situation.is_unread(NODE_LEASES, ("kube-node-lease", node.name)):
+        return (fact(NODE_LEASES, "the node's lease could not be decoded", Mark.OPEN),)
     if lease is None or lease.spec.renew_time is None:
-        return (fact(LEASES, "the node has no lease in kube-node-lease"),)
+        return (fact(NODE_LEASES, "the node has no lease in kube-node-lease"),)
     renewed = lease.spec.renew_time
     if read - renewed > timedelta(seconds=LEASE_GRACE_S):
-        return (fact(LEASES, f"its lease was renewed {age_text(renewed, now)} ago", at=renewed),)
+        return (fact(NODE_LEASES, f"its lease was renewed {age_text(renewed, now)} ago", at=renewed),)
     lives = "the kubelet reaches the API server" + (
         ", but its status is not written" if wanted is State.GONE else ": the machine and its network are up"
     )
     if wanted is State.GONE and not (since or renewed) < renewed <= read:
         # From before the node was given up, or from the future: it may be dead, and its clock have been ahead.
         text = f"its lease was renewed at {renewed:%H:%M:%S} by its own clock, and read at {read:%H:%M:%S}"
-        return (fact(LEASES, text, Mark.OPEN),)
+        return (fact(NODE_LEASES, text, Mark.OPEN),)
     text = f"its lease was renewed {age_text(renewed, read)} before it was read: {lives}"
-    return (fact(LEASES, text, Mark.EXCLUDES, renewed),)
+    return (fact(NODE_LEASES, text, Mark.EXCLUDES, renewed),)
 
 
 def _pods_on(node: Node, situation: Situation) -> tuple[Evidence, ...]:
@@ -169,7 +169,7 @@ def node_unreachable(node: Node, situation: Situation, now: datetime) -> Verdict
         (_lease_command(node), _describe(node), *service_commands(node, kubelet_unit(node))),
         follows=(ALL_NODES,),
         node=node.name,
-        wants=LEASES,
+        wants=NODE_LEASES,
     )
 
 
@@ -209,7 +209,7 @@ def node_network_not_ready(node: Node, situation: Situation, now: datetime) -> V
                                   if has_systemd(node) else [])),
         follows=(*plugins, ALL_NODES),
         node=node.name,
-        wants=LEASES,
+        wants=NODE_LEASES,
     )  # fmt: skip
 
 
@@ -242,7 +242,7 @@ def node_runtime_down(node: Node, situation: Situation, now: datetime) -> Verdic
         (_describe(node), *service_commands(node, runtime_unit(node))),
         follows=(ALL_NODES,),
         node=node.name,
-        wants=LEASES,
+        wants=NODE_LEASES,
     )
 
 
@@ -276,7 +276,7 @@ def node_not_ready(node: Node, situation: Situation, now: datetime) -> Verdict:
         (_describe(node), _lease_command(node), *service_commands(node, kubelet_unit(node))),
         follows=(ALL_NODES,),
         node=node.name,
-        wants=LEASES,
+        wants=NODE_LEASES,
     )
 
 
